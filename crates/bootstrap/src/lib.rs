@@ -1,0 +1,1 @@
+//! The recipe: from a request to a published root filesystem.

@@ -1,0 +1,2 @@
+//! rootstrap: a working Debian or Ubuntu root filesystem in one command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Let the packages' own scripts and dpkg finish, inside a sandbox.

@@ -1,0 +1,1 @@
+//! The vocabulary: parse and compare what Debian's files say.

@@ -1,0 +1,1 @@
+//! Verified bytes from mirror or cache.

@@ -1,0 +1,1 @@
+//! One reproducible artefact from a root.

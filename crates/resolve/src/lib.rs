@@ -1,0 +1,1 @@
+//! Indexes and a request become an ordered, printable Plan.

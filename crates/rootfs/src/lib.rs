@@ -1,0 +1,1 @@
+//! The only door into the target: a directory fd and openat2.

@@ -1,0 +1,1 @@
+//! Tiny debs, signed archives and a loopback mirror with faults, for tests.

@@ -1,0 +1,1 @@
+//! Many .debs into a root plus dpkg's database.

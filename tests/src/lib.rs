@@ -1,0 +1,1 @@
+//! Tests of the whole: the real binary against made-up and live archives.
