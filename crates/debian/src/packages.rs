@@ -1,0 +1,196 @@
+//! `Packages` indexes: one pass, borrowed fields, nothing copied.
+//!
+//! An index has 60 000 stanzas of which a bootstrap needs a hundred, so only the fields that choosing and
+//! fetching need are picked up, and none is interpreted here.
+
+use crate::ParseError;
+use crate::control::Stanza;
+use crate::digest::Digest;
+use crate::version::Version;
+
+/// One stanza of a `Packages` index. Absent fields are empty.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "each field is the index field of the same name")]
+pub struct Package<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+    pub architecture: &'a str,
+    pub multi_arch: &'a str,
+    pub essential: &'a str,
+    pub priority: &'a str,
+    pub section: &'a str,
+    pub source: &'a str,
+    pub depends: &'a str,
+    pub pre_depends: &'a str,
+    pub recommends: &'a str,
+    pub provides: &'a str,
+    pub conflicts: &'a str,
+    pub breaks: &'a str,
+    pub replaces: &'a str,
+    pub filename: &'a str,
+    pub size: &'a str,
+    pub installed_size: &'a str,
+    pub sha256: &'a str,
+    pub sha512: &'a str,
+}
+
+impl<'a> Package<'a> {
+    /// The version, ready to compare.
+    #[must_use]
+    pub fn version(&self) -> Version<'a> {
+        Version::new(self.version)
+    }
+
+    /// Whether the package is `Essential: yes`.
+    #[must_use]
+    pub fn is_essential(&self) -> bool {
+        self.essential == "yes"
+    }
+
+    /// Where the .deb is, how long it is (bytes) and its digest.
+    ///
+    /// # Errors
+    /// A missing field, a path that leaves the mirror, or no digest of SHA256 or better.
+    pub fn file(&self) -> Result<(&'a str, u64, Digest), ParseError> {
+        let bad = |why: &str| ParseError::new("Packages stanza", format!("{} {}: {why}", self.name, self.version));
+        if !is_relative_path(self.filename) {
+            return Err(bad("Filename does not stay below the mirror"));
+        }
+        let size = self.size.parse().map_err(|_| bad("Size is no number"))?;
+        let digest = if self.sha256.is_empty() { self.sha512 } else { self.sha256 };
+        let digest = Digest::parse(digest).map_err(|_| bad("it has no SHA256 or SHA512"))?;
+        Ok((self.filename, size, digest))
+    }
+}
+
+/// Whether `path` is relative and has no component that leads upwards.
+#[must_use]
+pub fn is_relative_path(path: &str) -> bool {
+    !path.is_empty() && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        || path.strip_prefix("./").is_some_and(|rest| !rest.starts_with("./") && is_relative_path(rest))
+}
+
+/// Parses a whole index. Stanzas without `Package` are dropped: there is nothing to call them by.
+#[must_use]
+pub fn parse(text: &str) -> Vec<Package<'_>> {
+    // Real indexes average 700 to 800 bytes a stanza.
+    let mut packages = Vec::with_capacity(text.len() / 700);
+    let bytes = text.as_bytes();
+    let mut package = Package::default();
+    let mut position = 0;
+    while position < bytes.len() {
+        let end = field_end(bytes, position);
+        let line = text.get(position..end).unwrap_or_default();
+        position = end + 1;
+        if line.trim().is_empty() {
+            finish(&mut packages, &mut package);
+        } else if let Some((name, value)) = line.split_once(':')
+            && let Some(slot) = slot(&mut package, name)
+        {
+            *slot = value.trim();
+        }
+    }
+    finish(&mut packages, &mut package);
+    packages
+}
+
+/// The stanza of `Packages` text at hand as the same view, for files read one stanza at a time (a .deb's control).
+#[must_use]
+pub fn from_stanza<'a>(stanza: &Stanza<'a>) -> Package<'a> {
+    let mut package = Package::default();
+    for (name, value) in stanza.fields() {
+        if let Some(slot) = slot(&mut package, name) {
+            *slot = value.trim();
+        }
+    }
+    package
+}
+
+fn finish<'a>(packages: &mut Vec<Package<'a>>, package: &mut Package<'a>) {
+    let done = std::mem::take(package);
+    if !done.name.is_empty() {
+        packages.push(done);
+    }
+}
+
+/// End of the field that begins at `start`: the newline that no continuation line follows.
+fn field_end(bytes: &[u8], start: usize) -> usize {
+    let mut from = start;
+    loop {
+        let newline = memchr::memchr(b'\n', bytes.get(from..).unwrap_or_default()).map_or(bytes.len(), |at| from + at);
+        // An empty line ends the stanza whatever follows it.
+        if newline == start || !matches!(bytes.get(newline + 1), Some(b' ' | b'\t')) {
+            return newline;
+        }
+        from = newline + 1;
+    }
+}
+
+/// Length and first letter decide for nearly every field; the full comparison keeps it exact.
+fn slot<'p, 'a>(p: &'p mut Package<'a>, name: &str) -> Option<&'p mut &'a str> {
+    let first = name.as_bytes().first()?.to_ascii_lowercase();
+    let (wanted, slot) = match (name.len(), first) {
+        (7, b'p') => ("Package", &mut p.name),
+        (7, b'v') => ("Version", &mut p.version),
+        (12, b'a') => ("Architecture", &mut p.architecture),
+        (10, b'm') => ("Multi-Arch", &mut p.multi_arch),
+        (9, b'e') => ("Essential", &mut p.essential),
+        (8, b'p') if name.eq_ignore_ascii_case("Priority") => ("Priority", &mut p.priority),
+        (8, b'p') => ("Provides", &mut p.provides),
+        (7, b's') => ("Section", &mut p.section),
+        (6, b's') if name.eq_ignore_ascii_case("Source") => ("Source", &mut p.source),
+        (6, b's') if name.eq_ignore_ascii_case("SHA256") => ("SHA256", &mut p.sha256),
+        (6, b's') => ("SHA512", &mut p.sha512),
+        (7, b'd') => ("Depends", &mut p.depends),
+        (11, b'p') => ("Pre-Depends", &mut p.pre_depends),
+        (10, b'r') => ("Recommends", &mut p.recommends),
+        (9, b'c') => ("Conflicts", &mut p.conflicts),
+        (6, b'b') => ("Breaks", &mut p.breaks),
+        (8, b'r') => ("Replaces", &mut p.replaces),
+        (8, b'f') => ("Filename", &mut p.filename),
+        (4, b's') => ("Size", &mut p.size),
+        (14, b'i') => ("Installed-Size", &mut p.installed_size),
+        _ => return None,
+    };
+    name.eq_ignore_ascii_case(wanted).then_some(slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stanzas_and_continuations() {
+        let text = "Package: a\nVersion: 1\nDescription: x\n Package: not\nDepends: b,\n c\nPriority: required\n\
+                    Filename: pool/a.deb\nSize: 10\nSHA256: "
+            .to_owned()
+            + &"0a".repeat(32)
+            + "\n\n\nPackage: b\nversion: 2\nProvides: v\nessential: yes";
+        let packages = parse(&text);
+        assert_eq!(packages.len(), 2);
+        let (a, b) = (packages[0], packages[1]);
+        assert_eq!((a.name, a.version, a.depends, a.priority), ("a", "1", "b,\n c", "required"));
+        assert_eq!(a.file().unwrap().1, 10);
+        assert_eq!((b.version, b.provides, b.priority, b.is_essential()), ("2", "v", "", true));
+        assert!(b.file().is_err());
+    }
+
+    #[test]
+    fn file_names_stay_below_the_mirror() {
+        for bad in ["", "/etc/passwd", "../x", "pool/../../x", "a//b", "././a", "./"] {
+            assert!(!is_relative_path(bad), "{bad:?}");
+        }
+        for good in ["pool/a.deb", "./pool/a.deb", "a..b/c"] {
+            assert!(is_relative_path(good), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_survived() {
+        for text in
+            ["", "\n", "\n ", "Package", "Package:", ":", " x\n y", "Package: a\n\n \nVersion: 1", "é: é\nPackage: é"]
+        {
+            let _ = parse(text);
+        }
+    }
+}
