@@ -1,0 +1,269 @@
+//! The root of a tree and the everyday operations on paths below it.
+
+use crate::entry::{Attributes, Kind, Metadata};
+use crate::place::{Cursor, Place};
+use crate::{Error, Result};
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A directory taken as `/`.
+pub struct Root {
+    dir: OwnedFd,
+}
+
+impl Root {
+    /// Opens the directory `path` of the host.
+    ///
+    /// # Errors
+    /// It does not exist, is no directory, or may not be entered.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        match fs::open(path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Self { dir }),
+            Err(errno) => Err(Error::new("open", path.as_os_str().as_bytes(), errno)),
+        }
+    }
+
+    /// The directory itself, for handing to another process.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    fn open_at(&self, verb: &'static str, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let relative = if path.is_empty() { &b"."[..] } else { path };
+        fs::openat2(&self.dir, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+            .map_err(|errno| Error::new(verb, path, errno))
+    }
+
+    /// Opens the directory `path` leads to, links followed inside the root.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open_directory(&self, path: &[u8]) -> Result<OwnedFd> {
+        self.open_at("open", path, OFlags::DIRECTORY | OFlags::RDONLY)
+    }
+
+    /// Opens the file `path` leads to for reading, links followed inside the root.
+    ///
+    /// # Errors
+    /// There is none, or it is no regular file.
+    pub fn open_file(&self, path: &[u8]) -> Result<File> {
+        // Never block on a fifo or device a package left there.
+        let file = File::from(self.open_at("open", path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+        match file.metadata() {
+            Ok(meta) if meta.is_file() => Ok(file),
+            Ok(_) => Err(Error::new("read", path, rustix::io::Errno::INVAL)),
+            Err(error) => Err(Error::new("read", path, error)),
+        }
+    }
+
+    /// The place `path` names; its parent has to exist.
+    ///
+    /// # Errors
+    /// The parent cannot be opened.
+    pub fn at(&self, path: &[u8]) -> Result<Place> {
+        Cursor::new(self).at(path)
+    }
+
+    /// What `path` is, a link at its end not followed; `None` if it or a parent is missing.
+    ///
+    /// # Errors
+    /// The system refuses to say.
+    pub fn metadata(&self, path: &[u8]) -> Result<Option<Metadata>> {
+        match self.at(path) {
+            Ok(place) => place.metadata(),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether something is at `path` once links are followed inside the root.
+    ///
+    /// # Errors
+    /// The system refuses to say.
+    pub fn leads_somewhere(&self, path: &[u8]) -> Result<bool> {
+        match self.open_at("inspect", path, OFlags::PATH) {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) || error.io().raw_os_error() == Some(40) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The contents of the file `path` leads to, or `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut file = match self.open_file(path) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut contents = Vec::new();
+        file.read_to_end(&mut contents).map_err(|error| Error::new("read", path, error))?;
+        Ok(Some(contents))
+    }
+
+    /// Writes a file of mode `mode`, owner root, replacing what is there in one step.
+    ///
+    /// # Errors
+    /// The parent is missing, a directory is there, or the system refuses (full disk).
+    pub fn write(&self, path: &[u8], contents: &[u8], mode: u32) -> Result<()> {
+        let place = self.at(path)?;
+        let new = place.with_suffix(".rootstrap-new");
+        new.remove()?;
+        let mut file = new.create_file()?;
+        file.write_all(contents).map_err(|error| Error::new("write", path, error))?;
+        new.set_owner(0, 0)?;
+        new.set_mode(mode)?;
+        new.rename_to(&place)
+    }
+
+    /// Creates `path` and its missing parents as directories of `mode`, owner root. Links are followed
+    /// inside the root.
+    ///
+    /// # Errors
+    /// Something that is no directory is in the way, or the system refuses.
+    pub fn create_directories(&self, path: &[u8], mode: u32) -> Result<()> {
+        let mut prefix = Vec::with_capacity(path.len());
+        for part in path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".") {
+            prefix.push(b'/');
+            prefix.extend_from_slice(part);
+            match self.open_directory(&prefix) {
+                Ok(_) => {}
+                Err(error) if is_absent(&error) => {
+                    let place = self.at(&prefix)?;
+                    place.create_directory(Attributes { mode, uid: 0, gid: 0, mtime: 0 })?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file, link or node; nothing there is fine.
+    ///
+    /// # Errors
+    /// A directory is there, or the system refuses.
+    pub fn remove(&self, path: &[u8]) -> Result<()> {
+        match self.at(path) {
+            Ok(place) => place.remove(),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes `path` and everything below it; nothing there is fine.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn remove_tree(&self, path: &[u8]) -> Result<()> {
+        match self.metadata(path)? {
+            None => Ok(()),
+            Some(meta) if meta.kind == Kind::Directory => {
+                self.remove_children(path)?;
+                self.at(path)?.remove_directory()
+            }
+            Some(_) => self.remove(path),
+        }
+    }
+
+    /// Removes everything below the directory `path`, which stays; nothing there is fine.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn remove_children(&self, path: &[u8]) -> Result<()> {
+        for name in self.list(path)? {
+            let mut child = path.to_vec();
+            child.push(b'/');
+            child.extend_from_slice(&name);
+            self.remove_tree(&child)?;
+        }
+        Ok(())
+    }
+
+    /// The names in the directory `path`, sorted by bytes; none if it is missing.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn list(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let dir = match self.open_directory(path) {
+            Ok(dir) => dir,
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        crate::walk::names(dir.as_fd(), path)
+    }
+}
+
+/// A missing entry, or a parent that is no directory.
+fn is_absent(error: &Error) -> bool {
+    matches!(error.io().kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_and_dots_stay_inside() {
+        let outer = tempfile::tempdir().unwrap();
+        let secret = outer.path().join("secret");
+        std::fs::write(&secret, "outside").unwrap();
+        let inner = outer.path().join("root");
+        std::fs::create_dir(&inner).unwrap();
+        symlink("../secret", inner.join("up")).unwrap();
+        symlink(&secret, inner.join("absolute")).unwrap();
+        symlink("/", inner.join("slash")).unwrap();
+        symlink(outer.path(), inner.join("dir")).unwrap();
+        let root = Root::open(&inner).unwrap();
+        for path in ["up", "absolute", "../secret", "slash/../../secret", "dir/secret"] {
+            assert!(root.read(path.as_bytes()).unwrap().is_none(), "{path} was read");
+        }
+        // A write through a link replaces the link and leaves the outside alone.
+        root.write(b"absolute", b"inside", 0o644).unwrap();
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "outside");
+        assert_eq!(root.read(b"/slash/slash/absolute").unwrap().unwrap(), b"inside");
+        assert!(root.write(b"dir/secret", b"x", 0o644).is_err());
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "outside");
+    }
+
+    #[test]
+    fn trees_are_removed_without_following_links() {
+        let outer = tempfile::tempdir().unwrap();
+        std::fs::create_dir(outer.path().join("keep")).unwrap();
+        std::fs::write(outer.path().join("keep/file"), "x").unwrap();
+        let inner = outer.path().join("root");
+        std::fs::create_dir_all(inner.join("a/b/c")).unwrap();
+        symlink(outer.path().join("keep"), inner.join("a/b/link")).unwrap();
+        symlink("../../keep", inner.join("a/up")).unwrap();
+        let root = Root::open(&inner).unwrap();
+        root.remove_tree(b"a").unwrap();
+        assert!(root.metadata(b"a").unwrap().is_none());
+        assert!(outer.path().join("keep/file").exists());
+        root.remove_tree(b"a").unwrap();
+    }
+
+    #[test]
+    fn directories_are_created_through_links_in_the_root() {
+        let outer = tempfile::tempdir().unwrap();
+        symlink("usr/lib", outer.path().join("lib")).unwrap();
+        std::fs::create_dir_all(outer.path().join("usr/lib")).unwrap();
+        let root = Root::open(outer.path()).unwrap();
+        let owner = rustix::process::getuid().is_root();
+        if owner {
+            root.create_directories(b"/lib/a/b", 0o750).unwrap();
+            let meta = root.metadata(b"usr/lib/a/b").unwrap().unwrap();
+            assert_eq!((meta.kind, meta.attributes.mode), (Kind::Directory, 0o750));
+        }
+        assert!(Cursor::new(&root).at(b"/").is_err());
+        assert!(Cursor::new(&root).at(b"/lib/..").is_err());
+    }
+}
