@@ -91,6 +91,12 @@ impl Place {
         move |errno| Error::new(verb, &path, errno)
     }
 
+    /// `cannot <verb> <this place>`, for callers that write to a file they opened here.
+    #[must_use]
+    pub fn error(&self, verb: &'static str, source: std::io::Error) -> Error {
+        Error::new(verb, &self.path, source)
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> BorrowedFd<'_> {

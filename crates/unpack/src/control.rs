@@ -1,0 +1,138 @@
+//! control.tar: what a package says of itself and the scripts it brings (deb-control(5), deb(5)).
+
+use crate::{Error, limits};
+use rootstrap_debian::control::{self, Stanza};
+use rootstrap_debian::relation;
+use std::io::Read;
+
+/// One file of control.tar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// File name.
+    pub name: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Seconds since 1970.
+    pub mtime: i64,
+    /// Contents.
+    pub contents: Vec<u8>,
+}
+
+/// One line of `conffiles` (deb-conffiles(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conffile {
+    /// Absolute path.
+    pub path: Vec<u8>,
+    /// Whether the line says `remove-on-upgrade`, that is: the package does not ship the file.
+    pub remove_on_upgrade: bool,
+}
+
+/// Everything in control.tar.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Package name, checked to be one.
+    pub package: String,
+    /// Version as written.
+    pub version: String,
+    /// Architecture as written.
+    pub architecture: String,
+    /// Whether the package may be installed for several architectures side by side.
+    pub multi_arch_same: bool,
+    /// The control file itself.
+    pub text: String,
+    /// All files, the control file included, in archive order.
+    pub members: Vec<Member>,
+    /// The conffiles in file order.
+    pub conffiles: Vec<Conffile>,
+}
+
+impl Control {
+    /// Reads a decoded control.tar.
+    ///
+    /// # Errors
+    /// It is no tar archive, lacks a control file, or that file lacks a name, version or architecture.
+    pub(crate) fn read(label: &str, tar: impl Read) -> Result<Self, Error> {
+        let io = |source| Error::Io { label: label.to_owned(), source };
+        let damaged = |reason: &str| Error::Damaged { label: label.to_owned(), reason: reason.to_owned() };
+        let mut members = Vec::new();
+        for entry in tar::Archive::new(tar).entries().map_err(io)? {
+            let mut entry = entry.map_err(io)?;
+            let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
+            match entry.header().entry_type() {
+                kind if kind.is_dir() && name.is_empty() => continue,
+                kind if kind.is_file() => {}
+                _ => return Err(damaged("its control.tar holds something other than plain files")),
+            }
+            // The names become file names in dpkg's database, which allows 50 characters (unpack.c:pkg_infodb_update).
+            if name.is_empty() || name.len() > 50 || name.contains('/') || name.starts_with("..") {
+                return Err(damaged("its control.tar holds a file with an impossible name"));
+            }
+            let (mode, mtime) = (entry.header().mode().map_err(io)?, entry.header().mtime().map_err(io)?);
+            let mut contents = Vec::new();
+            (&mut entry).take(limits::CONTROL).read_to_end(&mut contents).map_err(io)?;
+            let mtime = i64::try_from(mtime).map_err(|_| damaged("a time in its control.tar is out of range"))?;
+            members.push(Member { name, mode: mode & 0o7777, mtime, contents });
+        }
+        let text = members
+            .iter()
+            .find(|member| member.name == "control")
+            .ok_or_else(|| damaged("its control.tar has no control file"))
+            .map(|member| String::from_utf8_lossy(&member.contents).into_owned())?;
+        let bad = |source| Error::Control { label: label.to_owned(), source };
+        let (package, version, architecture, same) = {
+            let stanza = control::parse_one(&text).map_err(bad)?;
+            let field = |name| stanza.require(name).map(str::to_owned).map_err(bad);
+            let same = stanza.get("Multi-Arch") == Some("same");
+            (field("Package")?, field("Version")?, field("Architecture")?, same)
+        };
+        if !relation::is_package_name(&package) || !rootstrap_debian::arch::is_valid(&architecture) {
+            return Err(damaged("its name or architecture is not one"));
+        }
+        if version.contains(|c: char| c.is_whitespace() || c == '/') {
+            return Err(damaged("its version is not one"));
+        }
+        let conffiles = conffiles(&members).ok_or_else(|| damaged("its list of conffiles is malformed"))?;
+        Ok(Self { package, version, architecture, multi_arch_same: same, text, members, conffiles })
+    }
+
+    /// The control file's fields.
+    #[must_use]
+    pub fn stanza(&self) -> Stanza<'_> {
+        // Parsed once already when read, so this cannot fail.
+        control::parse_one(&self.text).unwrap_or_default()
+    }
+
+    /// The member `name`, if the package brings it.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// How dpkg's database calls the package where several architectures could share a name: `PKG` or `PKG:ARCH`
+    /// (dpkg `db-ctrl-access.c:pkg_infodb_get_file`).
+    #[must_use]
+    pub fn database_name(&self) -> String {
+        if self.multi_arch_same { format!("{}:{}", self.package, self.architecture) } else { self.package.clone() }
+    }
+}
+
+/// dpkg `src/main/unpack.c:deb_parse_conffiles`: absolute paths, an optional flag word before them.
+fn conffiles(members: &[Member]) -> Option<Vec<Conffile>> {
+    let Some(list) = members.iter().find(|member| member.name == "conffiles") else { return Some(Vec::new()) };
+    let mut conffiles = Vec::new();
+    for line in list.contents.split(|&b| b == b'\n') {
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
+            continue;
+        }
+        let (path, remove_on_upgrade) = match line.strip_prefix(b"remove-on-upgrade ") {
+            Some(path) => (path.trim_ascii_start(), true),
+            None => (line, false),
+        };
+        if !path.starts_with(b"/") {
+            return None;
+        }
+        conffiles.push(Conffile { path: path.to_vec(), remove_on_upgrade });
+    }
+    Some(conffiles)
+}

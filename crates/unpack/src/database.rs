@@ -1,0 +1,270 @@
+//! dpkg's database, written directly (dpkg `lib/dpkg/dump.c`, `lib/dpkg/parse.c:fieldinfos`, `src/main/unpack.c`).
+
+use crate::Error;
+use crate::control::{Control, Member};
+use crate::entries::{Entry, EntryKind};
+use crate::merge::Conffiles;
+use rootstrap_rootfs::{Attributes, Cursor, Root};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+
+const INFO: &str = "var/lib/dpkg/info";
+const STATUS: &[u8] = b"var/lib/dpkg/status";
+
+/// The order of the fields in a status stanza; anything else follows in the order of the control file
+/// (parse.c:fieldinfos, without those that only `available` holds).
+const FIELDS: [&str; 25] = [
+    "Package",
+    "Essential",
+    "Protected",
+    "Status",
+    "Priority",
+    "Section",
+    "Installed-Size",
+    "Origin",
+    "Maintainer",
+    "Bugs",
+    "Architecture",
+    "Multi-Arch",
+    "Source",
+    "Version",
+    "Replaces",
+    "Provides",
+    "Depends",
+    "Pre-Depends",
+    "Recommends",
+    "Suggests",
+    "Breaks",
+    "Conflicts",
+    "Enhances",
+    "Conffiles",
+    "Description",
+];
+
+/// Fields of a control file that never get into `status`.
+const DROPPED: [&str; 7] =
+    ["Filename", "Size", "MD5sum", "MSDOS-Filename", "Config-Version", "Triggers-Pending", "Triggers-Awaited"];
+
+/// Creates an empty database for a system of `architecture`.
+///
+/// # Errors
+/// The tree cannot be changed.
+pub fn create(root: &Root, architecture: &str) -> Result<(), Error> {
+    for directory in ["info", "updates", "triggers", "alternatives", "parts"] {
+        root.create_directories(format!("var/lib/dpkg/{directory}").as_bytes(), 0o755)?;
+    }
+    root.write(b"var/lib/dpkg/info/format", b"1\n", 0o644)?;
+    root.write(b"var/lib/dpkg/arch", format!("{architecture}\n").as_bytes(), 0o644)?;
+    root.write(STATUS, b"", 0o644)?;
+    Ok(())
+}
+
+/// A merged package as the database shall know it.
+pub struct Record<'a> {
+    /// Its control data.
+    pub control: &'a Control,
+    /// The entries it was merged from.
+    pub entries: &'a [Entry],
+    /// The text of its `.list`.
+    pub list: &'a [u8],
+}
+
+/// Records merged packages as unpacked: their info files, then all their stanzas in one new `status`.
+///
+/// # Errors
+/// The database cannot be read or written.
+pub fn record(root: &Root, records: &[Record<'_>], conffiles: Conffiles) -> Result<(), Error> {
+    let mut cursor = Cursor::new(root);
+    for record in records {
+        let digests = digests(record.entries);
+        write_info(&mut cursor, record, &digests)?;
+    }
+    let status = root.read(STATUS)?.unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mut stanzas: BTreeMap<(String, String), String> = status
+        .split("\n\n")
+        .filter(|stanza| !stanza.trim().is_empty())
+        .map(|stanza| (key(stanza), format!("{}\n", stanza.trim_end_matches('\n'))))
+        .collect();
+    for record in records {
+        let text = stanza(record.control, &digests(record.entries), conffiles);
+        stanzas.insert((record.control.package.clone(), record.control.architecture.clone()), text);
+    }
+    let text: Vec<&str> = stanzas.values().map(String::as_str).collect();
+    let mut text = text.join("\n");
+    text.push('\n');
+    root.write(STATUS, text.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+fn key(stanza: &str) -> (String, String) {
+    let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    (field("Package:").to_owned(), field("Architecture:").to_owned())
+}
+
+/// Path to MD5 of every file whose digest was taken, hard links under each of their names.
+fn digests(entries: &[Entry]) -> HashMap<&[u8], &str> {
+    let mut digests = HashMap::new();
+    for entry in entries {
+        match &entry.kind {
+            EntryKind::File { md5: Some(md5), .. } => {
+                digests.insert(entry.path.as_slice(), md5.as_str());
+            }
+            EntryKind::HardLink(target) => {
+                if let Some(&md5) = digests.get(target.as_slice()) {
+                    digests.insert(entry.path.as_slice(), md5);
+                }
+            }
+            _ => {}
+        }
+    }
+    digests
+}
+
+fn write_info(cursor: &mut Cursor<'_>, record: &Record<'_>, digests: &HashMap<&[u8], &str>) -> Result<(), Error> {
+    let name = record.control.database_name();
+    let mut write = |kind: &str, contents: &[u8], mode: u32, mtime: Option<i64>| -> rootstrap_rootfs::Result<()> {
+        let place = cursor.at(format!("{INFO}/{name}.{kind}").as_bytes())?;
+        place.remove()?;
+        let mut file = place.create_file()?;
+        file.write_all(contents).map_err(|error| place.error("write", error))?;
+        place.set_owner(0, 0)?;
+        place.set_mode(mode)?;
+        mtime.map_or(Ok(()), |mtime| place.set_mtime(mtime))
+    };
+    write("list", record.list, 0o644, None)?;
+    for Member { name, mode, mtime, contents } in info_members(record.control) {
+        write(name, contents, *mode, Some(*mtime))?;
+    }
+    if record.control.member("md5sums").is_none() {
+        // db-fsys-digest.c:write_filehash_except: every file and hard link in the order of the list.
+        let mut sums = Vec::new();
+        for path in record.list.split(|&b| b == b'\n') {
+            if let Some(md5) = digests.get(path) {
+                sums.extend_from_slice(md5.as_bytes());
+                sums.extend_from_slice(b"  ");
+                sums.extend_from_slice(path.strip_prefix(b"/").unwrap_or(path));
+                sums.push(b'\n');
+            }
+        }
+        write("md5sums", &sums, 0o644, None)?;
+    }
+    Ok(())
+}
+
+/// The members of control.tar that dpkg keeps (unpack.c:pkg_infodb_update).
+fn info_members(control: &Control) -> impl Iterator<Item = &Member> {
+    control
+        .members
+        .iter()
+        .filter(|member| member.name != "control" && member.name != "list" && !member.name.contains('.'))
+}
+
+/// The stanza of an unpacked, never configured package.
+fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffiles) -> String {
+    let fields = control.stanza();
+    let conffile_lines: String = control
+        .conffiles
+        .iter()
+        .map(|conffile| {
+            let path = String::from_utf8_lossy(&conffile.path);
+            let digest = match (conffiles, digests.get(conffile.path.as_slice())) {
+                (Conffiles::InPlace, Some(md5)) if !conffile.remove_on_upgrade => md5,
+                _ => "newconffile",
+            };
+            let flag = if conffile.remove_on_upgrade { " remove-on-upgrade" } else { "" };
+            format!("\n {path} {digest}{flag}")
+        })
+        .collect();
+    let mut text = String::with_capacity(control.text.len() + conffile_lines.len() + 32);
+    let mut push = |name: &str, value: &str| {
+        let gap = if value.is_empty() || value.starts_with('\n') { "" } else { " " };
+        text.push_str(&format!("{name}:{gap}{value}\n"));
+    };
+    for name in FIELDS {
+        match name {
+            "Status" => push(name, "install ok unpacked"),
+            "Conffiles" if !conffile_lines.is_empty() => push(name, &conffile_lines),
+            "Conffiles" => {}
+            _ => match fields.get(name) {
+                Some(value) if matches!(name, "Essential" | "Protected") && value != "yes" => {}
+                Some(value) => push(name, value),
+                None => {}
+            },
+        }
+    }
+    let known = |name: &str| FIELDS.iter().chain(&DROPPED).any(|field| field.eq_ignore_ascii_case(name));
+    for (name, value) in fields.fields().filter(|(name, _)| !known(name)) {
+        push(name, value);
+    }
+    text
+}
+
+/// One diversion (dpkg-divert(1)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diversion {
+    /// Where the file goes instead.
+    pub to: Vec<u8>,
+    /// The package that is not diverted; `:` for a local diversion, which diverts all.
+    pub package: String,
+}
+
+/// The diversions in force, by diverted path.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn diversions(root: &Root) -> Result<HashMap<Vec<u8>, Diversion>, Error> {
+    let text = root.read(b"var/lib/dpkg/diversions")?.unwrap_or_default();
+    let mut lines = text.split(|&b| b == b'\n');
+    let mut diversions = HashMap::new();
+    while let (Some(from), Some(to), Some(package)) = (lines.next(), lines.next(), lines.next()) {
+        let package = String::from_utf8_lossy(package).into_owned();
+        diversions.insert(from.to_vec(), Diversion { to: to.to_vec(), package });
+    }
+    Ok(diversions)
+}
+
+/// The owners and modes an administrator or a script has fixed (dpkg-statoverride(1)), by path.
+pub(crate) fn statoverrides(root: &Root) -> Result<HashMap<Vec<u8>, Attributes>, Error> {
+    let text = root.read(b"var/lib/dpkg/statoverride")?.unwrap_or_default();
+    if text.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (users, groups) = names(root)?;
+    let id = |names: &HashMap<Vec<u8>, u32>, word: &[u8]| match word.strip_prefix(b"#") {
+        Some(number) => std::str::from_utf8(number).ok()?.parse().ok(),
+        None => names.get(word).copied(),
+    };
+    let mut overrides = HashMap::new();
+    for line in text.split(|&b| b == b'\n') {
+        let mut words = line.splitn(4, |&b| b == b' ');
+        if let (Some(user), Some(group), Some(mode), Some(path)) =
+            (words.next(), words.next(), words.next(), words.next())
+            && let (Some(uid), Some(gid)) = (id(&users, user), id(&groups, group))
+            && let Some(mode) = std::str::from_utf8(mode).ok().and_then(|mode| u32::from_str_radix(mode, 8).ok())
+        {
+            overrides.insert(path.to_vec(), Attributes { mode, uid, gid, mtime: 0 });
+        }
+    }
+    Ok(overrides)
+}
+
+type Ids = HashMap<Vec<u8>, u32>;
+
+/// The target's users and groups: its passwd and group files, or before those exist the ones base-passwd will
+/// make them from. Never those of the host.
+pub(crate) fn names(root: &Root) -> rootstrap_rootfs::Result<(Ids, Ids)> {
+    let read = |file: &str| -> rootstrap_rootfs::Result<Ids> {
+        let text = match root.read(format!("etc/{file}").as_bytes())? {
+            Some(text) => text,
+            None => root.read(format!("usr/share/base-passwd/{file}.master").as_bytes())?.unwrap_or_default(),
+        };
+        let line_id = |line: &[u8]| {
+            let mut words = line.split(|&b| b == b':');
+            let (name, id) = (words.next()?.to_vec(), words.nth(1)?);
+            Some((name, std::str::from_utf8(id).ok()?.parse().ok()?))
+        };
+        Ok(text.split(|&b| b == b'\n').filter_map(line_id).collect())
+    };
+    Ok((read("passwd")?, read("group")?))
+}

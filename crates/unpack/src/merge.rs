@@ -1,0 +1,219 @@
+//! One staged package into the root, entry by entry as dpkg would (dpkg `src/main/archives.c:tarobject`).
+
+use crate::claims::Claims;
+use crate::entries::{Entry, EntryKind, show};
+use crate::stage::Staged;
+use crate::{Error, database};
+use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd;
+
+/// What becomes of conffiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conffiles {
+    /// Put in place at once, as debootstrap's first extraction does; their digest goes into the database, so that
+    /// configuring leaves them alone.
+    InPlace,
+    /// Put beside the place as `NAME.dpkg-new`, for `dpkg --configure` to install.
+    New,
+}
+
+/// The rules for one merge.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// What becomes of conffiles.
+    pub conffiles: Conffiles,
+    /// An existing directory takes the mode and owner of the last package that ships it, not of the first: what
+    /// debootstrap's tar did for old suites.
+    pub last_directory_wins: bool,
+}
+
+/// How a merge ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The package is in the root; dpkg's database has to hear of it.
+    Merged(Merged),
+    /// dpkg itself has to unpack the package, for this reason. What was put in place already is what dpkg
+    /// will put there again.
+    ForDpkg(String),
+}
+
+/// What dpkg's database needs to know of a merged package.
+#[derive(Debug)]
+pub struct Merged {
+    /// The text of its `.list`.
+    pub list: Vec<u8>,
+    /// The paths it touched, diversions followed: what file triggers look at.
+    pub touched: Vec<Vec<u8>>,
+}
+
+/// Moves `package` into `root`. Packages have to come in plan order: it decides who makes a directory.
+///
+/// # Errors
+/// The tree cannot be read or changed.
+pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -> Result<Verdict, Error> {
+    let entries = match &package.entries {
+        Ok(entries) => entries,
+        Err(reason) => return Ok(Verdict::ForDpkg(reason.clone())),
+    };
+    let name = package.control.package.as_str();
+    let owner = package.control.database_name();
+    let tree = |source| Error::Tree { label: owner.clone(), source };
+    let diversions = database::diversions(root)?;
+    let overrides = database::statoverrides(root)?;
+    let divert = |path: &[u8]| match diversions.get(path) {
+        Some(diversion) if diversion.package != name => diversion.to.clone(),
+        _ => path.to_vec(),
+    };
+
+    for entry in entries.iter().filter(|entry| entry.kind != EntryKind::Directory) {
+        if let Some(rival) = claims.rival(&divert(&entry.path), &owner) {
+            return Ok(Verdict::ForDpkg(format!("{} belongs to {rival} too", show(&entry.path))));
+        }
+    }
+
+    let conffiles: HashSet<&[u8]> = match rules.conffiles {
+        Conffiles::InPlace => HashSet::new(),
+        Conffiles::New => package.control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect(),
+    };
+    let mut merger = Merger { cursor: Cursor::new(root), root, package, rules, conffiles, names: None };
+    let mut merged = Merged { list: Vec::new(), touched: Vec::new() };
+    // Links last: dpkg queues them until the archive's end (tarfn.c:tar_extractor).
+    let is_link = |entry: &&Entry| matches!(entry.kind, EntryKind::Symlink(_));
+    for entry in entries.iter().filter(|entry| !is_link(entry)).chain(entries.iter().filter(is_link)) {
+        merged.list.extend_from_slice(if entry.path == b"/" { b"/." } else { &entry.path });
+        merged.list.push(b'\n');
+        if entry.path == b"/" {
+            continue;
+        }
+        let path = divert(&entry.path);
+        let mut attributes = merger.attributes(entry).map_err(tree)?;
+        if let Some(fixed) = overrides.get(entry.path.as_slice()) {
+            attributes = Attributes { mtime: attributes.mtime, ..*fixed };
+        }
+        if let Err(obstacle) = merger.place(entry, &path, attributes, &divert) {
+            return match obstacle {
+                Obstacle::Foreign(reason) => Ok(Verdict::ForDpkg(reason)),
+                Obstacle::Tree(source) => Err(tree(source)),
+            };
+        }
+        merged.touched.push(path);
+    }
+    let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
+    let owned: Vec<Vec<u8>> = files.map(|entry| divert(&entry.path)).collect();
+    claims.add(&owner, owned.iter().map(Vec::as_slice));
+    Ok(Verdict::Merged(merged))
+}
+
+/// Why an entry did not get to its place.
+enum Obstacle {
+    /// A case left to dpkg.
+    Foreign(String),
+    Tree(rootstrap_rootfs::Error),
+}
+
+impl From<rootstrap_rootfs::Error> for Obstacle {
+    fn from(error: rootstrap_rootfs::Error) -> Self {
+        Self::Tree(error)
+    }
+}
+
+struct Merger<'a> {
+    cursor: Cursor<'a>,
+    root: &'a Root,
+    package: &'a Staged,
+    rules: Rules,
+    conffiles: HashSet<&'a [u8]>,
+    /// Users and groups of the target, read when the first name other than root is met.
+    names: Option<(HashMap<Vec<u8>, u32>, HashMap<Vec<u8>, u32>)>,
+}
+
+impl Merger<'_> {
+    /// Owner by name where the target knows the name, else by number (archives.c:tar_entry_update_from_system).
+    fn attributes(&mut self, entry: &Entry) -> rootstrap_rootfs::Result<Attributes> {
+        let plain = |name: &[u8], id| name.is_empty() || (name == b"root" && id == 0);
+        if plain(&entry.user, entry.attributes.uid) && plain(&entry.group, entry.attributes.gid) {
+            return Ok(entry.attributes);
+        }
+        let (users, groups) = match &mut self.names {
+            Some(names) => names,
+            none => none.insert(database::names(self.root)?),
+        };
+        let id = |names: &HashMap<Vec<u8>, u32>, name: &[u8], number| names.get(name).copied().unwrap_or(number);
+        Ok(Attributes {
+            uid: id(users, &entry.user, entry.attributes.uid),
+            gid: id(groups, &entry.group, entry.attributes.gid),
+            ..entry.attributes
+        })
+    }
+
+    fn target(&mut self, archived: &[u8], path: &[u8]) -> rootstrap_rootfs::Result<Place> {
+        let place = self.cursor.at_creating(path)?;
+        Ok(if self.conffiles.contains(archived) { place.with_suffix(".dpkg-new") } else { place })
+    }
+
+    fn place(
+        &mut self,
+        entry: &Entry,
+        path: &[u8],
+        attributes: Attributes,
+        divert: &dyn Fn(&[u8]) -> Vec<u8>,
+    ) -> Result<(), Obstacle> {
+        let place = self.cursor.at_creating(path)?;
+        let existing = place.metadata()?.map(|metadata| metadata.kind);
+        if entry.kind == EntryKind::Directory {
+            return self.directory(&place, path, existing, attributes);
+        }
+        if existing == Some(Kind::Directory) {
+            // A link never replaces a directory; anything else in its place is for dpkg to judge.
+            return match entry.kind {
+                EntryKind::Symlink(_) => Ok(()),
+                _ => Err(Obstacle::Foreign(format!("{} is a directory already", show(path)))),
+            };
+        }
+        if existing == Some(Kind::Symlink) && self.conffiles.contains(entry.path.as_slice()) {
+            return Err(Obstacle::Foreign(format!("the conffile {} is a link already", show(path))));
+        }
+        let target = self.target(&entry.path, path)?;
+        match &entry.kind {
+            EntryKind::File { body, .. } => {
+                target.rename_from(self.package.bodies.as_fd(), body.to_string())?;
+                if attributes != entry.attributes {
+                    target.set_attributes(attributes)?;
+                }
+            }
+            EntryKind::HardLink(other) => {
+                let existing = self.target(other, &divert(other))?;
+                target.remove()?;
+                target.create_link(&existing)?;
+            }
+            EntryKind::Symlink(text) => {
+                target.remove()?;
+                target.create_symlink(text, attributes)?;
+            }
+            EntryKind::Node(kind, device) => {
+                target.remove()?;
+                target.create_node(*kind, *device, attributes)?;
+            }
+            EntryKind::Directory => {}
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &self,
+        place: &Place,
+        path: &[u8],
+        existing: Option<Kind>,
+        attributes: Attributes,
+    ) -> Result<(), Obstacle> {
+        match existing {
+            None => Ok(place.create_directory(attributes)?),
+            Some(Kind::Directory) if self.rules.last_directory_wins => Ok(place.set_attributes(attributes)?),
+            Some(Kind::Directory) => Ok(()),
+            // A link to a directory stays (archives.c:tarobject, "keep directory symlink").
+            Some(Kind::Symlink) if self.root.open_directory(path).is_ok() => Ok(()),
+            Some(_) => Err(Obstacle::Foreign(format!("{} is there and no directory", show(path)))),
+        }
+    }
+}
