@@ -1,1 +1,48 @@
 //! Let the packages' own scripts and dpkg finish, inside a sandbox.
+//!
+//! Invariant: this crate alone starts processes in the root, and they run with private mount, pid, ipc, uts and
+//! network namespaces, after `pivot_root`, so that no file, process or network of the host is in reach. When the
+//! [`Sandbox`] is gone, so is every process and mount it had.
+
+pub mod dpkg;
+pub mod fakes;
+mod init;
+mod mounts;
+pub mod preinst;
+mod sandbox;
+mod seccomp;
+mod wire;
+
+pub use init::enter_if_asked;
+pub use sandbox::{Exit, Options, Sandbox};
+
+/// Why configuring failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sandbox could not be set up.
+    #[error("cannot set up the sandbox for package scripts: {0}")]
+    Sandbox(String),
+    /// The sandbox went away or could not be talked to.
+    #[error("cannot talk to the sandbox")]
+    Lost(#[source] std::io::Error),
+    /// A package's script or dpkg itself failed.
+    #[error("cannot {action}: {status}{}", quote(.tail))]
+    Failed {
+        /// What was being done, for example `run the preinst of libc6`.
+        action: String,
+        /// How it ended, for example `exit status 1`.
+        status: String,
+        /// Its last lines of output.
+        tail: Vec<String>,
+    },
+    /// The tree could not be changed.
+    #[error("cannot prepare the tree for package scripts")]
+    Tree(#[from] rootstrap_rootfs::Error),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+fn quote(tail: &[String]) -> String {
+    tail.iter().map(|line| format!("\n    | {line}")).collect()
+}

@@ -249,7 +249,8 @@ pub(crate) fn statoverrides(root: &Root) -> Result<HashMap<Vec<u8>, Attributes>,
     Ok(overrides)
 }
 
-type Ids = HashMap<Vec<u8>, u32>;
+/// Names to numeric ids.
+pub(crate) type Ids = HashMap<Vec<u8>, u32>;
 
 /// The target's users and groups: its passwd and group files, or before those exist the ones base-passwd will
 /// make them from. Never those of the host.

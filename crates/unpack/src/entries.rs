@@ -46,14 +46,14 @@ pub(crate) enum Found {
     Foreign(String),
 }
 
-/// Reads all entries of `tar`, calling `body` with each regular file's announced size and reader.
+/// Takes a regular file's path, attributes, contents and announced size; says what kind of entry it became.
+pub(crate) type TakeBody<'a> = dyn FnMut(&[u8], &Attributes, &mut dyn Read, u64) -> io::Result<EntryKind> + 'a;
+
+/// Reads all entries of `tar`, handing each regular file to `body`.
 ///
 /// # Errors
 /// Reading fails, or `body` does.
-pub(crate) fn read(
-    tar: impl Read,
-    body: &mut dyn FnMut(&[u8], &Attributes, &mut dyn Read, u64) -> io::Result<EntryKind>,
-) -> io::Result<Result<Vec<Entry>, String>> {
+pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result<Vec<Entry>, String>> {
     let mut archive = tar::Archive::new(tar);
     let mut entries = Vec::new();
     let (mut long_name, mut long_link) = (None, None);

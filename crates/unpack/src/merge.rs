@@ -1,11 +1,12 @@
 //! One staged package into the root, entry by entry as dpkg would (dpkg `src/main/archives.c:tarobject`).
 
+use crate::Error;
 use crate::claims::Claims;
+use crate::database::{self, Ids};
 use crate::entries::{Entry, EntryKind, show};
 use crate::stage::Staged;
-use crate::{Error, database};
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 
 /// What becomes of conffiles.
@@ -125,7 +126,7 @@ struct Merger<'a> {
     rules: Rules,
     conffiles: HashSet<&'a [u8]>,
     /// Users and groups of the target, read when the first name other than root is met.
-    names: Option<(HashMap<Vec<u8>, u32>, HashMap<Vec<u8>, u32>)>,
+    names: Option<(Ids, Ids)>,
 }
 
 impl Merger<'_> {
@@ -139,7 +140,7 @@ impl Merger<'_> {
             Some(names) => names,
             none => none.insert(database::names(self.root)?),
         };
-        let id = |names: &HashMap<Vec<u8>, u32>, name: &[u8], number| names.get(name).copied().unwrap_or(number);
+        let id = |names: &Ids, name: &[u8], number| names.get(name).copied().unwrap_or(number);
         Ok(Attributes {
             uid: id(users, &entry.user, entry.attributes.uid),
             gid: id(groups, &entry.group, entry.attributes.gid),

@@ -1,0 +1,82 @@
+//! Stand-ins for the programs with which packages start services, while packages are configured
+//! (`/usr/share/doc/init-system-helpers/README.policy-rc.d.gz`).
+
+use rootstrap_rootfs::{Kind, Root};
+
+/// invoke-rc.d asks it first; 101 forbids every action.
+const POLICY: &str = "usr/sbin/policy-rc.d";
+
+/// Programs replaced where they exist.
+const REPLACED: [&str; 3] = ["sbin/start-stop-daemon", "usr/sbin/start-stop-daemon", "sbin/initctl"];
+
+const REAL: &str = ".REAL";
+
+/// Puts the stand-ins in place where they are not yet. Called again after more packages came in.
+///
+/// # Errors
+/// The tree cannot be changed.
+pub fn install(root: &Root) -> rootstrap_rootfs::Result<()> {
+    if root.metadata(POLICY.as_bytes())?.is_none() && root.metadata(b"usr/sbin")?.is_some() {
+        root.write(POLICY.as_bytes(), b"#!/bin/sh\nexit 101\n", 0o755)?;
+    }
+    for path in REPLACED {
+        let program = root.metadata(path.as_bytes())?;
+        if program.is_some_and(|meta| meta.kind == Kind::File) && !is_replaced(root, path)? {
+            let place = root.at(path.as_bytes())?;
+            place.rename_to(&place.with_suffix(REAL))?;
+            root.write(
+                path.as_bytes(),
+                b"#!/bin/sh\n# Services are not started while the system is being made.\nexit 0\n",
+                0o755,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the real programs back.
+///
+/// # Errors
+/// The tree cannot be changed.
+pub fn remove(root: &Root) -> rootstrap_rootfs::Result<()> {
+    for path in REPLACED {
+        // In a merged /usr two of the names are one file; the second finds nothing left to do.
+        if is_replaced(root, path)? {
+            let place = root.at(path.as_bytes())?;
+            place.with_suffix(REAL).rename_to(&place)?;
+        }
+    }
+    if root.read(POLICY.as_bytes())?.as_deref() == Some(b"#!/bin/sh\nexit 101\n") {
+        root.remove(POLICY.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn is_replaced(root: &Root, path: &str) -> rootstrap_rootfs::Result<bool> {
+    Ok(root.metadata(format!("{path}{REAL}").as_bytes())?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_come_back_as_they_were() {
+        if !rustix::process::getuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        root.create_directories(b"usr/sbin", 0o755).unwrap();
+        std::os::unix::fs::symlink("usr/sbin", dir.path().join("sbin")).unwrap();
+        root.write(b"usr/sbin/start-stop-daemon", b"real", 0o755).unwrap();
+        for _ in 0..2 {
+            install(&root).unwrap();
+        }
+        assert_ne!(root.read(b"sbin/start-stop-daemon").unwrap().unwrap(), b"real");
+        assert!(root.read(b"usr/sbin/policy-rc.d").unwrap().is_some());
+        remove(&root).unwrap();
+        assert_eq!(root.list(b"usr/sbin").unwrap(), [b"start-stop-daemon"]);
+        assert_eq!(root.read(b"sbin/start-stop-daemon").unwrap().unwrap(), b"real");
+    }
+}

@@ -1,0 +1,137 @@
+//! The inside of the sandbox: two small stages of this same binary.
+//!
+//! The first leaves the host's namespaces, the second is process 1 of the new ones: it sets up the mounts, gives
+//! up the host's root and then runs, one at a time, the commands it is sent. When its socket closes it ends, and
+//! the kernel ends everything that is left with it.
+#![allow(unsafe_code, reason = "unshare, prctl in a child before exec, and one ioctl have no safe form")]
+
+use crate::{mounts, seccomp, wire};
+use rustix::process::{self, Signal};
+use rustix::thread::UnshareFlags;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// First argument of the first stage.
+pub(crate) const OUTER: &str = "__rootstrap-sandbox";
+/// First argument of the second stage.
+const INNER: &str = "__rootstrap-init";
+
+/// Becomes the inside of a sandbox if this process was started as one; returns at once otherwise.
+///
+/// A program that uses [`crate::Sandbox`] calls this first thing in `main`, before it starts a thread.
+pub fn enter_if_asked() {
+    let mut args = std::env::args_os().skip(1);
+    let stage = args.next().unwrap_or_default();
+    let result = match (stage.to_str(), args.next()) {
+        (Some(OUTER), Some(root)) => outer(Path::new(&root)),
+        (Some(INNER), Some(root)) => inner(Path::new(&root)),
+        _ => return,
+    };
+    if let Err(reason) = result {
+        // The caller reads the first frame; a plain exit would tell it nothing.
+        if let Ok(mut socket) = socket() {
+            let _ = wire::send(&mut socket, &["failed", &reason]);
+        }
+        std::process::exit(1);
+    }
+    std::process::exit(0);
+}
+
+/// The caller is on standard input.
+fn socket() -> Result<UnixStream, String> {
+    let fd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
+    fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
+}
+
+fn outer(root: &Path) -> Result<(), String> {
+    let flags =
+        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
+    // SAFETY: this process has one thread and shares no file descriptor table.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+        .map_err(|errno| format!("the kernel refuses new namespaces: {errno}"))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(INNER).arg(root);
+    die_with_parent(&mut command);
+    let mut child = command.spawn().map_err(|error| format!("cannot start the first process: {error}"))?;
+    let status = child.wait().map_err(|error| format!("cannot wait for the first process: {error}"))?;
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+/// Has the kernel kill the command when the thread that starts it ends.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
+    unsafe {
+        command.pre_exec(|| process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from));
+    }
+}
+
+fn inner(root: &Path) -> Result<(), String> {
+    let mut socket = socket()?;
+    mounts::enter(root)?;
+    raise_loopback();
+    rustix::system::sethostname(b"localhost").map_err(|errno| format!("cannot set the host name: {errno}"))?;
+    process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // Some scripts close every possible descriptor; with a host's million that takes seconds.
+    let files = process::Rlimit { current: Some(1024), maximum: Some(4096) };
+    let _ = process::setrlimit(process::Resource::Nofile, files);
+    process::setsid().map_err(|errno| format!("cannot leave the caller's session: {errno}"))?;
+    if let Err(error) = seccomp::suppress_sync() {
+        // Slower, not wrong: a kernel without seccomp is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "rootstrap: fsync is not suppressed: {error}");
+    }
+    let lost = |error: std::io::Error| format!("cannot talk to the caller: {error}");
+    wire::send(&mut socket, &["ready"]).map_err(lost)?;
+    while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
+        let answer = match run(&words) {
+            Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
+            Err(error) => ["cannot".to_owned(), error],
+        };
+        wire::send(&mut socket, &[&answer[0], &answer[1]]).map_err(lost)?;
+    }
+    Ok(())
+}
+
+/// Words: number of arguments, the arguments, then the environment as `NAME=value`.
+fn run(words: &[String]) -> Result<ExitStatus, String> {
+    let malformed = || "malformed command".to_owned();
+    let (count, rest) = words.split_first().ok_or_else(malformed)?;
+    let count = count.parse::<usize>().map_err(|_| malformed())?;
+    let (arguments, environment) = rest.split_at_checked(count).ok_or_else(malformed)?;
+    let (program, arguments) = arguments.split_first().ok_or_else(malformed)?;
+    let environment = environment.iter().filter_map(|pair| pair.split_once('='));
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    let wanted = process::Pid::from_child(&child);
+    // Process 1 inherits every orphan; reap whatever ends until the command itself does.
+    loop {
+        match process::waitpid(None, process::WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == wanted => return Ok(ExitStatus::from_raw(status.as_raw())),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(format!("cannot wait for {program}: {errno}")),
+        }
+    }
+}
+
+/// Packages that talk to themselves on 127.0.0.1 find it up; there is no other interface. Failing is harmless.
+fn raise_loopback() {
+    let Ok(socket) = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None) else {
+        return;
+    };
+    // SAFETY: an all-zero ifreq is valid; the name is shorter than the field, and the ioctl only reads it.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+            *slot = libc::c_char::from_ne_bytes([*byte]);
+        }
+        request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
+        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS, &raw const request);
+    }
+}

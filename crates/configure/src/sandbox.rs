@@ -1,0 +1,209 @@
+//! The outside of the sandbox: start it, send it commands, read what they print.
+
+use crate::{Error, init, wire};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::VecDeque;
+use std::io::{self, PipeReader, Read};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Lines of output kept for an error message.
+const TAIL: usize = 12;
+
+/// How to start a sandbox.
+pub struct Options {
+    /// The staging root, as a path of the host.
+    pub root: PathBuf,
+    /// The time scripts shall take for now (`SOURCE_DATE_EPOCH`), seconds since 1970.
+    pub epoch: i64,
+    /// The environment beyond the fixed one, for scripts of one distribution.
+    pub environment: Vec<(String, String)>,
+    /// Set from outside to make a running command end.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// Namespaces with the staging root as `/`, alive until dropped.
+///
+/// The kernel ends it with the thread that started it, so it belongs on the main thread.
+pub struct Sandbox {
+    child: Child,
+    socket: UnixStream,
+    output: PipeReader,
+    environment: Vec<String>,
+    cancel: Arc<AtomicBool>,
+    unfinished: Vec<u8>,
+}
+
+/// How a command ended.
+pub struct Exit {
+    /// Its status.
+    pub status: ExitStatus,
+    /// Its last lines.
+    pub tail: Vec<String>,
+}
+
+impl Exit {
+    /// `Ok` for success, else the failure of `action`, which completes "cannot …".
+    ///
+    /// # Errors
+    /// The command did not end with status 0.
+    pub fn check(self, action: impl FnOnce() -> String) -> Result<(), Error> {
+        if self.status.success() {
+            return Ok(());
+        }
+        Err(Error::Failed { action: action(), status: describe(self.status), tail: self.tail })
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+impl Sandbox {
+    /// Starts a sandbox by running this same binary again; see [`crate::enter_if_asked`].
+    ///
+    /// # Errors
+    /// The kernel refuses a namespace or a mount.
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let (socket, theirs) = UnixStream::pair().map_err(Error::Lost)?;
+        let (output, writer) = io::pipe().map_err(Error::Lost)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(init::OUTER).arg(&options.root).env_clear();
+        command.stdin(std::os::fd::OwnedFd::from(theirs));
+        command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
+        init::die_with_parent(&mut command);
+        let child = command.spawn().map_err(|error| Error::Sandbox(format!("cannot start a process: {error}")))?;
+        drop(command);
+        let environment = [
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/root"),
+            ("USER", "root"),
+            ("LOGNAME", "root"),
+            ("SHELL", "/bin/sh"),
+            ("TERM", "dumb"),
+            ("TZ", "UTC"),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+        ];
+        let mut environment: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        environment.push(format!("SOURCE_DATE_EPOCH={}", options.epoch));
+        environment.extend(options.environment.iter().map(|(name, value)| format!("{name}={value}")));
+        let cancel = Arc::clone(&options.cancel);
+        let mut sandbox = Self { child, socket, output, environment, cancel, unfinished: Vec::new() };
+        match sandbox.answer(&mut |_| {}, &mut VecDeque::new())?.as_slice() {
+            [ready] if ready == "ready" => Ok(sandbox),
+            [_, reason] => Err(Error::Sandbox(reason.clone())),
+            _ => Err(Error::Sandbox("it gave no sensible answer".into())),
+        }
+    }
+
+    /// Runs one command to its end, calling `line` for each line it prints.
+    ///
+    /// # Errors
+    /// It cannot be started, the sandbox is gone, or the user asked to stop. A command that fails is no error here.
+    pub fn run(
+        &mut self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        line: &mut dyn FnMut(&str),
+    ) -> Result<Exit, Error> {
+        let count = arguments.len().to_string();
+        let extra: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut words = vec![count.as_str()];
+        words.extend(arguments);
+        words.extend(self.environment.iter().chain(&extra).map(String::as_str));
+        wire::send(&mut self.socket, &words).map_err(Error::Lost)?;
+        let mut tail = VecDeque::new();
+        let answer = self.answer(line, &mut tail)?;
+        match answer.as_slice() {
+            [done, status] if done == "done" => {
+                let raw = status.parse().map_err(|_| Error::Lost(io::ErrorKind::InvalidData.into()))?;
+                Ok(Exit { status: ExitStatus::from_raw(raw), tail: tail.into() })
+            }
+            [_, reason] => Err(Error::Sandbox(reason.clone())),
+            _ => Err(Error::Lost(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    /// Passes output on until the sandbox answers.
+    fn answer(&mut self, line: &mut dyn FnMut(&str), tail: &mut VecDeque<String>) -> Result<Vec<String>, Error> {
+        let mut take = |text: String| {
+            line(&text);
+            if tail.len() == TAIL {
+                tail.pop_front();
+            }
+            tail.push_back(text);
+        };
+        loop {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let mut ready = [PollFd::new(&self.output, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+            let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+            match poll(&mut ready, Some(&moment)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(Error::Lost(errno.into())),
+            }
+            let (output, socket) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+            // Output first: what a command printed before it ended belongs to it.
+            if output && read_lines(&mut self.output, &mut self.unfinished, &mut take).map_err(Error::Lost)? {
+                continue;
+            }
+            if socket {
+                if !self.unfinished.is_empty() {
+                    take(String::from_utf8_lossy(&std::mem::take(&mut self.unfinished)).into_owned());
+                }
+                let answer = wire::receive(&mut self.socket).map_err(Error::Lost)?;
+                let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ended unexpectedly");
+                return answer.ok_or_else(|| Error::Lost(gone()));
+            }
+        }
+    }
+}
+
+/// Reads once what is there; `false` at the end of the stream.
+fn read_lines(output: &mut PipeReader, unfinished: &mut Vec<u8>, take: &mut dyn FnMut(String)) -> io::Result<bool> {
+    let mut buffer = [0; 1 << 16];
+    let count = match output.read(&mut buffer) {
+        Ok(0) => return Ok(false),
+        Ok(count) => count,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for &byte in buffer.get(..count).unwrap_or_default() {
+        // Progress bars overwrite their line; each state counts as one.
+        if matches!(byte, b'\n' | b'\r') {
+            if !unfinished.is_empty() {
+                take(String::from_utf8_lossy(&std::mem::take(unfinished)).into_owned());
+            }
+        } else {
+            unfinished.push(byte);
+        }
+    }
+    Ok(true)
+}
+
+impl Drop for Sandbox {
+    /// Ends every process of the sandbox and waits until they are gone.
+    fn drop(&mut self) {
+        let polite = !self.cancel.load(Ordering::Relaxed)
+            && self.socket.shutdown(std::net::Shutdown::Write).is_ok()
+            && matches!(wire::receive(&mut self.socket), Ok(None));
+        if !polite {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+        // The pipe ends when the last process that could still write to the tree is gone.
+        let _ = io::copy(&mut self.output, &mut io::sink());
+    }
+}
