@@ -23,9 +23,7 @@ impl HostMirror {
     /// Whether this is where a pocket of any of the vendor's suites is to be had: the security pocket where the host
     /// gets its own from, the others where the host gets releases.
     pub fn serves(&self, pocket: Pocket) -> bool {
-        self.suites
-            .iter()
-            .any(|suite| is_security(suite) == (pocket == Pocket::Security))
+        self.suites.iter().any(|suite| is_security(suite) == (pocket == Pocket::Security))
     }
 }
 
@@ -40,49 +38,31 @@ pub fn host_mirrors(
     if os_release_id(os_release) != Some(vendor.name.as_str()) {
         return Vec::new();
     }
-    let suites: Vec<&Suite> = all()
-        .filter(|suite| suite.vendor() == Some(vendor))
-        .collect();
+    let suites: Vec<&Suite> = all().filter(|suite| suite.vendor() == Some(vendor)).collect();
     let mirrors = vendor.mirrors(Set::Current, architecture);
-    let paths: Vec<&str> = mirrors
-        .flat_map(|mirror| [last_segment(&mirror.uri), last_segment(&mirror.security)])
-        .collect();
+    let paths: Vec<&str> =
+        mirrors.flat_map(|mirror| [last_segment(&mirror.uri), last_segment(&mirror.security)]).collect();
 
     let mut mirrors: Vec<HostMirror> = Vec::new();
     for (name, text) in sources {
-        let entries = if name.ends_with(".sources") {
-            deb822(text)
-        } else {
-            one_line(text)
-        };
+        let entries = if name.ends_with(".sources") { deb822(text) } else { one_line(text) };
         for mut entry in entries {
             entry.suites.retain(|suite| is_of(suite, &suites));
             let fits = !entry.suites.is_empty()
                 && entry.components.iter().any(|component| component == "main")
-                && (entry.architectures.is_empty()
-                    || entry.architectures.iter().any(|a| a == architecture))
-                && (entry.signed_by.is_empty()
-                    || entry
-                        .signed_by
-                        .iter()
-                        .all(|file| is_vendor_keyring(file, vendor)));
+                && (entry.architectures.is_empty() || entry.architectures.iter().any(|a| a == architecture))
+                && (entry.signed_by.is_empty() || entry.signed_by.iter().all(|file| is_vendor_keyring(file, vendor)));
             if !fits {
                 continue;
             }
-            for uri in entry
-                .uris
-                .iter()
-                .filter(|uri| is_supported(uri) && paths.contains(&last_segment(uri)))
-            {
+            for uri in entry.uris.iter().filter(|uri| is_supported(uri) && paths.contains(&last_segment(uri))) {
                 add(&mut mirrors, uri, &entry);
             }
         }
     }
     // An archive beside the vendor's own may call its only suite as the vendor does, but has no pockets.
     if mirrors.iter().any(has_updates) {
-        mirrors.retain(|mirror| {
-            has_updates(mirror) || mirror.suites.iter().any(|suite| is_security(suite))
-        });
+        mirrors.retain(|mirror| has_updates(mirror) || mirror.suites.iter().any(|suite| is_security(suite)));
     }
     mirrors
 }
@@ -98,22 +78,12 @@ struct Entry {
 
 fn add(mirrors: &mut Vec<HostMirror>, uri: &str, entry: &Entry) {
     let uri = uri.trim_end_matches('/');
-    let position = mirrors
-        .iter()
-        .position(|mirror| mirror.uri == uri)
-        .unwrap_or_else(|| {
-            mirrors.push(HostMirror {
-                uri: uri.to_owned(),
-                suites: Vec::new(),
-                components: Vec::new(),
-            });
-            mirrors.len() - 1
-        });
+    let position = mirrors.iter().position(|mirror| mirror.uri == uri).unwrap_or_else(|| {
+        mirrors.push(HostMirror { uri: uri.to_owned(), suites: Vec::new(), components: Vec::new() });
+        mirrors.len() - 1
+    });
     let mirror = &mut mirrors[position];
-    for (list, new) in [
-        (&mut mirror.suites, &entry.suites),
-        (&mut mirror.components, &entry.components),
-    ] {
+    for (list, new) in [(&mut mirror.suites, &entry.suites), (&mut mirror.components, &entry.components)] {
         for word in new {
             if !list.contains(word) {
                 list.push(word.clone());
@@ -127,10 +97,7 @@ fn one_line(text: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
-        let Some(rest) = line
-            .strip_prefix("deb")
-            .filter(|rest| rest.starts_with([' ', '\t']))
-        else {
+        let Some(rest) = line.strip_prefix("deb").filter(|rest| rest.starts_with([' ', '\t'])) else {
             continue;
         };
         let mut entry = Entry::default();
@@ -139,10 +106,7 @@ fn one_line(text: &str) -> Vec<Entry> {
             let Some((options, after)) = after.split_once(']') else {
                 continue;
             };
-            for (key, value) in options
-                .split_whitespace()
-                .filter_map(|option| option.split_once('='))
-            {
+            for (key, value) in options.split_whitespace().filter_map(|option| option.split_once('=')) {
                 entry.set(key, value.split(','));
             }
             rest = after;
@@ -180,15 +144,10 @@ fn deb822(text: &str) -> Vec<Entry> {
         for (field, value) in &stanza {
             match field.to_ascii_lowercase().as_str() {
                 "types" => binary = value.split_whitespace().any(|word| word == "deb"),
-                "enabled" => {
-                    enabled =
-                        !["no", "false", "off", "0"].contains(&value.to_ascii_lowercase().as_str())
-                }
+                "enabled" => enabled = !["no", "false", "off", "0"].contains(&value.to_ascii_lowercase().as_str()),
                 "uris" => entry.uris = value.split_whitespace().map(str::to_owned).collect(),
                 "suites" => entry.suites = value.split_whitespace().map(str::to_owned).collect(),
-                "components" => {
-                    entry.components = value.split_whitespace().map(str::to_owned).collect()
-                }
+                "components" => entry.components = value.split_whitespace().map(str::to_owned).collect(),
                 field => entry.set(field, value.split_whitespace()),
             }
         }
@@ -210,9 +169,7 @@ impl Entry {
 }
 
 fn os_release_id(text: &str) -> Option<&str> {
-    let value = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("ID="))?;
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("ID="))?;
     Some(value.trim_matches(['"', '\'']))
 }
 
@@ -220,9 +177,7 @@ fn os_release_id(text: &str) -> Option<&str> {
 fn is_of(name: &str, suites: &[&Suite]) -> bool {
     let stem = name.split_once(['-', '/']).map_or(name, |(stem, _)| stem);
     let rests = ["-updates", "-security", "/updates", "-backports", ""];
-    suites
-        .iter()
-        .any(|suite| suite.codename == stem || suite.aliases.iter().any(|alias| alias == stem))
+    suites.iter().any(|suite| suite.codename == stem || suite.aliases.iter().any(|alias| alias == stem))
         && rests.contains(&&name[stem.len()..])
 }
 
@@ -231,16 +186,11 @@ fn is_security(suite: &str) -> bool {
 }
 
 fn has_updates(mirror: &HostMirror) -> bool {
-    mirror
-        .suites
-        .iter()
-        .any(|suite| suite.ends_with("-updates"))
+    mirror.suites.iter().any(|suite| suite.ends_with("-updates"))
 }
 
 fn is_supported(uri: &str) -> bool {
-    ["http://", "https://", "file:", "copy:"]
-        .iter()
-        .any(|scheme| uri.starts_with(scheme))
+    ["http://", "https://", "file:", "copy:"].iter().any(|scheme| uri.starts_with(scheme))
 }
 
 fn is_vendor_keyring(path: &str, vendor: &Vendor) -> bool {
@@ -248,10 +198,7 @@ fn is_vendor_keyring(path: &str, vendor: &Vendor) -> bool {
 }
 
 fn last_segment(uri: &str) -> &str {
-    uri.trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
+    uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -262,21 +209,13 @@ mod tests {
     const DEBIAN: &str = "PRETTY_NAME=\"Debian\"\nID=debian\nVERSION_ID=\"12\"\n";
     const UBUNTU: &str = "ID=\"ubuntu\"\nID_LIKE=debian\n";
 
-    fn mirrors(
-        os_release: &str,
-        sources: &[(&str, &str)],
-        vendor: &str,
-        architecture: &str,
-    ) -> Vec<HostMirror> {
+    fn mirrors(os_release: &str, sources: &[(&str, &str)], vendor: &str, architecture: &str) -> Vec<HostMirror> {
         let vendor = vendors().find(|known| known.name == vendor).unwrap();
         host_mirrors(os_release, sources, vendor, architecture)
     }
 
     fn uris(text: &str) -> Vec<String> {
-        mirrors(DEBIAN, &[("sources.list", text)], "debian", "amd64")
-            .into_iter()
-            .map(|m| m.uri)
-            .collect()
+        mirrors(DEBIAN, &[("sources.list", text)], "debian", "amd64").into_iter().map(|m| m.uri).collect()
     }
 
     #[test]
@@ -300,10 +239,7 @@ mod tests {
             deb\thttp://near.example/ubuntu jammy-updates main\ndeb http://near.example/ubuntu jammy-security main\n";
         let found = mirrors(UBUNTU, &[("sources.list", text)], "ubuntu", "amd64");
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            found[0].suites,
-            ["jammy", "jammy-updates", "jammy-security"]
-        );
+        assert_eq!(found[0].suites, ["jammy", "jammy-updates", "jammy-security"]);
         assert_eq!(found[0].components, ["main", "universe"]);
         assert!(found[0].serves(Pocket::Security) && found[0].serves(Pocket::Updates));
     }
@@ -311,14 +247,8 @@ mod tests {
     #[test]
     fn another_vendors_host_says_nothing() {
         let text = "deb http://near.example/debian trixie main";
-        assert_eq!(
-            mirrors(UBUNTU, &[("sources.list", text)], "debian", "amd64"),
-            []
-        );
-        assert_eq!(
-            mirrors("NAME=x", &[("sources.list", text)], "debian", "amd64"),
-            []
-        );
+        assert_eq!(mirrors(UBUNTU, &[("sources.list", text)], "debian", "amd64"), []);
+        assert_eq!(mirrors("NAME=x", &[("sources.list", text)], "debian", "amd64"), []);
     }
 
     #[test]
@@ -326,46 +256,24 @@ mod tests {
         let text = "deb http://near.example/ubuntu noble main\ndeb http://near.example/ubuntu-ports noble main";
         let at = |architecture| mirrors(UBUNTU, &[("sources.list", text)], "ubuntu", architecture);
         assert!(at("amd64").iter().all(|m| m.uri.ends_with("/ubuntu")));
-        assert!(
-            at("riscv64")
-                .iter()
-                .all(|m| m.uri.ends_with("/ubuntu-ports"))
-        );
+        assert!(at("riscv64").iter().all(|m| m.uri.ends_with("/ubuntu-ports")));
         assert_eq!((at("i386").len(), at("arm64").len()), (1, 1));
     }
 
     #[test]
     fn third_parties_are_ignored() {
         let cases = [
-            (
-                "other component",
-                "deb http://other.example/linux/debian bookworm stable",
-            ),
-            (
-                "other suite",
-                "deb http://other.example/debian bookworm-pgdg main",
-            ),
-            (
-                "other path",
-                "deb http://other.example/debian/12/prod bookworm main",
-            ),
-            (
-                "other key",
-                "deb [signed-by=/etc/apt/keyrings/other.gpg] http://other.example/debian bookworm main",
-            ),
-            (
-                "other architecture",
-                "deb [arch=arm64,armhf] http://other.example/debian bookworm main",
-            ),
+            ("other component", "deb http://other.example/linux/debian bookworm stable"),
+            ("other suite", "deb http://other.example/debian bookworm-pgdg main"),
+            ("other path", "deb http://other.example/debian/12/prod bookworm main"),
+            ("other key", "deb [signed-by=/etc/apt/keyrings/other.gpg] http://other.example/debian bookworm main"),
+            ("other architecture", "deb [arch=arm64,armhf] http://other.example/debian bookworm main"),
             (
                 "other scheme",
                 "deb mirror+file:/etc/apt/mirrors/debian bookworm main\ndeb cdrom:[x]/debian bookworm main",
             ),
             ("flat", "deb http://other.example/debian ./"),
-            (
-                "unclosed option",
-                "deb [arch=amd64 http://other.example/debian bookworm main",
-            ),
+            ("unclosed option", "deb [arch=amd64 http://other.example/debian bookworm main"),
         ];
         for (case, line) in cases {
             assert_eq!(uris(line), [""; 0], "{case}");
@@ -379,38 +287,19 @@ mod tests {
             deb https://near.example/debian bookworm-updates main\ndeb http://near.example/debian-security bookworm-security main\n";
         assert_eq!(
             uris(&format!("{other}{own}")),
-            [
-                "https://near.example/debian",
-                "http://near.example/debian-security"
-            ]
+            ["https://near.example/debian", "http://near.example/debian-security"]
         );
-        assert_eq!(
-            uris("deb file:/srv/mirror/debian sid main"),
-            ["file:/srv/mirror/debian"]
-        );
+        assert_eq!(uris("deb file:/srv/mirror/debian sid main"), ["file:/srv/mirror/debian"]);
     }
 
     #[test]
     fn disabled_and_source_only_stanzas_are_ignored() {
         let stanza = "URIs: http://near.example/debian\nSuites: stable\nComponents: main\n";
-        for (extra, found) in [
-            ("Types: deb\n", 1),
-            ("Types: deb\nEnabled: no\n", 0),
-            ("Types: deb-src\n", 0),
-        ] {
+        for (extra, found) in [("Types: deb\n", 1), ("Types: deb\nEnabled: no\n", 0), ("Types: deb-src\n", 0)] {
             let text = format!("{extra}{stanza}");
-            assert_eq!(
-                mirrors(DEBIAN, &[("x.sources", &text)], "debian", "amd64").len(),
-                found,
-                "{extra}"
-            );
+            assert_eq!(mirrors(DEBIAN, &[("x.sources", &text)], "debian", "amd64").len(), found, "{extra}");
         }
-        let embedded = format!(
-            "Types: deb\n{stanza}Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n"
-        );
-        assert_eq!(
-            mirrors(DEBIAN, &[("x.sources", &embedded)], "debian", "amd64"),
-            []
-        );
+        let embedded = format!("Types: deb\n{stanza}Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n");
+        assert_eq!(mirrors(DEBIAN, &[("x.sources", &embedded)], "debian", "amd64"), []);
     }
 }

@@ -7,35 +7,17 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-const FILES: [&str; 2] = [
-    include_str!("../../../suites/debian.toml"),
-    include_str!("../../../suites/ubuntu.toml"),
-];
+const FILES: [&str; 2] = [include_str!("../../../suites/debian.toml"), include_str!("../../../suites/ubuntu.toml")];
 
 const KEYRINGS: [(&str, &[u8]); 4] = [
-    (
-        "debian-archive-keyring.pgp",
-        include_bytes!("../../../keyrings/debian-archive-keyring.pgp"),
-    ),
-    (
-        "debian-archive-removed-keys.pgp",
-        include_bytes!("../../../keyrings/debian-archive-removed-keys.pgp"),
-    ),
-    (
-        "ubuntu-archive-keyring.pgp",
-        include_bytes!("../../../keyrings/ubuntu-archive-keyring.pgp"),
-    ),
-    (
-        "ubuntu-archive-removed-keys.pgp",
-        include_bytes!("../../../keyrings/ubuntu-archive-removed-keys.pgp"),
-    ),
+    ("debian-archive-keyring.pgp", include_bytes!("../../../keyrings/debian-archive-keyring.pgp")),
+    ("debian-archive-removed-keys.pgp", include_bytes!("../../../keyrings/debian-archive-removed-keys.pgp")),
+    ("ubuntu-archive-keyring.pgp", include_bytes!("../../../keyrings/ubuntu-archive-keyring.pgp")),
+    ("ubuntu-archive-removed-keys.pgp", include_bytes!("../../../keyrings/ubuntu-archive-removed-keys.pgp")),
 ];
 
 static DATA: LazyLock<Vec<(&'static Vendor, Vec<Suite>)>> = LazyLock::new(|| {
-    FILES
-        .iter()
-        .map(|text| parse(text).expect("the embedded suites are parsed by this module's tests"))
-        .collect()
+    FILES.iter().map(|text| parse(text).expect("the embedded suites are parsed by this module's tests")).collect()
 });
 
 /// Who publishes a suite, and what all its suites share.
@@ -63,9 +45,7 @@ pub struct Vendor {
 impl Vendor {
     /// Those of its mirrors that hold a set of suites for an architecture.
     pub(crate) fn mirrors(&self, set: Set, architecture: &str) -> impl Iterator<Item = &Mirror> {
-        self.mirrors
-            .iter()
-            .filter(move |mirror| mirror.set == set && matches(&mirror.architectures, architecture))
+        self.mirrors.iter().filter(move |mirror| mirror.set == set && matches(&mirror.architectures, architecture))
     }
 }
 
@@ -236,10 +216,7 @@ impl Suite {
 
     /// Components packages are chosen from unless told otherwise.
     pub fn components(&self) -> Vec<String> {
-        self.vendor.map_or_else(
-            || vec!["main".to_owned()],
-            |vendor| vendor.components.clone(),
-        )
+        self.vendor.map_or_else(|| vec!["main".to_owned()], |vendor| vendor.components.clone())
     }
 
     /// The mirrors that hold it for an architecture, in the order to try; none if it is not listed with a vendor.
@@ -247,10 +224,7 @@ impl Suite {
         let Some(vendor) = self.vendor() else {
             return Vec::new();
         };
-        self.served_by
-            .iter()
-            .flat_map(|set| vendor.mirrors(*set, architecture))
-            .collect()
+        self.served_by.iter().flat_map(|set| vendor.mirrors(*set, architecture)).collect()
     }
 
     /// The apt sources to write into a target, or none where its own apt package documents them.
@@ -259,19 +233,11 @@ impl Suite {
             return Vec::new();
         };
         let set = if self.ended { Set::Ended } else { Set::Current };
-        let fitting = vendor
-            .sources
-            .iter()
-            .filter(|s| s.set == set && matches(&s.architectures, architecture));
+        let fitting = vendor.sources.iter().filter(|s| s.set == set && matches(&s.architectures, architecture));
         fitting
             .map(|source| SourceEntry {
                 uri: source.uri.clone(),
-                suites: source
-                    .pockets
-                    .iter()
-                    .filter_map(|p| self.pocket(*p))
-                    .map(str::to_owned)
-                    .collect(),
+                suites: source.pockets.iter().filter_map(|p| self.pocket(*p)).map(str::to_owned).collect(),
                 components: vendor.sources_components.clone(),
             })
             .filter(|entry| !entry.suites.is_empty())
@@ -290,28 +256,18 @@ impl Suite {
 
     /// How it is merged, as a build chroot or not.
     pub fn merged_usr(&self, buildd: bool) -> MergedUsr {
-        self.merged_usr_buildd
-            .filter(|_| buildd)
-            .unwrap_or(self.merged_usr)
+        self.merged_usr_buildd.filter(|_| buildd).unwrap_or(self.merged_usr)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        [&self.codename]
-            .into_iter()
-            .chain(&self.aliases)
-            .chain(&self.version)
-            .map(String::as_str)
+        [&self.codename].into_iter().chain(&self.aliases).chain(&self.version).map(String::as_str)
     }
 }
 
 impl Mirror {
     /// Where a pocket is under this mirror.
     pub fn base(&self, pocket: Pocket) -> &str {
-        if pocket == Pocket::Security {
-            &self.security
-        } else {
-            &self.uri
-        }
+        if pocket == Pocket::Security { &self.security } else { &self.uri }
     }
 }
 
@@ -334,10 +290,7 @@ pub fn lookup(name: &str) -> Option<&'static Suite> {
 pub fn nearest(name: &str) -> Vec<&'static str> {
     let name = name.to_ascii_lowercase();
     let limit = (name.chars().count() / 3).clamp(1, 3);
-    let mut near: Vec<_> = all()
-        .flat_map(Suite::names)
-        .map(|known| (distance(&name, known), known))
-        .collect();
+    let mut near: Vec<_> = all().flat_map(Suite::names).map(|known| (distance(&name, known), known)).collect();
     near.retain(|(distance, _)| *distance <= limit);
     near.sort();
     near.into_iter().map(|(_, known)| known).take(3).collect()
@@ -346,9 +299,7 @@ pub fn nearest(name: &str) -> Vec<&'static str> {
 /// A suite that is not listed, as a modern one of this vendor would be. Without a vendor it has no mirror, no keyring
 /// and only its release pocket; the caller has to be told them.
 pub fn unlisted(name: &str, vendor: Option<&str>) -> Suite {
-    let known = DATA
-        .iter()
-        .find(|(known, _)| Some(known.name.as_str()) == vendor);
+    let known = DATA.iter().find(|(known, _)| Some(known.name.as_str()) == vendor);
     // The newest release is the best guess at what the next one is signed with and leaves out.
     let model = known.and_then(|(_, suites)| suites.iter().find(|suite| suite.version.is_some()));
     let pocket = |kind: &str| known.map(|_| format!("{name}-{kind}"));
@@ -366,9 +317,7 @@ pub fn unlisted(name: &str, vendor: Option<&str>) -> Suite {
             backports: pocket("backports"),
         },
         optional: vec![Pocket::Updates, Pocket::Security, Pocket::Backports],
-        keyrings: model
-            .map(|suite| suite.keyrings.clone())
-            .unwrap_or_default(),
+        keyrings: model.map(|suite| suite.keyrings.clone()).unwrap_or_default(),
         merged_usr: MergedUsr::Detect,
         merged_usr_buildd: None,
         unmerged_note: false,
@@ -384,18 +333,13 @@ pub fn unlisted(name: &str, vendor: Option<&str>) -> Suite {
 
 /// The certificates in one of the embedded keyrings, in binary form.
 pub fn keyring(name: &str) -> Option<&'static [u8]> {
-    KEYRINGS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, bytes)| *bytes)
+    KEYRINGS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
 }
 
 /// One file of `suites/`.
 fn parse(text: &str) -> Result<(&'static Vendor, Vec<Suite>), toml::de::Error> {
     let mut table: toml::Table = toml::from_str(text)?;
-    let suites = table
-        .remove("suite")
-        .unwrap_or_else(|| toml::Value::Array(Vec::new()));
+    let suites = table.remove("suite").unwrap_or_else(|| toml::Value::Array(Vec::new()));
     let mut suites: Vec<Suite> = suites.try_into()?;
     // Once per file, for the life of the program.
     let vendor: &'static Vendor = Box::leak(Box::new(table.try_into()?));
@@ -408,8 +352,7 @@ fn parse(text: &str) -> Result<(&'static Vendor, Vec<Suite>), toml::de::Error> {
 /// Whether a list of architectures, or of exceptions, includes one.
 fn matches(list: &[String], architecture: &str) -> bool {
     let (not, only): (Vec<_>, Vec<_>) = list.iter().partition(|entry| entry.starts_with('!'));
-    (only.is_empty() || only.iter().any(|a| *a == architecture))
-        && !not.iter().any(|a| a[1..] == *architecture)
+    (only.is_empty() || only.iter().any(|a| *a == architecture)) && !not.iter().any(|a| a[1..] == *architecture)
 }
 
 /// Edits that turn one word into another: a letter added, dropped or changed, or two neighbours swapped.
@@ -424,11 +367,7 @@ fn distance(a: &str, b: &str) -> usize {
                 let changed = cost[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
                 let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
                 let best = changed.min(cost[i - 1][j] + 1).min(cost[i][j - 1] + 1);
-                if swapped {
-                    best.min(cost[i - 2][j - 2] + 1)
-                } else {
-                    best
-                }
+                if swapped { best.min(cost[i - 2][j - 2] + 1) } else { best }
             };
         }
     }
@@ -444,11 +383,7 @@ mod tests {
     }
 
     fn uris(suite: &Suite, architecture: &str) -> Vec<String> {
-        suite
-            .mirrors(architecture)
-            .iter()
-            .map(|m| m.uri.clone())
-            .collect()
+        suite.mirrors(architecture).iter().map(|m| m.uri.clone()).collect()
     }
 
     #[test]
@@ -460,11 +395,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_field_is_refused() {
-        for (right, wrong) in [
-            ("merged_usr =", "merged_user ="),
-            ("sources_components", "source_components"),
-            ("uri =", "url ="),
-        ] {
+        for (right, wrong) in
+            [("merged_usr =", "merged_user ="), ("sources_components", "source_components"), ("uri =", "url =")]
+        {
             assert!(parse(&FILES[0].replace(right, wrong)).is_err(), "{wrong}");
         }
     }
@@ -519,37 +452,16 @@ mod tests {
     fn mirrors_by_architecture_and_age() {
         assert_eq!(
             uris(suite("trixie"), "amd64"),
-            [
-                "https://cloudfront.debian.net/debian",
-                "http://ftp.debian.org/debian"
-            ]
+            ["https://cloudfront.debian.net/debian", "http://ftp.debian.org/debian"]
         );
-        assert_eq!(
-            suite("trixie").mirrors("amd64")[1].base(Pocket::Security),
-            "http://ftp.debian.org/debian-security"
-        );
-        assert_eq!(
-            uris(suite("bullseye"), "arm64").last().unwrap(),
-            "http://archive.debian.org/debian"
-        );
-        assert_eq!(
-            uris(suite("jessie"), "amd64"),
-            ["http://archive.debian.org/debian"]
-        );
-        assert_eq!(
-            uris(suite("noble"), "i386"),
-            ["http://archive.ubuntu.com/ubuntu"]
-        );
-        assert_eq!(
-            uris(suite("noble"), "riscv64"),
-            ["http://ports.ubuntu.com/ubuntu-ports"]
-        );
+        assert_eq!(suite("trixie").mirrors("amd64")[1].base(Pocket::Security), "http://ftp.debian.org/debian-security");
+        assert_eq!(uris(suite("bullseye"), "arm64").last().unwrap(), "http://archive.debian.org/debian");
+        assert_eq!(uris(suite("jessie"), "amd64"), ["http://archive.debian.org/debian"]);
+        assert_eq!(uris(suite("noble"), "i386"), ["http://archive.ubuntu.com/ubuntu"]);
+        assert_eq!(uris(suite("noble"), "riscv64"), ["http://ports.ubuntu.com/ubuntu-ports"]);
         assert_eq!(
             uris(suite("focal"), "arm64"),
-            [
-                "http://ports.ubuntu.com/ubuntu-ports",
-                "http://old-releases.ubuntu.com/ubuntu"
-            ]
+            ["http://ports.ubuntu.com/ubuntu-ports", "http://old-releases.ubuntu.com/ubuntu"]
         );
     }
 
@@ -557,40 +469,24 @@ mod tests {
     fn every_suite_can_be_downloaded_verified_and_dated() {
         for suite in all() {
             let name = &suite.codename;
-            assert!(
-                ["amd64", "arm64", "i386"]
-                    .iter()
-                    .all(|a| !suite.mirrors(a).is_empty()),
-                "{name}: no mirror"
-            );
+            assert!(["amd64", "arm64", "i386"].iter().all(|a| !suite.mirrors(a).is_empty()), "{name}: no mirror");
             assert!(
                 !suite.keyrings.is_empty() && suite.keyrings.iter().all(|k| keyring(k).is_some()),
                 "{name}: keyring"
             );
             assert!([8191, 65521].contains(&suite.dpkg_bins), "{name}: bins");
-            let date = suite
-                .ends
-                .as_deref()
-                .map(|d| d.len() == 10 && d.chars().all(|c| c == '-' || c.is_ascii_digit()));
+            let date =
+                suite.ends.as_deref().map(|d| d.len() == 10 && d.chars().all(|c| c == '-' || c.is_ascii_digit()));
             assert!(date.unwrap_or(true), "{name}: ends");
-            assert!(
-                suite.merged_usr != MergedUsr::Detect,
-                "{name}: known suites say how they are merged"
-            );
+            assert!(suite.merged_usr != MergedUsr::Detect, "{name}: known suites say how they are merged");
         }
     }
 
     #[test]
     fn pockets_by_name() {
         assert_eq!(suite("sid").pocket(Pocket::Updates), None);
-        assert_eq!(
-            suite("trixie").pocket(Pocket::Security),
-            Some("trixie-security")
-        );
-        assert_eq!(
-            suite("stretch").pocket(Pocket::Security),
-            Some("stretch/updates")
-        );
+        assert_eq!(suite("trixie").pocket(Pocket::Security), Some("trixie-security"));
+        assert_eq!(suite("stretch").pocket(Pocket::Security), Some("stretch/updates"));
         assert!(!Pocket::DEFAULT.contains(&Pocket::Backports));
     }
 
@@ -599,32 +495,14 @@ mod tests {
         assert_eq!(suite("trixie").sources("amd64"), []);
         let entries = suite("noble").sources("amd64");
         assert_eq!(entries[0].uri, "http://archive.ubuntu.com/ubuntu");
-        assert_eq!(
-            entries[0].suites,
-            ["noble", "noble-updates", "noble-backports"]
-        );
-        assert_eq!(
-            entries[0].components,
-            ["main", "universe", "restricted", "multiverse"]
-        );
+        assert_eq!(entries[0].suites, ["noble", "noble-updates", "noble-backports"]);
+        assert_eq!(entries[0].components, ["main", "universe", "restricted", "multiverse"]);
         assert_eq!(
             (entries[1].uri.as_str(), entries[1].suites.as_slice()),
-            (
-                "http://security.ubuntu.com/ubuntu",
-                &["noble-security".to_owned()][..]
-            )
+            ("http://security.ubuntu.com/ubuntu", &["noble-security".to_owned()][..])
         );
-        assert!(
-            suite("noble")
-                .sources("arm64")
-                .iter()
-                .all(|e| e.uri == "http://ports.ubuntu.com/ubuntu-ports")
-        );
-        let buster: Vec<_> = suite("buster")
-            .sources("amd64")
-            .into_iter()
-            .flat_map(|e| e.suites)
-            .collect();
+        assert!(suite("noble").sources("arm64").iter().all(|e| e.uri == "http://ports.ubuntu.com/ubuntu-ports"));
+        let buster: Vec<_> = suite("buster").sources("amd64").into_iter().flat_map(|e| e.suites).collect();
         assert_eq!(buster, ["buster", "buster/updates"]);
     }
 
@@ -638,10 +516,7 @@ mod tests {
     #[test]
     fn an_unlisted_suite_is_taken_for_a_modern_one() {
         let next = unlisted("duke", Some("debian"));
-        assert_eq!(
-            uris(&next, "amd64")[0],
-            "https://cloudfront.debian.net/debian"
-        );
+        assert_eq!(uris(&next, "amd64")[0], "https://cloudfront.debian.net/debian");
         assert_eq!(next.pocket(Pocket::Security), Some("duke-security"));
         assert!(next.optional.contains(&Pocket::Security));
         assert_eq!(
