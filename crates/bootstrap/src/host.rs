@@ -6,6 +6,8 @@
 //! is among the components, and no foreign key is named. A mistake costs a download, never trust: what is fetched is
 //! verified as from anywhere else.
 
+use rootstrap_debian::control;
+
 use crate::suite::{Pocket, Set, Suite, Vendor, all};
 
 /// What the host's apt sources offer in one place.
@@ -107,7 +109,12 @@ fn one_line(text: &str) -> Vec<Entry> {
                 continue;
             };
             for (key, value) in options.split_whitespace().filter_map(|option| option.split_once('=')) {
-                entry.set(key, value.split(','));
+                let values = value.split(',').map(str::to_owned).collect();
+                match key {
+                    "arch" => entry.architectures = values,
+                    "signed-by" => entry.signed_by = values,
+                    _ => {}
+                }
             }
             rest = after;
         }
@@ -121,51 +128,27 @@ fn one_line(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// Stanzas of `Field: value`, where a line that begins with a blank goes on with the value before.
+/// Stanzas of apt's own fields. A file that is no deb822 at all says nothing, to apt as to us.
 fn deb822(text: &str) -> Vec<Entry> {
-    let mut stanzas: Vec<Vec<(String, String)>> = vec![Vec::new()];
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let last = stanzas.len() - 1;
-        if line.trim().is_empty() {
-            stanzas.push(Vec::new());
-        } else if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = stanzas[last].last_mut() {
-                value.push(' ');
-                value.push_str(line.trim());
-            }
-        } else if let Some((field, value)) = line.split_once(':') {
-            stanzas[last].push((field.trim().to_owned(), value.trim().to_owned()));
-        }
-    }
+    // apt allows a remark between the lines of one value.
+    let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
     let mut entries = Vec::new();
-    for stanza in stanzas {
-        let mut entry = Entry::default();
-        let (mut binary, mut enabled) = (false, true);
-        for (field, value) in &stanza {
-            match field.to_ascii_lowercase().as_str() {
-                "types" => binary = value.split_whitespace().any(|word| word == "deb"),
-                "enabled" => enabled = !["no", "false", "off", "0"].contains(&value.to_ascii_lowercase().as_str()),
-                "uris" => entry.uris = value.split_whitespace().map(str::to_owned).collect(),
-                "suites" => entry.suites = value.split_whitespace().map(str::to_owned).collect(),
-                "components" => entry.components = value.split_whitespace().map(str::to_owned).collect(),
-                field => entry.set(field, value.split_whitespace()),
-            }
+    for stanza in control::parse_all(&text).unwrap_or_default() {
+        let words = |field| stanza.get(field).unwrap_or_default().split_whitespace();
+        let enabled = !words("Enabled").any(|word| ["no", "false", "off", "0"].contains(&word));
+        if !enabled || !words("Types").any(|word| word == "deb") {
+            continue;
         }
-        if binary && enabled {
-            entries.push(entry);
-        }
+        let list = |field| words(field).map(str::to_owned).collect();
+        entries.push(Entry {
+            uris: list("URIs"),
+            suites: list("Suites"),
+            components: list("Components"),
+            architectures: list("Architectures"),
+            signed_by: list("Signed-By"),
+        });
     }
     entries
-}
-
-impl Entry {
-    fn set<'a>(&mut self, option: &str, values: impl Iterator<Item = &'a str>) {
-        match option {
-            "arch" | "architectures" => self.architectures = values.map(str::to_owned).collect(),
-            "signed-by" => self.signed_by = values.map(str::to_owned).collect(),
-            _ => {}
-        }
-    }
 }
 
 fn os_release_id(text: &str) -> Option<&str> {
@@ -220,7 +203,7 @@ mod tests {
 
     #[test]
     fn deb822_of_a_debian_host() {
-        let text = "Types: deb deb-src\n# a remark\nURIs: http://near.example/debian/\nSuites: bookworm\n bookworm-updates\n\
+        let text = "Types: deb deb-src\n# a remark\nURIs: http://near.example/debian/\nSuites: bookworm\n# another\n bookworm-updates\n\
             Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
             Types: deb\nURIs: http://near.example/debian-security\nSuites: bookworm-security\nComponents: main\n";
         let found = mirrors(DEBIAN, &[("debian.sources", text)], "debian", "amd64");
