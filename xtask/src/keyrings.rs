@@ -1,0 +1,299 @@
+//! `cargo xtask keyrings`: renew `keyrings/` from the vendors' own packages.
+//!
+//! The packages come through rootstrap itself, so the keys of tomorrow are verified with the keys of today. With
+//! `--from DIR` they are taken from a directory that holds, for each package, `NAME_VERSION_all.deb` and, unpacked
+//! beside it, `NAME/`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use openpgp::Cert;
+use openpgp::armor::{Kind, Reader, ReaderMode};
+use openpgp::cert::CertParser;
+use openpgp::packet::{Signature, key};
+use openpgp::parse::Parse;
+use openpgp::types::PublicKeyAlgorithm;
+use rootstrap_debian::control;
+use sequoia_openpgp as openpgp;
+use sha2::{Digest, Sha256};
+
+struct Vendor {
+    /// The suite whose package is newest.
+    suite: &'static str,
+    package: &'static str,
+    keyrings: [&'static str; 2],
+}
+
+const VENDORS: [Vendor; 2] = [
+    Vendor {
+        suite: "sid",
+        package: "debian-archive-keyring",
+        keyrings: ["debian-archive-keyring", "debian-archive-removed-keys"],
+    },
+    Vendor {
+        suite: "resolute",
+        package: "ubuntu-keyring",
+        keyrings: ["ubuntu-archive-keyring", "ubuntu-archive-removed-keys"],
+    },
+];
+
+const HEAD: &str = "\
+# Where the keys are from
+
+Written by `cargo xtask keyrings`; do not edit. Each file is the vendor's own, from the package named, in binary form.
+A suite trusts only the files its entry in `suites/` names. Keys that are marked as removed are there for suites that
+have ended. Dates are UTC.
+";
+
+/// A keyring package, unpacked.
+struct Package {
+    version: String,
+    sha256: String,
+}
+
+/// Renews `keyrings/` under `top`.
+pub fn run(top: &Path, arguments: &[String]) -> Result<(), String> {
+    let scratch;
+    let from = match arguments {
+        [] => {
+            scratch = tempfile::tempdir().map_err(|e| format!("cannot make a scratch directory: {e}"))?;
+            scratch.path()
+        }
+        [option, directory] if option == "--from" => Path::new(directory),
+        _ => return Err("usage: cargo xtask keyrings [--from DIR]".to_owned()),
+    };
+    let mut page = HEAD.to_owned();
+    for vendor in &VENDORS {
+        let package = if arguments.is_empty() { obtain(top, from, vendor)? } else { found(from, vendor)? };
+        page +=
+            &format!("\n## {} {}\n\nSHA256 of the package: `{}`\n", vendor.package, package.version, package.sha256);
+        for name in vendor.keyrings {
+            let keyring = read(&from.join(vendor.package), name)?;
+            let file = format!("{name}.pgp");
+            page += &describe(&file, &keyring).map_err(|e| format!("cannot read {file}: {e}"))?;
+            write(&top.join("keyrings").join(&file), &keyring)?;
+        }
+    }
+    write(&top.join("keyrings/SOURCES.md"), page.as_bytes())
+}
+
+/// Downloads, verifies and unpacks a vendor's package with rootstrap.
+fn obtain(top: &Path, scratch: &Path, vendor: &Vendor) -> Result<Package, String> {
+    let include = format!("--include={}", vendor.package);
+    let target = scratch.join(vendor.package);
+    let rootstrap = |arguments: &[&str]| -> Result<String, String> {
+        let mut command = Command::new("cargo");
+        command.args(["run", "-q", "--release", "-p", "rootstrap", "--", vendor.suite]).args(arguments);
+        let output = command.current_dir(top).stderr(std::process::Stdio::inherit()).output();
+        let output = output.map_err(|e| format!("cannot run cargo: {e}"))?;
+        if !output.status.success() {
+            return Err(format!("rootstrap could not fetch {}: {}", vendor.package, output.status));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let plan = rootstrap(&["--variant=extract", &include, "--print-plan"])?;
+    rootstrap(&[&target.to_string_lossy(), "--variant=extract", &include])?;
+    let status =
+        fs::read_to_string(target.join("var/lib/dpkg/status")).map_err(|e| format!("cannot read status: {e}"))?;
+    Ok(Package {
+        version: installed_version(&status, vendor.package)?,
+        sha256: planned_digest(&plan, vendor.package).ok_or("the plan does not show the package's SHA256")?,
+    })
+}
+
+/// The same from `NAME_VERSION_all.deb` in a directory that holds it.
+fn found(from: &Path, vendor: &Vendor) -> Result<Package, String> {
+    let start = format!("{}_", vendor.package);
+    let entries = fs::read_dir(from).map_err(|e| format!("cannot read {}: {e}", from.display()))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(version) = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix("_all.deb")) {
+            let deb = fs::read(entry.path()).map_err(|e| format!("cannot read {name}: {e}"))?;
+            return Ok(Package { version: version.to_owned(), sha256: hex(&Sha256::digest(&deb)) });
+        }
+    }
+    Err(format!("{} has no {start}VERSION_all.deb", from.display()))
+}
+
+fn installed_version(status: &str, package: &str) -> Result<String, String> {
+    let stanzas = control::parse_all(status).map_err(|e| e.to_string())?;
+    let stanza = stanzas.iter().find(|stanza| stanza.get("Package") == Some(package));
+    let version = stanza.and_then(|stanza| stanza.get("Version"));
+    version.map(str::to_owned).ok_or_else(|| format!("{package} is not in the target's status"))
+}
+
+/// The first digest in a plan at or after the package's name.
+fn planned_digest(plan: &str, package: &str) -> Option<String> {
+    let words = plan.split(|c: char| !c.is_ascii_alphanumeric() && !"-+.".contains(c));
+    let digest = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    words.skip_while(|word| *word != package).find(digest).map(str::to_owned)
+}
+
+/// A keyring of an unpacked package, in binary form.
+fn read(tree: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let directory = tree.join("usr/share/keyrings");
+    let file = [".pgp", ".gpg", ".asc"].map(|end| directory.join(format!("{name}{end}")));
+    let file =
+        file.iter().find(|file| file.exists()).ok_or_else(|| format!("{} has no {name}", directory.display()))?;
+    let keyring = fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    dearmour(&keyring).map_err(|e| format!("cannot read {}: {e}", file.display()))
+}
+
+fn dearmour(keyring: &[u8]) -> std::io::Result<Vec<u8>> {
+    if !keyring.starts_with(b"-----BEGIN") {
+        return Ok(keyring.to_vec());
+    }
+    let mut binary = Vec::new();
+    Reader::from_bytes(keyring, ReaderMode::Tolerant(Some(Kind::PublicKey))).read_to_end(&mut binary)?;
+    Ok(binary)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// A section on one keyring: each key and, beneath it, its subkeys.
+fn describe(file: &str, keyring: &[u8]) -> openpgp::Result<String> {
+    let certs = CertParser::from_bytes(keyring)?.collect::<openpgp::Result<Vec<Cert>>>()?;
+    let mut page =
+        format!("\n### {file}\n\n| fingerprint | user id | created | expires | algorithm |\n|---|---|---|---|---|\n");
+    for cert in &certs {
+        let names: Vec<String> =
+            cert.userids().map(|u| String::from_utf8_lossy(u.userid().value()).into_owned()).collect();
+        let primary = cert.primary_key();
+        let signatures = cert.userids().flat_map(|u| u.self_signatures().collect::<Vec<_>>());
+        let signatures = signatures.chain(primary.self_signatures());
+        page += &row(primary.key().parts_as_public(), &names.join(", "), signatures);
+        for subkey in cert.keys().subkeys() {
+            let key = subkey.key().parts_as_public().role_as_unspecified();
+            page += &row(key, "its subkey", subkey.self_signatures());
+        }
+    }
+    Ok(page)
+}
+
+fn row<'a, R: key::KeyRole>(
+    key: &openpgp::packet::Key<key::PublicParts, R>,
+    name: &str,
+    signatures: impl Iterator<Item = &'a Signature>,
+) -> String {
+    let newest = signatures.max_by_key(|signature| signature.signature_creation_time());
+    let validity = newest.and_then(|signature| signature.key_validity_period()).filter(|validity| !validity.is_zero());
+    let expires = validity.map_or("never".to_owned(), |validity| date(key.creation_time() + validity));
+    let bits = key.mpis().bits().unwrap_or_default();
+    #[allow(deprecated, reason = "old keys are what this lists")]
+    let algorithm = match key.pk_algo() {
+        PublicKeyAlgorithm::RSAEncryptSign | PublicKeyAlgorithm::RSASign | PublicKeyAlgorithm::RSAEncrypt => {
+            format!("RSA {bits}")
+        }
+        PublicKeyAlgorithm::DSA => format!("DSA {bits}"),
+        PublicKeyAlgorithm::ElGamalEncrypt | PublicKeyAlgorithm::ElGamalEncryptSign => format!("ElGamal {bits}"),
+        PublicKeyAlgorithm::EdDSA | PublicKeyAlgorithm::Ed25519 => "Ed25519".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let (name, created) = (name.replace('|', "/"), date(key.creation_time()));
+    format!("| `{}` | {name} | {created} | {expires} | {algorithm} |\n", key.fingerprint())
+}
+
+/// YYYY-MM-DD in UTC.
+fn date(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mut days = since.as_secs() / 86400;
+    let mut year = 1970;
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, day) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_704_067_199, "2023-12-31"),
+            (4_107_542_400, "2100-03-01"),
+        ] {
+            assert_eq!(date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), day);
+        }
+    }
+
+    #[test]
+    fn versions_and_digests_are_found() {
+        let status = "Package: a\nVersion: 1\n\nPackage: b\nVersion: 2\n";
+        assert_eq!(installed_version(status, "b").unwrap(), "2");
+        assert!(installed_version(status, "c").is_err());
+        let (one, two) = ("1".repeat(64), "2".repeat(64));
+        let plan =
+            format!("{{\"name\": \"a\", \"sha256\": \"{one}\"}}\n{{\"name\": \"b-x\",\n\"sha256\": \"{two}\"}}\n");
+        assert_eq!(planned_digest(&plan, "b-x"), Some(two));
+        assert_eq!(planned_digest(&plan, "b"), None);
+    }
+
+    #[test]
+    fn a_package_is_copied_dearmoured_and_described() {
+        use openpgp::cert::CertBuilder;
+        use openpgp::serialize::SerializeInto;
+        let key = || CertBuilder::new().add_userid("Archive | Key <a@example>").add_signing_subkey();
+        let valid = |days: u64| Duration::from_secs(days * 86400);
+        let made = SystemTime::UNIX_EPOCH + valid(20_000);
+        let (cert, _) = key().set_creation_time(made).set_validity_period(valid(10)).generate().unwrap();
+        let (binary, armoured) = (cert.to_vec().unwrap(), cert.armored().to_vec().unwrap());
+
+        let place = tempfile::tempdir().unwrap();
+        let (from, top) = (place.path().join("from"), place.path().join("top"));
+        fs::create_dir_all(top.join("keyrings")).unwrap();
+        for vendor in &VENDORS {
+            let keyrings = from.join(vendor.package).join("usr/share/keyrings");
+            fs::create_dir_all(&keyrings).unwrap();
+            fs::write(keyrings.join(format!("{}.gpg", vendor.keyrings[0])), &armoured).unwrap();
+            fs::write(keyrings.join(format!("{}.pgp", vendor.keyrings[1])), &binary).unwrap();
+            fs::write(from.join(format!("{}_1.2_all.deb", vendor.package)), "abc").unwrap();
+        }
+        run(&top, &["--from".to_owned(), from.to_string_lossy().into_owned()]).unwrap();
+
+        for name in VENDORS.iter().flat_map(|vendor| vendor.keyrings) {
+            assert_eq!(fs::read(top.join(format!("keyrings/{name}.pgp"))).unwrap(), binary, "{name}");
+        }
+        let page = fs::read_to_string(top.join("keyrings/SOURCES.md")).unwrap();
+        assert!(page.contains("## ubuntu-keyring 1.2\n\nSHA256 of the package: `ba7816bf"), "{page}");
+        let row =
+            format!("| `{}` | Archive / Key <a@example> | 2024-10-04 | 2024-10-14 | Ed25519 |", cert.fingerprint());
+        assert!(page.contains(&row), "{page}");
+        assert_eq!(page.matches("its subkey").count(), 4);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let error = run(place.path(), &["--from".to_owned(), place.path().to_string_lossy().into_owned()]).unwrap_err();
+        assert!(error.ends_with("has no debian-archive-keyring_VERSION_all.deb"), "{error}");
+        assert!(run(place.path(), &["--form".to_owned()]).unwrap_err().starts_with("usage"));
+    }
+}
