@@ -1,4 +1,30 @@
 //! The recipe: from a request to a published root filesystem.
+//!
+//! Invariant: everything a run depends on is in the [`Request`]; nothing here reads arguments, environment or clock,
+//! and nothing prints. What happens is told as [`Event`]s. On any error nothing has been published.
+//!
+//! To read: [`request`] (what can be asked), `recipe` (the whole on one page), then the stages it names.
 
+mod archive;
+mod bodies;
+mod error;
+mod event;
+mod finish;
 pub mod host;
+mod phases;
+pub mod privilege;
+mod recipe;
+pub mod request;
+mod sources;
+mod staging;
 pub mod suite;
+
+pub use error::Error;
+pub use event::{Event, Stage, Summary};
+pub use recipe::{bootstrap, plan};
+pub use request::{Request, Target};
+pub use rootstrap_configure::enter_if_asked;
+pub use rootstrap_debian::release::{format_date, parse_moment};
+pub use rootstrap_fetch::{Event as FetchEvent, Proxies};
+pub use rootstrap_image::compress::Compression;
+pub use rootstrap_resolve::{Plan, Variant};

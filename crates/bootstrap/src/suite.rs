@@ -43,6 +43,11 @@ pub struct Vendor {
 }
 
 impl Vendor {
+    /// Whether security fixes are in an archive of their own, beside the main one.
+    pub(crate) fn separate_security(&self) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.uri != mirror.security)
+    }
+
     /// Those of its mirrors that hold a set of suites for an architecture.
     pub(crate) fn mirrors(&self, set: Set, architecture: &str) -> impl Iterator<Item = &Mirror> {
         self.mirrors.iter().filter(move |mirror| mirror.set == set && matches(&mirror.architectures, architecture))

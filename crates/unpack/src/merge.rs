@@ -218,3 +218,32 @@ impl Merger<'_> {
         }
     }
 }
+
+/// Moves aside what packages put at a path that was diverted only after they were merged, as dpkg would have done
+/// had it unpacked them after the diversion.
+///
+/// # Errors
+/// The tree cannot be changed.
+pub fn divert_merged<'p>(
+    root: &Root,
+    from: &[u8],
+    diversion: &database::Diversion,
+    packages: impl Iterator<Item = &'p Staged>,
+) -> Result<(), Error> {
+    for package in packages.filter(|package| package.control.package != diversion.package) {
+        let tree = |source| Error::Tree { label: package.control.database_name(), source };
+        let entries = package.entries.as_deref().unwrap_or_default();
+        let Some(entry) = entries.iter().find(|entry| entry.path == from) else { continue };
+        let mut cursor = Cursor::new(root);
+        let (there, to) = (cursor.at(from).map_err(tree)?, cursor.at_creating(&diversion.to).map_err(tree)?);
+        if entry.kind == EntryKind::Directory {
+            // The directory itself serves others and stays; an empty one appears under the new name.
+            if to.metadata().map_err(tree)?.is_none() {
+                to.create_directory(entry.attributes).map_err(tree)?;
+            }
+        } else if there.metadata().map_err(tree)?.is_some() {
+            there.rename_to(&to).map_err(tree)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Download and decode, ahead of the merging: one thread fetches, the others turn each verified deb into file bodies
+//! as soon as it is there. Nothing decided here reaches the result; the merge takes packages in plan order.
+
+use crate::event::Report;
+use crate::{Error, Event};
+use rootstrap_fetch::{Session, VerifiedDeb, Wanted};
+use rootstrap_rootfs::Root;
+use rootstrap_unpack::Staged;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
+use std::thread::Scope;
+
+/// A package ready to be merged, and its .deb in case dpkg has to take it.
+pub(crate) struct Body {
+    pub staged: Staged,
+    pub deb: PathBuf,
+}
+
+/// The packages of a plan as they become ready.
+pub(crate) struct Bodies<'s> {
+    arrivals: mpsc::Receiver<Result<(usize, Body), Error>>,
+    ready: Vec<Option<Body>>,
+    stop: &'s AtomicBool,
+}
+
+/// What the threads share.
+pub(crate) struct Work<'s> {
+    /// Where debs come from.
+    pub session: &'s Session,
+    /// What to fetch, in plan order.
+    pub wanted: &'s [Wanted],
+    /// Where bodies go.
+    pub store: &'s Root,
+    /// Set to make everything end.
+    pub stop: &'s AtomicBool,
+    /// Where events go.
+    pub report: Report<'s>,
+}
+
+/// Debs on their way from the fetching thread to the decoding ones, the first of the plan first.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<(BTreeMap<usize, VerifiedDeb>, bool)>,
+    changed: Condvar,
+}
+
+impl Queue {
+    fn push(&self, slot: usize, deb: VerifiedDeb) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.insert(slot, deb);
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.changed.notify_all();
+    }
+
+    /// The next one; `None` once the queue is closed and empty.
+    fn pop(&self) -> Option<(usize, VerifiedDeb)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(next) = state.0.pop_first() {
+                return Some(next);
+            }
+            if state.1 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Starts the threads within `scope`.
+pub(crate) fn start<'scope, 'env: 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    work: &'env Work<'env>,
+) -> Bodies<'env> {
+    let (sender, arrivals) = mpsc::channel();
+    let queue = std::sync::Arc::new(Queue::default());
+    let decoders = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    for _ in 0..decoders {
+        let (queue, sender) = (queue.clone(), sender.clone());
+        scope.spawn(move || {
+            while let Some((slot, deb)) = queue.pop() {
+                if work.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (label, path) = (deb.label().to_owned(), deb.path().to_owned());
+                let staged = rootstrap_unpack::stage(deb.into_file(), &label, work.store, slot, work.stop);
+                if let Ok(staged) = &staged {
+                    (work.report)(Event::Unpacked { package: staged.control.package.clone() });
+                }
+                let _ = sender.send(staged.map(|staged| (slot, Body { staged, deb: path })).map_err(Error::from));
+            }
+        });
+    }
+    scope.spawn(move || {
+        let result = work.session.debs(work.wanted, &|event| (work.report)(Event::Fetch(event)), &mut |slot, deb| {
+            queue.push(slot, deb);
+            if work.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        queue.close();
+        if let Err(error) = result {
+            let _ = sender.send(Err(error.into()));
+        }
+    });
+    Bodies { arrivals, ready: work.wanted.iter().map(|_| None).collect(), stop: work.stop }
+}
+
+impl Bodies<'_> {
+    /// Waits for the packages at `slots` and hands them over in that order.
+    ///
+    /// # Errors
+    /// The first download or decoding that failed.
+    pub fn take(&mut self, slots: std::ops::Range<usize>) -> Result<Vec<Body>, Error> {
+        loop {
+            let waiting = self.ready.get(slots.clone()).unwrap_or_default();
+            if waiting.iter().all(Option::is_some) {
+                return Ok(slots.filter_map(|slot| self.ready.get_mut(slot)?.take()).collect());
+            }
+            match self.arrivals.recv() {
+                Ok(Ok((slot, body))) => {
+                    if let Some(place) = self.ready.get_mut(slot) {
+                        *place = Some(body);
+                    }
+                }
+                Ok(Err(error)) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+                // All threads ended without bringing everything: only a stop does that.
+                Err(_) => return Err(Error::Cancelled),
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Why a run failed, what to do about it, and the exit status it deserves.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Error {
+    #[error("cannot find the suite `{name}`")]
+    UnknownSuite { name: String, nearest: Vec<&'static str> },
+    #[error("cannot find the pocket `{name}` of {suite}")]
+    UnknownPocket { name: String, suite: String },
+    #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
+    UnknownArchitecture { name: String },
+    #[error("cannot tell the Debian architecture of this machine ({machine})")]
+    UnknownMachine { machine: String },
+    #[error("cannot run programs for {wanted} on this machine ({machine})")]
+    ForeignArchitecture { wanted: String, machine: String },
+    #[error("cannot use {} as the target: {reason}", path.display())]
+    Target { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot configure anything: the packages chosen do not include dpkg")]
+    NoDpkg,
+    #[error("cannot {verb} {}", path.display())]
+    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot write to standard output")]
+    Stdout(#[source] io::Error),
+    #[error("cannot get the rights a build needs: {reason}")]
+    Privilege { reason: String, hint: String },
+    #[error(transparent)]
+    Fetch(#[from] rootstrap_fetch::Error),
+    #[error(transparent)]
+    Resolve(#[from] rootstrap_resolve::Error),
+    #[error(transparent)]
+    Unpack(rootstrap_unpack::Error),
+    #[error(transparent)]
+    Configure(rootstrap_configure::Error),
+    #[error(transparent)]
+    Image(#[from] rootstrap_image::Error),
+    #[error(transparent)]
+    Tree(#[from] rootstrap_rootfs::Error),
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl From<rootstrap_unpack::Error> for Error {
+    fn from(error: rootstrap_unpack::Error) -> Self {
+        match error {
+            rootstrap_unpack::Error::Cancelled => Self::Cancelled,
+            error => Self::Unpack(error),
+        }
+    }
+}
+
+impl From<rootstrap_configure::Error> for Error {
+    fn from(error: rootstrap_configure::Error) -> Self {
+        match error {
+            rootstrap_configure::Error::Cancelled => Self::Cancelled,
+            error => Self::Configure(error),
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { verb, path, source }
+    }
+
+    /// The same for the calls that answer with a bare error number.
+    pub(crate) fn errno(verb: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self {
+        let path = path.to_owned();
+        move |errno| Self::Io { verb, path, source: errno.into() }
+    }
+
+    /// Whether the run was stopped on purpose.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::Fetch(rootstrap_fetch::Error::Cancelled))
+    }
+
+    /// 2 for a request that makes no sense as it stands, 3 for bytes that are not what they should be, 130 for an
+    /// interruption, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            _ if self.is_cancelled() => 130,
+            Self::UnknownSuite { .. }
+            | Self::UnknownPocket { .. }
+            | Self::UnknownArchitecture { .. }
+            | Self::Target { .. } => 2,
+            Self::Fetch(error) if error.is_verification() => 3,
+            _ => 1,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        if self.system().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            return Some("the filesystem is full: free some space, or stage elsewhere by setting TMPDIR".to_owned());
+        }
+        match self {
+            Self::UnknownSuite { nearest, .. } if nearest.is_empty() => {
+                Some("a suite rootstrap does not list needs --mirror and --keyring".to_owned())
+            }
+            Self::UnknownSuite { nearest, .. } => Some(format!(
+                "did you mean {}? A suite rootstrap does not list needs --mirror and --keyring",
+                nearest.join(", ")
+            )),
+            Self::UnknownPocket { .. } => Some("pockets are release, updates, security and backports".to_owned()),
+            Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
+            Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
+            Self::ForeignArchitecture { .. } => {
+                Some("install qemu-user-static and binfmt-support, so that the kernel can run such programs".to_owned())
+            }
+            Self::Target { hint, .. } => Some((*hint).to_owned()),
+            Self::NoDpkg => Some("add --include=dpkg, or use --variant=extract to unpack only".to_owned()),
+            Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Some("the program that reads the archive ended early; see what it says".to_owned())
+            }
+            Self::Privilege { hint, .. } => Some(hint.clone()),
+            Self::Fetch(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Configure(rootstrap_configure::Error::Sandbox(_)) => {
+                Some("rootstrap needs to make namespaces: run it as root, or see `rootstrap --help`".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The system error beneath.
+    fn system(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { source, .. } | Self::Stdout(source) => Some(source),
+            Self::Unpack(error) => error.io(),
+            Self::Image(error) => error.io(),
+            Self::Tree(error) | Self::Configure(rootstrap_configure::Error::Tree(error)) => Some(error.io()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What happens during a run, as data for whoever shows it.
+
+use crate::request::Target;
+
+/// A part of the run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Stage {
+    Indexes,
+    Plan,
+    Unpack,
+    Configure,
+    Finish,
+    Publish,
+}
+
+impl Stage {
+    /// The stage in one word, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Indexes => "indexes",
+            Self::Plan => "plan",
+            Self::Unpack => "unpack",
+            Self::Configure => "configure",
+            Self::Finish => "finish",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// One thing that happened. Sent from several threads.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A stage began; a stage may come again for each group of packages.
+    Stage(Stage),
+    /// Something worth knowing that is no error: which mirror, which package goes through dpkg and why.
+    Note(String),
+    /// Something is not as it should be, and the run goes on.
+    Warning(String),
+    /// The plan stands: so many packages.
+    Planned {
+        /// How many.
+        packages: usize,
+    },
+    /// What the downloads do.
+    Fetch(rootstrap_fetch::Event),
+    /// The files of so many packages are decoded.
+    Unpacked {
+        /// Package name.
+        package: String,
+    },
+    /// dpkg began to configure a package.
+    Configuring {
+        /// Package name.
+        package: String,
+    },
+    /// A line that a script or dpkg printed.
+    Output(String),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Packages installed.
+    pub packages: usize,
+    /// Bytes of .debs.
+    pub deb_bytes: u64,
+    /// Bytes of files in them.
+    pub file_bytes: u64,
+    /// Bytes of the archive before compression, where one was written.
+    pub archive_bytes: Option<u64>,
+    /// Codename of the suite.
+    pub suite: String,
+    /// Architecture.
+    pub architecture: String,
+    /// Where it went.
+    pub target: Target,
+}
+
+/// Where events go.
+pub type Report<'a> = &'a (dyn Fn(Event) + Sync);

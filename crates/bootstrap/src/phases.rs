@@ -1,0 +1,278 @@
+//! The phases of a plan into the root, one after the other: what makes the result equal to debootstrap's is this order,
+//! not who unpacks.
+//!
+//! The first phase is extracted whole, conffiles in place, before any script runs. In every later one each package's
+//! preinst runs right before its files appear, conffiles wait beside their places, and dpkg then configures the phase.
+
+use crate::bodies::{Bodies, Body};
+use crate::event::{Report, Stage};
+use crate::suite::{MergedUsr, Suite};
+use crate::{Error, Event, Request};
+use rootstrap_configure::preinst::Preinst;
+use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
+use rootstrap_resolve::{Plan, Variant};
+use rootstrap_rootfs::{Root, skeleton};
+use rootstrap_unpack::database::{self, Record};
+use rootstrap_unpack::merge::Merged;
+use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, triggers};
+use std::path::PathBuf;
+
+/// Configured before all others, in this order: the rest of the first phase counts on them.
+const CORE: [&str; 7] = ["base-passwd", "base-files", "dpkg", "libc6", "perl-base", "mawk", "debconf"];
+
+/// Where .debs lie while the target's dpkg unpacks them.
+const HANDOVER: &str = "var/cache/apt/archives/rootstrap";
+
+/// Fills the root phase by phase. Returns the bytes of all files unpacked.
+pub(crate) fn install(
+    request: &Request,
+    suite: &Suite,
+    plan: &Plan,
+    bodies: &mut Bodies<'_>,
+    root: &Root,
+    root_path: PathBuf,
+    epoch: i64,
+    report: Report<'_>,
+) -> Result<u64, Error> {
+    let mut installer =
+        Installer { request, suite, root, report, claims: Claims::default(), dpkg_version: dpkg_version(plan), bytes: 0 };
+    let mut sandbox = None;
+    let mut next = 0;
+    for (number, phase) in plan.phases.iter().enumerate() {
+        let slots = next..next + phase.packages.len();
+        next = slots.end;
+        report(Event::Stage(Stage::Unpack));
+        let packages = bodies.take(slots)?;
+        installer.bytes += packages.iter().map(|body| body.staged.bytes).sum::<u64>();
+        if number == 0 {
+            installer.extract(&packages)?;
+            if request.variant == Variant::Extract {
+                continue;
+            }
+            if root.metadata(b"usr/bin/dpkg")?.is_none() {
+                return Err(Error::NoDpkg);
+            }
+            report(Event::Stage(Stage::Configure));
+            let options = rootstrap_configure::Options {
+                root: root_path.clone(),
+                epoch,
+                environment: Vec::new(),
+                cancel: request.cancel.clone(),
+            };
+            let sandbox = sandbox.insert(Sandbox::start(&options)?);
+            installer.first(sandbox, &packages)?;
+        } else if let Some(sandbox) = &mut sandbox {
+            installer.later(sandbox, &packages)?;
+        } else {
+            installer.extract(&packages)?;
+        }
+    }
+    // Ends whatever a script left running, before anything else touches the tree.
+    drop(sandbox);
+    if request.variant != Variant::Extract {
+        fakes::remove(root)?;
+    }
+    Ok(installer.bytes)
+}
+
+struct Installer<'a> {
+    request: &'a Request,
+    suite: &'a Suite,
+    root: &'a Root,
+    report: Report<'a>,
+    claims: Claims,
+    dpkg_version: String,
+    bytes: u64,
+}
+
+impl Installer<'_> {
+    /// The first phase's files, no script run yet.
+    fn extract(&mut self, packages: &[Body]) -> Result<(), Error> {
+        self.merge_usr(packages)?;
+        let rules = Rules { conffiles: Conffiles::InPlace, last_directory_wins: self.suite.last_dir_wins };
+        if self.request.variant != Variant::Extract {
+            database::create(self.root, self.request.architecture()?)?;
+        }
+        let mut merged = Vec::new();
+        for body in packages {
+            match rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)? {
+                Verdict::Merged(done) => merged.push((body, done)),
+                // Before dpkg itself is there, nobody else could.
+                Verdict::ForDpkg(reason) => {
+                    let label = body.staged.control.database_name();
+                    return Err(rootstrap_unpack::Error::Damaged { label, reason }.into());
+                }
+            }
+        }
+        if self.request.variant != Variant::Extract {
+            self.record(&merged, Conffiles::InPlace)?;
+        }
+        Ok(())
+    }
+
+    /// The links of a merged /usr, where packages do not bring them: for those directories that packages ship.
+    fn merge_usr(&self, packages: &[Body]) -> Result<(), Error> {
+        let entries = || packages.iter().filter_map(|body| body.staged.entries.as_ref().ok()).flatten();
+        let brought = || {
+            entries().any(|entry| entry.path == b"/bin" && matches!(entry.kind, EntryKind::Symlink(_)))
+        };
+        let buildd = self.request.variant == Variant::Buildd;
+        match self.suite.merged_usr(buildd) {
+            MergedUsr::Package => return Ok(()),
+            MergedUsr::Detect if brought() => return Ok(()),
+            MergedUsr::No => {
+                if self.suite.unmerged_note {
+                    self.root.create_directories(b"etc", 0o755)?;
+                    let note = b"this system will not be supported in the future\n";
+                    self.root.write(b"etc/unsupported-skip-usrmerge-conversion", note, 0o644)?;
+                }
+                return Ok(());
+            }
+            MergedUsr::Links | MergedUsr::Detect => {}
+        }
+        let shipped = |name: &str| {
+            let inside = format!("/{name}/");
+            let top = format!("/{name}");
+            entries().any(|entry| entry.path.starts_with(inside.as_bytes()) || entry.path == top.as_bytes())
+        };
+        let names: Vec<String> =
+            skeleton::ALIASED.iter().filter(|name| shipped(name)).map(ToString::to_string).collect();
+        Ok(skeleton::merge_usr(self.root, &names, 0)?)
+    }
+
+    fn record(&self, merged: &[(&Body, Merged)], conffiles: Conffiles) -> Result<(), Error> {
+        let records: Vec<Record<'_>> = merged
+            .iter()
+            .map(|(body, merged)| Record {
+                control: &body.staged.control,
+                entries: body.staged.entries.as_deref().unwrap_or_default(),
+                list: &merged.list,
+            })
+            .collect();
+        database::record(self.root, &records, conffiles)?;
+        let touched: Vec<_> =
+            merged.iter().map(|(body, merged)| (&body.staged.control, merged.touched.as_slice())).collect();
+        Ok(triggers::record(self.root, &touched)?)
+    }
+
+    /// Scripts of the first phase, all of it being extracted.
+    fn first(&mut self, sandbox: &mut Sandbox, packages: &[Body]) -> Result<(), Error> {
+        fakes::install(self.root)?;
+        sandbox.run(&["/sbin/ldconfig"], &[], &mut |_| {})?;
+        // Scripts want awk before the package that registers it is configured.
+        let awk = self.root.metadata(b"usr/bin/awk")?.is_none() && self.root.metadata(b"usr/bin/mawk")?.is_some();
+        if awk {
+            let attributes = rootstrap_rootfs::Attributes { mode: 0o777, uid: 0, gid: 0, mtime: 0 };
+            self.root.at(b"usr/bin/awk")?.create_symlink(b"mawk", attributes)?;
+        }
+        for (number, body) in packages.iter().enumerate() {
+            let before = database::diversions(self.root)?;
+            self.preinst(sandbox, body)?;
+            let after = database::diversions(self.root)?;
+            for (from, diversion) in after.iter().filter(|(from, _)| !before.contains_key(*from)) {
+                let others = packages.iter().skip(number + 1);
+                rootstrap_unpack::merge::divert_merged(
+                    self.root,
+                    from,
+                    diversion,
+                    others.map(|body| &body.staged),
+                )?;
+            }
+        }
+        if awk {
+            self.root.remove(b"usr/bin/awk")?;
+        }
+        let core: Vec<&str> = CORE
+            .into_iter()
+            .filter(|name| packages.iter().any(|body| body.staged.control.package == *name))
+            .collect();
+        dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
+        dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
+        Ok(())
+    }
+
+    /// A later phase: each preinst right before its package's files.
+    fn later(&mut self, sandbox: &mut Sandbox, packages: &[Body]) -> Result<(), Error> {
+        let rules = Rules { conffiles: Conffiles::New, last_directory_wins: false };
+        let mut merged = Vec::new();
+        let mut for_dpkg = Vec::new();
+        for body in packages {
+            let control = &body.staged.control;
+            if body.staged.entries.is_ok() {
+                self.preinst(sandbox, body)?;
+            }
+            match rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)? {
+                Verdict::Merged(done) => merged.push((body, done)),
+                Verdict::ForDpkg(reason) => {
+                    (self.report)(Event::Note(format!("{} goes through dpkg: {reason}", control.package)));
+                    for_dpkg.push(body);
+                }
+            }
+        }
+        self.record(&merged, Conffiles::New)?;
+        self.hand_over(sandbox, &for_dpkg)?;
+        (self.report)(Event::Stage(Stage::Configure));
+        fakes::install(self.root)?;
+        dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
+        Ok(())
+    }
+
+    /// Lets the target's own dpkg unpack what the direct way does not treat.
+    fn hand_over(&mut self, sandbox: &mut Sandbox, packages: &[&Body]) -> Result<(), Error> {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        self.root.create_directories(HANDOVER.as_bytes(), 0o700)?;
+        let mut paths = Vec::new();
+        for body in packages {
+            let path = format!("{HANDOVER}/{}.deb", body.staged.control.package);
+            let mut from = std::fs::File::open(&body.deb).map_err(Error::io("open", &body.deb))?;
+            let mut to = self.root.at(path.as_bytes())?.create_file()?;
+            std::io::copy(&mut from, &mut to).map_err(Error::io("copy", &body.deb))?;
+            paths.push(format!("/{path}"));
+        }
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        dpkg::unpack(sandbox, &paths, &mut |line| self.output(line))?;
+        self.root.remove_tree(HANDOVER.as_bytes())?;
+        for body in packages {
+            let name = body.staged.control.database_name();
+            let list = self.root.read(format!("var/lib/dpkg/info/{name}.list").as_bytes())?.unwrap_or_default();
+            let mut owned = Vec::new();
+            for path in list.split(|&b| b == b'\n').filter(|path| !path.is_empty()) {
+                let directory = self.root.open_directory(path).is_ok();
+                owned.extend((!directory).then_some(path));
+            }
+            self.claims.add(&name, owned);
+        }
+        Ok(())
+    }
+
+    fn preinst(&self, sandbox: &mut Sandbox, body: &Body) -> Result<(), Error> {
+        let control = &body.staged.control;
+        if control.member("preinst").is_none() {
+            return Ok(());
+        }
+        let members = control.members.iter().map(|m| (m.name.as_str(), m.mode, m.contents.as_slice())).collect();
+        let preinst = Preinst {
+            package: &control.package,
+            architecture: &control.architecture,
+            members,
+            dpkg_version: &self.dpkg_version,
+        };
+        Ok(preinst::run(sandbox, self.root, &preinst, &mut |line| self.output(line))?)
+    }
+
+    fn output(&self, line: &str) {
+        if let Some(package) = dpkg::configured(line) {
+            (self.report)(Event::Configuring { package: package.to_owned() });
+        }
+        (self.report)(Event::Output(line.to_owned()));
+    }
+}
+
+/// The version dpkg calls itself: the upstream part of its package's, without what a derivative adds.
+fn dpkg_version(plan: &Plan) -> String {
+    let version = plan.packages().find(|(_, package)| package.name == "dpkg").map(|(_, package)| &package.version);
+    let version = version.map_or("", String::as_str);
+    version.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default().to_owned()
+}

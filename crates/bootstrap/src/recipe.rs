@@ -1,0 +1,85 @@
+//! The whole on one page: suite, indexes, plan, debs, phases, finish, publish.
+
+use crate::event::{Report, Stage};
+use crate::staging::{self, Staging};
+use crate::{Error, Event, Request, Summary, Target, archive, bodies, finish, phases};
+use rootstrap_image::tar;
+use rootstrap_resolve::Plan;
+use std::sync::atomic::Ordering;
+
+/// Decides what would be installed, and installs nothing.
+///
+/// # Errors
+/// The suite, its indexes, or a set of packages that fits cannot be had.
+pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
+    let suite = archive::find_suite(request)?;
+    report(Event::Stage(Stage::Indexes));
+    let archive = archive::open(request, &suite, report)?;
+    report(Event::Stage(Stage::Plan));
+    archive.plan(request, &suite)
+}
+
+/// Makes the root filesystem that `request` asks for and publishes it. Call [`crate::privilege::enter`] before.
+///
+/// # Errors
+/// Whatever went wrong first; then nothing has been published and nothing is left behind. An archive on standard
+/// output is broken off so that no reader takes it for complete, even if none of it was written yet.
+pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error> {
+    let mut published = false;
+    let result = build(request, report, &mut published);
+    if result.is_err() && request.target == Target::Stdout && !published {
+        // An empty stream is an empty image to `docker import`.
+        let _ = tar::spoil(&mut std::io::stdout());
+    }
+    result
+}
+
+fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result<Summary, Error> {
+    let suite = archive::find_suite(request)?;
+    staging::check(&request.target)?;
+
+    report(Event::Stage(Stage::Indexes));
+    let archive = archive::open(request, &suite, report)?;
+    let epoch = request.epoch.unwrap_or_else(|| archive.date());
+
+    report(Event::Stage(Stage::Plan));
+    let plan = archive.plan(request, &suite)?;
+    report(Event::Planned { packages: plan.packages().count() });
+    let wanted = archive.wanted(&plan);
+
+    let installed = plan.packages().map(|(_, package)| package.installed_size).sum();
+    let staging = Staging::create(request, installed)?;
+    staging::check_executable(&staging)?;
+    let work = bodies::Work {
+        session: &archive.session,
+        wanted: &wanted,
+        store: &staging.store,
+        stop: &request.cancel,
+        report,
+    };
+    let file_bytes = std::thread::scope(|scope| {
+        let mut bodies = bodies::start(scope, &work);
+        let root_path = staging.root_path();
+        let result = phases::install(request, &suite, &plan, &mut bodies, &staging.root, root_path, epoch, report);
+        if result.is_err() {
+            request.cancel.store(true, Ordering::Relaxed);
+        }
+        result
+    })?;
+
+    report(Event::Stage(Stage::Finish));
+    finish::finish(&staging.root, request, &suite, &plan, epoch)?;
+
+    report(Event::Stage(Stage::Publish));
+    *publishing = true;
+    let archive_bytes = staging.publish(request, epoch)?;
+    Ok(Summary {
+        packages: wanted.len(),
+        deb_bytes: wanted.iter().map(|deb| deb.size).sum(),
+        file_bytes,
+        archive_bytes,
+        suite: suite.codename.clone(),
+        architecture: request.architecture()?.to_owned(),
+        target: request.target.clone(),
+    })
+}

@@ -1,0 +1,144 @@
+//! What can be asked for: one plain struct that says everything a run depends on.
+
+use crate::Error;
+use rootstrap_fetch::Proxies;
+use rootstrap_image::compress::Compression;
+use rootstrap_resolve::Variant;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Where the result goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A directory that is absent or empty.
+    Directory(PathBuf),
+    /// A tar archive, replaced in one step.
+    Archive(PathBuf, Compression),
+    /// A tar archive on standard output.
+    Stdout,
+}
+
+impl Target {
+    /// What a path means by its ending; `-` is standard output.
+    #[must_use]
+    pub fn from_path(path: &Path) -> Self {
+        if path.as_os_str() == "-" {
+            return Self::Stdout;
+        }
+        match Compression::from_name(path) {
+            Some(compression) => Self::Archive(path.to_owned(), compression),
+            None => Self::Directory(path.to_owned()),
+        }
+    }
+}
+
+/// What the host says of itself, read by the caller.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// `uname -m`.
+    pub machine: String,
+    /// The text of `/etc/os-release`.
+    pub os_release: String,
+    /// apt's sources, as file name and contents.
+    pub sources: Vec<(String, String)>,
+    /// The proxies of the environment, or apt's.
+    pub proxies: Proxies,
+}
+
+/// Everything a run depends on. Times are seconds since 1970.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Codename, alias or version of the suite.
+    pub suite: String,
+    /// Where the result goes.
+    pub target: Target,
+    /// Whether the result is a container base image: tidied further, with the settings such images have.
+    pub image: bool,
+    /// Which packages to start from.
+    pub variant: Variant,
+    /// Debian architecture; the host's own if `None`.
+    pub architecture: Option<String>,
+    /// Packages to add.
+    pub include: Vec<String>,
+    /// Packages that must not be there.
+    pub exclude: Vec<String>,
+    /// Whether recommended packages are taken too.
+    pub recommends: bool,
+    /// Components to choose from; the vendor's default if empty.
+    pub components: Vec<String>,
+    /// Names of the pockets to choose from (`release`, `updates`, `security`, `backports`); all but the last if empty.
+    pub pockets: Vec<String>,
+    /// Mirrors to use instead of any other, in the order to try. The first is written into the target.
+    pub mirrors: Vec<String>,
+    /// Keyring files to trust instead of the suite's own.
+    pub keyrings: Vec<PathBuf>,
+    /// The cache directory, or `None` to keep nothing.
+    pub cache: Option<PathBuf>,
+    /// Use no network.
+    pub offline: bool,
+    /// How many debs to download at once.
+    pub jobs: usize,
+    /// The moment at which expiry is judged instead of `now`.
+    pub valid_at: Option<i64>,
+    /// Whether a Release older than the last one seen will do.
+    pub allow_rollback: bool,
+    /// The epoch of the result; the newest Release's date if `None`.
+    pub epoch: Option<i64>,
+    /// The present.
+    pub now: i64,
+    /// What the host says of itself.
+    pub host: Host,
+    /// Where archives are staged.
+    pub temporary: PathBuf,
+    /// Set from outside to stop.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Request {
+    /// A request for `suite` with the defaults of the command line.
+    #[must_use]
+    pub fn new(suite: &str, target: Target, now: i64) -> Self {
+        Self {
+            suite: suite.to_owned(),
+            target,
+            image: false,
+            variant: Variant::default(),
+            architecture: None,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            recommends: false,
+            components: Vec::new(),
+            pockets: Vec::new(),
+            mirrors: Vec::new(),
+            keyrings: Vec::new(),
+            cache: None,
+            offline: false,
+            jobs: 16,
+            valid_at: None,
+            allow_rollback: false,
+            epoch: None,
+            now,
+            host: Host::default(),
+            temporary: PathBuf::from("/tmp"),
+            cancel: Arc::default(),
+        }
+    }
+
+    /// The architecture asked for, or the host's own.
+    ///
+    /// # Errors
+    /// It is none, or cannot be run here.
+    pub fn architecture(&self) -> Result<&str, Error> {
+        let native = rootstrap_debian::arch::from_machine(&self.host.machine);
+        let wanted = match (self.architecture.as_deref(), native) {
+            (Some(wanted), _) => wanted,
+            (None, Some(native)) => native,
+            (None, None) => return Err(Error::UnknownMachine { machine: self.host.machine.clone() }),
+        };
+        if !rootstrap_debian::arch::is_valid(wanted) {
+            return Err(Error::UnknownArchitecture { name: wanted.to_owned() });
+        }
+        Ok(wanted)
+    }
+}
