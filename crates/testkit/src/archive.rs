@@ -177,7 +177,8 @@ impl Archive {
         self
     }
 
-    /// The whole mirror: pool, indexes, by-hash copies, Release files.
+    /// The whole mirror: pool, indexes, by-hash copies, Release files. `extend` one map with another to have
+    /// several suites on one mirror.
     pub fn build(&self) -> Files {
         let mut files = Files::new();
         let mut stanzas = Vec::new();

@@ -139,10 +139,10 @@ pub fn base_system(suite: &str, layout: Layout) -> Result<Vec<Deb>, String> {
     for needed in ["dpkg", "dpkg-deb", "dpkg-query", "sh", "ldd", "tar", "cat"] {
         find(needed).ok_or_else(|| format!("the host has no {needed}"))?;
     }
-    let arch = Command::new("dpkg").arg("--print-architecture").output();
-    let arch = arch.map_err(|e| format!("cannot run dpkg: {e}"))?.stdout;
-    let mut builder =
-        Builder { arch: String::from_utf8_lossy(&arch).trim().to_string(), layout, libraries: BTreeMap::new() };
+    let arch = ask("dpkg", &["--print-architecture"])?;
+    // The true one: its order of configuration depends on it.
+    let dpkg_version = ask("dpkg-query", &["--show", "--showformat=${Version}", "dpkg"])?;
+    let mut builder = Builder { arch, dpkg_version, layout, libraries: BTreeMap::new() };
     let mut debs = vec![crate::skeleton::base_passwd(), crate::skeleton::base_files(suite, layout)];
     for row in PROGRAMS {
         debs.extend(builder.package(row)?);
@@ -161,8 +161,17 @@ pub fn base_system(suite: &str, layout: Layout) -> Result<Vec<Deb>, String> {
     Ok(debs.into_iter().map(native).collect())
 }
 
+fn ask(program: &str, args: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(args).output().map_err(|e| format!("cannot run {program}: {e}"))?;
+    match String::from_utf8_lossy(&output.stdout).trim() {
+        "" => Err(format!("{program} {} says nothing", args.join(" "))),
+        text => Ok(text.to_string()),
+    }
+}
+
 struct Builder {
     arch: String,
+    dpkg_version: String,
     layout: Layout,
     /// By package name; `None` while a library's own needs are being looked at.
     libraries: BTreeMap<String, Option<Deb>>,
@@ -187,7 +196,7 @@ impl Builder {
         needs.sort();
         needs.dedup();
         if *name == "dpkg" {
-            deb = deb.field("Depends", "tar (>= 1.28-1)");
+            deb = deb.field("Depends", "tar (>= 1.28-1)").field("Version", &self.dpkg_version);
         }
         if !needs.is_empty() {
             // libc-bin only depends on libc6, which it is upgraded with.
@@ -226,7 +235,7 @@ impl Builder {
         if package == "libc6" {
             let libc = self.libraries.remove(package).flatten().unwrap_or_else(|| library_deb(package, "2.36-9"));
             // One package for many libraries: each program may bring one more.
-            let libc = files.iter().fold(libc, |deb, file| self.ship_once(deb, file));
+            let libc = files.iter().fold(libc, |deb, file| self.ship(deb, file));
             self.libraries.insert(package.into(), Some(libc));
         } else if !self.libraries.contains_key(package) {
             self.libraries.insert(package.into(), None);
@@ -240,14 +249,11 @@ impl Builder {
         Ok(())
     }
 
-    fn ship_once(&self, deb: Deb, file: &HostFile) -> Deb {
-        let path = place(&file.path, self.layout);
-        if deb.ships(&path) { deb } else { self.ship(deb, file) }
-    }
-
+    /// Files of one package share links and libraries: what it has already is not shipped again.
     fn ship(&self, deb: Deb, file: &HostFile) -> Deb {
         let path = place(&file.path, self.layout);
         match &file.link {
+            _ if deb.ships(&path) => deb,
             Some(target) => deb.symlink(&path, target),
             None => deb.file(&path, file.mode, &file.content),
         }

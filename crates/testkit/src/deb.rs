@@ -341,3 +341,55 @@ pub fn ar(members: &[(&str, &[u8])], mtime: u64) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(tar: &[u8]) -> Vec<String> {
+        let name = |e: std::io::Result<tar::Entry<_>>| String::from_utf8_lossy(&e.unwrap().path_bytes()).into_owned();
+        tar::Archive::new(tar).entries().unwrap().map(name).collect()
+    }
+
+    #[test]
+    fn parents_come_first_and_once_and_hostile_names_as_they_are() {
+        let mut header = Header::new_ustar();
+        header.set_path("raw").unwrap();
+        header.set_size(3);
+        header.set_cksum();
+        let deb = Deb::new("a", "1")
+            .file("/usr/bin/x", 0o755, "x")
+            .dir("/usr/bin", 0o700)
+            .symlink("/usr/lib", "bin")
+            .entry(Entry::file("../../etc/passwd", 0o644, "root::0:0::/:/bin/sh\n"))
+            .entry(Entry::symlink("/abs", "/"))
+            .raw_entry(&header, b"raw");
+        let expect = ["./", "./usr/", "./usr/bin/", "./usr/bin/x", "./usr/lib", "../../etc/passwd", "/abs", "raw"];
+        assert_eq!(names(&deb.data_tar()), expect);
+        assert!(deb.ships("/usr/bin") && deb.ships("/usr/bin/x") && !deb.ships("/bin"));
+        let conffile = deb.conffile("/etc/c", "c").script("preinst", "#!/bin/sh\n");
+        assert_eq!(names(&conffile.control_tar()), ["./", "./control", "./conffiles", "./md5sums", "./preinst"]);
+    }
+
+    #[test]
+    fn another_reader_finds_the_members() {
+        let deb = Deb::new("a", "1").control_compression(Compression::None).data_compression(Compression::Lzma);
+        let bytes = deb.build();
+        let mut reader = ar::Archive::new(bytes.as_slice());
+        let mut members = Vec::new();
+        while let Some(member) = reader.next_entry() {
+            members.push(String::from_utf8(member.unwrap().header().identifier().to_vec()).unwrap());
+        }
+        assert_eq!(members, ["debian-binary", "control.tar", "data.tar.lzma"]);
+    }
+
+    #[test]
+    fn stanzas_have_their_fields_in_order() {
+        let deb = Deb::new("a", "1").field("Depends", "b").field("depends", "c").field("Priority", "extra");
+        let text = deb.index_field("Priority", "required").index_field("Size", "7").stanza("pool/a.deb");
+        let keys: Vec<&str> = text.lines().map(|line| line.split_once(':').unwrap().0).collect();
+        let expect = "Package Version Architecture Maintainer Depends Priority Size Filename MD5sum SHA256 Description";
+        assert_eq!(keys.join(" "), expect);
+        assert!(text.contains("Depends: c\nPriority: required\nSize: 7\n"), "{text}");
+    }
+}

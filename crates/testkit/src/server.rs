@@ -125,6 +125,7 @@ impl Server {
     }
 
     /// Lets the next `times` requests for `path` fail; several faults of one path follow one another.
+    /// `usize::MAX` is for ever.
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.state.lock().faults.push((path.into(), fault, times));
     }

@@ -93,6 +93,8 @@ fn bootstrap(layout: Layout) -> Result<(), String> {
     assert_eq!(stdout(&run("chroot", &[root, "dpkg", "--audit"])?), "");
     let states = stdout(&run("chroot", &[root, "dpkg-query", "-W", "-f", "${Status} ${Package}\n"])?);
     assert_eq!(states.lines().filter(|line| line.starts_with("install ok installed")).count(), debs.len(), "{states}");
+    let verify = stdout(&run("chroot", &[root, "dpkg", "--verify"])?);
+    assert_eq!(verify, "");
     for made in ["etc/passwd", "etc/shells", "etc/alternatives/awk", "etc/ld.so.cache", "var/lib/hello", "etc/networks"]
     {
         assert!(dir.path().join(made).symlink_metadata().is_ok(), "{made}");
