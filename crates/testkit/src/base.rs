@@ -193,13 +193,17 @@ impl Builder {
                 deb = self.ship(deb, &file);
             }
         }
+        if *name == "libc-bin" {
+            // ldconfig is a static program.
+            needs.push("libc6 (>= 2.14)".into());
+        }
         needs.sort();
         needs.dedup();
         if *name == "dpkg" {
             deb = deb.field("Depends", "tar (>= 1.28-1)").field("Version", &self.dpkg_version);
         }
         if !needs.is_empty() {
-            // libc-bin only depends on libc6, which it is upgraded with.
+            // libc-bin only depends on libc6, as in Debian: the two are upgraded together.
             let relation = if *name == "libc-bin" { "Depends" } else { "Pre-Depends" };
             deb = deb.field(relation, &needs.join(", "));
         }

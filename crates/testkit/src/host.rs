@@ -30,10 +30,9 @@ const TOP: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo3
 /// # Errors
 /// Says in words what the host does not have.
 pub fn programs(names: &[&str]) -> Result<Vec<HostFile>, String> {
-    let mut paths: Vec<PathBuf> =
-        TOP.iter().map(|top| Path::new("/").join(top)).filter(|top| top.is_symlink()).collect();
+    let tops: Vec<PathBuf> = TOP.iter().map(|top| Path::new("/").join(top)).filter(|top| top.is_symlink()).collect();
     let mut files = BTreeMap::new();
-    for path in paths.drain(..) {
+    for path in tops {
         let link = link(&path)?;
         files.insert(link.path.clone(), link);
     }

@@ -3,13 +3,14 @@
 
 use rootstrap_testkit::archive::{AllIndex, Archive, Signing};
 use rootstrap_testkit::deb::{Compression, Deb};
+use rootstrap_testkit::host::{Layout, base_system};
 use rootstrap_testkit::keys::{Key, KeyOptions};
 use rootstrap_testkit::server::Server;
 use std::fs;
 use std::process::Command;
 
-/// `apt-get update` and a simulated installation of `hello`; the text of both, or why apt cannot be asked.
-fn apt(server: &Server, dist: &str, components: &str, keyring: &[u8]) -> Result<String, String> {
+/// `apt-get update` and a simulated installation of what is wanted; the text of both, or why apt cannot be asked.
+fn apt(server: &Server, dist: &str, components: &str, keyring: &[u8], wanted: &[String]) -> Result<String, String> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_str().unwrap();
     for sub in ["lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/trusted.gpg.d"] {
@@ -28,7 +29,9 @@ fn apt(server: &Server, dist: &str, components: &str, keyring: &[u8]) -> Result<
     );
     fs::write(dir.path().join("apt.conf"), config).unwrap();
     let mut text = String::new();
-    for args in [&["update"][..], &["-s", "-o", "Dir::State::extended_states=/dev/null", "install", "hello"]] {
+    let wanted = wanted.iter().map(String::as_str);
+    let simulate = ["-s", "-o", "Dir::State::extended_states=/dev/null", "install"].into_iter().chain(wanted).collect();
+    for args in [vec!["update"], simulate] {
         let mut command = Command::new("apt-get");
         command.args(args).env("APT_CONFIG", dir.path().join("apt.conf")).env("LC_ALL", "C");
         let output = command.output().map_err(|e| format!("cannot run apt-get: {e}"))?;
@@ -62,7 +65,7 @@ fn apt_accepts_every_form_of_archive() {
                 let mut archive = fixture(dist).key(&sub).key(&key);
                 (archive.signing, archive.all_index, archive.forms) = (signing, all, vec![form]);
                 let server = Server::start(archive.build());
-                let said = match apt(&server, dist, "main contrib", &archive.keyring()) {
+                let said = match apt(&server, dist, "main contrib", &archive.keyring(), &["hello".into()]) {
                     Ok(said) => said,
                     Err(why) => return println!("skipped: {why}"),
                 };
@@ -81,7 +84,7 @@ fn apt_refuses_what_is_broken() {
         let mut archive = fixture("trixie").key(&key);
         change(&mut archive);
         let server = Server::start(archive.build());
-        match apt(&server, "trixie", "main contrib", &key.public()) {
+        match apt(&server, "trixie", "main contrib", &key.public(), &["hello".into()]) {
             Ok(said) => assert!(said.contains("E:") && !said.contains("Inst "), "{name}: {said}"),
             Err(why) => println!("skipped: {why}"),
         }
@@ -91,4 +94,26 @@ fn apt_refuses_what_is_broken() {
     refused("sha1", &|archive| archive.sha1_signature = true);
     refused("expired Release", &|archive| archive.valid_until = Some(archive.date + 60));
     refused("weak digests", &|archive| archive.digests = rootstrap_testkit::archive::Digest::WEAK.to_vec());
+}
+
+#[test]
+fn the_base_system_needs_nothing_but_itself() {
+    let debs = match base_system("trixie", Layout::Merged) {
+        Ok(debs) => debs,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let names: Vec<String> = debs.iter().map(|deb| deb.name().to_string()).collect();
+    let arch = debs.iter().filter_map(|deb| deb.get("Architecture")).find(|arch| *arch != "all").unwrap_or("all");
+    if arch != "amd64" {
+        return println!("skipped: apt is asked for amd64, the host is {arch}");
+    }
+    let archive = Archive::new("trixie").key(&Key::generate("archive")).debs(debs.clone());
+    let server = Server::start(archive.build());
+    match apt(&server, "trixie", "main", &archive.keyring(), &names) {
+        Ok(said) => {
+            let inst = said.lines().filter(|line| line.starts_with("Inst ")).count();
+            assert_eq!((inst, said.contains("E:")), (names.len(), false), "{said}");
+        }
+        Err(why) => println!("skipped: {why}"),
+    }
 }
