@@ -25,12 +25,12 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
 const NEVER: [(&str, &[&str]); 8] = [
     ("debian", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
     ("resolve", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
-    ("fetch", &["std::env", "process::Command"]),
-    ("rootfs", &["std::net", "std::env", "process::Command"]),
-    ("unpack", &["std::net", "std::env", "process::Command"]),
-    ("configure", &["std::net", "std::env"]),
-    ("image", &["std::net", "std::env", "process::Command", "SystemTime", "Instant"]),
-    ("bootstrap", &["std::env", "process::Command"]),
+    ("fetch", &["env::var", "env::vars", "process::Command"]),
+    ("rootfs", &["env::var", "env::vars", "process::Command", "TcpStream"]),
+    ("unpack", &["env::var", "env::vars", "process::Command", "TcpStream"]),
+    ("configure", &["env::var", "env::vars", "TcpStream"]),
+    ("image", &["env::var", "env::vars", "process::Command", "TcpStream", "SystemTime", "Instant"]),
+    ("bootstrap", &["env::var", "env::vars", "env::args", "process::Command"]),
 ];
 
 const LONGEST_FILE: usize = 400;
