@@ -14,9 +14,13 @@ use std::time::{Duration, SystemTime};
 use openpgp::Cert;
 use openpgp::armor::{Kind, Reader, ReaderMode};
 use openpgp::cert::CertParser;
-use openpgp::packet::{Signature, key};
+use openpgp::cert::amalgamation::ValidateAmalgamation;
+use openpgp::cert::amalgamation::key::PrimaryKey;
+use openpgp::packet::Key;
+use openpgp::packet::key::{PublicParts, UnspecifiedRole};
 use openpgp::parse::Parse;
-use openpgp::types::PublicKeyAlgorithm;
+use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
+use openpgp::types::{HashAlgorithm, PublicKeyAlgorithm};
 use rootstrap_debian::control;
 use sequoia_openpgp as openpgp;
 use sha2::{Digest, Sha256};
@@ -161,42 +165,47 @@ fn describe(file: &str, keyring: &[u8]) -> openpgp::Result<String> {
     let certs = CertParser::from_bytes(keyring)?.collect::<openpgp::Result<Vec<Cert>>>()?;
     let mut page =
         format!("\n### {file}\n\n| fingerprint | user id | created | expires | algorithm |\n|---|---|---|---|---|\n");
+    let policy = lenient();
     for cert in &certs {
-        let names: Vec<String> =
-            cert.userids().map(|u| String::from_utf8_lossy(u.userid().value()).into_owned()).collect();
-        let primary = cert.primary_key();
-        let signatures = cert.userids().flat_map(|u| u.self_signatures().collect::<Vec<_>>());
-        let signatures = signatures.chain(primary.self_signatures());
-        page += &row(primary.key().parts_as_public(), &names.join(", "), signatures);
-        for subkey in cert.keys().subkeys() {
-            let key = subkey.key().parts_as_public().role_as_unspecified();
-            page += &row(key, "its subkey", subkey.self_signatures());
+        let names: Vec<_> = cert.userids().map(|u| String::from_utf8_lossy(u.userid().value()).into_owned()).collect();
+        for key in cert.keys() {
+            let name = if key.primary() { names.join(", ").replace('|', "/") } else { "its subkey".to_owned() };
+            let expires = match key.clone().with_policy(&policy, None) {
+                Ok(valid) => valid.key_expiration_time().map_or("never".to_owned(), date),
+                Err(error) => format!("unknown ({error})"),
+            };
+            let (key, created) = (key.key(), date(key.key().creation_time()));
+            page += &format!("| `{}` | {name} | {created} | {expires} | {} |\n", key.fingerprint(), algorithm(key));
         }
     }
     Ok(page)
 }
 
-fn row<'a, R: key::KeyRole>(
-    key: &openpgp::packet::Key<key::PublicParts, R>,
-    name: &str,
-    signatures: impl Iterator<Item = &'a Signature>,
-) -> String {
-    let newest = signatures.max_by_key(|signature| signature.signature_creation_time());
-    let validity = newest.and_then(|signature| signature.key_validity_period()).filter(|validity| !validity.is_zero());
-    let expires = validity.map_or("never".to_owned(), |validity| date(key.creation_time() + validity));
+/// A policy that reads what the oldest keys say of themselves; nothing is trusted for it.
+fn lenient() -> StandardPolicy<'static> {
+    let mut policy = StandardPolicy::new();
+    for hash in [HashAlgorithm::MD5, HashAlgorithm::SHA1, HashAlgorithm::RipeMD] {
+        policy.accept_hash(hash);
+    }
+    use AsymmetricAlgorithm::{DSA1024, ElGamal1024, ElGamal2048, RSA1024};
+    for algorithm in [DSA1024, ElGamal1024, ElGamal2048, RSA1024] {
+        policy.accept_asymmetric_algo(algorithm);
+    }
+    policy
+}
+
+#[allow(deprecated, reason = "old keys are what this names")]
+fn algorithm(key: &Key<PublicParts, UnspecifiedRole>) -> String {
+    use PublicKeyAlgorithm::{DSA, ECDSA, Ed25519, EdDSA, ElGamalEncrypt, RSAEncryptSign};
     let bits = key.mpis().bits().unwrap_or_default();
-    #[allow(deprecated, reason = "old keys are what this lists")]
-    let algorithm = match key.pk_algo() {
-        PublicKeyAlgorithm::RSAEncryptSign | PublicKeyAlgorithm::RSASign | PublicKeyAlgorithm::RSAEncrypt => {
-            format!("RSA {bits}")
-        }
-        PublicKeyAlgorithm::DSA => format!("DSA {bits}"),
-        PublicKeyAlgorithm::ElGamalEncrypt | PublicKeyAlgorithm::ElGamalEncryptSign => format!("ElGamal {bits}"),
-        PublicKeyAlgorithm::EdDSA | PublicKeyAlgorithm::Ed25519 => "Ed25519".to_owned(),
+    match key.pk_algo() {
+        RSAEncryptSign => format!("RSA {bits}"),
+        DSA => format!("DSA {bits}"),
+        ECDSA => format!("ECDSA {bits}"),
+        ElGamalEncrypt => format!("ElGamal {bits}"),
+        EdDSA | Ed25519 => "Ed25519".to_owned(),
         other => format!("{other:?}"),
-    };
-    let (name, created) = (name.replace('|', "/"), date(key.creation_time()));
-    format!("| `{}` | {name} | {created} | {expires} | {algorithm} |\n", key.fingerprint())
+    }
 }
 
 /// YYYY-MM-DD in UTC.

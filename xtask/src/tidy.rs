@@ -21,6 +21,18 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("testkit", &["debian"]),
 ];
 
+/// What a room never does, by the names that would do it.
+const NEVER: [(&str, &[&str]); 8] = [
+    ("debian", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
+    ("resolve", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
+    ("fetch", &["env::var", "env::vars", "process::Command"]),
+    ("rootfs", &["env::var", "env::vars", "process::Command", "TcpStream"]),
+    ("unpack", &["env::var", "env::vars", "process::Command", "TcpStream"]),
+    ("configure", &["env::var", "env::vars", "TcpStream"]),
+    ("image", &["env::var", "env::vars", "process::Command", "TcpStream", "SystemTime", "Instant"]),
+    ("bootstrap", &["env::var", "env::vars", "env::args", "process::Command"]),
+];
+
 const LONGEST_FILE: usize = 400;
 const LONGEST_ARCHITECTURE: usize = 150;
 
@@ -56,7 +68,7 @@ pub fn run(top: &Path) -> Result<(), String> {
 }
 
 fn check(tree: &Tree) -> Vec<Finding> {
-    let rules = [imports, module_docs, file_length, codenames, shortcuts, documents, keyrings];
+    let rules = [imports, nevers, module_docs, file_length, codenames, shortcuts, documents, keyrings];
     let mut findings: Vec<Finding> = rules.iter().flat_map(|rule| rule(tree)).collect();
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     findings
@@ -140,6 +152,21 @@ fn imports(tree: &Tree) -> Vec<Finding> {
                 if !for_tests && !allowed.contains(&other) {
                     let line = text.lines().position(|line| line.starts_with(name)).unwrap_or(0);
                     findings.push(finding(path, line, format!("`{room}` may not import `{other}` ({section})")));
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// No room does what is another's.
+fn nevers(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (room, words) in NEVER {
+        for (path, text) in tree.select(&format!("crates/{room}/src/"), ".rs").filter(|(path, _)| !is_test_file(path)) {
+            for (number, line) in keep(text, Keep::Code).lines().enumerate().take(tests_begin(text)) {
+                for word in words.iter().filter(|word| has_word(line, word)) {
+                    findings.push(finding(path, number, format!("`{word}` is not for `{room}`")));
                 }
             }
         }
@@ -331,6 +358,17 @@ mod tests {
             with("crates/utils/Cargo.toml", "")
                 .contains(&"crates/utils/Cargo.toml:1: crate `utils` is missing from the import table".to_owned())
         );
+    }
+
+    #[test]
+    fn rooms_keep_to_themselves() {
+        let code = "//! Words; never std::fs.\nuse std::fs;\n#[cfg(test)]\nuse std::env;\n";
+        assert_eq!(
+            with("crates/debian/src/arch.rs", code),
+            ["crates/debian/src/arch.rs:2: `std::fs` is not for `debian`"]
+        );
+        assert_eq!(with("crates/fetch/src/cache.rs", code), [""; 0]);
+        assert_eq!(with("crates/fetch/src/cache.rs", "//! Cache.\nlet home = std::env::var(x);\n").len(), 1);
     }
 
     #[test]
