@@ -1,1 +1,28 @@
-//! Indexes and a request become an ordered, printable Plan.
+//! Indexes and a request become an ordered [`Plan`] that can be printed, saved and replayed.
+//!
+//! Invariant: a pure function. No IO, no clock, no randomness, no threads, no suite names; the same indexes and the
+//! same request give the same plan, whatever order the stanzas came in. After the plan nothing decides any more.
+//!
+//! The road, a module each: [`request`] says what is wanted; [`index`] finds the one candidate per name and what each
+//! relation can be met by; `select` turns variant, includes and excludes into the packages to start from; `walk`
+//! closes over dependencies the way apt does; `solve` (a SAT solver) takes over where the walk runs into a conflict;
+//! `explain` says why nothing works; `order` cuts the result into the phases debootstrap would install; [`plan`] is
+//! the outcome.
+
+mod closure;
+mod error;
+mod explain;
+pub mod index;
+mod nearest;
+mod needs;
+mod order;
+pub mod plan;
+pub mod request;
+mod select;
+mod solve;
+mod walk;
+
+pub use error::Error;
+pub use index::Index;
+pub use plan::{Phase, Plan, Planned, plan};
+pub use request::{Request, Variant};

@@ -1,0 +1,64 @@
+//! From the selection to the full set of packages: apt's walk first, the solver where that does not hold.
+
+use crate::index::{Archive, Id};
+use crate::select::{Selection, Why};
+use crate::{Error, explain, solve, walk};
+use std::collections::BTreeSet;
+
+/// The packages to install: the selection and all they depend on, without a conflict.
+///
+/// # Errors
+/// [`Error::Unsatisfiable`] with the reasons, [`Error::Malformed`] for a package that would be in the set.
+pub(crate) fn close(archive: &Archive<'_>, selection: &Selection, recommends: bool) -> Result<BTreeSet<Id>, Error> {
+    let mut forbidden = selection.excluded.clone();
+    forbidden.extend(&selection.avoided);
+    if let Some(set) = attempt(archive, selection, &forbidden, recommends)? {
+        return Ok(set);
+    }
+    // What is merely avoided may be the only way to what was asked for.
+    if forbidden.len() > selection.excluded.len()
+        && let Some(set) = attempt(archive, selection, &selection.excluded, recommends)?
+    {
+        return Ok(set);
+    }
+    Err(Error::Unsatisfiable { reasons: explain::explain(archive, selection) })
+}
+
+fn attempt(
+    archive: &Archive<'_>,
+    selection: &Selection,
+    forbidden: &BTreeSet<Id>,
+    recommends: bool,
+) -> Result<Option<BTreeSet<Id>>, Error> {
+    let roots = |essential: bool| {
+        let wanted = selection.chosen.iter().filter(move |&(_, &why)| (why == Why::Essential) == essential);
+        wanted.map(|(&id, _)| id).collect::<Vec<Id>>()
+    };
+    let (first, then) = (roots(true), roots(false));
+    let walked = walk::walk(archive, &first, &then, forbidden, recommends)?;
+    let all: Vec<Id> = selection.chosen.keys().copied().collect();
+    if holds(archive, &all, &walked, forbidden)? {
+        return Ok(Some(walked));
+    }
+    solve::solve(archive, &all, forbidden, recommends)
+}
+
+/// Whether `set` has all the `roots`, nothing `forbidden`, every hard dependency met and no two members that clash.
+pub(crate) fn holds(
+    archive: &Archive<'_>,
+    roots: &[Id],
+    set: &BTreeSet<Id>,
+    forbidden: &BTreeSet<Id>,
+) -> Result<bool, Error> {
+    if !roots.iter().all(|root| set.contains(root)) || !forbidden.is_disjoint(set) {
+        return Ok(false);
+    }
+    for &id in set {
+        let needs = archive.needs(id)?;
+        let met = needs.wanted(false).all(|group| group.options.iter().any(|option| set.contains(option)));
+        if !met || needs.rejected().any(|enemy| set.contains(&enemy)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,159 @@
+//! The solver's turn: where apt's way of walking ends in a conflict, a SAT solver finds a set that holds, or proves that
+//! there is none.
+//!
+//! Every name has one candidate, so name, solvable and id are one number, and a "version set" is either that candidate
+//! or nothing. Nothing needs to be interned beforehand: resolvo asks for what it reaches.
+
+use crate::Error;
+use crate::index::{Archive, Id};
+use resolvo::{
+    Candidates, Condition, ConditionId, ConditionalRequirement, Dependencies, DependencyProvider, HintDependenciesAvailable,
+    Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver, SolverCache, StringId, VersionSetId,
+    VersionSetUnionId,
+};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+struct Provider<'s, 'a> {
+    archive: &'s Archive<'a>,
+    forbidden: &'s BTreeSet<Id>,
+    unions: RefCell<Vec<Vec<VersionSetId>>>,
+}
+
+/// A set with `roots`, nothing `forbidden`, all hard dependencies and, if asked for, as many recommended packages as go
+/// with them. `None` if there is no such set.
+///
+/// # Errors
+/// [`Error::Malformed`], never in fact: unreadable packages are not chosen.
+pub(crate) fn solve(
+    archive: &Archive<'_>,
+    roots: &[Id],
+    forbidden: &BTreeSet<Id>,
+    recommends: bool,
+) -> Result<Option<BTreeSet<Id>>, Error> {
+    let mut soft: Vec<Id> = Vec::new();
+    loop {
+        let provider = Provider { archive, forbidden, unions: RefCell::default() };
+        let requirements = roots.iter().map(|&id| this(id).into()).collect();
+        let wishes: Vec<SolvableId> = soft.iter().map(|&id| SolvableId::from_raw(raw(id))).collect();
+        let problem = Problem::new().requirements(requirements).soft_requirements(wishes);
+        let Ok(solution) = Solver::new(provider).solve(problem) else { return Ok(None) };
+        let chosen: BTreeSet<Id> = solution.into_iter().map(|solvable| id(solvable.into_raw())).collect();
+        let before = soft.len();
+        if recommends {
+            for &id in &chosen {
+                for group in archive.needs(id)?.wanted(true) {
+                    let met = group.options.iter().any(|option| chosen.contains(option));
+                    // Each group gets one chance, and the second and further options none: good enough for a wish.
+                    if let Some(first) = group.options.first().filter(|first| !met && !soft.contains(first)) {
+                        soft.push(*first);
+                    }
+                }
+            }
+        }
+        if soft.len() == before {
+            return Ok(Some(chosen));
+        }
+    }
+}
+
+/// Ids count stanzas in memory; there is no index of 2^31 of them.
+fn raw(id: Id) -> u32 {
+    u32::try_from(id).unwrap_or(u32::MAX)
+}
+
+fn id(raw: u32) -> Id {
+    raw as Id
+}
+
+/// The version set "this candidate".
+fn this(id: Id) -> VersionSetId {
+    VersionSetId(raw(id) << 1)
+}
+
+/// The version set "anything but this candidate", of its name.
+fn never(id: Id) -> VersionSetId {
+    VersionSetId(raw(id) << 1 | 1)
+}
+
+impl Interner for Provider<'_, '_> {
+    type NameId = NameId;
+    type SolvableId = SolvableId;
+
+    fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
+        self.archive.name(id(solvable.into_raw()))
+    }
+
+    fn display_name(&self, name: NameId) -> impl Display + '_ {
+        self.archive.name(id(name.into_raw()))
+    }
+
+    fn display_version_set(&self, _: VersionSetId) -> impl Display + '_ {
+        ""
+    }
+
+    fn display_string(&self, _: StringId) -> impl Display + '_ {
+        ""
+    }
+
+    fn version_set_name(&self, set: VersionSetId) -> NameId {
+        NameId::from_raw(set.0 >> 1)
+    }
+
+    fn solvable_name(&self, solvable: SolvableId) -> NameId {
+        NameId::from_raw(solvable.into_raw())
+    }
+
+    fn version_sets_in_union(&self, union: VersionSetUnionId) -> impl Iterator<Item = VersionSetId> {
+        self.unions.borrow().get(union.0 as usize).cloned().unwrap_or_default().into_iter()
+    }
+
+    fn resolve_condition(&self, _: ConditionId) -> Condition {
+        // Debian has no conditional dependencies, so no condition was ever made that could be asked about.
+        Condition::Requirement(VersionSetId(0))
+    }
+}
+
+impl DependencyProvider for Provider<'_, '_> {
+    async fn filter_candidates(&self, candidates: &[SolvableId], set: VersionSetId, inverse: bool) -> Vec<SolvableId> {
+        let matches = set.0 & 1 == 0;
+        if matches == inverse { Vec::new() } else { candidates.to_vec() }
+    }
+
+    async fn get_candidates(&self, name: NameId) -> Option<Candidates> {
+        let usable = !self.forbidden.contains(&id(name.into_raw()));
+        Some(Candidates {
+            candidates: if usable { vec![SolvableId::from_raw(name.into_raw())] } else { Vec::new() },
+            hint_dependencies_available: HintDependenciesAvailable::All,
+            ..Candidates::default()
+        })
+    }
+
+    async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {
+        // There is one per name.
+    }
+
+    async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
+        let unusable = Dependencies::Unknown(StringId(0));
+        let Ok(needs) = self.archive.needs(id(solvable.into_raw())) else { return unusable };
+        let mut known = KnownDependencies::default();
+        for group in needs.wanted(false) {
+            match group.options.as_slice() {
+                [] => return unusable,
+                [only] => known.requirements.push(this(*only).into()),
+                several => known.requirements.push(self.union(several)),
+            }
+        }
+        known.constrains.extend(needs.rejected().map(never));
+        Dependencies::Known(known)
+    }
+}
+
+impl Provider<'_, '_> {
+    fn union(&self, options: &[Id]) -> ConditionalRequirement {
+        let mut unions = self.unions.borrow_mut();
+        unions.push(options.iter().map(|&option| this(option)).collect());
+        Requirement::Union(VersionSetUnionId(raw(unions.len() - 1))).into()
+    }
+}
