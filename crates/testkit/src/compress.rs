@@ -1,0 +1,67 @@
+//! The compressions of index files and of the two tar members of a deb.
+
+use std::io::Write;
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, with no name and no time in its header.
+    Gz,
+    /// xz.
+    Xz,
+    /// Zstandard.
+    Zst,
+    /// bzip2.
+    Bz2,
+    /// The older lzma format ("LZMA alone").
+    Lzma,
+}
+
+impl Compression {
+    /// Every compression, for tests that must work with each.
+    pub const ALL: [Compression; 6] = [Self::None, Self::Gz, Self::Xz, Self::Zst, Self::Bz2, Self::Lzma];
+
+    /// The suffix of file names, with its dot; empty for `None`.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gz => ".gz",
+            Self::Xz => ".xz",
+            Self::Zst => ".zst",
+            Self::Bz2 => ".bz2",
+            Self::Lzma => ".lzma",
+        }
+    }
+
+    /// Compresses `bytes`: fast presets, the same output for the same input.
+    pub fn compress(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::None => bytes.to_vec(),
+            Self::Gz => {
+                let mut w = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                w.write_all(bytes).unwrap();
+                w.finish().unwrap()
+            }
+            Self::Xz => {
+                let mut w = xz2::write::XzEncoder::new(Vec::new(), 0);
+                w.write_all(bytes).unwrap();
+                w.finish().unwrap()
+            }
+            Self::Zst => zstd::encode_all(bytes, 1).unwrap(),
+            Self::Bz2 => {
+                let mut w = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+                w.write_all(bytes).unwrap();
+                w.finish().unwrap()
+            }
+            Self::Lzma => {
+                let options = xz2::stream::LzmaOptions::new_preset(0).unwrap();
+                let stream = xz2::stream::Stream::new_lzma_encoder(&options).unwrap();
+                let mut w = xz2::write::XzEncoder::new_stream(Vec::new(), stream);
+                w.write_all(bytes).unwrap();
+                w.finish().unwrap()
+            }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! A mirror on the loopback interface: HTTP/1.1 with ranges, a record of what was asked, and faults on demand.
+//!
+//! One thread accepts and one serves each connection, at most [`MAX_CONNECTIONS`]. Dropping the server closes every
+//! socket and joins every thread.
+
+use crate::http::{Head, Span, reason, span};
+use crate::{EPOCH, Files, digest, release};
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Connections served at once; one more is closed without an answer.
+pub const MAX_CONNECTIONS: usize = 128;
+
+/// Where [`Fault::Endless`] ends after all.
+pub const ENDLESS_LIMIT: u64 = 1 << 30;
+
+/// A mirror that serves a `Files` map until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    state: Arc<State>,
+    acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
+}
+
+/// One request that the server has answered, or has refused to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET` or `HEAD`, mostly.
+    pub method: String,
+    /// As a key of the `Files` map: unescaped, without the leading slash.
+    pub path: String,
+    /// The target as it was sent: with a scheme and a host if the server was used as a proxy.
+    pub target: String,
+    /// The `Range` header.
+    pub range: Option<String>,
+    /// Which connection it came on, counted from 0.
+    pub connection: usize,
+}
+
+/// How an answer goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Another status and no content.
+    Status(u16),
+    /// The right headers, that many bytes of the body, then the connection is closed.
+    DropAfter(usize),
+    /// The right headers, then nothing until the client leaves or the server is dropped.
+    Stall,
+    /// One byte in the middle is flipped.
+    Corrupt,
+    /// Only that many bytes, with a `Content-Length` that agrees.
+    Truncate(usize),
+    /// A chunked body that goes on up to [`ENDLESS_LIMIT`].
+    Endless,
+    /// A redirection to this place, absolute or relative.
+    Redirect(String),
+    /// The connection is closed without an answer.
+    Refuse,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopping: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: BTreeMap<String, Stored>,
+    faults: Vec<(String, Fault, usize)>,
+    requests: Vec<Request>,
+    open: BTreeMap<usize, TcpStream>,
+    changes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    bytes: Arc<Vec<u8>>,
+    etag: String,
+    modified: String,
+}
+
+impl Server {
+    /// Starts a mirror of `files` on a free port of 127.0.0.1.
+    pub fn start(files: Files) -> Server {
+        let state = Arc::new(State::default());
+        state.lock().files = files.into_iter().map(|(path, bytes)| (path, stored(bytes, 0))).collect();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::clone(&state);
+        let acceptor = std::thread::spawn(move || accept(&listener, &shared));
+        Server { address, state, acceptor: Some(acceptor) }
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What was asked so far, in order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.lock().requests.clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.state.lock().requests.clear();
+    }
+
+    /// Adds or replaces a file; its ETag and Last-Modified change with it.
+    pub fn set(&self, path: &str, bytes: Vec<u8>) {
+        let mut inner = self.state.lock();
+        inner.changes += 1;
+        let file = stored(bytes, inner.changes);
+        inner.files.insert(path.into(), file);
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, path: &str) {
+        self.state.lock().files.remove(path);
+    }
+
+    /// Lets the next `times` requests for `path` fail; several faults of one path follow one another.
+    /// `usize::MAX` is for ever.
+    pub fn fault(&self, path: &str, fault: Fault, times: usize) {
+        self.state.lock().faults.push((path.into(), fault, times));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.state.stopping.store(true, Ordering::SeqCst);
+        // `accept` cannot be interrupted, but it can be answered.
+        let woken = TcpStream::connect(self.address).is_ok();
+        let workers = self.acceptor.take().filter(|_| woken).and_then(|thread| thread.join().ok());
+        for stream in self.state.lock().open.values() {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+        for worker in workers.into_iter().flatten() {
+            worker.join().ok();
+        }
+    }
+}
+
+impl State {
+    /// A panicking test thread must not hide its message behind a poisoned lock.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_fault(&self, path: &str) -> Option<Fault> {
+        let mut inner = self.lock();
+        let at = inner.faults.iter().position(|(p, _, times)| p == path && *times > 0)?;
+        inner.faults[at].2 -= 1;
+        Some(inner.faults[at].1.clone())
+    }
+}
+
+fn stored(bytes: Vec<u8>, change: u64) -> Stored {
+    let etag = format!("\"{}\"", &digest::sha256(&bytes)[..16]);
+    let modified = release::rfc2822(EPOCH + change).replace("UTC", "GMT");
+    Stored { bytes: Arc::new(bytes), etag, modified }
+}
+
+fn accept(listener: &TcpListener, state: &Arc<State>) -> Vec<JoinHandle<()>> {
+    let mut workers: Vec<JoinHandle<()>> = Vec::new();
+    for (id, stream) in listener.incoming().enumerate() {
+        if state.stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        workers.retain(|worker| !worker.is_finished());
+        let Ok(stream) = stream else { continue };
+        let Ok(twin) = stream.try_clone() else {
+            continue;
+        };
+        if workers.len() >= MAX_CONNECTIONS {
+            continue;
+        }
+        state.lock().open.insert(id, twin);
+        let state = Arc::clone(state);
+        workers.push(std::thread::spawn(move || {
+            // A client that went away is no fault of the mirror's.
+            serve(&stream, &state, id).ok();
+            stream.shutdown(Shutdown::Both).ok();
+            state.lock().open.remove(&id);
+        }));
+    }
+    workers
+}
+
+fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream);
+    while let Some(head) = Head::read(&mut reader)? {
+        let path = head.path();
+        let fault = state.next_fault(&path);
+        let file = {
+            let mut inner = state.lock();
+            inner.requests.push(Request {
+                method: head.method.clone(),
+                path: path.clone(),
+                target: head.target.clone(),
+                range: head.get("range").map(str::to_string),
+                connection,
+            });
+            inner.files.get(&path).cloned()
+        };
+        if !answer(stream, &head, file, fault)? || !head.keep_alive {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Answers one request; says whether the connection can be used again.
+fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<Fault>) -> io::Result<bool> {
+    match &fault {
+        Some(Fault::Refuse) => return Ok(false),
+        Some(Fault::Status(status)) => return empty(stream, head, *status, ""),
+        Some(Fault::Redirect(to)) => {
+            return empty(stream, head, 302, &format!("Location: {to}\r\n"));
+        }
+        Some(Fault::Endless) => return endless(stream),
+        _ => {}
+    }
+    if !matches!(head.method.as_str(), "GET" | "HEAD") {
+        // Its body, if any, is not read; the connection is of no more use.
+        return empty(stream, head, 405, "Allow: GET, HEAD\r\n").and(Ok(false));
+    }
+    let Some(file) = file else {
+        return empty(stream, head, 404, "");
+    };
+    let validators = format!("ETag: {}\r\nLast-Modified: {}\r\nAccept-Ranges: bytes\r\n", file.etag, file.modified);
+    let known = match head.get("if-none-match") {
+        Some(tags) => tags == "*" || tags.split(',').any(|tag| tag.trim() == file.etag),
+        None => head.get("if-modified-since") == Some(&file.modified),
+    };
+    if known {
+        return empty(stream, head, 304, &validators);
+    }
+    let current = head.get("if-range").is_none_or(|tag| tag == file.etag || tag == file.modified);
+    let total = file.bytes.len();
+    let (status, from, to) = match span(head.get("range").filter(|_| current && head.method == "GET"), total) {
+        Span::Whole => (200, 0, total),
+        Span::Part(from, to) => (206, from, to),
+        Span::Nothing => {
+            return empty(stream, head, 416, &format!("Content-Range: bytes */{total}\r\n"));
+        }
+    };
+    let mut body = file.bytes[from..to].to_vec();
+    let mut sent = body.len();
+    match fault {
+        Some(Fault::Corrupt) => {
+            let middle = body.len() / 2;
+            body.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 1);
+        }
+        Some(Fault::Truncate(n)) => {
+            body.truncate(n);
+            sent = body.len();
+        }
+        Some(Fault::DropAfter(n)) => sent = sent.min(n),
+        Some(Fault::Stall) => sent = 0,
+        _ => {}
+    }
+    let range = match status {
+        206 => format!("Content-Range: bytes {from}-{}/{total}\r\n", to - 1),
+        _ => String::new(),
+    };
+    start(stream, status, &format!("{validators}{range}Content-Length: {}\r\n", body.len()))?;
+    let mut writer = stream;
+    if head.method != "HEAD" {
+        writer.write_all(&body[..sent])?;
+    }
+    match fault {
+        Some(Fault::DropAfter(_)) => Ok(false),
+        Some(Fault::Stall) => wait_for_the_end(stream).and(Ok(false)),
+        _ => Ok(true),
+    }
+}
+
+fn start(mut stream: &TcpStream, status: u16, headers: &str) -> io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 {status} {}\r\n{headers}\r\n", reason(status)).as_bytes())
+}
+
+/// An answer with a line of text for a body, so that a client which takes it for the file is found out.
+fn empty(mut stream: &TcpStream, head: &Head, status: u16, headers: &str) -> io::Result<bool> {
+    let body = if status == 304 { String::new() } else { format!("{status} {}\n", reason(status)) };
+    start(stream, status, &format!("{headers}Content-Length: {}\r\n", body.len()))?;
+    if head.method != "HEAD" {
+        stream.write_all(body.as_bytes())?;
+    }
+    Ok(true)
+}
+
+fn endless(mut stream: &TcpStream) -> io::Result<bool> {
+    start(stream, 200, "Transfer-Encoding: chunked\r\n")?;
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+    for _ in 0..ENDLESS_LIMIT / 0x10000 {
+        stream.write_all(&chunk)?;
+    }
+    stream.write_all(b"0\r\n\r\n")?;
+    Ok(true)
+}
+
+/// Returns when the client closes, or when the dropped server shuts the socket down.
+fn wait_for_the_end(mut stream: &TcpStream) -> io::Result<()> {
+    while stream.read(&mut [0; 64])? > 0 {}
+    Ok(())
+}
