@@ -21,6 +21,9 @@ pub struct Release {
     pub architectures: Vec<String>,
     pub components: Vec<String>,
     pub acquire_by_hash: bool,
+    /// Whether `No-Support-for-Architecture-all` names `Packages`: the indexes of every architecture then hold the
+    /// packages of `all` too.
+    pub no_support_for_all: bool,
     /// Path below `dists/SUITE/` to size in bytes and digest: SHA256 where it is listed, else SHA512.
     pub files: BTreeMap<String, (u64, Digest)>,
 }
@@ -49,6 +52,9 @@ pub fn parse(text: &str) -> Result<Release, ParseError> {
         architectures: list_of("Architectures"),
         components: list_of("Components"),
         acquire_by_hash: stanza.get("Acquire-By-Hash").is_some_and(|v| v.eq_ignore_ascii_case("yes")),
+        no_support_for_all: stanza
+            .get("No-Support-for-Architecture-all")
+            .is_some_and(|v| v.split_whitespace().any(|word| word == "Packages")),
         files: files(&stanza)?,
     })
 }
@@ -189,6 +195,9 @@ mod tests {
         let release = parse(&format!("{head}{sha256}")).unwrap();
         assert_eq!(release.components, ["main", "contrib"]);
         assert!(release.acquire_by_hash);
+        assert!(!release.no_support_for_all);
+        let all = format!("{head}No-Support-for-Architecture-all: Packages\n{sha256}");
+        assert!(parse(&all).unwrap().no_support_for_all);
         assert_eq!(release.files["main/binary-amd64/Packages.xz"].0, 10);
         let md5 = format!("MD5Sum:\n {} 10 main/binary-amd64/Packages.xz\n", "ab".repeat(16));
         assert!(parse(&format!("{head}{md5}")).unwrap_err().to_string().contains("no SHA256"));

@@ -1,0 +1,218 @@
+//! Packages indexes: which form to fetch, and how to read it.
+
+use crate::cache::Cache;
+use crate::download::{Candidate, Job, Line};
+use crate::error::{Error, Fault};
+use crate::mirror::Mirror;
+use crate::partial::{Partial, digest_of};
+use crate::{Event, Report, limits};
+use rootstrap_debian::digest::Digest;
+use rootstrap_debian::release::Release;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::PathBuf;
+
+/// Where a pocket's indexes come from.
+pub(crate) struct Source<'a> {
+    pub line: &'a Line,
+    pub cache: &'a Cache,
+    pub mirrors: &'a [Mirror],
+    pub suite: &'a str,
+    pub is_fast: bool,
+}
+
+/// How an index is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Gzip,
+    Xz,
+    Zstd,
+    Bzip2,
+    Lzma,
+    Plain,
+}
+
+/// What is cheap to fetch and to decode comes first. Zstd would be best where it exists, but no archive has it yet.
+const FAST_ORDER: [Form; 6] = [Form::Gzip, Form::Zstd, Form::Xz, Form::Bzip2, Form::Lzma, Form::Plain];
+const SLOW_ORDER: [Form; 6] = [Form::Xz, Form::Zstd, Form::Gzip, Form::Lzma, Form::Bzip2, Form::Plain];
+
+impl Form {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => ".gz",
+            Self::Xz => ".xz",
+            Self::Zstd => ".zst",
+            Self::Bzip2 => ".bz2",
+            Self::Lzma => ".lzma",
+            Self::Plain => "",
+        }
+    }
+}
+
+/// One form of an index that a Release lists.
+#[derive(Clone, Debug)]
+struct Variant {
+    form: Form,
+    /// Below `dists/SUITE/`.
+    path: String,
+    size: u64,
+    digest: Digest,
+    /// Most bytes it may have when decompressed.
+    limit: u64,
+}
+
+/// Fetches the index of a component (named as asked for, and as the Release lists it) and reads it. `None` when it is
+/// the one for `all` and the archive, though it has that architecture, lists none.
+pub(crate) async fn fetch(
+    source: &Source<'_>,
+    release: &Release,
+    names: [&str; 2],
+    architecture: &str,
+    report: Report<'_>,
+) -> Result<Option<String>, Error> {
+    let mut variants = variants(release, names, architecture, source.is_fast);
+    let [component, _] = names;
+    let path = format!("{component}/binary-{architecture}/Packages");
+    if variants.is_empty() {
+        let what = format!("the Release file of {}", source.suite);
+        return if architecture == "all" { Ok(None) } else { Err(Error::NoIndex { what, path }) };
+    }
+    let name = format!("{}/{path}", source.suite);
+    // One that is here already is the cheapest. Read and hashed again: the whole run rests on it.
+    for variant in &variants {
+        if let Some(text) = from_cache(source.cache, variant, &name).await? {
+            report(Event::CacheHit { what: name });
+            return Ok(Some(text));
+        }
+    }
+    let mut last = None;
+    for variant in variants.drain(..) {
+        if variant.size > limits::INDEX_TRANSFER {
+            return Err(Error::TooLarge { what: name, limit: limits::INDEX_TRANSFER });
+        }
+        match download(source, release, &variant, &name, report).await {
+            Ok(file) => return read(file, variant, name).await.map(Some),
+            // Releases list forms that the mirror does not keep.
+            Err(Error::Fetch { source: failures, what })
+                if failures.0.iter().all(|(_, fault)| matches!(fault, Fault::Missing)) =>
+            {
+                last = Some(Error::Fetch { what, source: failures });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or(Error::Offline { what: name }))
+}
+
+/// The forms that are listed, the one to take first.
+fn variants(release: &Release, names: [&str; 2], architecture: &str, is_fast: bool) -> Vec<Variant> {
+    for name in names {
+        let path = format!("{name}/binary-{architecture}/Packages");
+        let plain = release.files.get(&path).map_or(u64::MAX, |(size, _)| *size);
+        let listed = |form: Form| {
+            let path = format!("{path}{}", form.suffix());
+            let (size, digest) = *release.files.get(&path)?;
+            Some(Variant { form, path, size, digest, limit: plain.min(limits::INDEX_TEXT) })
+        };
+        let order = if is_fast { FAST_ORDER } else { SLOW_ORDER };
+        let variants: Vec<Variant> = order.into_iter().filter_map(listed).collect();
+        if !variants.is_empty() {
+            return variants;
+        }
+    }
+    Vec::new()
+}
+
+async fn download(
+    source: &Source<'_>,
+    release: &Release,
+    variant: &Variant,
+    name: &str,
+    report: Report<'_>,
+) -> Result<PathBuf, Error> {
+    let mut candidates = Vec::new();
+    let directory = format!("dists/{}", source.suite);
+    for mirror in source.mirrors {
+        // By-hash first: there the file stays the right one while the mirror is being updated.
+        if let Some((parent, _)) = variant.path.rsplit_once('/').filter(|_| release.acquire_by_hash) {
+            let (algorithm, hash) = (variant.digest.algorithm(), variant.digest);
+            candidates.push(Candidate { mirror, path: format!("{directory}/{parent}/by-hash/{algorithm}/{hash}") });
+        }
+        candidates.push(Candidate { mirror, path: format!("{directory}/{}", variant.path) });
+    }
+    report(Event::IndexStarted { name: name.to_owned(), size: variant.size });
+    let progress = |bytes| {
+        if bytes != 0 {
+            report(Event::IndexBytes { bytes })
+        }
+    };
+    let job = Job { what: name, report, progress: &progress };
+    let mut partial = Partial::in_file(source.cache.temporary()?, variant.size, variant.digest);
+    source.line.fetch(&job, candidates, &mut partial).await?;
+    let (file, digest) = partial.into_file().ok_or_else(|| Error::Offline { what: name.to_owned() })?;
+    let path = source.cache.keep(file, &digest)?;
+    report(Event::IndexDone { name: name.to_owned() });
+    Ok(path)
+}
+
+async fn from_cache(cache: &Cache, variant: &Variant, name: &str) -> Result<Option<String>, Error> {
+    let Some(path) = cache.find(&variant.digest, variant.size) else { return Ok(None) };
+    let (variant, name) = (variant.clone(), name.to_owned());
+    let text = tokio::task::spawn_blocking(move || {
+        let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        if digest_of(&bytes, &variant.digest) != variant.digest {
+            let _ = std::fs::remove_file(&path);
+            return Ok(None);
+        }
+        decode(bytes.as_slice(), &variant, &name).map(Some)
+    });
+    text.await.map_err(|error| Error::Threads { source: error.into() })?
+}
+
+/// Reads a file that was just verified. Only then, not while it arrives: no decoder sees bytes nobody vouches for, and
+/// decoding one index overlaps with fetching the others.
+async fn read(path: PathBuf, variant: Variant, name: String) -> Result<String, Error> {
+    let text = tokio::task::spawn_blocking(move || {
+        let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        decode(BufReader::with_capacity(256 << 10, file), &variant, &name)
+    });
+    text.await.map_err(|error| Error::Threads { source: error.into() })?
+}
+
+fn decode(input: impl io::BufRead, variant: &Variant, name: &str) -> Result<String, Error> {
+    let fail = |source| Error::Decompress { what: name.to_owned(), source };
+    let limit = variant.limit;
+    // Listed, or the usual ratio; never trusted further than memory is cheap.
+    let guess = if variant.form == Form::Plain { variant.size } else { limit.min(variant.size.saturating_mul(6)) };
+    let mut bytes = Vec::with_capacity(usize::try_from(guess.min(limits::INDEX_TEXT)).unwrap_or(0));
+    decoder(variant.form, input)
+        .and_then(|decoder| decoder.take(limit.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLarge { what: name.to_owned(), limit });
+    }
+    String::from_utf8(bytes).map_err(|_| Error::NotText { what: name.to_owned() })
+}
+
+fn decoder<'a>(form: Form, input: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    use xz2::stream::{CONCATENATED, IGNORE_CHECK, Stream};
+    Ok(match form {
+        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Form::Xz => {
+            // The digest of the whole was compared: the checksums inside say nothing more.
+            let stream = Stream::new_stream_decoder(limits::XZ_MEMORY, CONCATENATED | IGNORE_CHECK)?;
+            Box::new(xz2::bufread::XzDecoder::new_stream(input, stream))
+        }
+        Form::Lzma => {
+            let stream = Stream::new_lzma_decoder(limits::XZ_MEMORY)?;
+            Box::new(xz2::bufread::XzDecoder::new_stream(input, stream))
+        }
+        Form::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+            decoder.window_log_max(limits::ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        Form::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Form::Plain => Box::new(input),
+    })
+}

@@ -1,0 +1,179 @@
+//! Where files come from: HTTP servers and directories.
+
+use crate::error::Error;
+use reqwest::Url;
+use std::path::PathBuf;
+
+/// A parsed mirror URI.
+#[derive(Debug, Clone)]
+pub(crate) struct Mirror {
+    /// The URI as it was given: what a later stage is told to use.
+    pub uri: String,
+    /// The URI for messages: without a password.
+    pub shown: String,
+    place: Location,
+}
+
+/// Where one file is.
+#[derive(Debug, Clone)]
+pub(crate) enum Location {
+    Http(Url),
+    File(PathBuf),
+}
+
+impl Mirror {
+    /// Parses `http:`, `https:`, `file:` and `copy:` URIs; a trailing slash makes no difference.
+    pub fn parse(uri: &str) -> Result<Self, Error> {
+        let bad = |reason| Error::Mirror { uri: redacted(uri), reason };
+        let (scheme, rest) = uri.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
+        let place = match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => {
+                let url = Url::parse(uri.trim_end_matches('/')).map_err(|_| bad("it is no valid URI"))?;
+                if url.query().is_some() || url.fragment().is_some() {
+                    return Err(bad("it has a query or a fragment"));
+                }
+                Location::Http(url)
+            }
+            "file" | "copy" => {
+                let path = match rest.strip_prefix("//") {
+                    Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+                    None => rest,
+                };
+                if !path.starts_with('/') {
+                    return Err(bad("its path is not absolute"));
+                }
+                Location::File(PathBuf::from(unescape(path)))
+            }
+            _ => return Err(bad("its scheme is not supported")),
+        };
+        Ok(Self { uri: uri.trim_end_matches('/').to_owned(), shown: redacted(uri), place })
+    }
+
+    /// Whether it is reached without a network.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.place, Location::File(_))
+    }
+
+    /// Where `path`, which is relative and leads nowhere upwards, is.
+    pub fn locate(&self, path: &str) -> Location {
+        match &self.place {
+            Location::File(directory) => Location::File(directory.join(path)),
+            Location::Http(base) => {
+                let mut url = base.clone();
+                url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), escape(path)));
+                Location::Http(url)
+            }
+        }
+    }
+}
+
+/// Parses a list of mirrors, dropping repetitions.
+pub(crate) fn parse_all(uris: &[String], what: &str) -> Result<Vec<Mirror>, Error> {
+    let mut mirrors: Vec<Mirror> = Vec::with_capacity(uris.len());
+    for uri in uris {
+        let mirror = Mirror::parse(uri)?;
+        if mirrors.iter().all(|known| known.uri != mirror.uri) {
+            mirrors.push(mirror);
+        }
+    }
+    if mirrors.is_empty() { Err(Error::NoMirror { what: what.to_owned() }) } else { Ok(mirrors) }
+}
+
+/// Percent-encodes what would change meaning in a URL's path. `+` is escaped too, as apt does: some object stores
+/// read it as a blank.
+fn escape(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' | b':' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// Undoes percent-encoding; what is no valid escape stays as it is.
+fn unescape(path: &str) -> std::ffi::OsString {
+    use std::os::unix::ffi::OsStringExt;
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(decoded) if byte == b'%' => {
+                out.push(decoded);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(out)
+}
+
+/// `uri` without a password, for messages and logs.
+pub(crate) fn redacted(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:***@{host}{path}")
+        }
+        None => uri.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(uri: &str, path: &str) -> String {
+        match Mirror::parse(uri).unwrap().locate(path) {
+            Location::Http(url) => url.to_string(),
+            Location::File(path) => path.display().to_string(),
+        }
+    }
+
+    #[test]
+    fn a_trailing_slash_makes_no_difference() {
+        for base in ["http://m.example/debian", "http://m.example/debian/", "http://m.example/debian//"] {
+            assert_eq!(at(base, "dists/x/InRelease"), "http://m.example/debian/dists/x/InRelease");
+        }
+        assert_eq!(at("http://m.example", "a"), "http://m.example/a");
+        assert_eq!(at("http://m.example:8080/", "a"), "http://m.example:8080/a");
+    }
+
+    #[test]
+    fn plus_signs_and_question_marks_stay_part_of_the_path() {
+        assert_eq!(at("https://m.example/d", "g++_1~a?b#c.deb"), "https://m.example/d/g%2B%2B_1~a%3Fb%23c.deb");
+    }
+
+    #[test]
+    fn directories() {
+        for base in [
+            "file:/srv/my%20mirror",
+            "file:///srv/my%20mirror/",
+            "copy:/srv/my mirror",
+            "file://localhost/srv/my mirror",
+        ] {
+            assert_eq!(at(base, "g++"), "/srv/my mirror/g++");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mirror_is_refused() {
+        for uri in ["", "debian", "ftp://m.example", "file:relative", "http://", "http://m.example/?x", "cdrom:x"] {
+            assert!(Mirror::parse(uri).is_err(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let mirror = Mirror::parse("https://me:secret@m.example/x").unwrap();
+        assert_eq!(mirror.shown, "https://me:***@m.example/x");
+        assert!(!Mirror::parse("https://me:secret@m.example/?q").unwrap_err().to_string().contains("secret"));
+    }
+}
