@@ -56,8 +56,7 @@ fn keyring(request: &Request, suite: &Suite) -> Result<Keyring, Error> {
         files.push(std::fs::read(path).map_err(Error::io("read the keyring", path))?);
     }
     let own = suite.keyrings.iter().filter_map(|name| suite::keyring(name));
-    let blobs: Vec<&[u8]> =
-        if files.is_empty() { own.collect() } else { files.iter().map(Vec::as_slice).collect() };
+    let blobs: Vec<&[u8]> = if files.is_empty() { own.collect() } else { files.iter().map(Vec::as_slice).collect() };
     Ok(Keyring::from_bytes(&blobs)?)
 }
 
@@ -90,8 +89,7 @@ fn pockets(
         if pocket == Pocket::Release && !host.is_empty() {
             report(Event::Note("taking the mirrors of this host's own apt sources first".to_owned()));
         }
-        let components =
-            if request.components.is_empty() { suite.components() } else { request.components.clone() };
+        let components = if request.components.is_empty() { suite.components() } else { request.components.clone() };
         found.push(rootstrap_fetch::Pocket { name: pocket_name(pocket).to_owned(), suite: name, mirrors, components });
     }
     Ok(found)
@@ -99,7 +97,7 @@ fn pockets(
 
 /// Where a mirror the user named has a pocket. Vendors that keep security fixes in an archive of their own have it
 /// beside the main one, and a mirror of theirs follows that layout (`…/debian` and `…/debian-security`).
-fn at_pocket(mirror: &str, suite: &Suite, pocket: Pocket) -> Vec<String> {
+pub(crate) fn at_pocket(mirror: &str, suite: &Suite, pocket: Pocket) -> Vec<String> {
     let mirror = mirror.trim_end_matches('/');
     let apart = suite.vendor().is_some_and(|vendor| vendor.separate_security());
     if pocket == Pocket::Security && apart && !mirror.ends_with("-security") {

@@ -74,10 +74,7 @@ impl Queue {
 }
 
 /// Starts the threads within `scope`.
-pub(crate) fn start<'scope, 'env: 'scope>(
-    scope: &'scope Scope<'scope, 'env>,
-    work: &'env Work<'env>,
-) -> Bodies<'env> {
+pub(crate) fn start<'scope, 'env: 'scope>(scope: &'scope Scope<'scope, 'env>, work: &'env Work<'env>) -> Bodies<'env> {
     let (sender, arrivals) = mpsc::channel();
     let queue = std::sync::Arc::new(Queue::default());
     let decoders = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);

@@ -8,13 +8,7 @@ use rootstrap_resolve::{Plan, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 
 /// Brings a configured root into the shape in which it is published.
-pub(crate) fn finish(
-    root: &Root,
-    request: &Request,
-    suite: &Suite,
-    plan: &Plan,
-    epoch: i64,
-) -> Result<(), Error> {
+pub(crate) fn finish(root: &Root, request: &Request, suite: &Suite, plan: &Plan, epoch: i64) -> Result<(), Error> {
     if request.variant == Variant::Extract {
         tidy::clamp_times(root, epoch)?;
         return Ok(());
@@ -25,7 +19,9 @@ pub(crate) fn finish(
     mark_automatic(root, plan)?;
     tidy::tidy(root, &tidy::Tidy { epoch, image: request.image })?;
     if request.image {
-        docker::settings(root, &docker::Docker { ubuntu: is_ubuntu(suite), upstart: suite.fake_initctl })?;
+        let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
+        let settings = docker::Settings { ubuntu, gzip_first: ubuntu, initctl: suite.fake_initctl };
+        docker::settings(root, &settings)?;
     }
     // Nodes for whoever enters the directory with chroot; archives get theirs from a table.
     if matches!(request.target, crate::Target::Directory(_)) {
@@ -33,10 +29,6 @@ pub(crate) fn finish(
     }
     tidy::clamp_times(root, epoch)?;
     Ok(())
-}
-
-fn is_ubuntu(suite: &Suite) -> bool {
-    suite.vendor().is_some_and(|vendor| vendor.periodic_updates)
 }
 
 fn write_if_absent(root: &Root, path: &str, text: &str) -> Result<(), Error> {
@@ -58,7 +50,9 @@ fn mark_automatic(root: &Root, plan: &Plan) -> Result<(), Error> {
         .skip(1)
         .flat_map(|phase| &phase.packages)
         .filter(|package| package.automatic)
-        .map(|package| format!("Package: {}\nArchitecture: {}\nAuto-Installed: 1\n\n", package.name, package.architecture))
+        .map(|package| {
+            format!("Package: {}\nArchitecture: {}\nAuto-Installed: 1\n\n", package.name, package.architecture)
+        })
         .collect();
     stanzas.sort();
     if !stanzas.is_empty() {

@@ -69,6 +69,16 @@ pub fn host_mirrors(
     mirrors
 }
 
+/// The URIs in one file of apt sources, whoever they belong to, with whether they serve a security pocket.
+pub(crate) fn uris(name: &str, text: &str) -> Vec<(String, bool)> {
+    let entries = if name.ends_with(".sources") { deb822(text) } else { one_line(text) };
+    let described = entries.into_iter().map(|entry| {
+        let security = entry.suites.iter().any(|suite| is_security(suite));
+        entry.uris.into_iter().map(move |uri| (uri.trim_end_matches('/').to_owned(), security))
+    });
+    described.flatten().collect()
+}
+
 #[derive(Default)]
 struct Entry {
     uris: Vec<String>,

@@ -27,4 +27,4 @@ pub use rootstrap_configure::enter_if_asked;
 pub use rootstrap_debian::release::{format_date, parse_moment};
 pub use rootstrap_fetch::{Event as FetchEvent, Proxies};
 pub use rootstrap_image::compress::Compression;
-pub use rootstrap_resolve::{Plan, Variant};
+pub use rootstrap_resolve::{Error as ResolveError, Plan, Variant};

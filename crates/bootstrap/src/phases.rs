@@ -34,8 +34,15 @@ pub(crate) fn install(
     epoch: i64,
     report: Report<'_>,
 ) -> Result<u64, Error> {
-    let mut installer =
-        Installer { request, suite, root, report, claims: Claims::default(), dpkg_version: dpkg_version(plan), bytes: 0 };
+    let mut installer = Installer {
+        request,
+        suite,
+        root,
+        report,
+        claims: Claims::default(),
+        dpkg_version: dpkg_version(plan),
+        bytes: 0,
+    };
     let mut sandbox = None;
     let mut next = 0;
     for (number, phase) in plan.phases.iter().enumerate() {
@@ -113,9 +120,7 @@ impl Installer<'_> {
     /// The links of a merged /usr, where packages do not bring them: for those directories that packages ship.
     fn merge_usr(&self, packages: &[Body]) -> Result<(), Error> {
         let entries = || packages.iter().filter_map(|body| body.staged.entries.as_ref().ok()).flatten();
-        let brought = || {
-            entries().any(|entry| entry.path == b"/bin" && matches!(entry.kind, EntryKind::Symlink(_)))
-        };
+        let brought = || entries().any(|entry| entry.path == b"/bin" && matches!(entry.kind, EntryKind::Symlink(_)));
         let buildd = self.request.variant == Variant::Buildd;
         match self.suite.merged_usr(buildd) {
             MergedUsr::Package => return Ok(()),
@@ -171,21 +176,14 @@ impl Installer<'_> {
             let after = database::diversions(self.root)?;
             for (from, diversion) in after.iter().filter(|(from, _)| !before.contains_key(*from)) {
                 let others = packages.iter().skip(number + 1);
-                rootstrap_unpack::merge::divert_merged(
-                    self.root,
-                    from,
-                    diversion,
-                    others.map(|body| &body.staged),
-                )?;
+                rootstrap_unpack::merge::divert_merged(self.root, from, diversion, others.map(|body| &body.staged))?;
             }
         }
         if awk {
             self.root.remove(b"usr/bin/awk")?;
         }
-        let core: Vec<&str> = CORE
-            .into_iter()
-            .filter(|name| packages.iter().any(|body| body.staged.control.package == *name))
-            .collect();
+        let core: Vec<&str> =
+            CORE.into_iter().filter(|name| packages.iter().any(|body| body.staged.control.package == *name)).collect();
         dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
         dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
         Ok(())

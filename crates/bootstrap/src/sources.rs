@@ -6,8 +6,7 @@ use crate::{Error, Request, archive, host};
 use rootstrap_rootfs::Root;
 
 /// Where apt documents the vendor's own entries (package apt, `doc/examples`).
-const EXAMPLES: [&str; 2] =
-    ["usr/share/doc/apt/examples/debian.sources", "usr/share/doc/apt/examples/sources.list"];
+const EXAMPLES: [&str; 2] = ["usr/share/doc/apt/examples/debian.sources", "usr/share/doc/apt/examples/sources.list"];
 
 /// Writes the sources. A system without apt's directory gets none.
 pub(crate) fn write(root: &Root, request: &Request, suite: &Suite) -> Result<(), Error> {

@@ -116,12 +116,7 @@ impl Staging {
     /// Puts the finished root where it was asked for. Bytes of the archive, where one is written.
     pub fn publish(&self, request: &Request, epoch: i64) -> Result<Option<u64>, Error> {
         let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
-        let options = |compression| tar::Options {
-            dev,
-            compression,
-            layer: request.image,
-            ..tar::Options::new(epoch)
-        };
+        let options = |compression| tar::Options { dev, compression, layer: request.image, ..tar::Options::new(epoch) };
         match &request.target {
             Target::Directory(path) => self.publish_directory(path).map(|()| None),
             Target::Stdout => {

@@ -1,2 +1,18 @@
 //! rootstrap: a working Debian or Ubuntu root filesystem in one command.
-fn main() {}
+//!
+//! Words only: arguments in, messages and exit status out. What is done is in `rootstrap-bootstrap`.
+
+mod args;
+mod commands;
+mod log;
+mod progress;
+mod surroundings;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // This binary is also the inside of its own sandbox.
+    rootstrap_bootstrap::enter_if_asked();
+    commands::bootstrap::run(args::Args::parse())
+}

@@ -56,9 +56,9 @@ impl<'a> Archive<'a> {
         }
         // The last two keys decide only where an index contradicts itself; they keep even that independent of order.
         found.sort_by(|(i, a), (j, b)| {
-            (a.name.cmp(b.name)).then_with(|| b.version().cmp(&a.version())).then_with(|| {
-                (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256))
-            })
+            (a.name.cmp(b.name))
+                .then_with(|| b.version().cmp(&a.version()))
+                .then_with(|| (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256)))
         });
         found.dedup_by_key(|(_, package)| package.name);
         let candidates: Vec<Candidate<'a>> = (found.into_iter())

@@ -132,7 +132,10 @@ impl Planned {
         let version = |c: char| c.is_ascii_alphanumeric() || ".+-~:_".contains(c);
         [
             ("Package", relation::is_package_name(&self.name)),
-            ("Version", self.version.starts_with(|c: char| c.is_ascii_alphanumeric()) && self.version.chars().all(version)),
+            (
+                "Version",
+                self.version.starts_with(|c: char| c.is_ascii_alphanumeric()) && self.version.chars().all(version),
+            ),
             ("Architecture", arch::is_valid(&self.architecture)),
             ("Filename", is_relative_path(&self.path) && !self.path.contains(|c: char| c.is_control() || c == ' ')),
             ("Component", !self.component.contains(char::is_control)),

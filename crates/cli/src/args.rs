@@ -1,0 +1,145 @@
+//! The command line as it is typed.
+
+use clap::{Parser, ValueEnum};
+use rootstrap_bootstrap::{Variant, parse_moment};
+use std::path::PathBuf;
+
+/// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
+///
+/// Exit status: 0 done, 1 failed, 2 wrong usage, 3 something from the mirror is not what it should be.
+#[derive(Debug, Parser)]
+#[command(name = "rootstrap", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Codename, alias or version: trixie, stable, 24.04
+    pub suite: String,
+
+    /// An absent or empty directory; NAME.tar, .tar.gz, .tar.xz or .tar.zst; or - for a tar on standard output
+    /// (the default with --image)
+    #[arg(required_unless_present_any = ["image", "print_plan"])]
+    pub target: Option<PathBuf>,
+
+    /// Mirror to use instead of the usual ones; written into the target's apt sources
+    #[arg(value_name = "MIRROR")]
+    pub mirror_argument: Option<String>,
+
+    /// Make a container base image: `rootstrap focal --image | docker import - focal`
+    #[arg(long)]
+    pub image: bool,
+
+    /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract
+    #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
+    pub variant: Variant,
+
+    /// Packages to add, by commas: NAME or NAME=VERSION
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    pub include: Vec<String>,
+
+    /// Packages that must not be there, by commas
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+
+    /// Install recommended packages too
+    #[arg(long)]
+    pub recommends: bool,
+
+    /// Debian architecture; this machine's own unless given
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+
+    /// Components to choose from, by commas; main unless given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub components: Vec<String>,
+
+    /// Pockets to choose from, by commas: release,updates,security (the default) and backports
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub pockets: Vec<String>,
+
+    /// Mirror to use, in the order given: http:, https:, file: or copy: [env: ROOTSTRAP_MIRROR]
+    #[arg(long, value_name = "URI")]
+    pub mirror: Vec<String>,
+
+    /// Keys to trust instead of the suite's own, as gpg --export writes them
+    #[arg(long, value_name = "FILE")]
+    pub keyring: Vec<PathBuf>,
+
+    /// Print the packages that would be installed and stop; =json for JSON
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub print_plan: Option<PlanFormat>,
+
+    /// Where downloads are kept [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Keep no downloads
+    #[arg(long, conflicts_with = "cache_dir")]
+    pub no_cache: bool,
+
+    /// Use only what is in the cache
+    #[arg(long, conflicts_with = "no_cache")]
+    pub offline: bool,
+
+    /// Judge expiry at this moment and not now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub valid_at: Option<i64>,
+
+    /// Accept a Release file older than the last one seen
+    #[arg(long)]
+    pub allow_rollback: bool,
+
+    /// How many packages to download at once
+    #[arg(long, short, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Show everything, the packages' own output too
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// Write everything to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// One line a package
+    Text,
+    /// All that is known
+    Json,
+}
+
+fn variant(name: &str) -> Result<Variant, String> {
+    name.parse().map_err(|error: rootstrap_bootstrap::ResolveError| match error.hint() {
+        Some(hint) => format!("{error}\n  hint: {hint}"),
+        None => error.to_string(),
+    })
+}
+
+fn moment(text: &str) -> Result<i64, String> {
+    parse_moment(text).ok_or_else(|| "not a date".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn lists_and_dashes() {
+        let args = Args::parse_from(["rootstrap", "trixie", "-", "--variant=-", "--include=a,b", "--include", "c"]);
+        assert_eq!(args.variant, Variant::Important);
+        assert_eq!(args.include, ["a", "b", "c"]);
+        assert!(Args::try_parse_from(["rootstrap", "trixie"]).is_err());
+        assert!(Args::try_parse_from(["rootstrap", "trixie", "--image"]).is_ok());
+        assert!(Args::try_parse_from(["rootstrap", "trixie", "--print-plan=json"]).is_ok());
+    }
+}

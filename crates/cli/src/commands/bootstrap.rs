@@ -1,0 +1,147 @@
+//! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
+
+use crate::args::{Args, PlanFormat};
+use crate::log::Log;
+use crate::progress::{Level, Progress};
+use crate::surroundings;
+use rootstrap_bootstrap::privilege::{self, Rights};
+use rootstrap_bootstrap::{Error, Request, Target, parse_moment};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::error::Error as _;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+/// Runs the command and says how it went.
+pub(crate) fn run(args: Args) -> ExitCode {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => Level::Quiet,
+        (_, true) => Level::Verbose,
+        _ => Level::Normal,
+    };
+    let plan = args.print_plan;
+    let log = args.log.clone();
+    let request = match request(args) {
+        Ok(request) => request,
+        Err(problem) => return usage(&problem),
+    };
+    let log = match Log::open(log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return usage(&format!("cannot write the log: {error}")),
+    };
+    // Threads may start only once the rights are there.
+    if plan.is_none() {
+        match privilege::enter(&pass_signals_to) {
+            Ok(Rights::Here) => {}
+            Ok(Rights::Elsewhere(code)) => return code.into(),
+            Err(error) => return fail(&error, None),
+        }
+    }
+    stop_on_signals(&request);
+    let progress = Progress::new(level, log);
+    let report = |event| progress.event(&event);
+    let result = match plan {
+        Some(format) => rootstrap_bootstrap::plan(&request, &report).and_then(|plan| {
+            progress.end();
+            let text = match format {
+                PlanFormat::Text => plan.to_text(),
+                PlanFormat::Json => plan.to_json(),
+            };
+            std::io::stdout().write_all(text.as_bytes()).map_err(Error::Stdout)
+        }),
+        None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| progress.summary(&summary)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress.end();
+            // A script's last words are in the message; the rest may be wanted too.
+            let log = matches!(error, Error::Configure(_)).then(|| progress.log().keep(&request.temporary)).flatten();
+            fail(&error, log)
+        }
+    }
+}
+
+/// Arguments, environment and host as one request.
+fn request(args: Args) -> Result<Request, String> {
+    let target = match &args.target {
+        Some(path) => Target::from_path(path),
+        None => Target::Stdout,
+    };
+    if target == Target::Stdout && args.print_plan.is_none() && std::io::stdout().is_terminal() {
+        return Err(
+            "cannot write an archive to a terminal\nhint: pipe it (| docker import - NAME) or name a TARGET".into()
+        );
+    }
+    let epoch = surroundings::variable("SOURCE_DATE_EPOCH");
+    let epoch = epoch.map(|text| parse_moment(&format!("@{text}")).ok_or("SOURCE_DATE_EPOCH is no number of seconds"));
+    let mut mirrors: Vec<String> = args.mirror_argument.into_iter().chain(args.mirror).collect();
+    if mirrors.is_empty() {
+        mirrors.extend(surroundings::variable("ROOTSTRAP_MIRROR"));
+    }
+    let words = |list: Vec<String>| -> Vec<String> {
+        list.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
+    };
+    let cache = if args.no_cache { None } else { args.cache_dir.or_else(surroundings::cache_directory) };
+    Ok(Request {
+        image: args.image,
+        variant: args.variant,
+        architecture: args.arch,
+        include: words(args.include),
+        exclude: words(args.exclude),
+        recommends: args.recommends,
+        components: words(args.components),
+        pockets: words(args.pockets),
+        mirrors,
+        keyrings: args.keyring,
+        cache,
+        offline: args.offline,
+        jobs: args.jobs.into(),
+        valid_at: args.valid_at,
+        allow_rollback: args.allow_rollback,
+        epoch: epoch.transpose()?,
+        host: surroundings::host(),
+        temporary: surroundings::temporary_directory(),
+        ..Request::new(&args.suite, target, surroundings::now())
+    })
+}
+
+/// The first signal asks for an orderly end.
+fn stop_on_signals(request: &Request) {
+    let cancel = request.cancel.clone();
+    if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+        std::thread::spawn(move || signals.forever().for_each(|_| cancel.store(true, Ordering::Relaxed)));
+    }
+}
+
+/// In the process that only waits: what it is told goes to the one that works.
+fn pass_signals_to(process: u32) {
+    if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+        std::thread::spawn(move || signals.forever().for_each(|_| privilege::interrupt(process)));
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {problem}");
+    2.into()
+}
+
+/// The error, its causes, where to read more, and what to do, each once.
+fn fail(error: &Error, log: Option<PathBuf>) -> ExitCode {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("  because: {error}\n"));
+        cause = error.source();
+    }
+    if let Some(log) = log {
+        text.push_str(&format!("the whole log is in {}\n", log.display()));
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    error.exit_code().into()
+}

@@ -1,0 +1,200 @@
+//! What happens, shown: a display on a terminal, plain lines otherwise. Everything goes to standard error.
+
+use crate::log::Log;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rootstrap_bootstrap::{Event, FetchEvent, Stage, Summary, Target, format_date};
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much is shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// Shows events and keeps the time of each stage.
+pub(crate) struct Progress {
+    level: Level,
+    log: Log,
+    state: Mutex<State>,
+}
+
+struct State {
+    bar: ProgressBar,
+    stage: Option<(Stage, Instant)>,
+    times: Vec<(Stage, Duration)>,
+    packages: usize,
+    configured: usize,
+    unpacked: usize,
+    download: Option<Download>,
+}
+
+/// The debs on their way.
+struct Download {
+    total: u64,
+    done: u64,
+    since: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(level: Level, log: Log) -> Self {
+        let shown = level == Level::Normal && std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(
+            None,
+            if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        );
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<10} {wide_msg}") {
+            bar.set_style(style);
+        }
+        if shown {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        let state =
+            State { bar, stage: None, times: Vec::new(), packages: 0, configured: 0, unpacked: 0, download: None };
+        Self { level, log, state: Mutex::new(state) }
+    }
+
+    /// The log beneath.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Takes an event from any thread.
+    pub(crate) fn event(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Stage(stage) => state.enter(Some(*stage)),
+            Event::Planned { packages } => {
+                state.packages = *packages;
+                self.say(&state, Level::Normal, &format!("plan: {packages} packages"));
+            }
+            Event::Unpacked { package } => {
+                state.unpacked += 1;
+                self.say(&state, Level::Verbose, &format!("decoded {package}"));
+            }
+            Event::Configuring { .. } => state.configured += 1,
+            Event::Note(text) => self.say(&state, Level::Verbose, text),
+            Event::Warning(text) => self.say(&state, Level::Normal, &format!("warning: {text}")),
+            Event::Output(line) => self.say(&state, Level::Verbose, &format!("  | {line}")),
+            Event::Fetch(event) => self.fetch(&mut state, event),
+        }
+        state.draw();
+    }
+
+    fn fetch(&self, state: &mut State, event: &FetchEvent) {
+        match event {
+            FetchEvent::ReleaseVerified { suite, date, keys } => {
+                let signed = format!("release: {suite} of {}", format_date(*date));
+                self.say(state, Level::Normal, &signed);
+                self.say(state, Level::Verbose, &format!("signed by {}", keys.join(", ")));
+            }
+            FetchEvent::DebsTotal { count, bytes, cached_count, cached_bytes } => {
+                state.download = Some(Download { total: *bytes, done: *cached_bytes, since: Instant::now() });
+                let cached =
+                    if *cached_count == 0 { String::new() } else { format!(", {cached_count} of them cached") };
+                self.say(state, Level::Normal, &format!("debs: {count}, {}{cached}", HumanBytes(*bytes)));
+            }
+            FetchEvent::DebBytes { bytes } => {
+                if let Some(download) = &mut state.download {
+                    download.done = download.done.saturating_add_signed(*bytes);
+                }
+            }
+            FetchEvent::Retry { what, reason, attempt, wait } => {
+                let text =
+                    format!("retrying {what} in {:.1} s (attempt {attempt} failed: {reason})", wait.as_secs_f64());
+                self.say(state, Level::Normal, &text);
+            }
+            FetchEvent::MirrorFailed { uri, reason, next } => {
+                let next = next.as_deref().map(|next| format!(", going on with {next}")).unwrap_or_default();
+                self.say(state, Level::Normal, &format!("{uri} failed: {reason}{next}"));
+            }
+            FetchEvent::IndexDone { name } => self.say(state, Level::Verbose, &format!("index {name}")),
+            FetchEvent::DebDone { label } => self.say(state, Level::Verbose, &format!("fetched {label}")),
+            FetchEvent::CacheHit { what } => self.say(state, Level::Verbose, &format!("cached {what}")),
+            _ => {}
+        }
+    }
+
+    /// Writes a line to the log and, if the level allows it, to the terminal.
+    fn say(&self, state: &State, level: Level, text: &str) {
+        self.log.line(text);
+        if self.level >= level {
+            state.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
+        }
+    }
+
+    /// Takes the display away before anything else is printed.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.enter(None);
+        state.bar.finish_and_clear();
+    }
+
+    /// Two lines: what was made and where it is, and how long each stage took.
+    pub(crate) fn summary(&self, summary: &Summary) {
+        self.end();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match &summary.target {
+            Target::Stdout => "standard output".to_owned(),
+            Target::Directory(path) | Target::Archive(path, _) => path.display().to_string(),
+        };
+        let archive =
+            summary.archive_bytes.map(|bytes| format!(", a tar of {}", HumanBytes(bytes))).unwrap_or_default();
+        let made = format!(
+            "{} {}: {} packages, {} of debs, {} of files{archive}, in {place}",
+            summary.suite,
+            summary.architecture,
+            summary.packages,
+            HumanBytes(summary.deb_bytes),
+            HumanBytes(summary.file_bytes),
+        );
+        let total: Duration = state.times.iter().map(|(_, time)| *time).sum();
+        let times: Vec<String> =
+            state.times.iter().map(|(stage, time)| format!("{} {:.2} s", stage.name(), time.as_secs_f64())).collect();
+        self.say(&state, Level::Normal, &made);
+        self.say(&state, Level::Normal, &format!("{} ({:.2} s in all)", times.join(", "), total.as_secs_f64()));
+    }
+}
+
+impl State {
+    /// Ends the stage at hand and begins another; a stage that comes again adds to its time.
+    fn enter(&mut self, next: Option<Stage>) {
+        if let Some((stage, since)) = self.stage.take() {
+            match self.times.iter_mut().find(|(known, _)| *known == stage) {
+                Some((_, time)) => *time += since.elapsed(),
+                None => self.times.push((stage, since.elapsed())),
+            }
+        }
+        self.stage = next.map(|stage| (stage, Instant::now()));
+    }
+
+    fn draw(&self) {
+        let Some((stage, _)) = self.stage else { return };
+        self.bar.set_prefix(stage.name());
+        let mut parts = Vec::new();
+        if let Some(download) = self.download.as_ref().filter(|download| download.done < download.total) {
+            let seconds = download.since.elapsed().as_secs_f64().max(0.001);
+            #[allow(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a rate for people"
+            )]
+            let rate = (download.done as f64 / seconds) as u64;
+            parts.push(format!(
+                "{} of {} ({}/s)",
+                HumanBytes(download.done),
+                HumanBytes(download.total),
+                HumanBytes(rate)
+            ));
+        }
+        if self.packages > 0 {
+            parts.push(format!("unpacked {}/{}", self.unpacked, self.packages));
+            parts.push(format!("configured {}/{}", self.configured, self.packages));
+        }
+        self.bar.set_message(parts.join(", "));
+    }
+}
