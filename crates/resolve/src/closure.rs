@@ -30,8 +30,10 @@ fn attempt(
     forbidden: &BTreeSet<Id>,
     recommends: bool,
 ) -> Result<Option<BTreeSet<Id>>, Error> {
-    let roots = |essential: bool| {
-        let wanted = selection.chosen.iter().filter(move |&(_, &why)| (why == Why::Essential) == essential);
+    // The suite's additions are there to steer what the essential packages pull in.
+    let roots = |first: bool| {
+        let wanted =
+            selection.chosen.iter().filter(move |&(_, &why)| matches!(why, Why::Essential | Why::Suite) == first);
         wanted.map(|(&id, _)| id).collect::<Vec<Id>>()
     };
     let (first, then) = (roots(true), roots(false));

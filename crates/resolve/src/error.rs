@@ -64,7 +64,10 @@ impl Error {
                 Some("leave one of them out, or add the pocket or component that has what is missing".to_owned())
             }
             Self::Malformed { .. } => Some("the archive's index is damaged: try another mirror".to_owned()),
-            Self::UnknownVersion { .. } | Self::BadSelection { .. } | Self::InvalidPlan { .. } | Self::UnknownVariant { .. } => None,
+            Self::UnknownVersion { .. }
+            | Self::BadSelection { .. }
+            | Self::InvalidPlan { .. }
+            | Self::UnknownVariant { .. } => None,
         }
     }
 }

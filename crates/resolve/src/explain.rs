@@ -76,7 +76,9 @@ impl Search<'_, '_> {
                     }
                 }
             }
-            for (number, group) in needs.groups.iter().enumerate().filter(|(_, g)| g.kind != crate::needs::Kind::Recommends) {
+            for (number, group) in
+                needs.groups.iter().enumerate().filter(|(_, g)| g.kind != crate::needs::Kind::Recommends)
+            {
                 let mut ways = group.options.iter().filter(|option| !self.dead.contains_key(option));
                 match (ways.next(), ways.next()) {
                     (None, _) => {

@@ -20,6 +20,8 @@ pub mod plan;
 pub mod request;
 mod select;
 mod solve;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use error::Error;

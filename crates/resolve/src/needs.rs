@@ -72,9 +72,8 @@ impl<'a> Needs<'a> {
 /// [`Error::Malformed`] for the first field that is not a list of relations, `Provides` included.
 pub(crate) fn parse<'a>(archive: &Archive<'a>, id: Id) -> Result<Needs<'a>, Error> {
     let package = archive.package(id);
-    let relations = |field: &'static str, text: &'a str| {
-        parse_field(text).map_err(|error| Error::malformed(package, field, error))
-    };
+    let relations =
+        |field: &'static str, text: &'a str| parse_field(text).map_err(|error| Error::malformed(package, field, error));
     relations("Provides", package.provides)?;
     let mut needs = Needs { groups: Vec::new(), clashes: Vec::new() };
     for (kind, field, text) in [

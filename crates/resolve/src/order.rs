@@ -12,9 +12,8 @@ use std::collections::BTreeSet;
 
 /// Configured one by one before anything else, in this order (x_core_install in debootstrap). The C library's name
 /// depends on the architecture.
-const CORE: [&str; 10] = [
-    "base-passwd", "base-files", "dpkg", "libc6", "libc6.1", "libc0.1", "libc0.3", "perl-base", "mawk", "debconf",
-];
+const CORE: [&str; 10] =
+    ["base-passwd", "base-files", "dpkg", "libc6", "libc6.1", "libc0.1", "libc0.3", "perl-base", "mawk", "debconf"];
 
 /// A named step of the installation.
 pub(crate) struct Step {
@@ -134,11 +133,7 @@ fn next_predep(
     Ok(None)
 }
 
-fn unmet_predep<'s, 'a>(
-    archive: &'s Archive<'a>,
-    id: Id,
-    done: &BTreeSet<Id>,
-) -> Result<Option<&'s Group<'a>>, Error> {
+fn unmet_predep<'s, 'a>(archive: &'s Archive<'a>, id: Id, done: &BTreeSet<Id>) -> Result<Option<&'s Group<'a>>, Error> {
     let mut groups = archive.needs(id)?.groups.iter().filter(|group| group.kind == Kind::PreDepends);
     Ok(groups.find(|group| !group.options.iter().any(|option| done.contains(option))))
 }

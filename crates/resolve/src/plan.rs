@@ -108,8 +108,8 @@ fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Er
         size,
         // In KiB there. An estimate for progress and warnings, so nonsense is as good as none.
         installed_size: package.installed_size.parse::<u64>().unwrap_or(0).saturating_mul(1024),
-        pocket: candidate.pocket,
-        component: candidate.component.to_owned(),
+        pocket: candidate.index.pocket,
+        component: candidate.index.component.to_owned(),
         path: path.to_owned(),
         digest,
         essential: package.is_essential(),
@@ -132,7 +132,10 @@ impl Planned {
         let version = |c: char| c.is_ascii_alphanumeric() || ".+-~:_".contains(c);
         [
             ("Package", relation::is_package_name(&self.name)),
-            ("Version", self.version.starts_with(|c: char| c.is_ascii_alphanumeric()) && self.version.chars().all(version)),
+            (
+                "Version",
+                self.version.starts_with(|c: char| c.is_ascii_alphanumeric()) && self.version.chars().all(version),
+            ),
             ("Architecture", arch::is_valid(&self.architecture)),
             ("Filename", is_relative_path(&self.path) && !self.path.contains(|c: char| c.is_control() || c == ' ')),
             ("Component", !self.component.contains(char::is_control)),

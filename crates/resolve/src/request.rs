@@ -110,7 +110,8 @@ pub struct Request {
     pub recommends: bool,
     /// Suite rule: packages that belong to the first phase of every variant but `custom` and `extract`.
     pub add: Vec<String>,
-    /// Suite rule: packages to do without unless they are included or nothing else works.
+    /// Suite rule: packages to do without unless they are selected themselves (by variant or include) or nothing else
+    /// works.
     pub avoid: Vec<String>,
     /// Number of bins in the package hash of the target's dpkg: it decides the order of pre-dependency groups.
     pub hash_bins: u32,

@@ -7,9 +7,9 @@
 use crate::Error;
 use crate::index::{Archive, Id};
 use resolvo::{
-    Candidates, Condition, ConditionId, ConditionalRequirement, Dependencies, DependencyProvider, HintDependenciesAvailable,
-    Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver, SolverCache, StringId, VersionSetId,
-    VersionSetUnionId,
+    Candidates, Condition, ConditionId, ConditionalRequirement, Dependencies, DependencyProvider,
+    HintDependenciesAvailable, Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver,
+    SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
