@@ -17,6 +17,8 @@ mod nearest;
 mod needs;
 mod order;
 pub mod plan;
+#[cfg(test)]
+mod properties;
 pub mod request;
 mod select;
 mod solve;

@@ -261,6 +261,15 @@ fn the_solver_takes_over() {
         Package: v\nConflicts: x\n
         Package: odd\nDepends: p | q, q | r, r | p\n
         Package: p\nConflicts: q, r\n\nPackage: q\nConflicts: r\n\nPackage: r";
+    let taste = "
+        Package: a\nDepends: b | c\n\nPackage: b\nDepends: x | y\n\nPackage: c\nDepends: term\n
+        Package: x\nConflicts: z, z2\n\nPackage: y\nConflicts: z3\n
+        Package: z\nDepends: z2 | z3\n\nPackage: z2\n\nPackage: z3\nConflicts: z2\n
+        Package: term\nDepends: tool | any-tool\n\nPackage: tool\n\nPackage: other\nProvides: any-tool\n
+        Package: user\nDepends: other";
+    case("around the conflict, first alternatives still count", taste)
+        .include("a term user z")
+        .gives("base: a b* other* term tool* user y* z z2*");
     case("only y with v goes together", archive).include("a z").gives("base: a v* y* z");
     case("no chain shows it", archive).include("odd").fails(&["no choice among", "odd is included"]);
 }
