@@ -14,7 +14,9 @@ pub const HASH_BINS_OLD: u32 = 8191;
 ///
 /// Where debootstrap differs, mmdebstrap is followed: `buildd` is `minbase` plus build-essential in both, but
 /// debootstrap has no `essential`, `apt`, `standard`, `custom` or `extract`, and its sets leave out a package that is
-/// essential without being `Priority: required`.
+/// essential without being `Priority: required`. Dependencies are closed as apt closes them: debootstrap always takes the
+/// first alternative, even where another one is installed anyway, so it can have a package or two more (`cron` for
+/// logrotate's `cron | … | systemd-sysv`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// Only what is included, unpacked and never configured.
