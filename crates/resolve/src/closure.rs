@@ -30,8 +30,10 @@ fn attempt(
     forbidden: &BTreeSet<Id>,
     recommends: bool,
 ) -> Result<Option<BTreeSet<Id>>, Error> {
-    let roots = |essential: bool| {
-        let wanted = selection.chosen.iter().filter(move |&(_, &why)| (why == Why::Essential) == essential);
+    // The suite's additions are there to steer what the essential packages pull in.
+    let roots = |first: bool| {
+        let wanted =
+            selection.chosen.iter().filter(move |&(_, &why)| matches!(why, Why::Essential | Why::Suite) == first);
         wanted.map(|(&id, _)| id).collect::<Vec<Id>>()
     };
     let (first, then) = (roots(true), roots(false));
@@ -40,7 +42,19 @@ fn attempt(
     if holds(archive, &all, &walked, forbidden)? {
         return Ok(Some(walked));
     }
-    solve::solve(archive, &all, forbidden, recommends)
+    let Some(solved) = solve::solve(archive, &all, forbidden, recommends)? else { return Ok(None) };
+    // The solver knows a way out, but not apt's taste. So walk again around whatever stands against its solution.
+    let mut around = forbidden.clone();
+    for &id in &solved {
+        around.extend(archive.needs(id)?.rejected());
+    }
+    for &id in walked.difference(&solved) {
+        if archive.needs(id)?.rejected().any(|enemy| solved.contains(&enemy)) {
+            around.insert(id);
+        }
+    }
+    let again = walk::walk(archive, &first, &then, &around, recommends)?;
+    Ok(Some(if holds(archive, &all, &again, forbidden)? { again } else { solved }))
 }
 
 /// Whether `set` has all the `roots`, nothing `forbidden`, every hard dependency met and no two members that clash.

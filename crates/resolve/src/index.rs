@@ -29,8 +29,7 @@ pub(crate) type Id = usize;
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
     pub package: &'a Package<'a>,
-    pub pocket: usize,
-    pub component: &'a str,
+    pub index: &'a Index<'a>,
 }
 
 /// All candidates, sorted by name, and the names they provide. Sorted lists instead of hash maps: they are as fast for
@@ -38,8 +37,9 @@ pub(crate) struct Candidate<'a> {
 pub(crate) struct Archive<'a> {
     pub architecture: &'a str,
     candidates: Vec<Candidate<'a>>,
-    provided: Vec<(&'a str, Id)>,
-    needs: Vec<OnceCell<Needs<'a>>>,
+    /// Hashes of provided names: comparing 100 000 strings all over a 50 MB index would cost more than all the rest.
+    provided: Vec<(u64, Id)>,
+    needs: Vec<OnceCell<Box<Needs<'a>>>>,
 }
 
 impl<'a> Archive<'a> {
@@ -50,25 +50,22 @@ impl<'a> Archive<'a> {
             (package.architecture == "all" || package.architecture == architecture)
                 && pins.get(package.name).is_none_or(|pin| Version::new(pin) == package.version())
         };
-        let mut found: Vec<(usize, &'a Package<'a>)> = Vec::new();
+        let mut found: Vec<(u128, usize, Candidate<'a>)> = Vec::new();
         for (number, index) in indexes.iter().enumerate() {
-            found.extend(index.packages.iter().filter(|package| usable(package)).map(|package| (number, package)));
+            let packages = index.packages.iter().filter(|package| usable(package));
+            found.extend(packages.map(|package| (prefix(package.name), number, Candidate { package, index })));
         }
-        // The last two keys decide only where an index contradicts itself; they keep even that independent of order.
-        found.sort_by(|(i, a), (j, b)| {
-            (a.name.cmp(b.name))
+        // The last keys decide only where an index contradicts itself; they keep even that independent of order.
+        found.sort_by(|(p, i, Candidate { package: a, .. }), (q, j, Candidate { package: b, .. })| {
+            (p.cmp(q))
+                .then_with(|| a.name.cmp(b.name))
                 .then_with(|| b.version().cmp(&a.version()))
                 .then_with(|| (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256)))
         });
-        found.dedup_by_key(|(_, package)| package.name);
-        let candidates: Vec<Candidate<'a>> = (found.into_iter())
-            .map(|(number, package)| {
-                let Index { pocket, component, .. } = indexes[number];
-                Candidate { package, pocket, component }
-            })
-            .collect();
-        let mut provided: Vec<(&'a str, Id)> = (candidates.iter().enumerate())
-            .flat_map(|(id, candidate)| provided_names(candidate.package.provides).map(move |name| (name, id)))
+        found.dedup_by(|(p, _, a), (q, _, b)| p == q && a.package.name == b.package.name);
+        let candidates: Vec<Candidate<'a>> = found.into_iter().map(|(_, _, candidate)| candidate).collect();
+        let mut provided: Vec<(u64, Id)> = (candidates.iter().enumerate())
+            .flat_map(|(id, candidate)| provided_names(candidate.package.provides).map(move |name| (hash(name), id)))
             .collect();
         provided.sort_unstable();
         provided.dedup();
@@ -83,9 +80,10 @@ impl<'a> Archive<'a> {
 
     /// Those that provide `name` in any version.
     fn providers(&self, name: &str) -> impl Iterator<Item = Id> {
-        let start = self.provided.partition_point(|&(provided, _)| provided < name);
-        let rest = self.provided.get(start..).unwrap_or_default();
-        rest.iter().take_while(move |&&(provided, _)| provided == name).map(|&(_, id)| id)
+        let hash = hash(name);
+        let start = self.provided.partition_point(|&(provided, _)| provided < hash);
+        let same = self.provided.get(start..).unwrap_or_default().iter().take_while(move |entry| entry.0 == hash);
+        same.map(|&(_, id)| id).filter(move |&id| provided_names(self.package(id).provides).any(|other| other == name))
     }
 
     /// The stanza of a candidate. `id` comes from this archive.
@@ -127,7 +125,7 @@ impl<'a> Archive<'a> {
             return Ok(known);
         }
         let parsed = needs::parse(self, id)?;
-        Ok(self.needs[id].get_or_init(|| parsed))
+        Ok(self.needs[id].get_or_init(|| Box::new(parsed)))
     }
 
     /// What meets `relation`, in apt's order of preference (CompareProviders in apt-pkg/depcache.cc): the package of
@@ -146,6 +144,21 @@ impl<'a> Archive<'a> {
         found.splice(0..0, real);
         found
     }
+}
+
+/// The first 16 bytes, so that most comparisons need not go to the text. Orders as the text does.
+fn prefix(name: &str) -> u128 {
+    let mut bytes = [0; 16];
+    for (byte, of_name) in bytes.iter_mut().zip(name.bytes()) {
+        *byte = of_name;
+    }
+    u128::from_be_bytes(bytes)
+}
+
+/// FNV-1a, 64 bits. Names that share a hash are told apart by their text.
+fn hash(name: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// apt's order of priorities; what is none counts as the last (apt-pkg/deb/deblistparser.cc).

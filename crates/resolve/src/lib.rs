@@ -6,7 +6,7 @@
 //! The road, a module each: [`request`] says what is wanted; [`index`] finds the one candidate per name and what each
 //! relation can be met by; `select` turns variant, includes and excludes into the packages to start from; `walk`
 //! closes over dependencies the way apt does; `solve` (a SAT solver) takes over where the walk runs into a conflict;
-//! `explain` says why nothing works; `order` cuts the result into the phases debootstrap would install; [`plan`] is
+//! `explain` says why nothing works; `order` cuts the result into the phases debootstrap would install; [`mod@plan`] is
 //! the outcome.
 
 mod closure;
@@ -17,9 +17,13 @@ mod nearest;
 mod needs;
 mod order;
 pub mod plan;
+#[cfg(test)]
+mod properties;
 pub mod request;
 mod select;
 mod solve;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use error::Error;

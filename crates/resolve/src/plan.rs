@@ -108,8 +108,8 @@ fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Er
         size,
         // In KiB there. An estimate for progress and warnings, so nonsense is as good as none.
         installed_size: package.installed_size.parse::<u64>().unwrap_or(0).saturating_mul(1024),
-        pocket: candidate.pocket,
-        component: candidate.component.to_owned(),
+        pocket: candidate.index.pocket,
+        component: candidate.index.component.to_owned(),
         path: path.to_owned(),
         digest,
         essential: package.is_essential(),

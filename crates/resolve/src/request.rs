@@ -14,7 +14,9 @@ pub const HASH_BINS_OLD: u32 = 8191;
 ///
 /// Where debootstrap differs, mmdebstrap is followed: `buildd` is `minbase` plus build-essential in both, but
 /// debootstrap has no `essential`, `apt`, `standard`, `custom` or `extract`, and its sets leave out a package that is
-/// essential without being `Priority: required`.
+/// essential without being `Priority: required`. Dependencies are closed as apt closes them: debootstrap always takes the
+/// first alternative, even where another one is installed anyway, so it can have a package or two more (`cron` for
+/// logrotate's `cron | … | systemd-sysv`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// Only what is included, unpacked and never configured.
@@ -110,7 +112,8 @@ pub struct Request {
     pub recommends: bool,
     /// Suite rule: packages that belong to the first phase of every variant but `custom` and `extract`.
     pub add: Vec<String>,
-    /// Suite rule: packages to do without unless they are included or nothing else works.
+    /// Suite rule: packages to do without unless they are selected themselves (by variant or include) or nothing else
+    /// works.
     pub avoid: Vec<String>,
     /// Number of bins in the package hash of the target's dpkg: it decides the order of pre-dependency groups.
     pub hash_bins: u32,

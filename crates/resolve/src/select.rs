@@ -100,7 +100,7 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
             }
         }
         for name in &request.add {
-            chosen.insert(find(archive, name)?, Why::Suite);
+            chosen.entry(find(archive, name)?).or_insert(Why::Suite);
         }
         // The package that the variant is named after has to exist.
         for name in named(request.variant) {
@@ -114,7 +114,7 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
         if excluded.contains(&id) {
             return Err(Error::BadSelection { what: text.clone(), why: "it is excluded too".to_owned() });
         }
-        chosen.insert(id, Why::Included);
+        chosen.entry(id).or_insert(Why::Included);
     }
     let avoided = request.avoid.iter().filter_map(|name| archive.id(name));
     let avoided = avoided.filter(|id| !chosen.contains_key(id)).collect();
