@@ -1,0 +1,137 @@
+//! Gzip on all cores: one member whose pieces are deflated apart, so the bytes do not depend on the number of cores.
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Fixed for ever: it decides the bytes. Large enough to lose under 1 % against one piece.
+const PIECE: usize = 1 << 20;
+const LEVEL: u32 = 6;
+/// Deflate, no name, no time, default effort, "Unix".
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+/// A last, empty block with fixed codes.
+const LAST_BLOCK: [u8; 2] = [3, 0];
+
+type Deflated = io::Result<(Vec<u8>, Crc)>;
+type Job = (Vec<u8>, SyncSender<Deflated>);
+
+/// A parallel gzip encoder.
+pub(crate) struct Encoder<W: Write> {
+    out: W,
+    piece: Vec<u8>,
+    crc: Crc,
+    // Ends the workers when it is dropped.
+    jobs: Option<Sender<Job>>,
+    pending: VecDeque<Receiver<Deflated>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl<W: Write> Encoder<W> {
+    pub(crate) fn new(mut out: W, threads: usize) -> io::Result<Self> {
+        // At once, so that a stream abandoned before its first piece is no valid empty one.
+        out.write_all(&HEADER)?;
+        let (jobs, queue) = channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let workers = (0..threads.max(1))
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                std::thread::Builder::new().name("gzip".into()).spawn(move || work(&queue))
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let pending = VecDeque::new();
+        Ok(Self { out, piece: Vec::with_capacity(PIECE), crc: Crc::new(), jobs: Some(jobs), pending, workers })
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        let (sender, receiver) = sync_channel(1);
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send((piece, sender)).map_err(|_| gone())?;
+        self.pending.push_back(receiver);
+        // Bounds the memory: two pieces for each worker are enough to keep all of them busy.
+        if self.pending.len() > 2 * self.workers.len() { self.collect() } else { Ok(()) }
+    }
+
+    fn collect(&mut self) -> io::Result<()> {
+        if let Some(receiver) = self.pending.pop_front() {
+            let (bytes, crc) = receiver.recv().map_err(|_| gone())??;
+            self.crc.combine(&crc);
+            self.out.write_all(&bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if !self.piece.is_empty() {
+            self.submit()?;
+        }
+        while !self.pending.is_empty() {
+            self.collect()?;
+        }
+        self.out.write_all(&LAST_BLOCK)?;
+        self.out.write_all(&self.crc.sum().to_le_bytes())?;
+        self.out.write_all(&self.crc.amount().to_le_bytes())?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let room = PIECE - self.piece.len();
+        let taken = data.get(..room).unwrap_or(data);
+        self.piece.extend_from_slice(taken);
+        if self.piece.len() == PIECE {
+            self.submit()?;
+        }
+        Ok(taken.len())
+    }
+
+    /// Only hands on what is done: cutting a piece short here would change the bytes.
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Drop for Encoder<W> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // The lock is held while waiting for a job, not while doing it.
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((piece, done)) = job else { return };
+        // The encoder may have been dropped meanwhile.
+        let _ = done.send(deflate(&piece));
+    }
+}
+
+/// Deflates one piece to a whole number of bytes, not marked as the last.
+fn deflate(piece: &[u8]) -> Deflated {
+    let mut crc = Crc::new();
+    crc.update(piece);
+    let mut deflater = Compress::new(Compression::new(LEVEL), false);
+    let mut bytes = Vec::with_capacity(piece.len() / 2 + 1024);
+    loop {
+        let read = usize::try_from(deflater.total_in()).unwrap_or(usize::MAX);
+        let rest = piece.get(read..).unwrap_or_default();
+        let status = deflater.compress_vec(rest, &mut bytes, FlushCompress::Sync).map_err(io::Error::other)?;
+        // Room left over means that the flush is complete.
+        if status == Status::StreamEnd || bytes.len() < bytes.capacity() {
+            return Ok((bytes, crc));
+        }
+        bytes.reserve(piece.len() / 2 + 1024);
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("a compressing thread ended early")
+}
