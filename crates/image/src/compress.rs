@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out_whatever_the_threads_and_the_chunks() {
         // Empty, below one piece, exactly two pieces, several blocks of xz.
-        for length in [0, 1000, 2 << 20, (17 << 20) + 3] {
+        for length in [0, 1000, 2 << 20, (8 << 20) + 3] {
             let data = sample(length);
             for compression in ALL {
                 let one = packed(&data, compression, 1, 65536);
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn without_finish_a_stream_is_an_error_to_its_reader() {
-        for length in [0, 1000, 2 << 20, 9 << 20] {
+        for length in [0, 1000, 2 << 20] {
             let data = sample(length);
             for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
                 for abandon in [true, false] {

@@ -1,0 +1,5 @@
+//! Stub.
+/// Stub.
+pub fn run(_: &[String]) -> Result<(), String> {
+    Ok(())
+}
