@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "a program for its developers talks to their terminal")]
 
 mod bench;
+mod bench_report;
 mod oracle;
 mod oracle_accepted;
 mod oracle_build;

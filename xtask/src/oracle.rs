@@ -136,10 +136,10 @@ fn compare(options: &Options, cell: &Comparison<'_>, list: &[Accepted]) -> Resul
         // What an earlier run kept.
         remove(tree)?;
     }
-    let mut reference = build.theirs(cell.against, &theirs)?;
+    let mut reference = build.theirs(cell.against, &theirs, None)?;
     let their_time = build::logged(&mut reference, &theirs.with_extension("log"))?;
     let mut own = match options.ours.as_deref() {
-        Some(tool @ ("mmdebstrap" | "debootstrap")) => build.theirs(tool, &ours)?,
+        Some(tool @ ("mmdebstrap" | "debootstrap")) => build.theirs(tool, &ours, None)?,
         other => {
             let program = other.map_or_else(build::our_program, |path| Ok(path.into()))?;
             let mut command = build.ours(&program, &options.extra);

@@ -158,8 +158,8 @@ impl Build<'_> {
         command
     }
 
-    /// The other tool's command, its target `target` included.
-    pub fn theirs(&self, tool: &str, target: &Path) -> Result<Command, String> {
+    /// The other tool's command, its target `target` included; debootstrap can keep packages in a `cache`.
+    pub fn theirs(&self, tool: &str, target: &Path, cache: Option<&Path>) -> Result<Command, String> {
         // In mount namespaces of their own: whatever a killed tool leaves mounted is gone before trees are removed.
         let mut command = Command::new("unshare");
         command.args(["--mount", tool]);
@@ -188,6 +188,7 @@ impl Build<'_> {
                     command.arg(format!("--keyring={}", self.keyring()?.display()));
                 }
                 command.args(self.arch.map(|arch| format!("--arch={arch}")));
+                command.args(cache.map(|cache| format!("--cache-dir={}", cache.display())));
                 command.arg(&self.suite.name).arg(target).arg(self.mirror);
             }
             _ => return Err(format!("no such tool: {tool} (mmdebstrap, debootstrap)")),
