@@ -1,9 +1,15 @@
 //! The project's own chores: `cargo xtask NAME`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
+mod bench;
+mod bench_report;
 mod keyrings;
+mod oracle;
+mod oracle_accepted;
+mod oracle_build;
 mod source;
 mod tidy;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +19,8 @@ usage: cargo xtask CHORE
 
   tidy                   check the house rules of ARCHITECTURE.md
   keyrings [--from DIR]  renew keyrings/ from the vendors' packages
+  oracle                 compare our trees with those of mmdebstrap and debootstrap
+  bench                  time us and our peers in turns
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +32,8 @@ fn main() -> ExitCode {
     let result = match chore.as_str() {
         "tidy" => tidy::run(&top()),
         "keyrings" => keyrings::run(&top(), rest),
+        "oracle" => oracle::run(rest),
+        "bench" => bench::run(rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

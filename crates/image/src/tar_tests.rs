@@ -37,7 +37,8 @@ fn names(bytes: &[u8]) -> Vec<String> {
 
 /// Everything a second build may do differently: here the order in which entries come about.
 fn make(dir: &Path, order: &[usize]) {
-    let steps: [(&str, &dyn Fn(&Path)); 6] = [
+    type Step<'s> = (&'s str, &'s dyn Fn(&Path));
+    let steps: [Step<'_>; 6] = [
         ("a", &|path| std::fs::create_dir_all(path).unwrap()),
         ("a/file", &|path| std::fs::write(path, "contents").unwrap()),
         ("a-b", &|path| std::fs::write(path, "").unwrap()),

@@ -93,10 +93,10 @@ pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
         root.write(b"etc/machine-id", b"", 0o644)?;
     }
     // dpkg's copy of the last state but one depends on how the work was cut into runs.
-    if root.metadata(b"var/lib/dpkg/status-old")?.is_some() {
-        if let Some(status) = root.read(b"var/lib/dpkg/status")? {
-            root.write(b"var/lib/dpkg/status-old", &status, 0o644)?;
-        }
+    if root.metadata(b"var/lib/dpkg/status-old")?.is_some()
+        && let Some(status) = root.read(b"var/lib/dpkg/status")?
+    {
+        root.write(b"var/lib/dpkg/status-old", &status, 0o644)?;
     }
     for path in ["etc/shadow", "etc/shadow-"] {
         clamp_days(root, path.as_bytes(), options.epoch)?;
@@ -180,10 +180,9 @@ fn remove_below(root: &Root, start: &[u8], goes: impl Fn(&[u8], &Root) -> bool) 
     for path in found {
         root.remove(&path)?;
         // A cache directory is nobody's once it is empty.
-        if let Some(parent) = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)) {
-            if parent.ends_with(b"/__pycache__") && root.list(parent)?.is_empty() {
-                root.at(parent)?.remove_directory()?;
-            }
+        let parent = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)).unwrap_or_default();
+        if parent.ends_with(b"/__pycache__") && root.list(parent)?.is_empty() {
+            root.at(parent)?.remove_directory()?;
         }
     }
     Ok(())

@@ -1,0 +1,211 @@
+//! `cargo xtask oracle`: our tree beside that of another tool, every difference explained or a failure.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is what this chore is for")]
+
+use crate::oracle_accepted::{self as accepted, Accepted, Comparison};
+use crate::oracle_build::{self as build, Build};
+use crate::tree::{self, Difference, Tree};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const USAGE: &str = "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--arch A] [--mirror URL]
+         [--against mmdebstrap|debootstrap] [--matrix] [--keep DIR] [--ours PROGRAM] [-- more arguments of ours]
+       cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
+
+Must be root. `--ours mmdebstrap` or `--ours debootstrap` compares the other tools with each other.";
+
+struct Options {
+    suites: Vec<String>,
+    variants: Vec<String>,
+    arch: Option<String>,
+    against: String,
+    mirror: Option<String>,
+    keep: Option<PathBuf>,
+    ours: Option<String>,
+    matrix: bool,
+    trees: Option<(PathBuf, PathBuf)>,
+    epoch: Option<i64>,
+    extra: Vec<String>,
+}
+
+/// What one comparison came to.
+struct Outcome {
+    ours: Duration,
+    theirs: Duration,
+    entries: usize,
+    accepted: usize,
+    rest: Vec<Difference>,
+    unused: Vec<String>,
+}
+
+/// Runs the chore.
+pub fn run(args: &[String]) -> Result<(), String> {
+    let options = parse(args)?;
+    let path = build::project().join("tests/oracle/accepted-differences.txt");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut failed = 0;
+    let mut rows = Vec::new();
+    for suite in &options.suites {
+        for variant in &options.variants {
+            let cell = Comparison { suite, variant, against: &options.against };
+            // Read again for each, so that what was used is counted for each.
+            let list = accepted::parse(&text)?;
+            let outcome = compare(&options, &cell, &list);
+            if !options.matrix || outcome.is_err() {
+                println!("# {suite} {variant} against {}", options.against);
+            }
+            match &outcome {
+                Ok(outcome) if !options.matrix => report(outcome),
+                Err(error) => println!("{error}"),
+                Ok(_) => {}
+            }
+            failed += usize::from(!outcome.as_ref().is_ok_and(|outcome| outcome.rest.is_empty()));
+            rows.push(row(&cell, &outcome));
+        }
+    }
+    if options.matrix {
+        println!("| suite | variant | against | entries | accepted | unexplained | ours | theirs |");
+        println!("|---|---|---|--:|--:|--:|--:|--:|\n{}", rows.join("\n"));
+    }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(format!("{failed} of {} comparisons have unexplained differences", rows.len()))
+    }
+}
+
+fn parse(args: &[String]) -> Result<Options, String> {
+    let mut options = Options {
+        suites: vec!["trixie".into()],
+        variants: vec!["minbase".into()],
+        arch: None,
+        against: "mmdebstrap".into(),
+        mirror: None,
+        keep: None,
+        ours: None,
+        matrix: false,
+        trees: None,
+        epoch: None,
+        extra: Vec::new(),
+    };
+    let list = |text: String| text.split(',').map(str::to_owned).collect();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let (name, given) =
+            arg.split_once('=').map_or((arg.as_str(), None), |(name, value)| (name, Some(value.into())));
+        let mut value =
+            || given.clone().or_else(|| args.next().cloned()).ok_or_else(|| format!("{name} needs a value"));
+        match name {
+            "--suite" => options.suites = list(value()?),
+            "--variant" => options.variants = list(value()?),
+            "--arch" => options.arch = Some(value()?),
+            "--against" => options.against = value()?,
+            "--mirror" => options.mirror = Some(value()?),
+            "--keep" => options.keep = Some(value()?.into()),
+            "--ours" => options.ours = Some(value()?),
+            "--matrix" => options.matrix = true,
+            "--trees" => options.trees = Some((value()?.into(), value()?.into())),
+            "--epoch" => options.epoch = Some(value()?.parse().map_err(|_| "--epoch needs seconds")?),
+            "--" => options.extra.extend(args.by_ref().cloned()),
+            _ => return Err(format!("what is {arg}?\n{USAGE}")),
+        }
+    }
+    Ok(options)
+}
+
+fn compare(options: &Options, cell: &Comparison<'_>, list: &[Accepted]) -> Result<Outcome, String> {
+    if let Some((ours, theirs)) = &options.trees {
+        let epoch = options.epoch.unwrap_or(i64::MAX);
+        return judge(ours, theirs, epoch, cell, list);
+    }
+    if !rustix::process::getuid().is_root() {
+        return Err("must be root: the reference tools make device nodes and owners".into());
+    }
+    let suite = build::suite(cell.suite)?;
+    let mirror = options.mirror.clone().unwrap_or_else(|| suite.mirror());
+    let epoch = build::release_date(&mirror, cell.suite)?;
+    // Beside the programs and not in /tmp, which may be a small tmpfs or mounted nodev.
+    let scratch =
+        tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
+    let work = options.keep.as_deref().unwrap_or(scratch.path());
+    std::fs::create_dir_all(work).map_err(|error| format!("cannot make {}: {error}", work.display()))?;
+    let place = |whose: &str| work.join(format!("{}-{}-{whose}", cell.suite, cell.variant));
+    let (ours, theirs) = (place("ours"), place(cell.against));
+    let arch = options.arch.as_deref();
+    let build = Build { suite: &suite, variant: cell.variant, arch, mirror: &mirror, epoch, work };
+    for tree in [&ours, &theirs] {
+        // What an earlier run kept.
+        remove(tree)?;
+    }
+    let mut reference = build.theirs(cell.against, &theirs, None)?;
+    let their_time = build::logged(&mut reference, &theirs.with_extension("log"))?;
+    let mut own = match options.ours.as_deref() {
+        Some(tool @ ("mmdebstrap" | "debootstrap")) => build.theirs(tool, &ours, None)?,
+        other => {
+            let program = other.map_or_else(build::our_program, |path| Ok(path.into()))?;
+            let mut command = build.ours(&program, &options.extra);
+            command.arg(&ours);
+            command
+        }
+    };
+    let our_time = build::logged(&mut own, &ours.with_extension("log"))?;
+    let outcome = judge(&ours, &theirs, epoch, cell, list)?;
+    if options.keep.is_none() {
+        remove(&ours)?;
+        remove(&theirs)?;
+    }
+    Ok(Outcome { ours: our_time, theirs: their_time, ..outcome })
+}
+
+/// Removes a tree of the oracle's; one a failed tool left mounts in is refused, not emptied through them.
+pub fn remove(tree: &Path) -> Result<(), String> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let inside = |line: &str| line.split(' ').nth(1).is_some_and(|at| Path::new(at).starts_with(tree));
+    if let Some(line) = mounts.lines().find(|line| inside(line)) {
+        return Err(format!("cannot remove {}: still mounted: {line}", tree.display()));
+    }
+    match std::fs::remove_dir_all(tree) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", tree.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge(ours: &Path, theirs: &Path, epoch: i64, cell: &Comparison<'_>, list: &[Accepted]) -> Result<Outcome, String> {
+    let (ours, theirs) = (Tree::read(ours, epoch)?, Tree::read(theirs, epoch)?);
+    let (accepted, rest) = accepted::sift(tree::compare(&ours, &theirs), list, cell);
+    let unused = accepted::unused(list, cell);
+    Ok(Outcome { ours: Duration::ZERO, theirs: Duration::ZERO, entries: theirs.len(), accepted, rest, unused })
+}
+
+fn report(outcome: &Outcome) {
+    for difference in &outcome.rest {
+        println!("{:<8} {}: {}", difference.kind, difference.path, difference.detail);
+    }
+    for line in &outcome.unused {
+        println!("unused   accepted-differences.txt {line}");
+    }
+    println!(
+        "{} entries, {} accepted and {} unexplained differences; ours {:.1} s, theirs {:.1} s",
+        outcome.entries,
+        outcome.accepted,
+        outcome.rest.len(),
+        outcome.ours.as_secs_f64(),
+        outcome.theirs.as_secs_f64()
+    );
+}
+
+fn row(cell: &Comparison<'_>, outcome: &Result<Outcome, String>) -> String {
+    let Comparison { suite, variant, against } = cell;
+    match outcome {
+        Ok(outcome) => format!(
+            "| {suite} | {variant} | {against} | {} | {} | {} | {:.1} s | {:.1} s |",
+            outcome.entries,
+            outcome.accepted,
+            outcome.rest.len(),
+            outcome.ours.as_secs_f64(),
+            outcome.theirs.as_secs_f64()
+        ),
+        Err(_) => format!("| {suite} | {variant} | {against} | – | – | failed | – | – |"),
+    }
+}

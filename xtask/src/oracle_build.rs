@@ -1,0 +1,286 @@
+//! The trees the oracle compares: ours, mmdebstrap's and debootstrap's, from one archive.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How a suite is built, from tests/oracle/suites.txt.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// As the archive calls it.
+    pub name: String,
+    vendor: String,
+    mirror: Option<String>,
+    merged: String,
+    trusted: bool,
+}
+
+/// What to build.
+pub struct Build<'b> {
+    /// The suite.
+    pub suite: &'b Suite,
+    /// As the tools call it.
+    pub variant: &'b str,
+    /// Debian architecture, if not the host's.
+    pub arch: Option<&'b str>,
+    /// Where all tools fetch from.
+    pub mirror: &'b str,
+    /// SOURCE_DATE_EPOCH of all of them.
+    pub epoch: i64,
+    /// For what the tools say, and keyrings put together.
+    pub work: &'b Path,
+}
+
+/// The project's own directory.
+pub fn project() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// Reads one line per suite.
+pub fn parse_suites(text: &str) -> Result<Vec<Suite>, String> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [name, vendor, mirror, merged, flags @ ..] = fields.as_slice() else {
+                return Err(format!("suites.txt: not SUITE VENDOR MIRROR MERGED: {line}"));
+            };
+            if !matches!(*merged, "package" | "hook" | "links" | "no") {
+                return Err(format!("suites.txt: {name}: no way to merge /usr: {merged}"));
+            }
+            Ok(Suite {
+                name: (*name).to_owned(),
+                vendor: (*vendor).to_owned(),
+                mirror: (*mirror != "-").then(|| (*mirror).to_owned()),
+                merged: (*merged).to_owned(),
+                trusted: flags.contains(&"trusted"),
+            })
+        })
+        .collect()
+}
+
+/// The suite of that name.
+pub fn suite(name: &str) -> Result<Suite, String> {
+    let path = project().join("tests/oracle/suites.txt");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let found = parse_suites(&text)?.into_iter().find(|suite| suite.name == name);
+    found.ok_or_else(|| format!("no line for {name} in {}", path.display()))
+}
+
+impl Suite {
+    /// The mirror: the suite's own, else the one this host is configured for, else the vendor's.
+    pub fn mirror(&self) -> String {
+        if let Some(mirror) = &self.mirror {
+            return mirror.clone();
+        }
+        if let Some(mirror) = host_mirrors().into_iter().find(|uri| uri.trim_end_matches('/').ends_with(&self.vendor)) {
+            return mirror;
+        }
+        match self.vendor.as_str() {
+            "ubuntu" => "http://archive.ubuntu.com/ubuntu".into(),
+            _ => "http://ftp.debian.org/debian".into(),
+        }
+    }
+}
+
+/// The URIs of the host's apt sources, one-line and deb822.
+fn host_mirrors() -> Vec<String> {
+    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
+    if let Ok(entries) = std::fs::read_dir("/etc/apt/sources.list.d") {
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        files.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "list" || end == "sources")));
+    }
+    files.sort();
+    let texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    texts.flat_map(|text| uris(&text)).collect()
+}
+
+fn uris(text: &str) -> Vec<String> {
+    let words = |line: &str| -> Vec<String> {
+        let words = line.split_whitespace().filter(|word| word.contains("://"));
+        words.take(1).map(str::to_owned).collect()
+    };
+    let lines = text.lines().filter(|line| line.starts_with("URIs:") || line.starts_with("deb "));
+    lines.flat_map(words).collect()
+}
+
+/// The date of the archive's Release file, in seconds since 1970.
+pub fn release_date(mirror: &str, suite: &str) -> Result<i64, String> {
+    let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    let url = format!("{}/dists/{suite}/Release", mirror.trim_end_matches('/'));
+    // apt is here for mmdebstrap anyway, and knows the host's proxies.
+    let mut fetch = Command::new("/usr/lib/apt/apt-helper");
+    fetch.args(["-oAPT::Sandbox::User=root", "download-file", &url]).arg(file.path());
+    output(&mut fetch)?;
+    let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
+    let date = text.lines().find_map(|line| line.strip_prefix("Date: ")).ok_or("the Release file has no Date")?;
+    let seconds = output(Command::new("date").args(["-u", "+%s", "-d", date]))?;
+    seconds.trim().parse().map_err(|_| format!("date says {seconds}"))
+}
+
+/// What a program prints; what it complains about if it fails.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("cannot run {name}: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{name} failed: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+/// The program cargo built, after building it.
+pub fn our_program() -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--package", "rootstrap"])
+        .current_dir(project())
+        .status()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !built.success() {
+        return Err("cannot build rootstrap".into());
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
+    Ok(target.join("release/rootstrap"))
+}
+
+impl Build<'_> {
+    /// Our command, without target.
+    pub fn ours(&self, program: &Path, extra: &[String]) -> Command {
+        let mut command = Command::new(program);
+        command.arg(&self.suite.name);
+        command.arg(format!("--variant={}", self.variant)).arg("--pockets=release");
+        command.arg(format!("--mirror={}", self.mirror));
+        command.args(self.arch.map(|arch| format!("--arch={arch}")));
+        command.args(extra);
+        self.environment(&mut command);
+        command
+    }
+
+    /// The other tool's command, its target `target` included; debootstrap can keep packages in a `cache`.
+    pub fn theirs(&self, tool: &str, target: &Path, cache: Option<&Path>) -> Result<Command, String> {
+        // In mount namespaces of their own: whatever a killed tool leaves mounted is gone before trees are removed.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", tool]);
+        match tool {
+            "mmdebstrap" => {
+                command.args(["--mode=root", &format!("--variant={}", self.variant)]);
+                command.arg(format!("--keyring={}", self.keyring()?.display()));
+                command.args(self.arch.map(|arch| format!("--architectures={arch}")));
+                match self.suite.merged.as_str() {
+                    "hook" => _ = command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"),
+                    "links" => _ = command.arg(format!("--setup-hook={}", self.merge()?)),
+                    _ => {}
+                }
+                let trusted = if self.suite.trusted { "[trusted=yes] " } else { "" };
+                let source = format!("deb {trusted}{} {} main", self.mirror, self.suite.name);
+                command.arg(&self.suite.name).arg(target).arg(source);
+            }
+            "debootstrap" => {
+                // Its own name for the default is none.
+                if !matches!(self.variant, "important" | "standard" | "debootstrap" | "-") {
+                    command.arg(format!("--variant={}", self.variant));
+                }
+                if self.suite.trusted {
+                    command.arg("--no-check-gpg");
+                } else {
+                    command.arg(format!("--keyring={}", self.keyring()?.display()));
+                }
+                command.args(self.arch.map(|arch| format!("--arch={arch}")));
+                command.args(cache.map(|cache| format!("--cache-dir={}", cache.display())));
+                command.arg(&self.suite.name).arg(target).arg(self.mirror);
+            }
+            _ => return Err(format!("no such tool: {tool} (mmdebstrap, debootstrap)")),
+        }
+        self.environment(&mut command);
+        Ok(command)
+    }
+
+    /// The same for every tool, whatever the caller's is.
+    fn environment(&self, command: &mut Command) {
+        command.env_clear().current_dir("/");
+        for name in ["HOME", "PATH", "http_proxy", "https_proxy", "no_proxy"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("LC_ALL", "C.UTF-8").env("SOURCE_DATE_EPOCH", self.epoch.to_string());
+    }
+
+    /// All keys of the vendor in one file, removed ones too: the reference is about trees, not about trust.
+    fn keyring(&self) -> Result<PathBuf, String> {
+        let mut keys = Vec::new();
+        for file in ["archive-keyring", "archive-removed-keys"] {
+            let name = format!("{}-{file}", self.suite.vendor);
+            let own = project().join(format!("keyrings/{name}.pgp"));
+            let host = PathBuf::from(format!("/usr/share/keyrings/{name}.gpg"));
+            if let Some(bytes) = [own, host].iter().find_map(|path| std::fs::read(path).ok()) {
+                keys.extend(bytes);
+            }
+        }
+        if keys.is_empty() {
+            return Err(format!("no keyring for {} in keyrings/ or /usr/share/keyrings", self.suite.vendor));
+        }
+        // apt goes by the ending.
+        let path = self.work.join(format!("{}.gpg", self.suite.vendor));
+        std::fs::write(&path, keys).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The links debootstrap makes before it unpacks the first package.
+    fn merge(&self) -> Result<String, String> {
+        let arch = match self.arch {
+            Some(arch) => arch.to_owned(),
+            None => output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned(),
+        };
+        let more = match arch.as_str() {
+            "amd64" => " lib32 lib64 libx32",
+            "i386" => " lib64 libx32",
+            "ppc64el" => " lib64",
+            "s390x" => " lib32",
+            _ => "",
+        };
+        Ok(format!(r#"for d in bin sbin lib{more}; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done"#))
+    }
+}
+
+/// Runs `command` with everything it says in `log`; on failure the last lines of that are the error.
+pub fn logged(command: &mut Command, log: &Path) -> Result<std::time::Duration, String> {
+    let open = || File::create(log).and_then(|file| Ok((file.try_clone()?, file)));
+    let (out, err) = open().map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+    let name = format!("{command:?}");
+    let started = std::time::Instant::now();
+    let status = command
+        .stdin(std::process::Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .status()
+        .map_err(|error| format!("cannot run {name}: {error}"))?;
+    if status.success() {
+        return Ok(started.elapsed());
+    }
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n    ");
+    Err(format!("{name} failed ({status}); the end of {}:\n    {last}", log.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_suites_is_well_formed() {
+        let text = std::fs::read_to_string(project().join("tests/oracle/suites.txt")).unwrap();
+        assert!(parse_suites(&text).unwrap().len() > 10);
+        assert!(parse_suites("x debian -").is_err());
+        assert!(parse_suites("x debian - maybe").is_err());
+    }
+
+    #[test]
+    fn both_formats_of_sources_name_their_mirror() {
+        let text = "# deb http://no/\ndeb [signed-by=/x] http://a/debian s main\nTypes: deb\nURIs: https://b/ubuntu\n";
+        assert_eq!(uris(text), ["http://a/debian", "https://b/ubuntu"]);
+    }
+}
