@@ -2,7 +2,6 @@
 
 use crate::signature::{KeyringProblem, SignatureProblem};
 use rootstrap_debian::ParseError;
-use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
 use std::fmt;
 use std::io;
@@ -165,8 +164,8 @@ pub enum Fault {
     Size { expected: u64, got: u64 },
     #[error("it has more than {limit} bytes")]
     TooLong { limit: u64 },
-    #[error("its {} is {got} instead of {expected}", expected.algorithm())]
-    Digest { expected: Digest, got: Digest },
+    #[error("its {algorithm} is {got} instead of {expected}")]
+    Digest { algorithm: &'static str, expected: String, got: String },
     #[error("{0}")]
     Unreadable(io::Error),
     /// The file came, and could not be trusted.
