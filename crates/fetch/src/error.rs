@@ -193,3 +193,16 @@ impl Fault {
         self.is_transient()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_where_and_what_to_do() {
+        let error = Error::Write { path: "/c/v1/tmp/x".into(), source: io::ErrorKind::StorageFull.into() };
+        assert_eq!(error.to_string(), "cannot write /c/v1/tmp/x");
+        assert!(error.hint().unwrap().contains("the filesystem of /c/v1/tmp/x is full"));
+        assert!(!error.is_verification());
+    }
+}

@@ -298,6 +298,19 @@ fn an_older_release_than_the_last_is_refused() {
 }
 
 #[test]
+fn a_release_without_its_indexes_is_not_remembered() {
+    let cache = tempfile::tempdir().unwrap();
+    let ask = |files: Files| {
+        let server = Server::start(files);
+        ask_with(options(cache.path()), &pocket("x", &[server.url()]), &keyring(), &POLICY, &Log::default())
+    };
+    let mut half_updated = archive().build();
+    half_updated.retain(|path, _| !path.contains("Packages") && !path.contains("by-hash"));
+    assert!(matches!(ask(half_updated), Err(Error::Fetch { .. })));
+    assert!(ask(but(archive(), |a| a.date = EPOCH - DAY).build()).is_ok());
+}
+
+#[test]
 fn what_another_keyring_vouched_for_blocks_nothing() {
     let cache = tempfile::tempdir().unwrap();
     let other = Key::generate("other");
