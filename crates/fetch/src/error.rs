@@ -2,7 +2,6 @@
 
 use crate::signature::{KeyringProblem, SignatureProblem};
 use rootstrap_debian::ParseError;
-use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
 use std::fmt;
 use std::io;
@@ -165,8 +164,8 @@ pub enum Fault {
     Size { expected: u64, got: u64 },
     #[error("it has more than {limit} bytes")]
     TooLong { limit: u64 },
-    #[error("its {} is {got} instead of {expected}", expected.algorithm())]
-    Digest { expected: Digest, got: Digest },
+    #[error("its {algorithm} is {got} instead of {expected}")]
+    Digest { algorithm: &'static str, expected: String, got: String },
     #[error("{0}")]
     Unreadable(io::Error),
     /// The file came, and could not be trusted.
@@ -192,5 +191,18 @@ impl Fault {
     /// Whether the place is at fault rather than the one file.
     pub(crate) fn blames_the_mirror(&self) -> bool {
         self.is_transient()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_where_and_what_to_do() {
+        let error = Error::Write { path: "/c/v1/tmp/x".into(), source: io::ErrorKind::StorageFull.into() };
+        assert_eq!(error.to_string(), "cannot write /c/v1/tmp/x");
+        assert!(error.hint().unwrap().contains("the filesystem of /c/v1/tmp/x is full"));
+        assert!(!error.is_verification());
     }
 }

@@ -110,7 +110,11 @@ impl Partial {
         self.end()?;
         let Some(expected) = self.digest else { return Ok(()) };
         let got = self.hasher.digest();
-        if got == expected { Ok(()) } else { Err(Fault::Digest { expected, got }) }
+        if got == expected {
+            return Ok(());
+        }
+        let (expected, got, algorithm) = (expected.to_string(), got.to_string(), expected.algorithm());
+        Err(Fault::Digest { algorithm, expected, got })
     }
 
     /// The bytes of a file kept in memory.

@@ -104,13 +104,13 @@ impl VerifiedPocket {
         &self.keys
     }
 
-    /// The mirror that delivered the Release; offline, the first one named.
+    /// The mirror that delivered the Release; offline, the first one named. With its password, if it has one.
     #[must_use]
     pub fn mirror(&self) -> &str {
         self.mirrors.first().map_or("", String::as_str)
     }
 
-    /// All mirrors, the one that delivered the Release first: what [`crate::Wanted::mirrors`] of its debs should be.
+    /// All mirrors, the one that delivered the Release first: what [`crate::Wanted::mirrors`] of its debs should be. Trailing slashes are gone.
     #[must_use]
     pub fn mirrors(&self) -> &[String] {
         &self.mirrors
@@ -166,6 +166,10 @@ pub(crate) async fn fetch(
         }
     }));
     let indexes = indexes.await?.into_iter().flatten().collect();
+    // Only now: a mirror whose indexes are not there yet must not make an older, whole one look like a rollback.
+    if let Some(signed) = &accepted.signed {
+        cache.remember(suite, checked.release.date, signed)?;
+    }
     Ok(VerifiedPocket {
         name: name.clone(),
         suite: suite.clone(),

@@ -31,6 +31,8 @@ pub(crate) struct Checked {
 /// A Release file that may be used, and where it came from.
 pub(crate) struct Accepted {
     pub checked: Checked,
+    /// The file as it came, to be remembered; none when it came from the cache.
+    pub signed: Option<Signed>,
     /// Position of its mirror; none when it came from the cache.
     pub mirror: Option<usize>,
     /// Whether bytes come so fast that the cheaper decoder is worth more of them.
@@ -64,7 +66,9 @@ pub(crate) async fn obtain(
     let mut refusal = None;
     for (n, (position, mirror)) in usable.iter().enumerate() {
         let (reason, fault) = match from_mirror(line, cache, question, mirror, report).await {
-            Ok((checked, is_fast)) => return Ok(Accepted { checked, mirror: Some(*position), is_fast }),
+            Ok((checked, signed, is_fast)) => {
+                return Ok(Accepted { checked, signed: Some(signed), mirror: Some(*position), is_fast });
+            }
             Err(Failure::Fault(fault)) => (fault.to_string(), fault),
             // Another mirror may be newer or intact: each has to prove itself. If none does, the first refusal tells.
             Err(Failure::Fatal(error)) if is_about_the_mirror(&error) => {
@@ -98,7 +102,7 @@ async fn from_mirror(
     question: &Question<'_>,
     mirror: &Mirror,
     report: Report<'_>,
-) -> Result<(Checked, bool), Failure> {
+) -> Result<(Checked, Signed, bool), Failure> {
     let directory = format!("dists/{}", question.pocket.suite);
     let (signed, file, is_fast) = match get(line, mirror, &directory, "InRelease", limits::RELEASE, report).await {
         Ok((message, is_fast)) => (Signed::Inline(message), "InRelease", is_fast),
@@ -115,8 +119,7 @@ async fn from_mirror(
     if !question.policy.allow_rollback {
         refuse_rollback(cache, &checked.release, question, &what).await?;
     }
-    cache.remember(&question.pocket.suite, checked.release.date, &signed)?;
-    Ok((checked, is_fast))
+    Ok((checked, signed, is_fast))
 }
 
 async fn get(
@@ -239,7 +242,7 @@ fn from_cache(cache: &Cache, question: &Question<'_>, report: Report<'_>) -> Res
         match checked {
             Ok(checked) => {
                 report(Event::CacheHit { what });
-                return Ok(Accepted { checked, mirror: None, is_fast: true });
+                return Ok(Accepted { checked, signed: None, mirror: None, is_fast: true });
             }
             Err(error) => {
                 refusal.get_or_insert(error);

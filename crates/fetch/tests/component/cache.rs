@@ -1,0 +1,115 @@
+//! What a second run need not fetch, and what it must not believe.
+
+use crate::world::*;
+use rootstrap_fetch::{Error, Event, Options, Policy, Session};
+use rootstrap_testkit::server::Server;
+use std::fs;
+use std::path::PathBuf;
+
+/// The files below `sha256/`.
+fn stored(cache: &tempfile::TempDir) -> Vec<PathBuf> {
+    let shelves = fs::read_dir(cache.path().join("v1/sha256")).unwrap();
+    shelves.flat_map(|shelf| fs::read_dir(shelf.unwrap().path()).unwrap()).map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_second_run_asks_for_the_release_only() {
+    let server = Server::start(archive().build());
+    let cache = tempfile::tempdir().unwrap();
+    let run = |log: &Log| {
+        let session = Session::open(options(cache.path())).unwrap();
+        let asked = pocket("x", &[server.url()]);
+        let pockets = session.pockets(&[asked], "amd64", &keyring(), &POLICY, &log.report()).unwrap();
+        fetch(&session, &wanted(&pockets[0]), log).unwrap().len()
+    };
+    assert_eq!(run(&Log::default()), 2);
+    server.forget();
+    let log = Log::default();
+    assert_eq!(run(&log), 2);
+    assert_eq!(server.requests().iter().map(|r| r.path.as_str()).collect::<Vec<_>>(), ["dists/x/InRelease"]);
+    assert_eq!(log.count(|event| matches!(event, Event::CacheHit { .. })), 3);
+    assert!(cache.path().join("v1/CACHEDIR.TAG").exists());
+}
+
+#[test]
+fn damaged_files_are_fetched_again() {
+    let server = Server::start(archive().build());
+    let cache = tempfile::tempdir().unwrap();
+    let run = || {
+        let session = Session::open(options(cache.path())).unwrap();
+        let asked = pocket("x", &[server.url()]);
+        let pockets = session.pockets(&[asked], "amd64", &keyring(), &POLICY, &|_| ()).unwrap();
+        fetch(&session, &wanted(&pockets[0]), &Log::default()).unwrap().len()
+    };
+    run();
+    for path in stored(&cache) {
+        fs::write(path, "short").unwrap();
+    }
+    assert_eq!(run(), 2);
+    // An index is hashed whenever it is read: the same length is not enough.
+    let index = stored(&cache).into_iter().min_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    fs::write(&index, vec![0; usize::try_from(fs::metadata(&index).unwrap().len()).unwrap()]).unwrap();
+    assert_eq!(run(), 2);
+}
+
+#[test]
+fn offline() {
+    let server = Server::start(archive().build());
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = [server.url()];
+    let run = |policy: &Policy| {
+        let session = Session::open(Options { offline: true, ..options(cache.path()) }).unwrap();
+        let pockets = session.pockets(&[pocket("x", &mirrors)], "amd64", &keyring(), policy, &|_| ())?;
+        fetch(&session, &wanted(&pockets[0]), &Log::default())
+    };
+    let error = run(&POLICY).unwrap_err();
+    assert!(matches!(&error, Error::Offline { what } if what.contains("Release file of x")), "{error:?}");
+    assert!(error.hint().unwrap().contains("--offline"));
+    ask_with(options(cache.path()), &pocket("x", &mirrors), &keyring(), &POLICY, &Log::default()).unwrap();
+    let error = run(&POLICY).unwrap_err();
+    assert!(matches!(&error, Error::Offline { what } if what == "large" || what == "small"), "{error:?}");
+    fetch(&Session::open(options(cache.path())).unwrap(), &wanted_of(&archive().build(), &mirrors), &Log::default())
+        .unwrap();
+    server.forget();
+    drop(server);
+    assert_eq!(run(&POLICY).unwrap().len(), 2);
+    // What is remembered is verified again: it is not what it was, so it is nothing.
+    for entry in fs::read_dir(cache.path().join("v1/release/x")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap().replace("Codename: x", "Codename: y");
+        fs::write(path, text).unwrap();
+    }
+    assert!(matches!(run(&POLICY), Err(Error::Signature { .. })));
+}
+
+#[test]
+fn sessions_share_a_cache() {
+    let server = Server::start(archive().build());
+    let cache = tempfile::tempdir().unwrap();
+    let files = archive().build();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let session = Session::open(options(cache.path())).unwrap();
+                let wanted = wanted_of(&files, &[server.url()]);
+                let got = fetch(&session, &wanted, &Log::default()).unwrap();
+                assert_eq!(got.len(), 2);
+                assert!(got.iter().all(|(position, bytes)| *bytes == files[&wanted[*position].path]));
+            });
+        }
+    });
+    assert_eq!(stored(&cache).len(), 2);
+    assert_eq!(fs::read_dir(cache.path().join("v1/tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn no_cache_leaves_nothing() {
+    let server = Server::start(archive().build());
+    let temporary = tempfile::tempdir().unwrap();
+    let session =
+        Session::open(Options { cache: None, temporary: temporary.path().to_owned(), ..options(temporary.path()) });
+    let session = session.unwrap();
+    assert_eq!(fetch(&session, &wanted_of(&archive().build(), &[server.url()]), &Log::default()).unwrap().len(), 2);
+    drop(session);
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
