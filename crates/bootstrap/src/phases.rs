@@ -185,8 +185,15 @@ impl Installer<'_> {
         let core: Vec<&str> =
             CORE.into_iter().filter(|name| packages.iter().any(|body| body.staged.control.package == *name)).collect();
         dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
-        dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
-        Ok(())
+        // Required packages may count on each other without saying so (usrmerge on debianutils): one that fails
+        // for that succeeds once the others are configured, and debootstrap tries again for the same reason.
+        match dpkg::configure_all(sandbox, &mut |line| self.output(line)) {
+            Err(error @ rootstrap_configure::Error::Failed { .. }) => {
+                (self.report)(Event::Note(format!("configuring again: {error}")));
+                Ok(dpkg::configure_all(sandbox, &mut |line| self.output(line))?)
+            }
+            other => Ok(other?),
+        }
     }
 
     /// A later phase: each preinst right before its package's files.
