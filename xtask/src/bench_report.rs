@@ -1,7 +1,7 @@
 //! The figures of a benchmark as Markdown.
 
 use crate::bench::{Options, Sample, Scenario, Series};
-use crate::oracle_build::output;
+use crate::oracle_build::{output, project};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -117,7 +117,7 @@ fn surroundings(series: &[Series]) -> String {
             "rootstrap" => {
                 let dirty =
                     if run("git", &["status", "--porcelain", "-uno"]).is_empty() { "" } else { " with changes" };
-                format!("rootstrap {}{dirty}", run("git", &["rev-parse", "--short", "HEAD"]))
+                format!("rootstrap {}{dirty}", run(&["rev-parse", "--short", "HEAD"]))
             }
             tool => run("dpkg-query", &["--show", "--showformat=${Package} ${Version}", tool]),
         };

@@ -168,6 +168,10 @@ impl Build<'_> {
                 command.args(["--mode=root", &format!("--variant={}", self.variant)]);
                 command.arg(format!("--keyring={}", self.keyring()?.display()));
                 command.args(self.arch.map(|arch| format!("--architectures={arch}")));
+                if self.variant == "minbase" {
+                    // To it the name means just `required`, which has had no apt in some suites.
+                    command.arg("--include=apt");
+                }
                 match self.suite.merged.as_str() {
                     "hook" => _ = command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"),
                     "links" => _ = command.arg(format!("--setup-hook={}", self.merge()?)),
@@ -200,7 +204,8 @@ impl Build<'_> {
     /// The same for every tool, whatever the caller's is.
     fn environment(&self, command: &mut Command) {
         command.env_clear().current_dir("/");
-        for name in ["HOME", "PATH", "http_proxy", "https_proxy", "no_proxy"] {
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        for name in ["HOME", "http_proxy", "https_proxy", "no_proxy"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -234,13 +239,8 @@ impl Build<'_> {
             Some(arch) => arch.to_owned(),
             None => output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned(),
         };
-        let more = match arch.as_str() {
-            "amd64" => " lib32 lib64 libx32",
-            "i386" => " lib64 libx32",
-            "ppc64el" => " lib64",
-            "s390x" => " lib32",
-            _ => "",
-        };
+        // Those the required packages fill; debootstrap merges no others.
+        let more = if matches!(arch.as_str(), "amd64" | "ppc64el" | "loong64") { " lib64" } else { "" };
         Ok(format!(r#"for d in bin sbin lib{more}; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done"#))
     }
 }

@@ -1,7 +1,7 @@
 //! Compressors whose bytes depend on their input alone, not on the number of cores.
 
 use crate::gzip;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// How an archive is compressed.
@@ -41,6 +41,8 @@ const XZ_PRESET: u32 = 6;
 const XZ_BLOCK: u64 = 8 << 20;
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
 const ZSTD_LEVEL: i32 = 3;
+/// Headers come in pieces of 512 bytes.
+const PLAIN_BUFFER: usize = 256 << 10;
 const ZSTD_MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
 
 /// A compressor. Only [`Encoder::finish`] completes the stream: one that is dropped ends in the middle, and every
@@ -50,7 +52,7 @@ pub struct Encoder<W: Write> {
 }
 
 enum Inner<W: Write> {
-    Plain(W),
+    Plain(BufWriter<W>),
     Gzip(gzip::Encoder<W>),
     Xz(Box<xz2::write::XzEncoder<Gate<W>>>),
     Zstd(zstd::stream::write::Encoder<'static, Gate<W>>),
@@ -72,7 +74,7 @@ impl<W: Write> Encoder<W> {
     pub fn with_threads(out: W, compression: Compression, threads: usize) -> io::Result<Self> {
         let workers = u32::try_from(threads.clamp(1, 64)).unwrap_or(1);
         let inner = match compression {
-            Compression::None => Inner::Plain(out),
+            Compression::None => Inner::Plain(BufWriter::with_capacity(PLAIN_BUFFER, out)),
             Compression::Gzip => Inner::Gzip(gzip::Encoder::new(out, threads)?),
             Compression::Xz => {
                 let stream = xz2::stream::MtStreamBuilder::new()
