@@ -115,9 +115,10 @@ fn surroundings(series: &[Series]) -> String {
         let text = match one.tool.as_str() {
             // The commit says more than a version that rarely changes.
             "rootstrap" => {
-                let dirty =
-                    if run("git", &["status", "--porcelain", "-uno"]).is_empty() { "" } else { " with changes" };
-                format!("rootstrap {}{dirty}", run(&["rev-parse", "--short", "HEAD"]))
+                let project = project().to_string_lossy().into_owned();
+                let git = |args: &[&str]| run("git", &[&["-C", &project][..], args].concat());
+                let dirty = if git(&["status", "--porcelain", "-uno"]).is_empty() { "" } else { " with changes" };
+                format!("rootstrap {}{dirty}", git(&["rev-parse", "--short", "HEAD"]))
             }
             tool => run("dpkg-query", &["--show", "--showformat=${Package} ${Version}", tool]),
         };

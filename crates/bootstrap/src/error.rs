@@ -25,8 +25,6 @@ pub enum Error {
     Io { verb: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
-    #[error("cannot get the rights a build needs: {reason}")]
-    Privilege { reason: String, hint: String },
     #[error(transparent)]
     Fetch(#[from] rootstrap_fetch::Error),
     #[error(transparent)]
@@ -119,12 +117,9 @@ impl Error {
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Some("the program that reads the archive ended early; see what it says".to_owned())
             }
-            Self::Privilege { hint, .. } => Some(hint.clone()),
             Self::Fetch(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
-            Self::Configure(rootstrap_configure::Error::Sandbox(_)) => {
-                Some("rootstrap needs to make namespaces: run it as root, or see `rootstrap --help`".to_owned())
-            }
+            Self::Configure(error) => error.hint().map(str::to_owned),
             _ => None,
         }
     }

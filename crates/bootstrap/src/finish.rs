@@ -3,20 +3,28 @@
 
 use crate::suite::Suite;
 use crate::{Error, Request, sources};
+use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::{docker, tidy};
 use rootstrap_resolve::{Plan, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 
 /// Brings a configured root into the shape in which it is published.
-pub(crate) fn finish(root: &Root, request: &Request, suite: &Suite, plan: &Plan, epoch: i64) -> Result<(), Error> {
+pub(crate) fn finish(
+    root: &Root,
+    request: &Request,
+    suite: &Suite,
+    served: &[VerifiedPocket],
+    plan: &Plan,
+    epoch: i64,
+) -> Result<(), Error> {
     if request.variant == Variant::Extract {
         tidy::clamp_times(root, epoch)?;
         return Ok(());
     }
     write_if_absent(root, "etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")?;
     write_if_absent(root, "etc/hostname", "localhost\n")?;
-    sources::write(root, request, suite)?;
-    mark_automatic(root, plan)?;
+    sources::write(root, request, suite, served)?;
+    mark_automatic(root, plan, request.architecture()?)?;
     tidy::tidy(root, &tidy::Tidy { epoch, image: request.image })?;
     if request.image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
@@ -39,19 +47,20 @@ fn write_if_absent(root: &Root, path: &str, text: &str) -> Result<(), Error> {
 }
 
 /// Tells apt which packages only dependencies brought in, so that `apt autoremove` may take them when nothing needs
-/// them any more (apt `apt-pkg/depcache.cc:writeStateFile`). Essential ones it keeps in any case.
-fn mark_automatic(root: &Root, plan: &Plan) -> Result<(), Error> {
+/// them any more (apt `apt-pkg/depcache.cc:writeStateFile`).
+fn mark_automatic(root: &Root, plan: &Plan, native: &str) -> Result<(), Error> {
     if root.metadata(b"var/lib/apt")?.is_none() {
         return Ok(());
     }
     let mut stanzas: Vec<String> = plan
         .phases
         .iter()
-        .skip(1)
         .flat_map(|phase| &phase.packages)
         .filter(|package| package.automatic)
+        // Packages for all architectures are the native one's business to apt.
         .map(|package| {
-            format!("Package: {}\nArchitecture: {}\nAuto-Installed: 1\n\n", package.name, package.architecture)
+            let architecture = if package.architecture == "all" { native } else { &package.architecture };
+            format!("Package: {}\nArchitecture: {architecture}\nAuto-Installed: 1\n\n", package.name)
         })
         .collect();
     stanzas.sort();

@@ -23,17 +23,22 @@ const CORE: [&str; 7] = ["base-passwd", "base-files", "dpkg", "libc6", "perl-bas
 /// Where .debs lie while the target's dpkg unpacks them.
 const HANDOVER: &str = "var/cache/apt/archives/rootstrap";
 
+/// What the phases need to know.
+pub(crate) struct Site<'a> {
+    pub request: &'a Request,
+    pub suite: &'a Suite,
+    pub plan: &'a Plan,
+    /// The growing root, and the same as a path of the host.
+    pub root: &'a Root,
+    pub root_path: PathBuf,
+    /// The time of everything that has none of its own.
+    pub epoch: i64,
+    pub report: Report<'a>,
+}
+
 /// Fills the root phase by phase. Returns the bytes of all files unpacked.
-pub(crate) fn install(
-    request: &Request,
-    suite: &Suite,
-    plan: &Plan,
-    bodies: &mut Bodies<'_>,
-    root: &Root,
-    root_path: PathBuf,
-    epoch: i64,
-    report: Report<'_>,
-) -> Result<u64, Error> {
+pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, Error> {
+    let &Site { request, suite, plan, root, epoch, report, .. } = site;
     let mut installer = Installer {
         request,
         suite,
@@ -41,6 +46,7 @@ pub(crate) fn install(
         report,
         claims: Claims::default(),
         dpkg_version: dpkg_version(plan),
+        epoch,
         bytes: 0,
     };
     let mut sandbox = None;
@@ -61,7 +67,7 @@ pub(crate) fn install(
             }
             report(Event::Stage(Stage::Configure));
             let options = rootstrap_configure::Options {
-                root: root_path.clone(),
+                root: site.root_path.clone(),
                 epoch,
                 environment: Vec::new(),
                 cancel: request.cancel.clone(),
@@ -89,6 +95,7 @@ struct Installer<'a> {
     report: Report<'a>,
     claims: Claims,
     dpkg_version: String,
+    epoch: i64,
     bytes: u64,
 }
 
@@ -142,7 +149,7 @@ impl Installer<'_> {
         };
         let names: Vec<String> =
             skeleton::ALIASED.iter().filter(|name| shipped(name)).map(ToString::to_string).collect();
-        Ok(skeleton::merge_usr(self.root, &names, 0)?)
+        Ok(skeleton::merge_usr(self.root, &names, self.epoch)?)
     }
 
     fn record(&self, merged: &[(&Body, Merged)], conffiles: Conffiles) -> Result<(), Error> {

@@ -19,7 +19,7 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
     archive.plan(request, &suite)
 }
 
-/// Makes the root filesystem that `request` asks for and publishes it. Call [`crate::privilege::enter`] before.
+/// Makes the root filesystem that `request` asks for and publishes it. Call [`privilege::enter`](crate::privilege::enter) before.
 ///
 /// # Errors
 /// Whatever went wrong first; then nothing has been published and nothing is left behind. An archive on standard
@@ -59,8 +59,16 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     };
     let file_bytes = std::thread::scope(|scope| {
         let mut bodies = bodies::start(scope, &work);
-        let root_path = staging.root_path();
-        let result = phases::install(request, &suite, &plan, &mut bodies, &staging.root, root_path, epoch, report);
+        let site = phases::Site {
+            request,
+            suite: &suite,
+            plan: &plan,
+            root: &staging.root,
+            root_path: staging.root_path(),
+            epoch,
+            report,
+        };
+        let result = phases::install(&site, &mut bodies);
         if result.is_err() {
             request.cancel.store(true, Ordering::Relaxed);
         }
@@ -68,7 +76,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     })?;
 
     report(Event::Stage(Stage::Finish));
-    finish::finish(&staging.root, request, &suite, &plan, epoch)?;
+    finish::finish(&staging.root, request, &suite, &archive.pockets, &plan, epoch)?;
 
     report(Event::Stage(Stage::Publish));
     *publishing = true;

@@ -1,19 +1,20 @@
 //! The apt sources of the target: where the finished system will get its updates. They depend on the request and the
 //! suite alone, never on which mirror happened to serve this run.
 
-use crate::suite::{Pocket, SourceEntry, SourcesFormat, Suite};
+use crate::suite::{SourceEntry, SourcesFormat, Suite};
 use crate::{Error, Request, archive, host};
+use rootstrap_fetch::VerifiedPocket;
 use rootstrap_rootfs::Root;
 
 /// Where apt documents the vendor's own entries (package apt, `doc/examples`).
 const EXAMPLES: [&str; 2] = ["usr/share/doc/apt/examples/debian.sources", "usr/share/doc/apt/examples/sources.list"];
 
 /// Writes the sources. A system without apt's directory gets none.
-pub(crate) fn write(root: &Root, request: &Request, suite: &Suite) -> Result<(), Error> {
+pub(crate) fn write(root: &Root, request: &Request, suite: &Suite, served: &[VerifiedPocket]) -> Result<(), Error> {
     if root.metadata(b"etc/apt")?.is_none() {
         return Ok(());
     }
-    let entries = entries(root, request, suite)?;
+    let entries = entries(root, request, suite, served)?;
     if entries.is_empty() {
         return Ok(());
     }
@@ -33,59 +34,64 @@ pub(crate) fn write(root: &Root, request: &Request, suite: &Suite) -> Result<(),
 }
 
 /// The user's mirror if one was named, else the suite's list, else what the target's apt documents.
-fn entries(root: &Root, request: &Request, suite: &Suite) -> Result<Vec<SourceEntry>, Error> {
+fn entries(
+    root: &Root,
+    request: &Request,
+    suite: &Suite,
+    served: &[VerifiedPocket],
+) -> Result<Vec<SourceEntry>, Error> {
     let architecture = request.architecture()?;
     let wanted = archive::wanted_pockets(request, suite)?;
-    let is_wanted = |name: &str| wanted.iter().any(|(_, wanted)| wanted == name);
     let components = |default: Vec<String>| {
         if request.components.is_empty() { default } else { request.components.clone() }
     };
     let vendor_components = suite.vendor().map_or_else(|| suite.components(), |v| v.sources_components.clone());
-    let (main, security) = match request.mirrors.first() {
-        Some(mirror) => {
-            let security = archive::at_pocket(mirror, suite, Pocket::Security);
-            (mirror.clone(), security.into_iter().next().unwrap_or_default())
+    let mut listed = suite.sources(architecture);
+    let places: Vec<(String, String)> = if !request.mirrors.is_empty() {
+        // Where each pocket really is: not every mirror has the security archive beside the main one.
+        served.iter().map(|pocket| (pocket.mirror().to_owned(), pocket.suite().to_owned())).collect()
+    } else if !listed.is_empty() {
+        for entry in &mut listed {
+            entry.suites.retain(|name| wanted.iter().any(|(_, wanted)| wanted == name));
+            entry.components = components(std::mem::take(&mut entry.components));
         }
-        None => {
-            let mut listed = suite.sources(architecture);
-            if !listed.is_empty() {
-                for entry in &mut listed {
-                    entry.suites.retain(|name| is_wanted(name));
-                    entry.components = components(std::mem::take(&mut entry.components));
-                }
-                listed.retain(|entry| !entry.suites.is_empty());
-                return Ok(listed);
-            }
-            match documented(root)? {
-                Some(found) => found,
-                None => match suite.mirrors(architecture).last() {
-                    Some(mirror) => (mirror.uri.clone(), mirror.security.clone()),
-                    None => return Ok(Vec::new()),
-                },
+        listed.retain(|entry| !entry.suites.is_empty());
+        return Ok(listed);
+    } else {
+        let main = match documented(root)? {
+            Some(uri) => uri,
+            None => match suite.mirrors(architecture).last() {
+                Some(mirror) => mirror.uri.clone(),
+                None => return Ok(Vec::new()),
+            },
+        };
+        let place = |pocket| archive::at_pocket(&main, suite, pocket).into_iter().next().unwrap_or_default();
+        wanted.into_iter().map(|(pocket, name)| (place(pocket), name)).collect()
+    };
+    let mut entries: Vec<SourceEntry> = Vec::new();
+    for (uri, name) in places {
+        match entries.iter_mut().find(|entry| entry.uri == uri) {
+            Some(entry) => entry.suites.push(name),
+            None => {
+                entries.push(SourceEntry {
+                    uri,
+                    suites: vec![name],
+                    components: components(vendor_components.clone()),
+                });
             }
         }
-    };
-    let (apart, together): (Vec<_>, Vec<_>) =
-        wanted.into_iter().partition(|(pocket, _)| *pocket == Pocket::Security && main != security);
-    let entry = |uri: String, pockets: Vec<(Pocket, String)>| SourceEntry {
-        uri,
-        suites: pockets.into_iter().map(|(_, name)| name).collect(),
-        components: components(vendor_components.clone()),
-    };
-    let entries = [entry(main, together), entry(security, apart)];
-    Ok(entries.into_iter().filter(|entry| !entry.suites.is_empty()).collect())
+    }
+    Ok(entries)
 }
 
-/// The vendor's main and security archive as the target's apt package documents them.
-fn documented(root: &Root) -> Result<Option<(String, String)>, Error> {
+/// The vendor's main archive as the target's apt package documents it. Its security archive is beside it, as on every
+/// mirror of the vendor's; some documents name a host of its own that serves the same.
+fn documented(root: &Root) -> Result<Option<String>, Error> {
     for path in EXAMPLES {
         let Some(text) = root.read(path.as_bytes())? else { continue };
         let found = host::uris(path, &String::from_utf8_lossy(&text));
-        let main = found.iter().find(|(_, security)| !security).map(|(uri, _)| uri.clone());
-        let security = found.iter().find(|(_, security)| *security).map(|(uri, _)| uri.clone());
-        if let Some(main) = main {
-            let security = security.unwrap_or_else(|| main.clone());
-            return Ok(Some((main, security)));
+        if let Some((uri, _)) = found.into_iter().find(|(_, security)| !security) {
+            return Ok(Some(uri));
         }
     }
     Ok(None)

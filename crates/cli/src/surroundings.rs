@@ -17,24 +17,21 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// Where downloads are kept: `/var/cache` for root, the XDG directory for everybody else.
-///
-/// Asked before the process becomes root of a namespace.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
     if is_root() {
         return Some(PathBuf::from("/var/cache/rootstrap"));
     }
     let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    variable("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(home)
-        .map(|cache| cache.join("rootstrap"))
+    let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    xdg.or_else(home).map(|cache| cache.join("rootstrap"))
 }
 
-/// By the owner of this process's own files, which needs no system call of our own.
+/// Whether this is root, and not just of a user namespace of its own (user_namespaces(7), uid_map).
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let own = map.split_whitespace().nth(1).is_none_or(|outside| outside == "0");
+    own && std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 /// Where archives are staged.
@@ -96,7 +93,7 @@ fn proxies() -> Proxies {
 fn apt_proxy(files: &[(String, String)], scheme: &str) -> Option<String> {
     let name = format!("acquire::{scheme}::proxy");
     let lines = files.iter().flat_map(|(_, text)| text.lines());
-    let values = lines.filter_map(|line| {
+    let mut values = lines.filter_map(|line| {
         let line = line.trim();
         let rest = line
             .get(name.len()..)
@@ -105,7 +102,7 @@ fn apt_proxy(files: &[(String, String)], scheme: &str) -> Option<String> {
         let value = rest.trim().trim_end_matches(';').trim().strip_prefix('"')?.strip_suffix('"')?;
         Some(value.to_owned())
     });
-    values.last().filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("direct"))
+    values.next_back().filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("direct"))
 }
 
 #[cfg(test)]

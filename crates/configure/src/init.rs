@@ -5,9 +5,10 @@
 //! the kernel ends everything that is left with it.
 #![allow(unsafe_code, reason = "unshare, prctl in a child before exec, and one ioctl have no safe form")]
 
-use crate::{mounts, seccomp, wire};
+use crate::{mounts, privilege, seccomp, wire};
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -23,11 +24,17 @@ const INNER: &str = "__rootstrap-init";
 ///
 /// A program that uses [`crate::Sandbox`] calls this first thing in `main`, before it starts a thread.
 pub fn enter_if_asked() {
-    let mut args = std::env::args_os().skip(1);
-    let stage = args.next().unwrap_or_default();
-    let result = match (stage.to_str(), args.next()) {
-        (Some(OUTER), Some(root)) => outer(Path::new(&root)),
-        (Some(INNER), Some(root)) => inner(Path::new(&root)),
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let [stage, argument, rest @ ..] = arguments.as_slice() else { return };
+    let result = match (stage.to_str(), rest) {
+        (Some(OUTER), _) => outer(Path::new(argument)),
+        (Some(INNER), _) => inner(Path::new(argument)),
+        (Some(privilege::STAGE), [program, arguments @ ..]) => {
+            let error = privilege::stage(&argument.to_string_lossy(), program, arguments);
+            let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+            let _ = write!(std::io::stderr(), "error: {error}\n{hint}");
+            std::process::exit(1);
+        }
         _ => return,
     };
     if let Err(reason) = result {

@@ -9,6 +9,7 @@ pub mod fakes;
 mod init;
 mod mounts;
 pub mod preinst;
+pub mod privilege;
 mod sandbox;
 mod seccomp;
 mod wire;
@@ -19,6 +20,14 @@ pub use sandbox::{Exit, Options, Sandbox};
 /// Why configuring failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no way to the rights a build needs.
+    #[error("cannot get the rights a build needs: {reason}")]
+    Privilege {
+        /// What is in the way.
+        reason: String,
+        /// What would open a way; empty if nothing is known.
+        hint: String,
+    },
     /// The sandbox could not be set up.
     #[error("cannot set up the sandbox for package scripts: {0}")]
     Sandbox(String),
@@ -41,6 +50,18 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Cancelled,
+}
+
+impl Error {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Privilege { hint, .. } if !hint.is_empty() => Some(hint),
+            Self::Sandbox(_) => Some("rootstrap has to make namespaces and mounts; a container may need --privileged"),
+            _ => None,
+        }
+    }
 }
 
 fn quote(tail: &[String]) -> String {

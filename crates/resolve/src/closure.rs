@@ -24,6 +24,24 @@ pub(crate) fn close(archive: &Archive<'_>, selection: &Selection, recommends: bo
     Err(Error::Unsatisfiable { reasons: explain::explain(archive, selection) })
 }
 
+/// What of `set` the essential packages bring in by themselves. apt never removes those, so nobody marks them.
+///
+/// # Errors
+/// [`Error::Malformed`] for a package on the way.
+pub(crate) fn essential(
+    archive: &Archive<'_>,
+    selection: &Selection,
+    set: &BTreeSet<Id>,
+) -> Result<BTreeSet<Id>, Error> {
+    let chosen = selection.chosen.iter();
+    let roots: Vec<Id> =
+        chosen.filter(|&(_, &why)| matches!(why, Why::Essential | Why::Suite)).map(|(&id, _)| id).collect();
+    let mut forbidden = selection.excluded.clone();
+    forbidden.extend(&selection.avoided);
+    let walked = walk::walk(archive, &roots, &[], &forbidden, false)?;
+    Ok(walked.intersection(set).copied().collect())
+}
+
 fn attempt(
     archive: &Archive<'_>,
     selection: &Selection,

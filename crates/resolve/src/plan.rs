@@ -1,6 +1,6 @@
 //! The plan: which packages, where each comes from, in which order. After it, nothing decides.
 
-use crate::closure::close;
+use crate::closure::{close, essential};
 use crate::index::{Archive, Id, Index};
 use crate::order::phases;
 use crate::select::{pins, select};
@@ -60,7 +60,8 @@ pub struct Planned {
     pub digest: Digest,
     /// Whether it is `Essential: yes`.
     pub essential: bool,
-    /// Whether only a dependency brought it in (what `apt-mark showauto` would list).
+    /// Whether only a dependency brought it in (what `apt-mark showauto` would list). What essential packages need is
+    /// not: apt never removes it.
     pub automatic: bool,
     /// The index's `Multi-Arch`.
     pub multi_arch: String,
@@ -82,7 +83,8 @@ pub fn plan(indexes: &[Index<'_>], request: &Request) -> Result<Plan, Error> {
     let archive = Archive::new(indexes, &request.architecture, &pins);
     let selection = select(&archive, request)?;
     let set = close(&archive, &selection, request.recommends)?;
-    let planned = |id: &Id| planned(&archive, *id, !selection.chosen.contains_key(id));
+    let kept = essential(&archive, &selection, &set)?;
+    let planned = |id: &Id| planned(&archive, *id, !selection.chosen.contains_key(id) && !kept.contains(id));
     let phases = phases(&archive, request, &set)?.into_iter().map(|step| {
         let packages = step.ids.iter().map(planned).collect::<Result<Vec<Planned>, Error>>()?;
         Ok(Phase { name: step.name, packages })

@@ -9,14 +9,16 @@ use crate::Error;
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{self, Pid, Signal};
 use rustix::thread::{CapabilitySet, UnshareFlags};
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
-/// Set in the environment of the second start; its value is the descriptor to the first.
-const MARK: &str = "ROOTSTRAP_NAMESPACE";
+/// First argument of the stage that leaves for a user namespace and then starts the program as it was; the second is
+/// its descriptor to the caller.
+pub(crate) const STAGE: &str = "__rootstrap-namespace";
 
 /// How this process goes on.
 pub enum Rights {
@@ -33,17 +35,13 @@ pub enum Rights {
 /// # Errors
 /// There is no way to the rights; the error says what would open one.
 pub fn enter(child: &dyn Fn(u32)) -> Result<Rights, Error> {
-    if let Some(descriptor) = std::env::var_os(MARK) {
-        return become_root(&descriptor.to_string_lossy()).map(|()| Rights::Here);
-    }
     let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective).unwrap_or(CapabilitySet::empty());
     if process::geteuid().is_root() && capabilities.contains(CapabilitySet::SYS_ADMIN) {
-        private_mounts(UnshareFlags::NEWNS)
-            .map_err(|errno| denied(format!("the kernel refuses a mount namespace: {errno}"), ""))?;
+        private_mounts().map_err(|errno| refusal(format!("the kernel refuses a mount namespace: {errno}"), ""))?;
         return Ok(Rights::Here);
     }
     if process::geteuid().is_root() {
-        return Err(denied(
+        return Err(refusal(
             "this is root without CAP_SYS_ADMIN, as in a plain container".to_owned(),
             "run the container with --cap-add SYS_ADMIN, or run rootstrap as an ordinary user of it",
         ));
@@ -51,13 +49,13 @@ pub fn enter(child: &dyn Fn(u32)) -> Result<Rights, Error> {
     start_again(child).map(Rights::Elsewhere)
 }
 
-fn denied(reason: String, hint: &str) -> Error {
+fn refusal(reason: String, hint: &str) -> Error {
     Error::Privilege { reason, hint: hint.to_owned() }
 }
 
-fn private_mounts(flags: UnshareFlags) -> rustix::io::Result<()> {
+fn private_mounts() -> rustix::io::Result<()> {
     // SAFETY: the process has one thread (a contract of `enter`), and no descriptor table is unshared.
-    unsafe { rustix::thread::unshare_unsafe(flags)? };
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS)? };
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
 }
 
@@ -67,15 +65,15 @@ fn start_again(child: &dyn Fn(u32)) -> Result<u8, Error> {
     let (users, groups) = (subordinate("/etc/subuid", uid.as_raw())?, subordinate("/etc/subgid", uid.as_raw())?);
     let failed = |what: &str| {
         let what = what.to_owned();
-        move |error: std::io::Error| denied(format!("{what}: {error}"), "")
+        move |error: std::io::Error| refusal(format!("{what}: {error}"), "")
     };
     let (mut ours, theirs) = UnixStream::pair().map_err(failed("cannot make a socket"))?;
     rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())
         .map_err(|errno| failed("cannot pass a socket on")(errno.into()))?;
     let mut running = Command::new("/proc/self/exe")
-        .arg0(std::env::args_os().next().unwrap_or_else(|| "rootstrap".into()))
-        .args(std::env::args_os().skip(1))
-        .env(MARK, theirs.as_raw_fd().to_string())
+        .arg(STAGE)
+        .arg(theirs.as_raw_fd().to_string())
+        .args(std::env::args_os())
         .spawn()
         .map_err(failed("cannot start a process"))?;
     drop(theirs);
@@ -98,24 +96,30 @@ fn start_again(child: &dyn Fn(u32)) -> Result<u8, Error> {
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
-/// The child's side: leave, wait for the ids, be root.
+/// The child's side: leave, wait for the ids, be root, and start the program again with its own arguments.
+pub(crate) fn stage(descriptor: &str, program: &OsStr, arguments: &[OsString]) -> Error {
+    match become_root(descriptor) {
+        Err(error) => error,
+        Ok(()) => {
+            let failure = Command::new("/proc/self/exe").arg0(program).args(arguments).exec();
+            refusal(format!("cannot start again: {failure}"), "")
+        }
+    }
+}
+
 fn become_root(descriptor: &str) -> Result<(), Error> {
-    let socket = descriptor
-        .parse()
-        .ok()
-        .filter(|number| *number > 2)
-        .ok_or_else(|| denied(format!("the environment variable {MARK} is set to something else"), "unset it"))?;
+    let number = descriptor.parse().ok().filter(|number| *number > 2);
+    let number = number.ok_or_else(|| refusal("the caller is not reachable".to_owned(), ""))?;
     // SAFETY: the parent passed this descriptor for us alone to own.
-    let mut socket: UnixStream = unsafe { <UnixStream as std::os::fd::FromRawFd>::from_raw_fd(socket) };
-    // SAFETY: the process has one thread (a contract of `enter`), so the environment is ours.
-    unsafe { std::env::remove_var(MARK) };
-    private_mounts(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(explain_refusal)?;
+    let mut socket: UnixStream = unsafe { <UnixStream as std::os::fd::FromRawFd>::from_raw_fd(number) };
+    // SAFETY: this stage has one thread and shares no descriptor table.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }.map_err(explain_refusal)?;
     let mut go = [0];
     // The parent tells the user what was wrong.
     if socket.write_all(&[1]).is_err() || socket.read_exact(&mut go).is_err() {
         std::process::exit(1);
     }
-    let refused = |errno| denied(format!("cannot become root of the namespace: {errno}"), "");
+    let refused = |errno| refusal(format!("cannot become root of the namespace: {errno}"), "");
     rustix::thread::set_thread_groups(&[]).map_err(refused)?;
     let (uid, gid) = (process::Uid::ROOT, process::Gid::ROOT);
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(refused)?;
@@ -137,7 +141,7 @@ fn explain_refusal(errno: rustix::io::Errno) -> Error {
     } else {
         "a container's seccomp filter may forbid it; run rootstrap as root, or allow user namespaces there"
     };
-    denied(format!("the kernel refuses a user namespace: {errno}"), hint)
+    refusal(format!("the kernel refuses a user namespace: {errno}"), hint)
 }
 
 /// The first range of subordinate ids of the caller, by number or name (subuid(5)).
@@ -154,7 +158,7 @@ fn subordinate(file: &str, uid: u32) -> Result<(u32, u32), Error> {
     });
     let user = name.unwrap_or_else(|| uid.to_string());
     range.ok_or_else(|| {
-        denied(
+        refusal(
             format!("{user} has no range of 65536 ids in {file}"),
             &format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
         )
@@ -175,11 +179,11 @@ fn map_ids(helper: &str, process: u32, own: u32, (start, count): (u32, u32)) -> 
     let words = [process, 0, own, 1, 1, start, count].map(|number| number.to_string());
     match Command::new(helper).args(&words).output() {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(denied(
+        Ok(output) => Err(refusal(
             format!("{helper} failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
             "check the caller's ranges in /etc/subuid and /etc/subgid",
         )),
-        Err(error) => Err(denied(
+        Err(error) => Err(refusal(
             format!("cannot run {helper}: {error}"),
             "install it (package uidmap), or run rootstrap as root",
         )),
