@@ -20,7 +20,7 @@ pub mod suite;
 
 pub use error::Error;
 pub use event::{Event, Stage, Summary};
-pub use recipe::{bootstrap, plan};
+pub use recipe::{bootstrap, break_off, plan};
 pub use request::{Request, Target};
 pub use rootstrap_configure::{enter_if_asked, privilege};
 pub use rootstrap_debian::release::{format_date, parse_moment};

@@ -27,11 +27,17 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
 pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error> {
     let mut published = false;
     let result = build(request, report, &mut published);
-    if result.is_err() && request.target == Target::Stdout && !published {
-        // An empty stream is an empty image to `docker import`.
-        let _ = tar::spoil(&mut std::io::stdout());
+    if result.is_err() && !published {
+        break_off(request);
     }
     result
+}
+
+/// For a run that fails before it wrote anything: an empty stream would be an empty image to `docker import`.
+pub fn break_off(request: &Request) {
+    if request.target == Target::Stdout {
+        let _ = tar::spoil(&mut std::io::stdout());
+    }
 }
 
 fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result<Summary, Error> {

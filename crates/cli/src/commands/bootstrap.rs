@@ -36,7 +36,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
         match privilege::enter(&pass_signals_to) {
             Ok(Rights::Here) => {}
             Ok(Rights::Elsewhere(code)) => return code.into(),
-            Err(error) => return fail(&error.into(), None),
+            Err(error) => {
+                rootstrap_bootstrap::break_off(&request);
+                return fail(&error.into(), None);
+            }
         }
     }
     stop_on_signals(&request);
