@@ -39,8 +39,8 @@ pub struct Difference {
 }
 
 /// All kinds of difference, for checking what people write.
-pub const KINDS: [&str; 11] =
-    ["missing", "extra", "type", "mode", "owner", "content", "target", "device", "xattr", "hardlink", "mtime"];
+pub const KINDS: [&str; 12] =
+    ["missing", "extra", "type", "mode", "owner", "content", "order", "target", "device", "xattr", "hardlink", "mtime"];
 
 /// Lines shown for one text.
 const LINES: usize = 12;
@@ -147,6 +147,9 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
         push(found, "content", path, text(our), text(their));
         if let (Some(our), Some(their), Some(last)) = (ours.0.text(path), theirs.0.text(path), found.last_mut()) {
             last.detail.push_str(&diff(&our, &their));
+            if same_lines(&our, &their) {
+                last.kind = "order";
+            }
         }
     }
     if our.target != their.target {
@@ -228,6 +231,16 @@ fn diff(ours: &str, theirs: &str) -> String {
         let _ = write!(text, "\n      … {} more lines", only.len() - LINES);
     }
     text
+}
+
+/// Whether two texts differ in nothing but the order of their lines.
+fn same_lines(ours: &str, theirs: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    sorted(ours) == sorted(theirs)
 }
 
 fn lines(text: &str) -> Vec<String> {
@@ -316,7 +329,7 @@ mod tests {
             std::fs::write(ours.join("mode"), "").unwrap();
             std::fs::write(theirs.join("mode"), "").unwrap();
             std::fs::set_permissions(theirs.join("mode"), PermissionsExt::from_mode(0o4700)).unwrap();
-            std::fs::write(ours.join("content"), "a\nb\n").unwrap();
+            std::fs::write(ours.join("content"), "a\nc\n").unwrap();
             std::fs::write(theirs.join("content"), "b\na\n").unwrap();
             symlink("a", ours.join("target")).unwrap();
             symlink("b", theirs.join("target")).unwrap();
@@ -350,5 +363,6 @@ mod tests {
         );
         assert_eq!(text, "\n      ours   + [b] Section: x\n      theirs + [b] Section: y");
         assert!(diff("a\nb\n", "b\na\n").contains("another order or ended otherwise, from line 1: a"));
+        assert!(same_lines("a\nb\n", "b\na\n") && !same_lines("a\na\nb\n", "a\nb\nb\n"));
     }
 }

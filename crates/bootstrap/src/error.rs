@@ -96,7 +96,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         if self.system().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
-            return Some("the filesystem is full: free some space, or stage elsewhere by setting TMPDIR".to_owned());
+            return Some(
+                "the filesystem is full: free some space, or choose another place (archives are staged below TMPDIR)"
+                    .to_owned(),
+            );
         }
         match self {
             Self::UnknownSuite { nearest, .. } if nearest.is_empty() => {

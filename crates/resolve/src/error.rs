@@ -9,16 +9,16 @@ use std::fmt::Display;
 #[allow(missing_docs, reason = "the fields are what the messages show")]
 pub enum Error {
     /// No variant has that name.
-    #[error("there is no variant {name}")]
+    #[error("cannot find the variant {name}")]
     UnknownVariant { name: String, nearest: Vec<String> },
     /// A name asked for is in no index.
-    #[error("there is no package {name} in the archive")]
+    #[error("cannot find the package {name} in the archive")]
     UnknownPackage { name: String, nearest: Vec<String> },
     /// A name asked for is only provided by others.
-    #[error("{name} is virtual, provided by {}", providers.join(", "))]
+    #[error("cannot choose {name}: it is virtual, provided by {}", providers.join(", "))]
     VirtualPackage { name: String, providers: Vec<String> },
     /// The package is there, that version is not.
-    #[error("there is no version {version} of {name} in the archive, only {}", available.join(", "))]
+    #[error("cannot find version {version} of {name} in the archive, only {}", available.join(", "))]
     UnknownVersion { name: String, version: String, available: Vec<String> },
     /// An include or exclude that is no package name, or one of another architecture.
     #[error("cannot select {what}: {why}")]

@@ -140,14 +140,14 @@ const DISTRIBUTION: &str = "
 fn variants_select_what_mmdebstrap_selects() {
     let of = |variant| case("variant", DISTRIBUTION).variant(variant);
     of(Variant::Custom).gives("");
-    of(Variant::Essential).gives("required: base-passwd dpkg libc6* bash");
-    of(Variant::Apt).gives("required: base-passwd dpkg libc6* bash; base: apt libapt*");
-    of(Variant::Minbase).gives("required: base-passwd dpkg libc6* bash tzdata; base: apt libapt*");
-    of(Variant::Buildd).gives("required: base-passwd dpkg libc6* bash tzdata; base: apt build-essential gcc* libapt*");
-    of(Variant::Important).gives("required: base-passwd dpkg libc6* bash tzdata; base: apt libapt* nano");
-    of(Variant::Standard).gives("required: base-passwd dpkg libc6* bash tzdata; base: apt libapt* man nano");
+    of(Variant::Essential).gives("required: base-passwd dpkg libc6 bash");
+    of(Variant::Apt).gives("required: base-passwd dpkg libc6 bash; base: apt libapt*");
+    of(Variant::Minbase).gives("required: base-passwd dpkg libc6 bash tzdata; base: apt libapt*");
+    of(Variant::Buildd).gives("required: base-passwd dpkg libc6 bash tzdata; base: apt build-essential gcc* libapt*");
+    of(Variant::Important).gives("required: base-passwd dpkg libc6 bash tzdata; base: apt libapt* nano");
+    of(Variant::Standard).gives("required: base-passwd dpkg libc6 bash tzdata; base: apt libapt* man nano");
     of(Variant::Extract).include("tzdata gcc").gives("required: tzdata; base: gcc");
-    of(Variant::Essential).include("tzdata").gives("required: base-passwd dpkg libc6* bash; base: tzdata");
+    of(Variant::Essential).include("tzdata").gives("required: base-passwd dpkg libc6 bash; base: tzdata");
     let plan = of(Variant::Extract).run().unwrap();
     assert_eq!((plan.phases.len(), plan.phases[0].name.as_str()), (1, "required"));
 }
@@ -174,21 +174,23 @@ fn includes_may_name_a_version() {
     let archive = "Package: a\nVersion: 2\n\nPackage: a\nVersion: 1";
     let plan = case("an older version", archive).include("a=1").run().unwrap();
     assert_eq!(plan.packages().next().unwrap().1.version, "1");
-    case("no such version", archive).include("a=3").fails(&["no version 3 of a", "1, 2"]);
+    case("no such version", archive).include("a=3").fails(&["cannot find version 3 of a", "1, 2"]);
     case("two versions", archive).include("a=1 a=2").fails(&["a=2", "another version"]);
 }
 
 #[test]
 fn names_that_cannot_be_met() {
     let archive = "Package: nginx\n\nPackage: postfix\nProvides: mta\n\nPackage: exim4\nProvides: mta (= 4)";
-    case("a typing slip", archive).include("ngnix").fails(&["no package ngnix"]);
+    case("a typing slip", archive).include("ngnix").fails(&["cannot find the package ngnix"]);
     let error = case("a typing slip", archive).exclude("ngnix").run().unwrap_err();
     assert_eq!(error.hint().unwrap(), "did you mean nginx?");
-    case("a virtual package", archive).include("mta").fails(&["mta is virtual, provided by exim4, postfix"]);
+    case("a virtual package", archive)
+        .include("mta")
+        .fails(&["cannot choose mta: it is virtual, provided by exim4, postfix"]);
     case("another architecture", archive).include("nginx:arm64").fails(&["nginx:arm64", "amd64"]);
     case("both ways", archive).include("nginx").exclude("nginx").fails(&["nginx", "excluded too"]);
     case("not a name at all", archive).include("../nginx").fails(&["../nginx", "no package name"]);
-    case("no apt", "Package: a\nPriority: required").variant(Variant::Minbase).fails(&["no package apt"]);
+    case("no apt", "Package: a\nPriority: required").variant(Variant::Minbase).fails(&["cannot find the package apt"]);
 }
 
 #[test]
@@ -292,15 +294,15 @@ fn exclusions_forbid() {
     ]);
     of("excluded", "a").exclude("b").fails(&["a (included) depends on b", "b is excluded"]);
     let minbase = |says| case(says, archive).variant(Variant::Minbase);
-    minbase("first alternative").gives("required: conv* conv3* core; base: apt");
-    minbase("excluded from the selection, not needed").exclude("apt conv").gives("required: conv2* core");
+    minbase("first alternative").gives("required: conv conv3 core; base: apt");
+    minbase("excluded from the selection, not needed").exclude("apt conv").gives("required: conv2 core");
     let avoid = |r: &mut Request| r.avoid = names("conv unknown");
-    minbase("avoided").with(avoid).gives("required: conv2* core; base: apt");
-    minbase("avoided, but included").with(avoid).include("conv").gives("required: conv conv3* core; base: apt");
+    minbase("avoided").with(avoid).gives("required: conv2 core; base: apt");
+    minbase("avoided, but included").with(avoid).include("conv").gives("required: conv conv3 core; base: apt");
     minbase("avoided, but the only way")
         .with(avoid)
         .include("needs-conv")
-        .gives("required: conv* conv3* core; base: apt needs-conv");
+        .gives("required: conv conv3 core; base: apt needs-conv");
     minbase("added for the suite").with(|r| r.add = names("conv2")).gives("required: conv2 core; base: apt");
 }
 
