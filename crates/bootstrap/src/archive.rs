@@ -90,7 +90,15 @@ fn pockets(
             report(Event::Note("taking the mirrors of this host's own apt sources first".to_owned()));
         }
         let components = if request.components.is_empty() { suite.components() } else { request.components.clone() };
-        found.push(rootstrap_fetch::Pocket { name: pocket_name(pocket).to_owned(), suite: name, mirrors, components });
+        found.push(rootstrap_fetch::Pocket {
+            name: pocket_name(pocket).to_owned(),
+            suite: name,
+            mirrors,
+            components,
+            // Asked for by name it has to be there.
+            optional: request.pockets.is_empty() && suite.optional.contains(&pocket),
+            ended: suite.ended,
+        });
     }
     Ok(found)
 }

@@ -17,7 +17,8 @@ use rootstrap_unpack::merge::Merged;
 use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, triggers};
 use std::path::PathBuf;
 
-/// Configured before all others, in this order: the rest of the first phase counts on them.
+/// Configured before all others, in this order: the rest of the first phase counts on them. debootstrap's list, whose
+/// last comes only with its default variant; the order of everything that is configured later depends on it.
 const CORE: [&str; 7] = ["base-passwd", "base-files", "dpkg", "libc6", "perl-base", "mawk", "debconf"];
 
 /// Where .debs lie while the target's dpkg unpacks them.

@@ -91,6 +91,9 @@ impl Progress {
                 self.say(state, Level::Normal, &signed);
                 self.say(state, Level::Verbose, &format!("signed by {}", keys.join(", ")));
             }
+            FetchEvent::PocketMissing { suite } => {
+                self.say(state, Level::Normal, &format!("release: {suite} is not on the mirror, going on without it"));
+            }
             FetchEvent::DebsTotal { count, bytes, cached_count, cached_bytes } => {
                 state.download = Some(Download { total: *bytes, done: *cached_bytes, since: Instant::now() });
                 let cached =

@@ -100,6 +100,12 @@ impl Error {
         Some(hint)
     }
 
+    /// Whether every mirror says that there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        let missing = |failures: &Failures| failures.0.iter().all(|(_, fault)| matches!(fault, Fault::Missing));
+        matches!(self, Self::Fetch { source, .. } if !source.0.is_empty() && missing(source))
+    }
+
     /// Whether this says "these bytes are not what their signer vouched for" rather than "they could not be had":
     /// a signature, digest, size, expiry, rollback or wrong suite.
     #[must_use]

@@ -113,6 +113,8 @@ impl Default for Timeouts {
 pub enum Event {
     /// A Release is signed, fresh, and the one asked for. `date` in seconds since 1970, `keys` fingerprints.
     ReleaseVerified { suite: String, date: i64, keys: Vec<String> },
+    /// No mirror has this optional pocket.
+    PocketMissing { suite: String },
     /// An index is being fetched: its name, and its size in bytes as it travels.
     IndexStarted { name: String, size: u64 },
     /// Bytes of indexes came. Negative: so many came in vain and will come again.
@@ -157,7 +159,8 @@ impl Session {
         Ok(Self { options, cache, line, runtime })
     }
 
-    /// Fetches and verifies `pockets`, all at once, with their indexes for `architecture`. In the order given.
+    /// Fetches and verifies `pockets`, all at once, with their indexes for `architecture`. In the order given, without
+    /// the optional ones that no mirror has.
     ///
     /// # Errors
     /// The first pocket that cannot be had or trusted; see [`Error`].
@@ -174,9 +177,16 @@ impl Session {
         }
         let all = try_join_all(pockets.iter().map(|pocket| async move {
             let question = Question { pocket, architecture, keyring, policy };
-            pocket::fetch(&self.line, &self.cache, &question, report).await
+            match pocket::fetch(&self.line, &self.cache, &question, report).await {
+                Err(error) if pocket.optional && error.is_missing() => {
+                    report(Event::PocketMissing { suite: pocket.suite.clone() });
+                    Ok(None)
+                }
+                result => result.map(Some),
+            }
         }));
-        self.runtime.block_on(self.unless_cancelled(all))
+        let found = self.runtime.block_on(self.unless_cancelled(all))?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Fetches what is not in the cache, and calls `ready` on this thread with the position in `wanted` of each file as it

@@ -21,6 +21,10 @@ pub struct Pocket {
     pub mirrors: Vec<String>,
     /// Components to read: `main`.
     pub components: Vec<String>,
+    /// Not every mirror of the suite has it: where none does, it is left out.
+    pub optional: bool,
+    /// It no longer changes, so its `Valid-Until` passed long ago and is judged at its own `Date`.
+    pub ended: bool,
 }
 
 /// What a Release is judged by besides its signature.

@@ -171,7 +171,8 @@ fn judge(release: &Release, question: &Question<'_>, what: &str) -> Result<(), E
     if release.date > now.saturating_add(limits::FUTURE_LEEWAY) {
         return Err(Error::Future { what: what(), date: release.date, now });
     }
-    if let Some(valid_until) = release.valid_until.filter(|until| *until < now) {
+    let moment = if question.pocket.ended { release.date } else { now };
+    if let Some(valid_until) = release.valid_until.filter(|until| *until < moment) {
         return Err(Error::Expired { what: what(), valid_until, date: release.date, now });
     }
     if !release.architectures.iter().any(|listed| listed == question.architecture) {

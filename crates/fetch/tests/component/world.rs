@@ -42,7 +42,13 @@ pub fn keyring() -> Keyring {
 }
 
 pub fn pocket(suite: &str, mirrors: &[String]) -> Pocket {
-    Pocket { name: "main".into(), suite: suite.into(), mirrors: mirrors.to_vec(), components: vec!["main".into()] }
+    Pocket {
+        name: "main".into(),
+        suite: suite.into(),
+        mirrors: mirrors.to_vec(),
+        components: vec!["main".into()],
+        ..Pocket::default()
+    }
 }
 
 /// Waits that a test does not notice.
