@@ -1,0 +1,114 @@
+//! Conffiles: beside their places for dpkg, or in place with the digest that dpkg would have written.
+
+use crate::world::{Case, FIRST, World, write};
+use rootstrap_testkit::deb::Deb;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+fn deb(name: &str) -> Deb {
+    Deb::new(name, "1").field("Section", "misc").field("Priority", "optional")
+}
+
+#[test]
+fn they_wait_beside_their_places() {
+    Case::new(
+        "conffiles",
+        [deb("a").conffile("/etc/b", "b\n").file("/etc/a-plain", 0o644, "x").conffile("/etc/a.d/a", ""), deb("b")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn without_md5sums() {
+    Case::new("conffiles without md5sums", [deb("a").md5sums(false).conffile("/etc/b", "b\n").file("/x", 0o644, "x")])
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn hard_links() {
+    Case::new(
+        "hard links and conffiles",
+        [deb("a")
+            .conffile("/etc/conf", "b\n")
+            .hardlink("/opt/plain", "/etc/conf")
+            .file("/opt/body", 0o644, "x")
+            .hardlink("/etc/other", "/opt/body")
+            .control_member("conffiles", 0o644, "/etc/conf\n/etc/other\n")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn one_that_is_there_already() {
+    let prepare = |root: &std::path::Path| write(root, "etc/conf", "same\n");
+    Case::new("a conffile that is there already", [deb("a").conffile("/etc/conf", "same\n")])
+        .prepare(&prepare)
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn left_over_new_files_go() {
+    let prepare = |root: &std::path::Path| {
+        write(root, "etc/conf.dpkg-new", "of an earlier try");
+        symlink("conf.dpkg-new", root.join("etc/other.dpkg-new")).unwrap();
+    };
+    Case::new("left-over .dpkg-new", [deb("a").conffile("/etc/conf", "x\n").conffile("/etc/other", "y\n")])
+        .prepare(&prepare)
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn flags_order_and_what_is_not_shipped() {
+    Case::new(
+        "the list of conffiles",
+        [deb("a").file("/etc/z", 0o644, "z").file("/etc/y", 0o644, "y").control_member(
+            "conffiles",
+            0o644,
+            "/etc/z\n/etc/not-shipped\nremove-on-upgrade /etc/gone\n/etc/y   \n\n",
+        )],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn remove_on_upgrade_leaves_strangers_alone() {
+    let prepare = |root: &std::path::Path| write(root, "etc/gone", "not ours");
+    Case::new(
+        "remove-on-upgrade",
+        [deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "remove-on-upgrade /etc/gone\n")],
+    )
+    .prepare(&prepare)
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn diverted() {
+    let prepare = |root: &std::path::Path| {
+        write(root, "var/lib/dpkg/diversions", "/etc/conf\n/etc/conf.moved\nother\n");
+    };
+    Case::new("a diverted conffile", [deb("a").conffile("/etc/conf", "x\n")]).prepare(&prepare).is_as_dpkg_does_it();
+}
+
+#[test]
+fn in_place_ends_as_configuring_does() {
+    if let Some(reason) = crate::world::no_dpkg() {
+        return println!("skipped: conffiles in place: {reason}");
+    }
+    let debs = [
+        deb("a").conffile("/etc/b", "b\n").hardlink("/etc/c", "/etc/b"),
+        deb("b").md5sums(false).conffile("/etc/a.d/a", "").control_member(
+            "conffiles",
+            0o644,
+            "/etc/a.d/a\nremove-on-upgrade /etc/gone\n",
+        ),
+    ];
+    let (mut ours, mut theirs) = (World::new(), World::new());
+    ours.unpack(&debs, FIRST);
+    assert_eq!(fs::read_to_string(ours.path().join("etc/b")).unwrap(), "b\n");
+    theirs.dpkg_unpack(&debs).unwrap();
+    for world in [&ours, &theirs] {
+        world.dpkg(&["--configure", "--pending"], &[]).unwrap();
+    }
+    crate::world::same("status", &ours.text("var/lib/dpkg/status"), &theirs.text("var/lib/dpkg/status"));
+    crate::world::same("files", &ours.dump(&[]), &theirs.dump(&[]));
+}

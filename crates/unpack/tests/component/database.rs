@@ -1,0 +1,145 @@
+//! What dpkg's database says afterwards.
+
+use crate::world::{Case, write};
+use rootstrap_testkit::deb::{Deb, Entry};
+
+fn deb(name: &str) -> Deb {
+    Deb::new(name, "1").field("Section", "misc").field("Priority", "optional")
+}
+
+#[test]
+fn fields() {
+    Case::new(
+        "fields of a stanza",
+        [deb("fields")
+            .field("Essential", "yes")
+            .field("Protected", "yes")
+            .field("Homepage", "https://example.invalid/")
+            .field("Original-Maintainer", "Somebody <a@example.invalid>")
+            .field("Built-Using", "gcc (= 12)")
+            .field("X-Cnf", "one\n two")
+            .field("Installed-Size", "123")
+            .field("Source", "source (1:2-3)")
+            .field("Origin", "here")
+            .field("Bugs", "debbugs://example.invalid")
+            .field("Multi-Arch", "foreign")
+            .field("Replaces", "old-one, old-two (<< 2)")
+            .field("Provides", "virtual (= 1)")
+            .field("Depends", "libc6 (>= 2.36), a | b (= 1:2~3)")
+            .field("Pre-Depends", "pre (>> 1)")
+            .field("Recommends", "r")
+            .field("Suggests", "s")
+            .field("Breaks", "br (<< 1)")
+            .field("Conflicts", "co")
+            .field("Enhances", "en")
+            .field("Description", "short\n long line\n .\n  indented\n tab\there")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn fields_that_say_no() {
+    Case::new(
+        "fields that say no",
+        [deb("no")
+            .field("Essential", "no")
+            .field("Protected", "no")
+            .field("Multi-Arch", "no")
+            .field("homepage", "https://example.invalid/")],
+    )
+    .is_as_dpkg_does_it();
+    Case::new("fields in other letters", [deb("no").field("essential", "Yes").field("multi-arch", "Same")])
+        .reserialised()
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn few_fields() {
+    Case::new("few fields", [Deb::new("few", "1").without("Description")]).is_as_dpkg_does_it();
+}
+
+#[test]
+fn relations_in_other_words() {
+    Case::new(
+        "relations dpkg writes anew",
+        [deb("odd").field("Depends", "a(>=1),b|c   (<<  2) ,\n d:any").field("Version", "0:1.0")],
+    )
+    .reserialised()
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn versions() {
+    for version in ["1:2.3-4", "0~rc1", "1.0~~dev+b1-0ubuntu1", "2:0:1-1"] {
+        Case::new("versions", [Deb::new("v", version)]).is_as_dpkg_does_it();
+    }
+}
+
+#[test]
+fn names_for_several_architectures() {
+    Case::new(
+        "Multi-Arch: same",
+        [
+            deb("libsame").field("Multi-Arch", "same").file("/opt/same", 0o644, "").control_member(
+                "triggers",
+                0o644,
+                "interest-noawait /opt/watched\ninterest named\n",
+            ),
+            deb("all").arch("all").field("Multi-Arch", "allowed"),
+        ],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn stanzas_are_sorted() {
+    Case::new("order of stanzas", [deb("zz"), deb("a+b"), deb("a-b"), deb("a"), deb("libz"), deb("a.b")])
+        .then([deb("b"), deb("a0")])
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn members_of_the_control_archive() {
+    Case::new(
+        "members of control.tar",
+        [deb("members")
+            .control_member("templates", 0o600, "Template: x\n")
+            .control_member("symbols", 0o4755, "odd mode\n")
+            .control_member("shlibs", 0o000, "")
+            .control_member("with.dot", 0o644, "dropped\n")
+            .control_member("list", 0o644, "dropped\n")
+            .control_member("UPPER_case", 0o644, "kept\n")
+            .control_entry(Entry { mtime: Some(77), ..Entry::file("without-dot-slash", 0o640, "kept\n") })
+            .control_entry(Entry::hardlink("./linked", "./templates"))
+            .control_member("twice", 0o644, "first\n")
+            .control_member("twice", 0o600, "second\n")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn no_md5sums() {
+    Case::new(
+        "no md5sums",
+        [deb("sums")
+            .md5sums(false)
+            .file("/opt/b", 0o644, "b")
+            .conffile("/etc/c", "c")
+            .hardlink("/opt/a", "/opt/b")
+            .symlink("/opt/0", "b")
+            .fifo("/opt/fifo", 0o644)],
+    )
+    .is_as_dpkg_does_it();
+    Case::new("no md5sums and no files", [deb("sums").md5sums(false).dir("/opt", 0o755)]).is_as_dpkg_does_it();
+}
+
+#[test]
+fn a_database_that_has_packages() {
+    let prepare = |root: &std::path::Path| {
+        let status = "Package: m\nStatus: install ok installed\nMaintainer: A <a@example.invalid>\n\
+                      Architecture: amd64\nVersion: 1\nDescription: old\n more\n\n";
+        write(root, "var/lib/dpkg/status", status);
+        write(root, "var/lib/dpkg/info/m.list", "/.\n");
+    };
+    Case::new("a database that has packages", [deb("a"), deb("z")]).prepare(&prepare).is_as_dpkg_does_it();
+}

@@ -1,0 +1,300 @@
+//! Entries of data.tar in the tree.
+
+use crate::world::{Case, write};
+use rootstrap_testkit::compress::Compression;
+use rootstrap_testkit::deb::{Deb, Entry};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+fn deb(name: &str) -> Deb {
+    Deb::new(name, "1").field("Section", "misc").field("Priority", "optional")
+}
+
+#[test]
+fn every_type_of_entry() {
+    Case::new(
+        "every type of entry",
+        [deb("types")
+            .file("/opt/file", 0o644, "body")
+            .file("/opt/empty", 0o600, "")
+            .symlink("/opt/aaa", "file")
+            .symlink("/opt/dangling", "/no/where")
+            .hardlink("/opt/hard", "/opt/file")
+            .fifo("/opt/fifo", 0o640)
+            .dir("/opt/dir", 0o750)
+            .file("/opt/zzz", 0o644, "after the links")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn modes() {
+    let mut modes = deb("modes").dir("/opt/sticky", 0o1777).dir("/opt/group", 0o2775).dir("/opt/none", 0o000);
+    for mode in [0o4755, 0o2755, 0o6711, 0o1644, 0o000, 0o777, 0o444] {
+        modes = modes.file(&format!("/opt/{mode:o}"), mode, "x");
+    }
+    Case::new("modes", [modes]).is_as_dpkg_does_it();
+}
+
+#[test]
+fn times() {
+    let mut old = Entry::file("./old", 0o644, "x");
+    old.mtime = Some(1);
+    let mut link = Entry::symlink("./link", "old");
+    link.mtime = Some(86_400);
+    Case::new("times", [deb("times").entry(old).entry(link).fifo("/fifo", 0o644)]).is_as_dpkg_does_it();
+}
+
+#[test]
+fn owners_by_the_targets_names() {
+    let prepare = |root: &std::path::Path| {
+        write(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\ngames:x:4711:60::/:/bin/sh\n");
+        write(root, "etc/group", "root:x:0:\nshadow:x:815:\ntty:x:5:\n");
+    };
+    let owned =
+        |name: &str, user: &str, uid, group: &str, gid| Entry::file(name, 0o4755, "x").owned(user, uid, group, gid);
+    let owners = deb("owners")
+        .entry(owned("./both", "games", 5, "shadow", 42))
+        .entry(owned("./unknown", "nobody-knows", 77, "nor-this", 78))
+        .entry(owned("./numbers", "", 12, "", 13))
+        .entry(owned("./group-only", "root", 0, "tty", 99))
+        .entry(Entry::dir("./dir/", 0o2755).owned("games", 5, "shadow", 42))
+        .entry(Entry::symlink("./link", "both").owned("games", 5, "shadow", 42));
+    Case::new("owners by the target's names", [owners.clone()]).prepare(&prepare).is_as_dpkg_does_it();
+    // Here dpkg has nobody to ask but the numbers.
+    let empty = |root: &std::path::Path| {
+        write(root, "etc/passwd", "");
+        write(root, "etc/group", "");
+    };
+    Case::new("owners by number", [owners]).prepare(&empty).is_as_dpkg_does_it();
+}
+
+#[test]
+fn hard_links_carry_their_own_attributes() {
+    let mut late = Entry::hardlink("./opt/b", "./opt/a").owned("", 3, "", 4);
+    late.mtime = Some(1000);
+    late.mode = 0o4711;
+    Case::new(
+        "a hard link's attributes",
+        [deb("links")
+            .file("/opt/a", 0o755, "one body")
+            .entry(late)
+            .entry(Entry { mode: 0o640, ..Entry::hardlink("./opt/c", "opt/b") })],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn a_hard_link_to_a_file_that_was_there() {
+    let prepare = |root: &std::path::Path| write(root, "opt/old", "old");
+    Case::new("a hard link to an old file", [deb("links").dir("/opt", 0o755).hardlink("/opt/new", "/opt/old")])
+        .prepare(&prepare)
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn the_first_package_makes_the_directory() {
+    Case::new(
+        "the first package makes the directory",
+        [
+            deb("a").entry(Entry::dir("./d/", 0o2711).owned("", 6, "", 7)).file("/d/a", 0o644, "a"),
+            deb("b").entry(Entry::dir("./d/", 0o700).owned("", 8, "", 9)).file("/d/b", 0o644, "b"),
+        ],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn directories_that_are_links_stay_links() {
+    let prepare = |root: &std::path::Path| {
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        symlink("usr/lib", root.join("lib")).unwrap();
+    };
+    Case::new("paths through a link to a directory", [deb("a").dir("/lib", 0o700).file("/lib/x/y", 0o644, "x")])
+        .then([deb("b").file("/usr/lib/x/z", 0o644, "z")])
+        .prepare(&prepare)
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn links_over_what_is_there() {
+    let prepare = |root: &std::path::Path| {
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::create_dir_all(root.join("usr/sbin")).unwrap();
+        fs::create_dir_all(root.join("real")).unwrap();
+        symlink("usr/lib", root.join("lib")).unwrap();
+        symlink("usr/lib", root.join("elsewhere")).unwrap();
+        symlink("gone", root.join("dangling")).unwrap();
+        write(root, "file", "old");
+    };
+    Case::new(
+        "links over what is there",
+        [deb("a")
+            // The same directory by another text, and another directory.
+            .symlink("/lib", "./usr/../usr/lib")
+            .symlink("/elsewhere", "usr/sbin")
+            .symlink("/dangling", "also-gone")
+            .symlink("/real", "usr/lib")
+            .symlink("/file", "usr")],
+    )
+    .prepare(&prepare)
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn two_packages_with_the_same_link_to_a_directory() {
+    Case::new(
+        "the same link to a directory twice",
+        [deb("a").dir("/usr/lib", 0o755).symlink("/lib", "usr/lib"), deb("b").symlink("/lib", "usr/lib")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn files_over_what_is_there() {
+    let prepare = |root: &std::path::Path| {
+        write(root, "opt/file", "old");
+        write(root, "opt/fifo", "old");
+        write(root, "opt/target", "untouched");
+        symlink("target", root.join("opt/link")).unwrap();
+        symlink("target", root.join("opt/hard")).unwrap();
+    };
+    Case::new(
+        "files over what is there",
+        [deb("a")
+            .file("/opt/file", 0o755, "new")
+            .file("/opt/link", 0o600, "new")
+            .hardlink("/opt/hard", "/opt/file")
+            .fifo("/opt/fifo", 0o600)],
+    )
+    .prepare(&prepare)
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn long_names() {
+    let deep = format!("/opt/{}", ["d".repeat(120), "e".repeat(120), "f".repeat(120)].join("/"));
+    Case::new(
+        "long names",
+        [deb("long")
+            .file(&format!("{deep}/file"), 0o644, "x")
+            .symlink(&format!("{deep}/link"), &format!("../{}", "g".repeat(200)))
+            .hardlink(&format!("{deep}/hard"), &format!("{deep}/file"))
+            .file(&format!("/{}", "n".repeat(100 - 2)), 0o644, "exactly the header's field")],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn names_in_other_alphabets() {
+    Case::new(
+        "names in other alphabets",
+        [deb("alphabets")
+            .entry(Entry::file("./naïve — ß", 0o644, "utf-8"))
+            .entry(Entry::file(b"./latin-\xe9", 0o644, "latin-1"))
+            .entry(Entry::file("./back\\slash", 0o644, "x"))
+            .entry(Entry::file("usr-without-dot", 0o644, "x"))
+            .entry(Entry::file("/absolute", 0o644, "x"))],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn one_path_twice_in_one_archive() {
+    Case::new(
+        "one path twice",
+        [deb("twice")
+            .file("/opt/a", 0o644, "first")
+            .hardlink("/opt/h", "/opt/a")
+            .file("/opt/a", 0o600, "second")
+            .symlink("/opt/l", "one")
+            .symlink("/opt/l", "two")
+            .md5sums(false)],
+    )
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn every_compression() {
+    let body: Vec<u8> = (0..300_000u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    for compression in Compression::ALL {
+        // dpkg does not know control.tar in the two formats that only data.tar ever had.
+        let control = match compression {
+            Compression::Bz2 | Compression::Lzma => Compression::Gz,
+            other => other,
+        };
+        let deb = deb("packed").data_compression(compression).control_compression(control);
+        Case::new("every compression", [deb.file("/opt/body", 0o644, &body).file("/opt/after", 0o644, "x")])
+            .is_as_dpkg_does_it();
+    }
+}
+
+#[test]
+fn an_empty_package() {
+    Case::new("an empty package", [deb("empty")]).is_as_dpkg_does_it();
+}
+
+#[test]
+fn diversions() {
+    let prepare = |root: &std::path::Path| {
+        let lines = "/bin/tool\n/bin/tool.other\nowner\n/bin/local\n/opt/local.moved\n:\n/d\n/d.moved\nowner\n";
+        write(root, "var/lib/dpkg/diversions", lines);
+        fs::create_dir_all(root.join("opt")).unwrap();
+    };
+    Case::new(
+        "diversions",
+        [
+            deb("other")
+                .file("/bin/tool", 0o755, "the other's")
+                .hardlink("/bin/same", "/bin/tool")
+                .symlink("/bin/local", "tool")
+                .dir("/d", 0o711),
+            deb("owner").file("/bin/tool", 0o755, "the owner's").file("/d/x", 0o644, "x"),
+        ],
+    )
+    .prepare(&prepare)
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn a_diversion_made_after_the_file() {
+    let divert = |root: &std::path::Path| {
+        write(root, "var/lib/dpkg/diversions", "/bin/tool\n/bin/tool.other\nowner\n");
+    };
+    // The diverting package may ship what another owns, whether or not that was moved aside.
+    Case::new("a diversion made after the file", [deb("other").file("/bin/tool", 0o755, "the other's")])
+        .then([deb("owner").file("/bin/tool", 0o755, "the owner's")])
+        .prepare(&divert)
+        .is_as_dpkg_does_it();
+}
+
+#[test]
+fn statoverrides() {
+    let prepare = |root: &std::path::Path| {
+        write(root, "etc/passwd", "root:x:0:0::/root:/bin/sh\ngames:x:4711:60::/:/bin/sh\n");
+        write(root, "etc/group", "root:x:0:\ncrontab:x:815:\n");
+        let lines = "root crontab 2755 /opt/suid\ngames #77 0700 /opt/dir\n#5 #6 4700 /etc/conf\n\
+                     games games 0600 /opt/unknown group\n#1 #2 640 /opt/with space\n#8 #9 777 /opt/link\n";
+        write(root, "var/lib/dpkg/statoverride", &lines.replace("games games", "games crontab"));
+    };
+    Case::new(
+        "statoverrides",
+        [deb("over")
+            .file("/opt/suid", 0o755, "x")
+            .file("/opt/with space", 0o755, "x")
+            .dir("/opt/dir", 0o755)
+            .symlink("/opt/link", "suid")
+            .conffile("/etc/conf", "x")],
+    )
+    .prepare(&prepare)
+    .is_as_dpkg_does_it();
+}
+
+#[test]
+fn device_nodes() {
+    Case::new(
+        "device nodes",
+        [deb("nodes").device("/opt/null", b'c', 0o666, 1, 3).device("/opt/loop", b'b', 0o660, 7, 0)],
+    )
+    .is_as_dpkg_does_it();
+}

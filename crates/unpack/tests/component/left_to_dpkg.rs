@@ -1,0 +1,1 @@
+//! What the direct way does not decide: the package is handed back with the reason.

@@ -1,0 +1,1 @@
+//! The same result in any order of work.
