@@ -62,13 +62,34 @@ pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -
     let tree = |source| Error::Tree { label: owner.clone(), source };
     let diversions = database::diversions(root)?;
     let overrides = database::statoverrides(root)?;
-    let divert = |path: &[u8]| match diversions.get(path) {
-        Some(diversion) if diversion.package != name => diversion.to.clone(),
-        _ => path.to_vec(),
-    };
+    let diversion = |path: &[u8]| diversions.get(path).filter(|diversion| diversion.package != name);
+    let divert = |path: &[u8]| diversion(path).map_or_else(|| path.to_vec(), |diversion| diversion.to.clone());
 
-    for entry in entries.iter().filter(|entry| entry.kind != EntryKind::Directory) {
-        if let Some(rival) = claims.rival(&divert(&entry.path), &owner) {
+    let diverts = |path: &[u8]| diversions.contains_key(path) && diversion(path).is_none();
+    let moved: HashSet<&[u8]> = diversions.values().map(|diversion| diversion.to.as_slice()).collect();
+    let removed: HashSet<&[u8]> = package
+        .control
+        .conffiles
+        .iter()
+        .filter(|conffile| conffile.remove_on_upgrade)
+        .map(|c| c.path.as_slice())
+        .collect();
+    for path in &removed {
+        // dpkg moves a stranger's file away and leaves one of a package alone.
+        let path = divert(path);
+        if root.metadata(&path).map_err(tree)?.is_some() && claims.rival(&path, &owner).is_none() {
+            return Ok(Verdict::ForDpkg(format!("{} is there and shall not be", show(&path))));
+        }
+    }
+    for entry in entries {
+        let path = divert(&entry.path);
+        if moved.contains(entry.path.as_slice()) || removed.contains(entry.path.as_slice()) {
+            return Ok(Verdict::ForDpkg(format!("{} may not be shipped", show(&entry.path))));
+        }
+        let rival = claims.rival(&path, &owner).filter(|_| entry.kind != EntryKind::Directory && !diverts(&entry.path));
+        if let Some(rival) = rival
+            && !stays(root, entry, &path).map_err(tree)?
+        {
             return Ok(Verdict::ForDpkg(format!("{} belongs to {rival} too", show(&entry.path))));
         }
     }
@@ -165,12 +186,11 @@ impl Merger<'_> {
         if entry.kind == EntryKind::Directory {
             return self.directory(&place, path, existing, attributes);
         }
+        if existing.is_some() && stays(self.root, entry, path)? {
+            return Ok(());
+        }
         if existing == Some(Kind::Directory) {
-            // A link never replaces a directory; anything else in its place is for dpkg to judge.
-            return match entry.kind {
-                EntryKind::Symlink(_) => Ok(()),
-                _ => Err(Obstacle::Foreign(format!("{} is a directory already", show(path)))),
-            };
+            return Err(Obstacle::Foreign(format!("{} is a directory already", show(path))));
         }
         if existing == Some(Kind::Symlink) && self.conffiles.contains(entry.path.as_slice()) {
             return Err(Obstacle::Foreign(format!("the conffile {} is a link already", show(path))));
@@ -185,8 +205,13 @@ impl Merger<'_> {
             }
             EntryKind::HardLink(other) => {
                 let existing = self.target(other, &divert(other))?;
+                // Its attributes could not be set without following it.
+                if existing.metadata()?.is_some_and(|metadata| metadata.kind == Kind::Symlink) {
+                    return Err(Obstacle::Foreign(format!("{} is a second name of a link", show(path))));
+                }
                 target.remove()?;
                 target.create_link(&existing)?;
+                target.set_attributes(attributes)?;
             }
             EntryKind::Symlink(text) => {
                 target.remove()?;
@@ -217,6 +242,25 @@ impl Merger<'_> {
             Some(_) => Err(Obstacle::Foreign(format!("{} is there and no directory", show(path)))),
         }
     }
+}
+
+/// Whether a link in the archive leaves alone what is at its place: a directory, or a link to the very directory it
+/// would lead to itself (archives.c:tarobject, linktosameexistingdir).
+fn stays(root: &Root, entry: &Entry, path: &[u8]) -> rootstrap_rootfs::Result<bool> {
+    let EntryKind::Symlink(text) = &entry.kind else { return Ok(false) };
+    let identity = |path: &[u8]| {
+        let stat = rustix::fs::fstat(root.open_directory(path).ok()?).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    Ok(match root.metadata(path)?.map(|metadata| metadata.kind) {
+        Some(Kind::Directory) => true,
+        Some(Kind::Symlink) => {
+            let parent = path.iter().rposition(|&b| b == b'/').map_or(&b""[..], |at| &path[..at]);
+            let to = if text.starts_with(b"/") { text.clone() } else { [parent, b"/", text].concat() };
+            identity(path).is_some_and(|there| identity(&to) == Some(there))
+        }
+        _ => false,
+    })
 }
 
 /// Moves aside what packages put at a path that was diverted only after they were merged, as dpkg would have done

@@ -71,14 +71,17 @@ fn flags_order_and_what_is_not_shipped() {
 }
 
 #[test]
-fn remove_on_upgrade_leaves_strangers_alone() {
-    let prepare = |root: &std::path::Path| write(root, "etc/gone", "not ours");
-    Case::new(
-        "remove-on-upgrade",
-        [deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "remove-on-upgrade /etc/gone\n")],
-    )
-    .prepare(&prepare)
-    .is_as_dpkg_does_it();
+fn remove_on_upgrade() {
+    let lists = || deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "remove-on-upgrade /etc/gone\n");
+    Case::new("remove-on-upgrade of nothing", [lists()]).is_as_dpkg_does_it();
+    Case::new("remove-on-upgrade of another's", [deb("b").file("/etc/gone", 0o644, "b's"), lists()])
+        .is_as_dpkg_does_it();
+    // Nobody's: dpkg moves it away.
+    let mut world = World::new();
+    write(&world.path(), "etc/gone", "not ours");
+    assert_eq!(world.reason(&lists()), "/etc/gone is there and shall not be");
+    let mut world = World::new();
+    assert_eq!(world.reason(&lists().file("/etc/gone", 0o644, "x")), "/etc/gone may not be shipped");
 }
 
 #[test]

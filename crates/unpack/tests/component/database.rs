@@ -1,6 +1,6 @@
 //! What dpkg's database says afterwards.
 
-use crate::world::{Case, write};
+use crate::world::{Case, LATER, World, write};
 use rootstrap_testkit::deb::{Deb, Entry};
 
 fn deb(name: &str) -> Deb {
@@ -110,7 +110,6 @@ fn members_of_the_control_archive() {
             .control_member("list", 0o644, "dropped\n")
             .control_member("UPPER_case", 0o644, "kept\n")
             .control_entry(Entry { mtime: Some(77), ..Entry::file("without-dot-slash", 0o640, "kept\n") })
-            .control_entry(Entry::hardlink("./linked", "./templates"))
             .control_member("twice", 0o644, "first\n")
             .control_member("twice", 0o600, "second\n")],
     )
@@ -142,4 +141,13 @@ fn a_database_that_has_packages() {
         write(root, "var/lib/dpkg/info/m.list", "/.\n");
     };
     Case::new("a database that has packages", [deb("a"), deb("z")]).prepare(&prepare).is_as_dpkg_does_it();
+}
+
+#[test]
+fn linked_members_become_files_of_their_own() {
+    // dpkg's would stay one file under two names, which nobody can tell until one is changed.
+    let mut world = World::new();
+    let entry = Entry::hardlink("./prerm", "./postinst");
+    world.unpack(&[deb("linked").script("postinst", "#!/bin/sh\n").control_entry(entry)], LATER);
+    assert_eq!(world.text("var/lib/dpkg/info/linked.prerm"), "#!/bin/sh\n");
 }

@@ -162,6 +162,11 @@ pub fn no_dpkg() -> Option<&'static str> {
     if !version.is_ok_and(|status| status.success()) {
         return Some("the host has no dpkg");
     }
+    no_root()
+}
+
+/// Why files cannot be given away, if so.
+pub fn no_root() -> Option<&'static str> {
     let own = tempfile::NamedTempFile::new().unwrap();
     std::os::unix::fs::chown(own.path(), Some(1), Some(1)).err().map(|_| "not root")
 }
