@@ -118,6 +118,9 @@ impl World {
     }
 
     pub fn dpkg_unpack(&mut self, debs: &[Deb]) -> Result<(), String> {
+        if debs.is_empty() {
+            return Ok(());
+        }
         let files: Vec<PathBuf> = debs.iter().map(|deb| self.file(&deb.build()).0).collect();
         self.dpkg(&["--unpack"], &files)
     }
