@@ -117,8 +117,7 @@ fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> io::Res
     };
     let link = link.unwrap_or_default();
     let kind = match header.entry_type().as_byte() {
-        // A name that ends in a slash is a directory whatever its type says (V7 archives).
-        b'0' | 0 if name.ends_with(b"/") => EntryKind::Directory,
+        // Even with a slash at the end of its name, by which the seventh edition told directories.
         b'0' | 0 => EntryKind::File { body: 0, md5: None },
         b'1' => match absolute(&link) {
             Some(target) => EntryKind::HardLink(target),

@@ -15,13 +15,13 @@ fn they_wait_beside_their_places() {
         "conffiles",
         [deb("a").conffile("/etc/b", "b\n").file("/etc/a-plain", 0o644, "x").conffile("/etc/a.d/a", ""), deb("b")],
     )
-    .is_as_dpkg_does_it();
+    .equals_dpkg();
 }
 
 #[test]
 fn without_md5sums() {
     Case::new("conffiles without md5sums", [deb("a").md5sums(false).conffile("/etc/b", "b\n").file("/x", 0o644, "x")])
-        .is_as_dpkg_does_it();
+        .equals_dpkg();
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn hard_links() {
             .hardlink("/etc/other", "/opt/body")
             .control_member("conffiles", 0o644, "/etc/conf\n/etc/other\n")],
     )
-    .is_as_dpkg_does_it();
+    .equals_dpkg();
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn one_that_is_there_already() {
     let prepare = |root: &std::path::Path| write(root, "etc/conf", "same\n");
     Case::new("a conffile that is there already", [deb("a").conffile("/etc/conf", "same\n")])
         .prepare(&prepare)
-        .is_as_dpkg_does_it();
+        .equals_dpkg();
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn left_over_new_files_go() {
     };
     Case::new("left-over .dpkg-new", [deb("a").conffile("/etc/conf", "x\n").conffile("/etc/other", "y\n")])
         .prepare(&prepare)
-        .is_as_dpkg_does_it();
+        .equals_dpkg();
 }
 
 #[test]
@@ -67,15 +67,14 @@ fn flags_order_and_what_is_not_shipped() {
             "/etc/z\n/etc/not-shipped\nremove-on-upgrade /etc/gone\n/etc/y   \n\n",
         )],
     )
-    .is_as_dpkg_does_it();
+    .equals_dpkg();
 }
 
 #[test]
 fn remove_on_upgrade() {
     let lists = || deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "remove-on-upgrade /etc/gone\n");
-    Case::new("remove-on-upgrade of nothing", [lists()]).is_as_dpkg_does_it();
-    Case::new("remove-on-upgrade of another's", [deb("b").file("/etc/gone", 0o644, "b's"), lists()])
-        .is_as_dpkg_does_it();
+    Case::new("remove-on-upgrade of nothing", [lists()]).equals_dpkg();
+    Case::new("remove-on-upgrade of another's", [deb("b").file("/etc/gone", 0o644, "b's"), lists()]).equals_dpkg();
     // Nobody's: dpkg moves it away.
     let mut world = World::new();
     write(&world.path(), "etc/gone", "not ours");
@@ -89,7 +88,7 @@ fn diverted() {
     let prepare = |root: &std::path::Path| {
         write(root, "var/lib/dpkg/diversions", "/etc/conf\n/etc/conf.moved\nother\n");
     };
-    Case::new("a diverted conffile", [deb("a").conffile("/etc/conf", "x\n")]).prepare(&prepare).is_as_dpkg_does_it();
+    Case::new("a diverted conffile", [deb("a").conffile("/etc/conf", "x\n")]).prepare(&prepare).equals_dpkg();
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn interests() {
         ],
     )
     .then([deb("d", "interest named\ninterest /usr/share/b\n")])
-    .is_as_dpkg_does_it();
+    .equals_dpkg();
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn interests_said_twice() {
         ],
     )
     .then([deb("c", "")])
-    .is_as_dpkg_does_it();
+    .equals_dpkg();
 }
 
 /// A configured package that wants to hear of everything below.
@@ -49,10 +49,22 @@ fn files_of_a_later_package() {
         ("a link at the path", deb("later", "").symlink("/quiet", "x")),
         ("a conffile below the path", deb("later", "").conffile("/watched/c", "x")),
         ("both paths", deb("later", "").file("/quiet/file", 0o644, "").file("/watched/file", 0o644, "")),
+        (
+            "a package of one architecture of several",
+            deb("later", "").field("Multi-Arch", "same").dir("/watched", 0o755),
+        ),
         ("another path", deb("later", "").file("/unwatched/file", 0o644, "")),
     ] {
-        Case::new(name, [listener()]).then([later]).is_as_dpkg_does_it();
+        Case::new(name, [listener()]).then([later]).equals_dpkg();
     }
+}
+
+#[test]
+fn a_listener_of_one_architecture_of_several() {
+    let listener = || listener().field("Multi-Arch", "same");
+    Case::new("an architecture's listener", [listener()])
+        .then([deb("later", "activate named\n").file("/watched/x", 0o644, "").file("/quiet/x", 0o644, "")])
+        .equals_dpkg();
 }
 
 #[test]
@@ -67,7 +79,7 @@ fn activations_of_a_later_package() {
         ("activate twice", "activate-noawait named\nactivate named\n"),
         ("activate twice, the other way", "activate named\nactivate-noawait named\n"),
     ] {
-        Case::new(name, [listener()]).then([deb("later", triggers)]).is_as_dpkg_does_it();
+        Case::new(name, [listener()]).then([deb("later", triggers)]).equals_dpkg();
     }
 }
 
@@ -79,7 +91,7 @@ fn several_at_once() {
             deb("a", "activate named\nactivate hushed\n").file("/watched/a", 0o644, "").file("/quiet/a", 0o644, ""),
         ])
         .then([deb("m", "").file("/quiet/m", 0o644, "")])
-        .is_as_dpkg_does_it();
+        .equals_dpkg();
 }
 
 #[test]
@@ -88,7 +100,7 @@ fn nobody_configured_yet() {
         "activations nobody can hear yet",
         [listener(), deb("later", "activate named\n").file("/watched/x", 0o644, "")],
     )
-    .is_as_dpkg_does_it();
+    .equals_dpkg();
 }
 
 #[test]
@@ -100,7 +112,7 @@ fn a_diverted_file_activates_where_it_goes() {
     Case::new("a diverted file", [deb("listener", "interest /watched/x\ninterest /quiet/x\n")])
         .then([deb("later", "").file("/watched/x", 0o644, "")])
         .prepare(&prepare)
-        .is_as_dpkg_does_it();
+        .equals_dpkg();
 }
 
 #[test]
