@@ -1,6 +1,6 @@
 //! What dpkg's database says afterwards.
 
-use crate::world::{Case, LATER, World, write};
+use crate::world::{Case, LATER, World, skipped, write};
 use rootstrap_testkit::deb::{Deb, Entry};
 
 fn deb(name: &str) -> Deb {
@@ -145,6 +145,9 @@ fn a_database_that_has_packages() {
 
 #[test]
 fn linked_members_become_files_of_their_own() {
+    if skipped("linked members") {
+        return;
+    }
     // dpkg's would stay one file under two names, which nobody can tell until one is changed.
     let mut world = World::new();
     let entry = Entry::hardlink("./prerm", "./postinst");

@@ -1,6 +1,6 @@
 //! Archives that mean harm: an error or a package left to dpkg, never a panic, never a byte outside of the root.
 
-use crate::world::{FIRST, LATER, World};
+use crate::world::{FIRST, LATER, World, skipped};
 use rootstrap_testkit::compress::Compression;
 use rootstrap_testkit::deb::{Deb, Entry, ar};
 use rootstrap_testkit::entry::tar;
@@ -43,6 +43,9 @@ fn outer(world: &World) -> String {
 
 #[test]
 fn names_that_climb() {
+    if skipped("names that climb") {
+        return;
+    }
     for name in ["../outside/x", "./../outside/x", "a/../../outside/x", "/../outside/x", "..", "./..", "a/..", "a/../b"]
     {
         for kind in [b'0', b'1', b'2', b'5', b'6'] {
@@ -59,6 +62,9 @@ fn names_that_climb() {
 
 #[test]
 fn absolute_names_are_those_of_the_root() {
+    if skipped("absolute names are those of the root") {
+        return;
+    }
     let mut guarded = Guarded::new();
     let name = format!("{}/x", guarded.outside());
     let deb = Deb::new("evil", "1").entry(Entry::file(&name, 0o644, "x"));
@@ -69,6 +75,9 @@ fn absolute_names_are_those_of_the_root() {
 
 #[test]
 fn links_planted_to_be_written_through() {
+    if skipped("links planted to be written through") {
+        return;
+    }
     for absolute in [true, false] {
         let mut guarded = Guarded::new();
         let outside = guarded.outside();
@@ -100,6 +109,9 @@ fn links_planted_to_be_written_through() {
 
 #[test]
 fn a_link_and_what_is_below_it_in_one_archive() {
+    if skipped("a link and what is below it in one archive") {
+        return;
+    }
     let mut guarded = Guarded::new();
     let outside = guarded.outside();
     let deb = Deb::new("evil", "1")
@@ -112,6 +124,9 @@ fn a_link_and_what_is_below_it_in_one_archive() {
 
 #[test]
 fn a_database_of_links() {
+    if skipped("a database of links") {
+        return;
+    }
     // The directories of the database lead out, before anything is recorded.
     for name in ["info", "triggers", "status", "diversions", "statoverride"] {
         let mut guarded = Guarded::new();
@@ -134,6 +149,9 @@ fn a_database_of_links() {
 
 #[test]
 fn truncated_anywhere() {
+    if skipped("truncated anywhere") {
+        return;
+    }
     for compression in Compression::ALL {
         let body: Vec<u8> = (0..20_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         let deb = Deb::new("a", "1")
@@ -155,6 +173,9 @@ fn truncated_anywhere() {
 
 #[test]
 fn truncated_within_the_payload() {
+    if skipped("truncated within the payload") {
+        return;
+    }
     // Here the ar header agrees with what is left.
     let deb = Deb::new("a", "1").file(&format!("/{}", "long".repeat(40)), 0o644, vec![7; 3000]).file("/x", 0o644, "x");
     let (control, data) = (deb.control_tar(), deb.data_tar());
@@ -181,6 +202,9 @@ fn truncated_within_the_payload() {
 
 #[test]
 fn every_byte_changed_once() {
+    if skipped("every byte changed once") {
+        return;
+    }
     let deb =
         Deb::new("a", "1").file("/x/y", 0o644, "x").hardlink("/x/z", "/x/y").symlink("/l", "x").conffile("/c", "c");
     let (control, data) = (deb.control_tar(), deb.data_tar());
@@ -203,6 +227,9 @@ fn every_byte_changed_once() {
 
 #[test]
 fn sizes_that_lie() {
+    if skipped("sizes that lie") {
+        return;
+    }
     let mut guarded = Guarded::new();
     for size in [1 << 20, 1 << 33, (1 << 33) - 1] {
         let entry = Entry { claimed_size: Some(size), ..Entry::file("./x", 0o644, "short") };
@@ -230,6 +257,9 @@ fn long_name(name: &[u8]) -> Entry {
 
 #[test]
 fn bombs() {
+    if skipped("bombs") {
+        return;
+    }
     let mut guarded = Guarded::new();
     // control.tar beyond its ceiling, in a few kilobytes.
     let large = Entry::file("./symbols", 0o644, vec![0; usize::try_from(rootstrap_unpack::limits::CONTROL).unwrap()]);
@@ -248,6 +278,9 @@ fn bombs() {
 
 #[test]
 fn control_archives() {
+    if skipped("control archives") {
+        return;
+    }
     let mut guarded = Guarded::new();
     for (name, kind) in [
         ("../../evil", b'0'),
@@ -292,6 +325,9 @@ fn control_archives() {
 
 #[test]
 fn names_of_triggers() {
+    if skipped("names of triggers") {
+        return;
+    }
     let mut guarded = Guarded::new();
     let text = [
         "../../../evil",
@@ -319,6 +355,9 @@ fn names_of_triggers() {
 
 #[test]
 fn outer_archives() {
+    if skipped("outer archives") {
+        return;
+    }
     let (control, data) = (Deb::new("a", "1").control_tar(), Deb::new("a", "1").data_tar());
     let format = ("debian-binary", b"2.0\n".as_slice());
     let (control, data) = (("control.tar", control.as_slice()), ("data.tar", data.as_slice()));
@@ -357,6 +396,9 @@ fn outer_archives() {
 
 #[test]
 fn numbers_out_of_range() {
+    if skipped("numbers out of range") {
+        return;
+    }
     let mut guarded = Guarded::new();
     for entry in [
         Entry { uid: u64::MAX >> 1, ..Entry::file("./x", 0o644, "") },

@@ -1,7 +1,7 @@
 //! What the direct way does not decide: the package is handed back with the reason, and dpkg makes of the root, with
 //! whatever was put there already, what it would have made of an untouched one.
 
-use crate::world::{World, no_dpkg, same, write};
+use crate::world::{World, same, skipped_without_dpkg, write};
 use rootstrap_testkit::deb::{Deb, Entry};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -13,8 +13,8 @@ fn deb(name: &str) -> Deb {
 
 /// `last` is left to dpkg because of `reason`, and dpkg's verdict and result do not depend on our having tried.
 fn left(name: &str, prepare: &dyn Fn(&Path), before: &[Deb], last: &Deb, reason: &str) {
-    if let Some(why) = no_dpkg() {
-        return println!("skipped: {name}: {why}");
+    if skipped_without_dpkg(name) {
+        return;
     }
     let (mut ours, mut theirs) = (World::new(), World::new());
     prepare(&ours.path());

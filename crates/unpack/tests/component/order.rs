@@ -1,6 +1,6 @@
 //! The same result in any order of work, and again.
 
-use crate::world::{FIRST, LATER, World, same};
+use crate::world::{FIRST, LATER, World, same, skipped};
 use rootstrap_rootfs::Root;
 use rootstrap_testkit::deb::{Deb, Entry};
 use rootstrap_testkit::tree;
@@ -28,6 +28,9 @@ fn debs() -> Vec<Deb> {
 
 #[test]
 fn staging_in_any_order_and_number_of_threads() {
+    if skipped("staging in any order and number of threads") {
+        return;
+    }
     for rules in [FIRST, LATER] {
         let results: Vec<String> = [(1, false), (1, true), (3, false), (12, true)]
             .into_iter()
@@ -73,6 +76,9 @@ fn staging_in_any_order_and_number_of_threads() {
 
 #[test]
 fn the_last_directory_wins_where_tar_did_it() {
+    if skipped("the last directory wins where tar did it") {
+        return;
+    }
     let mut world = World::new();
     world.unpack(&debs(), rootstrap_unpack::Rules { last_directory_wins: true, ..FIRST });
     assert!(world.dump(&[]).contains("/shared dir 0713 11:11\n"), "{}", world.dump(&[]));
@@ -80,6 +86,9 @@ fn the_last_directory_wins_where_tar_did_it() {
 
 #[test]
 fn a_later_diversion_moves_what_was_merged() {
+    if skipped("a later diversion moves what was merged") {
+        return;
+    }
     let mut world = World::new();
     let debs = [
         Deb::new("a", "1").file("/bin/tool", 0o755, "a's").dir("/lib", 0o711),

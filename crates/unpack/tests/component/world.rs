@@ -159,17 +159,26 @@ const VOLATILE: [&str; 5] = [
     "/var/lib/dpkg/arch",
 ];
 
-/// Why the host's dpkg cannot be asked, if so.
-pub fn no_dpkg() -> Option<&'static str> {
-    let version = Command::new("dpkg").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !version.is_ok_and(|status| status.success()) {
-        return Some("the host has no dpkg");
-    }
-    no_root()
+/// Says so and is true where files cannot be given away.
+pub fn skipped(name: &str) -> bool {
+    skipped_for(name, no_root())
 }
 
-/// Why files cannot be given away, if so.
-pub fn no_root() -> Option<&'static str> {
+/// The same where the host's dpkg cannot be asked either.
+pub fn skipped_without_dpkg(name: &str) -> bool {
+    let version = Command::new("dpkg").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let dpkg = version.is_ok_and(|status| status.success());
+    skipped_for(name, if dpkg { no_root() } else { Some("the host has no dpkg") })
+}
+
+fn skipped_for(name: &str, reason: Option<&str>) -> bool {
+    if let Some(reason) = reason {
+        println!("skipped: {name}: {reason}");
+    }
+    reason.is_some()
+}
+
+fn no_root() -> Option<&'static str> {
     let own = tempfile::NamedTempFile::new().unwrap();
     std::os::unix::fs::chown(own.path(), Some(1), Some(1)).err().map(|_| "not root")
 }
@@ -206,8 +215,8 @@ impl<'a> Case<'a> {
     /// Fails unless both roots are equal after each unpacking, after dpkg has opened both databases, and after it has
     /// configured both.
     pub fn equals_dpkg(self) {
-        if let Some(reason) = no_dpkg() {
-            return println!("skipped: {}: {reason}", self.name);
+        if skipped_without_dpkg(self.name) {
+            return;
         }
         let (mut ours, mut theirs) = (World::new(), World::new());
         (self.prepare)(&ours.path());
