@@ -54,24 +54,41 @@ impl Control {
     pub(crate) fn read(label: &str, tar: impl Read) -> Result<Self, Error> {
         let io = |source| Error::Io { label: label.to_owned(), source };
         let damaged = |reason: &str| Error::Damaged { label: label.to_owned(), reason: reason.to_owned() };
-        let mut members = Vec::new();
+        let mut members: Vec<Member> = Vec::new();
         for entry in tar::Archive::new(tar).entries().map_err(io)? {
             let mut entry = entry.map_err(io)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
-            match entry.header().entry_type() {
-                kind if kind.is_dir() && name.is_empty() => continue,
-                kind if kind.is_file() => {}
-                _ => return Err(damaged("its control.tar holds something other than plain files")),
+            let kind = entry.header().entry_type();
+            if kind.is_dir() && name.is_empty() {
+                continue;
             }
-            // The names become file names in dpkg's database, which allows 50 characters (unpack.c:pkg_infodb_update).
-            if name.is_empty() || name.len() > 50 || name.contains('/') || name.starts_with("..") {
+            // The names become file names in dpkg's database, which allows 100 characters (unpack.c:pkg_infodb_update).
+            if name.is_empty() || name.len() > 100 || name.contains(['/', '\0']) || name.starts_with("..") {
                 return Err(damaged("its control.tar holds a file with an impossible name"));
             }
-            let (mode, mtime) = (entry.header().mode().map_err(io)?, entry.header().mtime().map_err(io)?);
-            let mut contents = Vec::new();
-            (&mut entry).take(limits::CONTROL).read_to_end(&mut contents).map_err(io)?;
-            let mtime = i64::try_from(mtime).map_err(|_| damaged("a time in its control.tar is out of range"))?;
-            members.push(Member { name, mode: mode & 0o7777, mtime, contents });
+            if members.len() == limits::MEMBERS {
+                return Err(damaged("its control.tar holds too many files"));
+            }
+            let member = if kind.is_file() {
+                let (mode, mtime) = (entry.header().mode().map_err(io)?, entry.header().mtime().map_err(io)?);
+                let size = entry.size();
+                let mut contents = Vec::new();
+                (&mut entry).take(limits::CONTROL).read_to_end(&mut contents).map_err(io)?;
+                if contents.len() as u64 != size {
+                    return Err(damaged("its control.tar is cut off"));
+                }
+                Member { name, mode: mode & 0o7777, mtime: mtime.cast_signed(), contents }
+            } else if kind.is_hard_link() {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                let target = String::from_utf8_lossy(&target).trim_start_matches("./").to_owned();
+                let known = members.iter().find(|member| member.name == target);
+                Member { name, ..known.ok_or_else(|| damaged("a link in its control.tar leads nowhere"))?.clone() }
+            } else {
+                return Err(damaged("its control.tar holds something other than plain files"));
+            };
+            // Of two files of one name the later one counts, as when tar unpacks them.
+            members.retain(|known| known.name != member.name);
+            members.push(member);
         }
         let text = members
             .iter()
@@ -82,7 +99,7 @@ impl Control {
         let (package, version, architecture, same) = {
             let stanza = control::parse_one(&text).map_err(bad)?;
             let field = |name| stanza.require(name).map(str::to_owned).map_err(bad);
-            let same = stanza.get("Multi-Arch") == Some("same");
+            let same = stanza.get("Multi-Arch").is_some_and(|value| value.eq_ignore_ascii_case("same"));
             (field("Package")?, field("Version")?, field("Architecture")?, same)
         };
         if !relation::is_package_name(&package) || !rootstrap_debian::arch::is_valid(&architecture) {

@@ -187,7 +187,8 @@ fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffile
             "Conffiles" if !conffile_lines.is_empty() => push(name, &conffile_lines),
             "Conffiles" => {}
             _ => match fields.get(name) {
-                Some(value) if matches!(name, "Essential" | "Protected") && value != "yes" => {}
+                Some(value) if matches!(name, "Essential" | "Protected") && !value.eq_ignore_ascii_case("yes") => {}
+                Some(value) if name == "Multi-Arch" && value.eq_ignore_ascii_case("no") => {}
                 Some(value) => push(name, value),
                 None => {}
             },

@@ -64,8 +64,11 @@ pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result
         if kind.is_gnu_longname() || kind.is_gnu_longlink() {
             let mut text = Vec::new();
             (&mut entry).take(limits::PATH + 1).read_to_end(&mut text)?;
-            if text.len() as u64 > limits::PATH || text.len() as u64 != size {
+            if text.len() as u64 > limits::PATH {
                 return Ok(Err("it has a path longer than any system allows".into()));
+            }
+            if text.len() as u64 != size {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is cut off"));
             }
             while text.last() == Some(&0) {
                 text.pop();
@@ -84,7 +87,7 @@ pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result
             Found::Entry(mut described) => {
                 if let EntryKind::File { .. } = described.kind {
                     described.kind = body(&described.path, &described.attributes, &mut entry, size)?;
-                } else if size != 0 && !matches!(described.kind, EntryKind::HardLink(_)) {
+                } else if size != 0 {
                     return Ok(Err(format!("{} has a body where it may have none", show(&described.path))));
                 }
                 entries.push(described);
@@ -106,15 +109,15 @@ fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> io::Res
         mode: header.mode()? & 0o7777,
         uid: number(header.uid())?,
         gid: number(header.gid())?,
-        mtime: i64::try_from(header.mtime()?).map_err(io::Error::other)?,
+        // Times before 1970 are stored as a two's complement.
+        mtime: header.mtime()?.cast_signed(),
     };
     let device = || -> io::Result<Device> {
         Ok(Device { major: header.device_major()?.unwrap_or(0), minor: header.device_minor()?.unwrap_or(0) })
     };
     let link = link.unwrap_or_default();
     let kind = match header.entry_type().as_byte() {
-        // A name that ends in a slash is a directory whatever its type says (V7 archives).
-        b'0' | 0 if name.ends_with(b"/") => EntryKind::Directory,
+        // Even with a slash at the end of its name, by which the seventh edition told directories.
         b'0' | 0 => EntryKind::File { body: 0, md5: None },
         b'1' => match absolute(&link) {
             Some(target) => EntryKind::HardLink(target),
@@ -125,7 +128,7 @@ fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> io::Res
         b'3' => EntryKind::Node(Kind::CharDevice, device()?),
         b'4' => EntryKind::Node(Kind::BlockDevice, device()?),
         b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Node(Kind::Fifo, device()?),
+        b'6' => EntryKind::Node(Kind::Fifo, Device { major: 0, minor: 0 }),
         other => return Ok(Found::Foreign(format!("{} is of tar type {:?}", show(name), char::from(other)))),
     };
     Ok(Found::Entry(Entry {

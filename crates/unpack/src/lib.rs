@@ -30,6 +30,8 @@ use rootstrap_debian::ParseError;
 pub mod limits {
     /// Bytes of the whole control.tar once decoded. The largest in Debian is below 4 MiB.
     pub const CONTROL: u64 = 64 << 20;
+    /// Files in control.tar. The most in Debian are below 20.
+    pub const MEMBERS: usize = 1000;
     /// Bytes of data.tar once decoded. The largest in Debian (debug symbols) is below 16 GiB.
     pub const DATA: u64 = 64 << 30;
     /// Entries of one data.tar.

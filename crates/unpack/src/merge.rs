@@ -2,11 +2,11 @@
 
 use crate::Error;
 use crate::claims::Claims;
-use crate::database::{self, Ids};
+use crate::database::{self, Diversion, Ids};
 use crate::entries::{Entry, EntryKind, show};
 use crate::stage::Staged;
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 
 /// What becomes of conffiles.
@@ -57,56 +57,55 @@ pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -
         Ok(entries) => entries,
         Err(reason) => return Ok(Verdict::ForDpkg(reason.clone())),
     };
-    let name = package.control.package.as_str();
     let owner = package.control.database_name();
-    let tree = |source| Error::Tree { label: owner.clone(), source };
-    let diversions = database::diversions(root)?;
-    let overrides = database::statoverrides(root)?;
-    let divert = |path: &[u8]| match diversions.get(path) {
-        Some(diversion) if diversion.package != name => diversion.to.clone(),
-        _ => path.to_vec(),
+    let diversions = Diversions { all: database::diversions(root)?, package: &package.control.package };
+    let mut merger = Merger {
+        cursor: Cursor::new(root),
+        root,
+        package,
+        rules,
+        diversions,
+        overrides: database::statoverrides(root)?,
+        conffiles: match rules.conffiles {
+            Conffiles::InPlace => HashSet::new(),
+            Conffiles::New => package.control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect(),
+        },
+        names: None,
     };
-
-    for entry in entries.iter().filter(|entry| entry.kind != EntryKind::Directory) {
-        if let Some(rival) = claims.rival(&divert(&entry.path), &owner) {
-            return Ok(Verdict::ForDpkg(format!("{} belongs to {rival} too", show(&entry.path))));
+    match merger.judge(entries, claims, &owner).and_then(|()| merger.put(entries)) {
+        Ok(merged) => {
+            let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
+            let owned: Vec<Vec<u8>> = files.map(|entry| merger.diversions.follow(&entry.path)).collect();
+            claims.add(&owner, owned.iter().map(Vec::as_slice));
+            Ok(Verdict::Merged(merged))
         }
+        Err(Obstacle::Foreign(reason)) => Ok(Verdict::ForDpkg(reason)),
+        Err(Obstacle::Tree(source)) => Err(Error::Tree { label: owner, source }),
     }
-
-    let conffiles: HashSet<&[u8]> = match rules.conffiles {
-        Conffiles::InPlace => HashSet::new(),
-        Conffiles::New => package.control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect(),
-    };
-    let mut merger = Merger { cursor: Cursor::new(root), root, package, rules, conffiles, names: None };
-    let mut merged = Merged { list: Vec::new(), touched: Vec::new() };
-    // Links last: dpkg queues them until the archive's end (tarfn.c:tar_extractor).
-    let is_link = |entry: &&Entry| matches!(entry.kind, EntryKind::Symlink(_));
-    for entry in entries.iter().filter(|entry| !is_link(entry)).chain(entries.iter().filter(is_link)) {
-        merged.list.extend_from_slice(if entry.path == b"/" { b"/." } else { &entry.path });
-        merged.list.push(b'\n');
-        if entry.path == b"/" {
-            continue;
-        }
-        let path = divert(&entry.path);
-        let mut attributes = merger.attributes(entry).map_err(tree)?;
-        if let Some(fixed) = overrides.get(entry.path.as_slice()) {
-            attributes = Attributes { mtime: attributes.mtime, ..*fixed };
-        }
-        if let Err(obstacle) = merger.place(entry, &path, attributes, &divert) {
-            return match obstacle {
-                Obstacle::Foreign(reason) => Ok(Verdict::ForDpkg(reason)),
-                Obstacle::Tree(source) => Err(tree(source)),
-            };
-        }
-        merged.touched.push(path);
-    }
-    let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
-    let owned: Vec<Vec<u8>> = files.map(|entry| divert(&entry.path)).collect();
-    claims.add(&owner, owned.iter().map(Vec::as_slice));
-    Ok(Verdict::Merged(merged))
 }
 
-/// Why an entry did not get to its place.
+/// The diversions in force, as one package is subject to them.
+struct Diversions<'a> {
+    all: HashMap<Vec<u8>, Diversion>,
+    package: &'a str,
+}
+
+impl Diversions<'_> {
+    /// Where the package's `path` goes.
+    fn follow(&self, path: &[u8]) -> Vec<u8> {
+        match self.all.get(path) {
+            Some(diversion) if diversion.package != self.package => diversion.to.clone(),
+            _ => path.to_vec(),
+        }
+    }
+
+    /// Whether it is this package that keeps `path` while the others go elsewhere.
+    fn favour(&self, path: &[u8]) -> bool {
+        self.all.get(path).is_some_and(|diversion| diversion.package == self.package)
+    }
+}
+
+/// Why the package, or one entry of it, did not get to its place.
 enum Obstacle {
     /// A case left to dpkg.
     Foreign(String),
@@ -124,14 +123,69 @@ struct Merger<'a> {
     root: &'a Root,
     package: &'a Staged,
     rules: Rules,
+    diversions: Diversions<'a>,
+    overrides: HashMap<Vec<u8>, Attributes>,
+    /// Those that go beside their places.
     conffiles: HashSet<&'a [u8]>,
     /// Users and groups of the target, read when the first name other than root is met.
     names: Option<(Ids, Ids)>,
 }
 
 impl Merger<'_> {
-    /// Owner by name where the target knows the name, else by number (archives.c:tar_entry_update_from_system).
+    /// What dpkg refuses, or decides by rules that are not repeated here, as far as it can be told beforehand.
+    fn judge(&self, entries: &[Entry], claims: &Claims, owner: &str) -> Result<(), Obstacle> {
+        let conffiles = &self.package.control.conffiles;
+        let unwanted: HashSet<&[u8]> =
+            conffiles.iter().filter(|conffile| conffile.remove_on_upgrade).map(|conffile| &conffile.path[..]).collect();
+        for path in &unwanted {
+            // dpkg moves away what nobody owns and leaves alone what another package does.
+            let path = self.diversions.follow(path);
+            if claims.rival(&path, owner).is_none() && self.root.metadata(&path)?.is_some() {
+                return Err(Obstacle::Foreign(format!("{} is there and shall not be", show(&path))));
+            }
+        }
+        let diverted_to: HashSet<&[u8]> = self.diversions.all.values().map(|diversion| &diversion.to[..]).collect();
+        for entry in entries {
+            let name = entry.path.as_slice();
+            if diverted_to.contains(name) || unwanted.contains(name) {
+                return Err(Obstacle::Foreign(format!("{} may not be shipped", show(name))));
+            }
+            if entry.kind == EntryKind::Directory || self.diversions.favour(name) {
+                continue;
+            }
+            let path = self.diversions.follow(name);
+            if let Some(rival) = claims.rival(&path, owner)
+                && !self.stays(entry, &path)?
+            {
+                return Err(Obstacle::Foreign(format!("{} belongs to {rival} too", show(name))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every entry to its place, links last: dpkg queues them until the archive's end (tarfn.c:tar_extractor).
+    fn put(&mut self, entries: &[Entry]) -> Result<Merged, Obstacle> {
+        let mut merged = Merged { list: Vec::new(), touched: Vec::new() };
+        let is_link = |entry: &&Entry| matches!(entry.kind, EntryKind::Symlink(_));
+        for entry in entries.iter().filter(|entry| !is_link(entry)).chain(entries.iter().filter(is_link)) {
+            merged.list.extend_from_slice(if entry.path == b"/" { b"/." } else { &entry.path });
+            merged.list.push(b'\n');
+            if entry.path == b"/" {
+                continue;
+            }
+            let path = self.diversions.follow(&entry.path);
+            self.place(entry, &path)?;
+            merged.touched.push(path);
+        }
+        Ok(merged)
+    }
+
+    /// As archived, but for what an administrator or a script has fixed and the target's own numbers for the names
+    /// of owners (archives.c:tar_entry_update_from_system).
     fn attributes(&mut self, entry: &Entry) -> rootstrap_rootfs::Result<Attributes> {
+        if let Some(fixed) = self.overrides.get(&entry.path) {
+            return Ok(Attributes { mtime: entry.attributes.mtime, ..*fixed });
+        }
         let plain = |name: &[u8], id| name.is_empty() || (name == b"root" && id == 0);
         if plain(&entry.user, entry.attributes.uid) && plain(&entry.group, entry.attributes.gid) {
             return Ok(entry.attributes);
@@ -148,34 +202,28 @@ impl Merger<'_> {
         })
     }
 
-    fn target(&mut self, archived: &[u8], path: &[u8]) -> rootstrap_rootfs::Result<Place> {
-        let place = self.cursor.at_creating(path)?;
-        Ok(if self.conffiles.contains(archived) { place.with_suffix(".dpkg-new") } else { place })
+    /// Where the file archived under this name is put, `place` being where it belongs.
+    fn target(&self, archived: &[u8], place: Place) -> Place {
+        if self.conffiles.contains(archived) { place.with_suffix(".dpkg-new") } else { place }
     }
 
-    fn place(
-        &mut self,
-        entry: &Entry,
-        path: &[u8],
-        attributes: Attributes,
-        divert: &dyn Fn(&[u8]) -> Vec<u8>,
-    ) -> Result<(), Obstacle> {
+    fn place(&mut self, entry: &Entry, path: &[u8]) -> Result<(), Obstacle> {
+        let attributes = self.attributes(entry)?;
         let place = self.cursor.at_creating(path)?;
         let existing = place.metadata()?.map(|metadata| metadata.kind);
         if entry.kind == EntryKind::Directory {
             return self.directory(&place, path, existing, attributes);
         }
+        if existing.is_some() && self.stays(entry, path)? {
+            return Ok(());
+        }
         if existing == Some(Kind::Directory) {
-            // A link never replaces a directory; anything else in its place is for dpkg to judge.
-            return match entry.kind {
-                EntryKind::Symlink(_) => Ok(()),
-                _ => Err(Obstacle::Foreign(format!("{} is a directory already", show(path)))),
-            };
+            return Err(Obstacle::Foreign(format!("{} is a directory already", show(path))));
         }
         if existing == Some(Kind::Symlink) && self.conffiles.contains(entry.path.as_slice()) {
             return Err(Obstacle::Foreign(format!("the conffile {} is a link already", show(path))));
         }
-        let target = self.target(&entry.path, path)?;
+        let target = self.target(&entry.path, place);
         match &entry.kind {
             EntryKind::File { body, .. } => {
                 target.rename_from(self.package.bodies.as_fd(), body.to_string())?;
@@ -184,9 +232,15 @@ impl Merger<'_> {
                 }
             }
             EntryKind::HardLink(other) => {
-                let existing = self.target(other, &divert(other))?;
+                let existing = self.cursor.at_creating(&self.diversions.follow(other))?;
+                let existing = self.target(other, existing);
+                // Its attributes could not be set without following it.
+                if existing.metadata()?.is_some_and(|metadata| metadata.kind == Kind::Symlink) {
+                    return Err(Obstacle::Foreign(format!("{} is a second name of a link", show(path))));
+                }
                 target.remove()?;
                 target.create_link(&existing)?;
+                target.set_attributes(attributes)?;
             }
             EntryKind::Symlink(text) => {
                 target.remove()?;
@@ -199,6 +253,25 @@ impl Merger<'_> {
             EntryKind::Directory => {}
         }
         Ok(())
+    }
+
+    /// Whether a link in the archive leaves alone what is at its place: a directory, or a link to the very directory it
+    /// would lead to itself (archives.c:tarobject, linktosameexistingdir).
+    fn stays(&self, entry: &Entry, path: &[u8]) -> rootstrap_rootfs::Result<bool> {
+        let EntryKind::Symlink(text) = &entry.kind else { return Ok(false) };
+        let identity = |path: &[u8]| {
+            let stat = rustix::fs::fstat(self.root.open_directory(path).ok()?).ok()?;
+            Some((stat.st_dev, stat.st_ino))
+        };
+        Ok(match self.root.metadata(path)?.map(|metadata| metadata.kind) {
+            Some(Kind::Directory) => true,
+            Some(Kind::Symlink) => {
+                let parent = path.iter().rposition(|&b| b == b'/').map_or(&b""[..], |at| &path[..at]);
+                let to = if text.starts_with(b"/") { text.clone() } else { [parent, b"/", text].concat() };
+                identity(path).is_some_and(|there| identity(&to) == Some(there))
+            }
+            _ => false,
+        })
     }
 
     fn directory(
@@ -227,7 +300,7 @@ impl Merger<'_> {
 pub fn divert_merged<'p>(
     root: &Root,
     from: &[u8],
-    diversion: &database::Diversion,
+    diversion: &Diversion,
     packages: impl Iterator<Item = &'p Staged>,
 ) -> Result<(), Error> {
     for package in packages.filter(|package| package.control.package != diversion.package) {

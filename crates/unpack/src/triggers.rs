@@ -28,10 +28,21 @@ fn directives(text: &str) -> impl Iterator<Item = Directive<'_>> {
             "activate-noawait" => (false, true),
             _ => return None,
         };
-        // The name of an explicit trigger becomes a file name.
-        let sound = trigger.starts_with('/') || (!trigger.contains('/') && !trigger.starts_with('.'));
-        sound.then_some(Directive { interest, noawait, trigger })
+        is_trigger_name(trigger).then_some(Directive { interest, noawait, trigger })
     })
+}
+
+/// A path, or what could be a package's name: it becomes the name of a file beside those dpkg keeps for itself
+/// (`triglib.c:trig_classify_byname`).
+fn is_trigger_name(name: &str) -> bool {
+    match name.strip_prefix('/') {
+        Some(path) => path.bytes().all(|b| b.is_ascii_graphic()) && path.split('/').all(|part| !part.is_empty()),
+        None => {
+            name.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+                && !matches!(name, "File" | "Lock" | "Unincorp")
+        }
+    }
 }
 
 /// Registers the interests of `packages` and notes what unpacking them activated.
@@ -43,73 +54,112 @@ fn directives(text: &str) -> impl Iterator<Item = Directive<'_>> {
 /// The database cannot be read or written.
 pub fn record(root: &Root, packages: &[(&Control, &[Vec<u8>])]) -> Result<(), Error> {
     let file = format!("{DIRECTORY}/File");
-    let mut files = root.read(file.as_bytes())?.unwrap_or_default();
-    let mut named: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut activated = BTreeMap::new();
-    let known = interests(&files);
-    for (control, touched) in packages {
-        for path in touched.iter() {
-            if let Some(&noawait) = known.get(path.as_slice()) {
-                activate(&mut activated, &String::from_utf8_lossy(path), control, noawait);
-            }
+    let files = root.read(file.as_bytes())?.unwrap_or_default();
+    let watched: HashSet<&[u8]> =
+        files.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b' ').next()).collect();
+    let mut new_files = Vec::new();
+    let mut named: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    let mut activations = Activations::default();
+    let texts: Vec<_> = packages.iter().map(|(control, _)| text(control)).collect();
+    for ((control, touched), text) in packages.iter().zip(&texts) {
+        let package = control.database_name();
+        for directive in directives(text).filter(|directive| !directive.interest) {
+            // Nobody waits yet: dpkg activates these again, with their awaiter, when it configures the package.
+            activations.add(directive.trigger.as_bytes(), "-");
         }
-    }
-    for (control, _) in packages {
-        let Some(member) = control.member("triggers") else { continue };
-        let text = String::from_utf8_lossy(&member.contents);
-        for directive in directives(&text) {
-            if !directive.interest {
-                activate(&mut activated, directive.trigger, control, directive.noawait);
-                continue;
-            }
-            let suffix = if directive.noawait { "/noawait" } else { "" };
-            let package = control.database_name();
-            if directive.trigger.starts_with('/') {
-                files.extend_from_slice(format!("{} {package}{suffix}\n", directive.trigger).as_bytes());
+        for path in touched.iter().filter(|path| watched.contains(path.as_slice())) {
+            // Where the interest is noawait, dpkg ignores the awaiter.
+            activations.add(path, &package);
+        }
+        for (trigger, noawait) in interests(text) {
+            let suffix = if noawait { "/noawait" } else { "" };
+            if trigger.starts_with('/') {
+                new_files.extend_from_slice(format!("{trigger} {package}{suffix}\n").as_bytes());
             } else {
-                let lines = named.entry(directive.trigger.to_owned()).or_default();
-                lines.extend_from_slice(format!("{package}{suffix}\n").as_bytes());
+                named.entry(trigger).or_default().extend_from_slice(format!("{package}{suffix}\n").as_bytes());
             }
         }
     }
-    root.write(file.as_bytes(), &files, 0o644)?;
-    for (name, lines) in &named {
-        let path = format!("{DIRECTORY}/{name}");
-        let mut text = root.read(path.as_bytes())?.unwrap_or_default();
-        text.extend_from_slice(lines);
-        root.write(path.as_bytes(), &text, 0o644)?;
+    if !new_files.is_empty() {
+        root.write(file.as_bytes(), &[files, new_files].concat(), 0o644)?;
     }
-    write_unincorporated(root, &activated)
+    for (name, lines) in named {
+        let path = format!("{DIRECTORY}/{name}");
+        let known = root.read(path.as_bytes())?.unwrap_or_default();
+        root.write(path.as_bytes(), &[known, lines].concat(), 0o644)?;
+    }
+    let path = format!("{DIRECTORY}/Unincorp");
+    let waiting = root.read(path.as_bytes())?.unwrap_or_default();
+    root.write(path.as_bytes(), &activations.after(&waiting), 0o644)?;
+    Ok(())
 }
 
-/// `triggers/File` as path to whether every interest in it is noawait.
-fn interests(text: &[u8]) -> HashMap<&[u8], bool> {
-    let mut interests = HashMap::new();
-    for line in text.split(|&b| b == b'\n') {
-        if let Some(at) = line.iter().rposition(|&b| b == b' ') {
-            let noawait = line.ends_with(b"/noawait");
-            interests.entry(&line[..at]).and_modify(|all| *all &= noawait).or_insert(noawait);
+fn text(control: &Control) -> String {
+    let member = control.member("triggers");
+    member.map(|member| String::from_utf8_lossy(&member.contents).into_owned()).unwrap_or_default()
+}
+
+/// The triggers a package is interested in and whether nobody is to await it. One named twice counts once, with
+/// what was said last; dpkg refuses a `File` that has a line twice.
+fn interests(text: &str) -> Vec<(&str, bool)> {
+    let mut interests: Vec<(&str, bool)> = Vec::new();
+    let mut known = HashMap::new();
+    for directive in directives(text).filter(|directive| directive.interest) {
+        let at = *known.entry(directive.trigger).or_insert(interests.len());
+        match interests.get_mut(at) {
+            Some(interest) => interest.1 = directive.noawait,
+            None => interests.push((directive.trigger, directive.noawait)),
         }
     }
     interests
 }
 
-fn activate(activated: &mut BTreeMap<String, Vec<String>>, trigger: &str, control: &Control, noawait: bool) {
-    let awaiter = if noawait { "-".to_owned() } else { control.database_name() };
-    let awaiters = activated.entry(trigger.to_owned()).or_default();
-    if !awaiters.contains(&awaiter) {
-        awaiters.push(awaiter);
+/// Triggers and who awaits them (`-`: nobody), in the order of their first activation.
+#[derive(Default)]
+struct Activations {
+    triggers: Vec<(Vec<u8>, Vec<String>)>,
+    index: HashMap<Vec<u8>, usize>,
+}
+
+impl Activations {
+    fn add(&mut self, trigger: &[u8], awaiter: &str) {
+        let at = *self.index.entry(trigger.to_vec()).or_insert(self.triggers.len());
+        if at == self.triggers.len() {
+            self.triggers.push((trigger.to_vec(), Vec::new()));
+        }
+        // The latest comes first, as dpkg-trigger puts it.
+        if let Some((_, awaiters)) = self.triggers.get_mut(at)
+            && awaiters.first().is_none_or(|latest| latest != awaiter)
+        {
+            awaiters.retain(|known| known != awaiter);
+            awaiters.insert(0, awaiter.to_owned());
+        }
+    }
+
+    /// The text of `Unincorp` that said `waiting` until now.
+    fn after(mut self, waiting: &[u8]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for line in waiting.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+            let mut words = line.split(|&b| b == b' ');
+            let trigger = words.next().unwrap_or_default();
+            let new = self.index.get(trigger).and_then(|&at| self.triggers.get_mut(at));
+            let new = new.map(|(_, awaiters)| std::mem::take(awaiters)).unwrap_or_default();
+            let old = words.filter(|word| new.iter().all(|new| new.as_bytes() != *word));
+            push_line(&mut text, trigger, new.iter().map(String::as_bytes).chain(old));
+        }
+        // dpkg puts each line it reads before those it has read: the newest first comes out in order of activation.
+        for (trigger, awaiters) in self.triggers.iter().rev().filter(|(_, awaiters)| !awaiters.is_empty()) {
+            push_line(&mut text, trigger, awaiters.iter().map(String::as_bytes));
+        }
+        text
     }
 }
 
-fn write_unincorporated(root: &Root, activated: &BTreeMap<String, Vec<String>>) -> Result<(), Error> {
-    let path = format!("{DIRECTORY}/Unincorp");
-    let mut text = root.read(path.as_bytes())?.unwrap_or_default();
-    let known: HashSet<String> =
-        String::from_utf8_lossy(&text).lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
-    for (trigger, awaiters) in activated.iter().filter(|(trigger, _)| !known.contains(trigger.as_str())) {
-        text.extend_from_slice(format!("{trigger} {}\n", awaiters.join(" ")).as_bytes());
+fn push_line<'a>(text: &mut Vec<u8>, trigger: &[u8], awaiters: impl Iterator<Item = &'a [u8]>) {
+    text.extend_from_slice(trigger);
+    for awaiter in awaiters {
+        text.push(b' ');
+        text.extend_from_slice(awaiter);
     }
-    root.write(path.as_bytes(), &text, 0o644)?;
-    Ok(())
+    text.push(b'\n');
 }

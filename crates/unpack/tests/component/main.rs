@@ -1,0 +1,13 @@
+//! The crate against debs made by the testkit: its results beside those of the host's own dpkg, in any order of work,
+//! and with archives that mean harm.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "a test says what it compared and what it had to skip")]
+
+mod conffiles;
+mod database;
+mod files;
+mod hostile;
+mod left_to_dpkg;
+mod order;
+mod triggers;
+mod world;

@@ -1,0 +1,269 @@
+//! Two roots, one filled by this crate and one by the host's dpkg, and the comparison of what came out.
+
+use rootstrap_rootfs::Root;
+use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::tree;
+use rootstrap_unpack::database::{self, Record};
+use rootstrap_unpack::merge::Merged;
+use rootstrap_unpack::{Claims, Conffiles, Error, Rules, Staged, Verdict, merge, stage, triggers};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
+
+pub const LATER: Rules = Rules { conffiles: Conffiles::New, last_directory_wins: false };
+pub const FIRST: Rules = Rules { conffiles: Conffiles::InPlace, last_directory_wins: false };
+
+/// A root beside its store, as the recipe has them.
+pub struct World {
+    pub dir: TempDir,
+    pub root: Root,
+    store: Root,
+    claims: Claims,
+    slot: usize,
+}
+
+impl World {
+    /// A root with an empty database.
+    pub fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["root", "store", "debs"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        let store = Root::open(&dir.path().join("store")).unwrap();
+        // The host's own architecture does not matter: dpkg is told to take any.
+        database::create(&root, "amd64").unwrap();
+        World { dir, root, store, claims: Claims::default(), slot: 0 }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    pub fn file(&mut self, deb: &[u8]) -> (PathBuf, usize) {
+        self.slot += 1;
+        let path = self.dir.path().join(format!("debs/{}.deb", self.slot));
+        fs::write(&path, deb).unwrap();
+        (path, self.slot)
+    }
+
+    pub fn stage(&mut self, deb: &[u8]) -> Result<Staged, Error> {
+        let (path, slot) = self.file(deb);
+        stage(File::open(path).unwrap(), "fixture", &self.store, slot, &AtomicBool::new(false))
+    }
+
+    pub fn merge(&mut self, staged: &Staged, rules: Rules) -> Result<Verdict, Error> {
+        merge(&self.root, staged, rules, &mut self.claims)
+    }
+
+    /// One deb, staged and merged.
+    pub fn put(&mut self, deb: &[u8]) -> Result<Verdict, Error> {
+        let staged = self.stage(deb)?;
+        self.merge(&staged, LATER)
+    }
+
+    /// The reason this deb is left to dpkg.
+    pub fn reason(&mut self, deb: &Deb) -> String {
+        match self.put(&deb.build()) {
+            Ok(Verdict::ForDpkg(reason)) => reason,
+            other => panic!("{} was not left to dpkg: {other:?}", deb.name()),
+        }
+    }
+
+    /// A phase the direct way: all staged, then merged in order, then told to dpkg.
+    pub fn unpack(&mut self, debs: &[Deb], rules: Rules) {
+        let staged: Vec<Staged> = debs.iter().map(|deb| self.stage(&deb.build()).unwrap()).collect();
+        self.unpack_staged(&staged, rules);
+    }
+
+    pub fn unpack_staged(&mut self, staged: &[Staged], rules: Rules) {
+        let merged: Vec<Merged> = staged
+            .iter()
+            .map(|staged| match self.merge(staged, rules).unwrap() {
+                Verdict::Merged(merged) => merged,
+                Verdict::ForDpkg(reason) => panic!("{} is left to dpkg: {reason}", staged.control.package),
+            })
+            .collect();
+        let records: Vec<Record<'_>> = staged
+            .iter()
+            .zip(&merged)
+            .map(|(staged, merged)| Record {
+                control: &staged.control,
+                entries: staged.entries.as_deref().unwrap(),
+                list: &merged.list,
+            })
+            .collect();
+        database::record(&self.root, &records, rules.conffiles).unwrap();
+        let touched: Vec<_> =
+            staged.iter().zip(&merged).map(|(staged, merged)| (&staged.control, merged.touched.as_slice())).collect();
+        triggers::record(&self.root, &touched).unwrap();
+    }
+
+    /// Runs the host's dpkg on this root. No fixture has scripts, so nothing of the root is ever executed.
+    pub fn dpkg(&self, arguments: &[&str], debs: &[PathBuf]) -> Result<(), String> {
+        let output = Command::new("dpkg")
+            .arg(format!("--root={}", self.path().display()))
+            .args(["--log=/dev/null", "--no-triggers"])
+            .arg("--force-depends,architecture,bad-path,script-chrootless,unsafe-io")
+            .args(arguments)
+            .args(debs)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&text).into_owned()) }
+    }
+
+    pub fn dpkg_unpack(&mut self, debs: &[Deb]) -> Result<(), String> {
+        if debs.is_empty() {
+            return Ok(());
+        }
+        let files: Vec<PathBuf> = debs.iter().map(|deb| self.file(&deb.build()).0).collect();
+        self.dpkg(&["--unpack"], &files)
+    }
+
+    /// Every path with times, but for those of directories and of what dpkg writes at its own time, and without
+    /// the paths in `without`.
+    pub fn dump(&self, without: &[&str]) -> String {
+        let dump = tree::dump_with(&self.path(), tree::Options { owner: true, mtime: true });
+        let mut out = String::new();
+        for line in dump.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let path = words[0];
+            if without.iter().chain(&VOLATILE).any(|prefix| path.starts_with(prefix)) {
+                continue;
+            }
+            let written = path.starts_with("/var/lib/dpkg/")
+                && (path.contains("/triggers/") || !path.contains("/info/") || path.ends_with(".list"));
+            let timeless = words[1] == "dir" || written || path.ends_with(".md5sums") || path.ends_with("/info/format");
+            let words: Vec<&str> = words.into_iter().filter(|word| !(timeless && word.starts_with('@'))).collect();
+            out += &(words.join(" ") + "\n");
+        }
+        out
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.path().join(path)).unwrap_or_else(|error| format!("{path}: {error}"))
+    }
+}
+
+/// What dpkg keeps for itself and nobody's result depends on.
+const VOLATILE: [&str; 5] = [
+    "/var/lib/dpkg/lock",
+    "/var/lib/dpkg/status-old",
+    "/var/lib/dpkg/available",
+    "/var/lib/dpkg/triggers/Lock",
+    "/var/lib/dpkg/arch",
+];
+
+/// Says so and is true where files cannot be given away.
+pub fn skipped(name: &str) -> bool {
+    skipped_for(name, no_root())
+}
+
+/// The same where the host's dpkg cannot be asked either.
+pub fn skipped_without_dpkg(name: &str) -> bool {
+    let version = Command::new("dpkg").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let dpkg = version.is_ok_and(|status| status.success());
+    skipped_for(name, if dpkg { no_root() } else { Some("the host has no dpkg") })
+}
+
+fn skipped_for(name: &str, reason: Option<&str>) -> bool {
+    if let Some(reason) = reason {
+        println!("skipped: {name}: {reason}");
+    }
+    reason.is_some()
+}
+
+fn no_root() -> Option<&'static str> {
+    let own = tempfile::NamedTempFile::new().unwrap();
+    std::os::unix::fs::chown(own.path(), Some(1), Some(1)).err().map(|_| "not root")
+}
+
+/// A scenario: what is in the root at first, and the packages of each phase, which dpkg configures after it.
+pub struct Case<'a> {
+    name: &'static str,
+    prepare: &'a dyn Fn(&Path),
+    phases: Vec<Vec<Deb>>,
+    reserialised: bool,
+}
+
+impl<'a> Case<'a> {
+    pub fn new(name: &'static str, debs: impl IntoIterator<Item = Deb>) -> Case<'a> {
+        Case { name, prepare: &|_| {}, phases: vec![debs.into_iter().collect()], reserialised: false }
+    }
+
+    /// What is in both roots before the first package.
+    pub fn prepare(self, prepare: &'a dyn Fn(&Path)) -> Case<'a> {
+        Case { prepare, ..self }
+    }
+
+    /// One more phase.
+    pub fn then(mut self, debs: impl IntoIterator<Item = Deb>) -> Case<'a> {
+        self.phases.push(debs.into_iter().collect());
+        self
+    }
+
+    /// The fields are written in a way dpkg changes: the stanzas are compared only after dpkg has written both.
+    pub fn reserialised(self) -> Case<'a> {
+        Case { reserialised: true, ..self }
+    }
+
+    /// Fails unless both roots are equal after each unpacking, after dpkg has opened both databases, and after it has
+    /// configured both.
+    pub fn equals_dpkg(self) {
+        if skipped_without_dpkg(self.name) {
+            return;
+        }
+        let (mut ours, mut theirs) = (World::new(), World::new());
+        (self.prepare)(&ours.path());
+        (self.prepare)(&theirs.path());
+        for (number, debs) in self.phases.iter().enumerate() {
+            let at = |what: &str| format!("{}, phase {number}, {what}", self.name);
+            ours.unpack(debs, LATER);
+            theirs.dpkg_unpack(debs).unwrap_or_else(|text| panic!("{}: {text}", at("dpkg")));
+            // Activations wait in Unincorp or stand in the status file already: compared once dpkg has read them.
+            let without = ["/var/lib/dpkg/status", "/var/lib/dpkg/triggers/Unincorp"];
+            same(&at("files"), &ours.dump(&without), &theirs.dump(&without));
+            let triggered = theirs.text(STATUS).contains("\nTriggers-");
+            if !self.reserialised && !triggered {
+                same(&at("status as written"), &ours.text(STATUS), &theirs.text(STATUS));
+            }
+            for arguments in [["--set-selections"].as_slice(), &["--configure", "--pending"]] {
+                for world in [&ours, &theirs] {
+                    world.dpkg(arguments, &[]).unwrap_or_else(|text| panic!("{}: {text}", at("dpkg")));
+                }
+                same(&at(arguments[0]), &ours.text(STATUS), &theirs.text(STATUS));
+                same(&at(arguments[0]), &ours.dump(&[]), &theirs.dump(&[]));
+            }
+        }
+        println!("{}: equal", self.name);
+    }
+}
+
+const STATUS: &str = "var/lib/dpkg/status";
+
+/// Equal texts, or the lines only one of them has.
+pub fn same(what: &str, ours: &str, theirs: &str) {
+    if ours == theirs {
+        return;
+    }
+    let only = |a: &str, b: &str| -> String {
+        a.lines().filter(|line| !b.lines().any(|other| other == *line)).map(|line| format!("  {line}\n")).collect()
+    };
+    let (here, there) = (only(ours, theirs), only(theirs, ours));
+    if here.is_empty() && there.is_empty() {
+        panic!("{what}: other order\nours:\n{ours}\ndpkg's:\n{theirs}");
+    }
+    panic!("{what}: differs\nonly ours:\n{here}only dpkg's:\n{there}");
+}
+
+/// Writes a file of both roots, with its parents.
+pub fn write(root: &Path, path: &str, content: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
