@@ -1,6 +1,7 @@
 //! The tiny distribution that works, made once per test binary, and checks of a root made from it.
 
-use crate::world::KEY;
+use crate::machine;
+use crate::world::{KEY, World};
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 pub use rootstrap_testkit::host::Layout;
@@ -17,13 +18,7 @@ pub const SUITE: &str = "fixture";
 /// # Errors
 /// The host has no programs to make it of.
 pub fn archive(layout: Layout, more: impl IntoIterator<Item = Deb>) -> Result<Archive, String> {
-    static MERGED: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
-    static SPLIT: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
-    let cell = match layout {
-        Layout::Merged => &MERGED,
-        Layout::Split => &SPLIT,
-    };
-    let debs = cell.get_or_init(|| base_system(SUITE, layout)).clone()?;
+    let debs = debs(layout)?;
     let mut archive = Archive::new(SUITE).key(&KEY);
     archive.architectures = vec![native(&debs)];
     let arch = archive.architectures[0].clone();
@@ -31,9 +26,38 @@ pub fn archive(layout: Layout, more: impl IntoIterator<Item = Deb>) -> Result<Ar
     Ok(archive.debs(debs).debs(more))
 }
 
+/// The packages of the base system.
+///
+/// # Errors
+/// The host has no programs to make them of.
+pub fn debs(layout: Layout) -> Result<Vec<Deb>, String> {
+    static MERGED: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
+    static SPLIT: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
+    let cell = match layout {
+        Layout::Merged => &MERGED,
+        Layout::Split => &SPLIT,
+    };
+    cell.get_or_init(|| base_system(SUITE, layout)).clone()
+}
+
 fn native(debs: &[Deb]) -> String {
     let other = |deb: &&Deb| deb.get("Architecture") != Some("all");
     debs.iter().find(other).and_then(|deb| deb.get("Architecture")).unwrap_or("amd64").to_owned()
+}
+
+/// Panics if the run left anything of itself: mounts, processes, staging.
+#[track_caller]
+pub fn assert_nothing_left(world: &World, published: &[&str]) {
+    let place = world.path("");
+    let place = place.to_str().unwrap();
+    assert_eq!(machine::mounts(place), [""; 0]);
+    assert_eq!(machine::processes(place), [""; 0]);
+    let mut out = world.names("out");
+    out.retain(|name| name != "cache-of-the-user");
+    assert_eq!(out, published);
+    let mut staging = world.names("tmp");
+    staging.retain(|name| !name.ends_with(".log"));
+    assert_eq!(staging, [""; 0]);
 }
 
 /// Runs a program of the root, in the root, as root.

@@ -125,7 +125,9 @@ pub fn mounts(text: &str) -> Vec<String> {
 
 /// Whether a program is in one of the usual places.
 pub fn has(program: &str) -> bool {
-    ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"].iter().any(|dir| Path::new(dir).join(program).is_file())
+    ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"]
+        .iter()
+        .any(|dir| Path::new(dir).join(program).is_file())
 }
 
 /// The number of a running child, for signals.

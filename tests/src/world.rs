@@ -25,6 +25,7 @@ pub struct World {
     /// What the keyring file and the scratch files are in, open to everybody.
     directory: TempDir,
     suite: String,
+    mirror: String,
 }
 
 impl World {
@@ -35,8 +36,15 @@ impl World {
 
     /// Serves these files, with `suite` as the suite asked for.
     pub fn serving(suite: &str, files: Files) -> World {
+        World::serving_below(suite, "", files)
+    }
+
+    /// The same with the archive below a path of the mirror, as `/debian` is.
+    pub fn serving_below(suite: &str, path: &str, files: Files) -> World {
         let directory = tempfile::Builder::new().prefix("world").tempdir().unwrap();
-        let world = World { server: Server::start(files), directory, suite: suite.into() };
+        let server = Server::start(files);
+        let mirror = format!("{}{path}", server.url());
+        let world = World { server, directory, suite: suite.into(), mirror };
         for name in ["", "tmp", "out"] {
             let path = world.path(name);
             fs::create_dir_all(&path).unwrap();
@@ -90,7 +98,7 @@ impl World {
 
     fn own_arguments(&self) -> Vec<String> {
         let keyring = self.path("key.pgp").to_str().unwrap().to_owned();
-        vec!["--mirror".into(), self.server.url(), "--keyring".into(), keyring]
+        vec!["--mirror".into(), self.mirror.clone(), "--keyring".into(), keyring]
     }
 
     /// Runs [`World::command`] with the cache `cache` of the scratch directory.
