@@ -1,6 +1,7 @@
 //! The cli ring: the real binary against made-up archives, and everything it says compared.
 //!
 //! Places, durations and sizes have names in the transcripts: `DIR` is the scratch directory, `MIRROR` the server.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod cache;
 mod mirrors;

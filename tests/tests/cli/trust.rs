@@ -9,7 +9,6 @@ use rootstrap_tests::world::World;
 fn refused(files: Files, arguments: &[&str], code: i32, says: &[&str]) {
     let world = World::serving("fixture", files);
     let outcome = world.run(&[&["--print-plan", "--arch=amd64"], arguments].concat()).expect(code).says(says);
-    println!("{}", outcome.transcript);
     assert!(outcome.stdout.is_empty(), "a plan was made");
     assert_eq!(outcome.transcript.matches("hint: ").count(), 1, "{}", outcome.transcript);
     let indexes = world.server.requests().into_iter().filter(|request| request.path.contains("/binary-"));

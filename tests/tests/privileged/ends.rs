@@ -17,6 +17,13 @@ struct Blocked {
     stderr: BufReader<std::process::ChildStderr>,
 }
 
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 fn block(test: &str, target: &str, user: Option<&User>) -> Result<Blocked, String> {
     let package = format!("blocker{}-{test}-x", std::process::id());
     let postinst = "#!/bin/sh\nmkfifo /var/lib/fifo\necho waiting for ever\nread line </var/lib/fifo\n";

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// bash, which can open a connection by itself, as a package beside those that have its libraries.
 fn bash(others: &[Deb]) -> Result<Deb, String> {
@@ -29,6 +29,16 @@ fn bash(others: &[Deb]) -> Result<Deb, String> {
     Ok(deb)
 }
 
+/// A process of the host, ended with the test.
+struct Host(Child);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// Runs a script that tries everything and tells what it got.
 fn reaches_nothing(name: &str, user: Option<&User>) {
     let bash = need!(name, base::debs(Layout::Merged).and_then(|debs| bash(&debs)));
@@ -41,7 +51,7 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
     fs::write(&canary, "canary").unwrap();
     // A process of the host, known by its arguments.
     let script = format!("read line # {token}");
-    let mut host = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut host = Host(Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap());
     let postinst = format!(
         "#!/bin/bash\nset -e\nexec >/var/lib/seen\n\
          (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo network\n\
@@ -57,7 +67,7 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
         canary = canary.display(),
         token_start = token.split_once('-').unwrap().0,
         token_end = token.split_once('-').unwrap().1,
-        pid = host.id(),
+        pid = host.0.id(),
     );
     let spy = Deb::new("spy", "1").field("Pre-Depends", "bash").script("postinst", &postinst);
     let world = World::new(&need!(name, base::archive(Layout::Merged, [bash, spy])));
@@ -71,10 +81,8 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
     let root = Path::new(&target);
     assert_eq!(fs::read_to_string(root.join("var/lib/seen")).unwrap(), "done\n");
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody connected");
-    assert!(host.try_wait().unwrap().is_none(), "the host's process was ended");
+    assert!(host.0.try_wait().unwrap().is_none(), "the host's process was ended");
     assert_eq!(machine::processes(&format!("daemon-{token}")), [""; 0]);
-    host.kill().unwrap();
-    host.wait().unwrap();
 
     let environment = fs::read_to_string(root.join("var/lib/environment")).unwrap();
     assert!(!environment.contains(&token) && !environment.contains("/nowhere"), "{environment}");
