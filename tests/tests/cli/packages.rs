@@ -16,15 +16,15 @@ fn an_unknown_package_has_a_neighbour() {
     fails(
         &world,
         &["--include=postfx"],
-        "error: there is no package postfx in the archive\nhint: did you mean postfix?\n",
+        "error: cannot find the package postfx in the archive\nhint: did you mean postfix?\n",
     );
     fails(
         &world,
         &["--include=zzzzzzzzzzzz"],
-        "error: there is no package zzzzzzzzzzzz in the archive\n\
+        "error: cannot find the package zzzzzzzzzzzz in the archive\n\
          hint: it may be in another component, or not exist for this architecture\n",
     );
-    fails(&world, &["--include=apt=4"], "error: there is no version 4 of apt in the archive, only 3.0.3\n");
+    fails(&world, &["--include=apt=4"], "error: cannot find version 4 of apt in the archive, only 3.0.3\n");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_virtual_package_names_its_providers() {
     fails(
         &unlisted(),
         &["--include=mail-transport-agent"],
-        "error: mail-transport-agent is virtual, provided by exim4, postfix\nhint: name one of them\n",
+        "error: cannot choose mail-transport-agent: it is virtual, provided by exim4, postfix\nhint: name one of them\n",
     );
 }
 

@@ -43,7 +43,7 @@ fn an_unknown_variant_has_a_neighbour() {
     let outcome = bare(&world, &["trixie", "out/x", "--variant=minbas"]).expect(2);
     assert_eq!(
         outcome.transcript,
-        "error: invalid value 'minbas' for '--variant <NAME>': there is no variant minbas\n  \
+        "error: invalid value 'minbas' for '--variant <NAME>': cannot find the variant minbas\n  \
          hint: did you mean minbase?\n\n\
          For more information, try '--help'.\n"
     );
@@ -105,7 +105,7 @@ fn quiet_is_silent_and_verbose_is_not() {
     assert_eq!(quiet.stdout, loud.stdout);
     assert!(loud.stderr.contains("signed by ") && loud.stderr.len() > 40, "{}", loud.stderr);
     let failed = world.run(&["--print-plan", "-q", "--include=absent"]).expect(1);
-    assert!(failed.stderr.starts_with("error: there is no package absent in the archive\n"), "{}", failed.stderr);
+    assert!(failed.stderr.starts_with("error: cannot find the package absent in the archive\n"), "{}", failed.stderr);
 }
 
 #[test]
