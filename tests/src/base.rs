@@ -1,0 +1,87 @@
+//! The tiny distribution that works, made once per test binary, and checks of a root made from it.
+
+use crate::machine;
+use crate::world::{KEY, World};
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::deb::Deb;
+pub use rootstrap_testkit::host::Layout;
+use rootstrap_testkit::host::base_system;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The suite of the archives here, which rootstrap does not list.
+pub const SUITE: &str = "fixture";
+
+/// An archive of the base system and `more`.
+///
+/// # Errors
+/// The host has no programs to make it of.
+pub fn archive(layout: Layout, more: impl IntoIterator<Item = Deb>) -> Result<Archive, String> {
+    let debs = debs(layout)?;
+    let mut archive = Archive::new(SUITE).key(&KEY);
+    archive.architectures = vec![native(&debs)];
+    let arch = archive.architectures[0].clone();
+    let more = more.into_iter().map(|deb| if deb.get("Architecture") == Some("all") { deb } else { deb.arch(&arch) });
+    Ok(archive.debs(debs).debs(more))
+}
+
+/// The packages of the base system.
+///
+/// # Errors
+/// The host has no programs to make them of.
+pub fn debs(layout: Layout) -> Result<Vec<Deb>, String> {
+    static MERGED: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
+    static SPLIT: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
+    let cell = match layout {
+        Layout::Merged => &MERGED,
+        Layout::Split => &SPLIT,
+    };
+    cell.get_or_init(|| base_system(SUITE, layout)).clone()
+}
+
+fn native(debs: &[Deb]) -> String {
+    let other = |deb: &&Deb| deb.get("Architecture") != Some("all");
+    debs.iter().find(other).and_then(|deb| deb.get("Architecture")).unwrap_or("amd64").to_owned()
+}
+
+/// Panics if the run left anything of itself: mounts, processes, staging.
+#[track_caller]
+pub fn assert_nothing_left(world: &World, published: &[&str]) {
+    let place = world.path("");
+    let place = place.to_str().unwrap();
+    assert_eq!(machine::mounts(place), [""; 0]);
+    assert_eq!(machine::processes(place), [""; 0]);
+    let mut out = world.names("out");
+    out.retain(|name| name != "cache-of-the-user");
+    assert_eq!(out, published);
+    let mut staging = world.names("tmp");
+    staging.retain(|name| !name.ends_with(".log"));
+    assert_eq!(staging, [""; 0]);
+}
+
+/// Runs a program of the root, in the root, as root.
+pub fn inside(root: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new("chroot");
+    command.arg(root).args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command.output().unwrap()
+}
+
+/// What a program of the root prints; it must succeed.
+#[track_caller]
+pub fn prints(root: &Path, words: &[&str]) -> String {
+    let output = inside(root, words);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{words:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Panics unless the root's own dpkg finds nothing wrong with it.
+#[track_caller]
+pub fn assert_consistent(root: &Path) {
+    assert_eq!(prints(root, &["dpkg", "--audit"]), "");
+    assert_eq!(prints(root, &["dpkg", "--verify"]), "");
+    let states = prints(root, &["dpkg-query", "-W", "-f", "${Status} ${Package}\n"]);
+    let wrong: Vec<&str> = states.lines().filter(|line| !line.starts_with("install ok installed ")).collect();
+    assert!(wrong.is_empty() && !states.is_empty(), "{wrong:?}");
+}

@@ -1,0 +1,45 @@
+//! The vendors' own archives, where they answer.
+
+use crate::program;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A run against the live archive, with a cache that outlives the test: the indexes and packages are large.
+#[must_use]
+pub fn command(cache: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program::path());
+    command.args(arguments).arg("--cache-dir").arg(cache.join("live-cache"));
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+    for name in ["http_proxy", "https_proxy", "no_proxy", "TMPDIR", "ROOTSTRAP_MIRROR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// Whether the archive of a suite answers.
+///
+/// # Errors
+/// It does not.
+///
+/// # Panics
+/// It answers something that cannot be trusted, or the program fails for a reason of its own.
+pub fn answers(cache: &Path, suite: &str) -> Result<(), String> {
+    let output = command(cache, &[suite, "--print-plan", "--quiet"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        return Ok(());
+    }
+    let unreachable = output.status.code() == Some(1) && said.starts_with("error: cannot fetch");
+    assert!(unreachable, "{suite}: {said}");
+    Err(format!("the archive of {suite} does not answer"))
+}
+
+/// A directory target in a directory of its own, as the test's cache is.
+#[must_use]
+pub fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::Builder::new().prefix("live").tempdir().unwrap();
+    let path = directory.path().join("root");
+    (directory, path)
+}

@@ -1,0 +1,138 @@
+//! A mirror, a keyring, a cache and a scratch directory, and the program run in them.
+
+use crate::machine::User;
+use crate::program;
+use crate::transcript::{Outcome, filter};
+use rootstrap_testkit::Files;
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::keys::Key;
+use rootstrap_testkit::server::Server;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// The key of every archive that does not say otherwise.
+pub static KEY: LazyLock<Key> = LazyLock::new(|| Key::generate("archive"));
+
+/// A place to run the program in.
+#[derive(Debug)]
+pub struct World {
+    /// The mirror.
+    pub server: Server,
+    /// What the keyring file and the scratch files are in, open to everybody.
+    directory: TempDir,
+    suite: String,
+    mirror: String,
+}
+
+impl World {
+    /// Serves `archive` and trusts [`KEY`].
+    pub fn new(archive: &Archive) -> World {
+        World::serving(&archive.dist, archive.build())
+    }
+
+    /// Serves these files, with `suite` as the suite asked for.
+    pub fn serving(suite: &str, files: Files) -> World {
+        World::serving_below(suite, "", files)
+    }
+
+    /// The same with the archive below a path of the mirror, as `/debian` is.
+    pub fn serving_below(suite: &str, path: &str, files: Files) -> World {
+        let directory = tempfile::Builder::new().prefix("world").tempdir().unwrap();
+        let server = Server::start(files);
+        let mirror = format!("{}{path}", server.url());
+        let world = World { server, directory, suite: suite.into(), mirror };
+        for name in ["", "tmp", "out"] {
+            let path = world.path(name);
+            fs::create_dir_all(&path).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+        }
+        fs::write(world.path("key.pgp"), KEY.public()).unwrap();
+        world
+    }
+
+    /// A path in the scratch directory. `out/` is empty at first.
+    pub fn path(&self, name: &str) -> PathBuf {
+        let path = self.directory.path();
+        if name.is_empty() { path.to_owned() } else { path.join(name) }
+    }
+
+    /// A directory target, given as `out/NAME` to [`World::run`] too.
+    pub fn target(&self, name: &str) -> String {
+        self.path("out").join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The program with these arguments and nothing else but a clean environment.
+    pub fn bare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program::path());
+        command.args(arguments);
+        self.surround(&mut command);
+        command
+    }
+
+    fn surround(&self, command: &mut Command) {
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.path("home"));
+        // The host's apt may have a proxy, which has no business on the loopback interface.
+        command.env("TMPDIR", self.path("tmp")).env("no_proxy", "127.0.0.1").stdin(Stdio::null());
+        command.current_dir(self.path(""));
+    }
+
+    /// `SUITE` first, then these arguments, then this world's mirror, keyring and cache.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(&[self.suite.as_str()]);
+        command.args(arguments).args(self.own_arguments());
+        command
+    }
+
+    /// The same as another user, who has a cache of his own.
+    pub fn command_as(&self, user: &User, arguments: &[&str]) -> Command {
+        let mut command = user.command(program::path());
+        self.surround(&mut command);
+        command.arg(&self.suite).args(arguments).args(self.own_arguments());
+        command.arg("--cache-dir").arg(self.path("out/cache-of-the-user"));
+        command
+    }
+
+    fn own_arguments(&self) -> Vec<String> {
+        let keyring = self.path("key.pgp").to_str().unwrap().to_owned();
+        vec!["--mirror".into(), self.mirror.clone(), "--keyring".into(), keyring]
+    }
+
+    /// Runs [`World::command`] with the cache `cache` of the scratch directory.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.command(arguments);
+        command.arg("--cache-dir").arg(self.path("cache"));
+        self.finish(&mut command)
+    }
+
+    /// Runs a command to its end.
+    pub fn finish(&self, command: &mut Command) -> Outcome {
+        self.outcome(&command.output().unwrap())
+    }
+
+    /// What a finished command said.
+    pub fn outcome(&self, output: &Output) -> Outcome {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let directory = self.path("").to_str().unwrap().to_owned();
+        let places = [(directory, "DIR"), (self.server.url(), "MIRROR")];
+        let transcript = filter(&stderr, &places);
+        Outcome { code: output.status.code(), stdout: output.stdout.clone(), stderr, transcript }
+    }
+
+    /// Names in a directory of the scratch directory, hidden ones too, sorted.
+    pub fn names(&self, directory: &str) -> Vec<String> {
+        names(&self.path(directory))
+    }
+}
+
+/// Names in a directory, hidden ones too, sorted.
+pub fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

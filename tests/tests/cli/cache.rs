@@ -1,0 +1,86 @@
+//! The cache: what is had once is not fetched again, and it can be done without.
+
+use crate::{EXTRACT, unlisted};
+use rootstrap_testkit::tree;
+use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
+use std::path::Path;
+
+fn debs_asked_for(world: &World) -> usize {
+    world.server.requests().iter().filter(|request| request.path.ends_with(".deb")).count()
+}
+
+#[test]
+fn the_second_run_fetches_no_deb_and_a_third_nothing() {
+    need!("cli::cache::the_second_run_fetches_no_deb_and_a_third_nothing", machine::builder());
+    let world = unlisted();
+    let build = |name: &str, more: &[&str]| world.run(&[&[world.target(name).as_str()], &EXTRACT[..], more].concat());
+    build("a", &[]).expect(0);
+    assert_eq!(debs_asked_for(&world), 3);
+    world.server.forget();
+    let outcome = build("b", &[]).expect(0);
+    assert!(outcome.transcript.contains("debs: 3, SIZE, 3 of them cached\n"), "{}", outcome.transcript);
+    assert_eq!(debs_asked_for(&world), 0);
+    assert!(!world.server.requests().is_empty(), "nobody asked whether there is a newer Release");
+    world.server.forget();
+    build("c", &["--offline"]).expect(0);
+    assert_eq!(world.server.requests(), []);
+    let dumps: Vec<String> = ["a", "b", "c"].iter().map(|name| tree::dump(Path::new(&world.target(name)))).collect();
+    assert!(dumps[0] == dumps[1] && dumps[1] == dumps[2]);
+}
+
+#[test]
+fn offline_without_a_cache_says_how_to_fill_it() {
+    let world = unlisted();
+    let outcome = world.run(&["--print-plan", "--arch=amd64", "--offline"]).expect(1).says(&[
+        "it is not in the cache, and downloading is off\n",
+        "hint: run once without --offline to fill the cache\n",
+    ]);
+    assert!(outcome.stdout.is_empty() && world.server.requests().is_empty());
+}
+
+#[test]
+fn without_a_cache_nothing_is_left() {
+    need!("cli::cache::without_a_cache_nothing_is_left", machine::builder());
+    let world = unlisted();
+    let target = world.target("x");
+    let before = world.names("");
+    let arguments = [&[target.as_str()], &EXTRACT[..], &["--no-cache"]].concat();
+    world.finish(&mut world.command(&arguments)).expect(0);
+    assert_eq!(debs_asked_for(&world), 3);
+    assert_eq!(world.names(""), before);
+    assert!(world.names("tmp").is_empty());
+    assert_eq!(world.names("out"), ["x"]);
+}
+
+/// A damaged file of the cache is noticed and fetched again, not used.
+#[test]
+fn a_damaged_cache_is_no_harm() {
+    need!("cli::cache::a_damaged_cache_is_no_harm", machine::builder());
+    let world = unlisted();
+    let build = |name: &str| world.run(&[&[world.target(name).as_str()], &EXTRACT[..]].concat()).expect(0);
+    build("a");
+    let damaged = damage(&world.path("cache"));
+    assert!(damaged > 3, "only {damaged} files in the cache");
+    world.server.forget();
+    build("b");
+    assert_eq!(debs_asked_for(&world), 3);
+    let dump = |name: &str| tree::dump(Path::new(&world.target(name)));
+    assert_eq!(dump("a"), dump("b"));
+}
+
+/// Cuts the last byte off every file.
+fn damage(directory: &Path) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            count += damage(&path);
+        } else if path.file_name().unwrap() != "CACHEDIR.TAG" && path.metadata().unwrap().len() > 0 {
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+            count += 1;
+        }
+    }
+    count
+}

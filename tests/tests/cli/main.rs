@@ -1,0 +1,61 @@
+//! The cli ring: the real binary against made-up archives, and everything it says compared.
+//!
+//! Places, durations and sizes have names in the transcripts: `DIR` is the scratch directory, `MIRROR` the server.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod cache;
+mod mirrors;
+mod packages;
+mod plan;
+mod targets;
+mod trust;
+mod words;
+
+use rootstrap_testkit::Files;
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::deb::Deb;
+use rootstrap_tests::world::{KEY, World};
+
+/// An archive for amd64 of a few packages without any program: enough for plans and for `--variant=extract`.
+fn archive(suite: &str) -> Archive {
+    let required = |name: &str| Deb::new(name, "1.0").field("Essential", "yes").field("Priority", "required");
+    Archive::new(suite).key(&KEY).debs([
+        required("base-files").file("/etc/motd", 0o644, "hello\n"),
+        required("dpkg").field("Pre-Depends", "libc6 (>= 2)").file("/usr/bin/dpkg", 0o755, "dpkg\n"),
+        Deb::new("libc6", "2.41-12").field("Priority", "optional").file("/usr/lib/libc.so.6", 0o644, "libc\n"),
+        Deb::new("apt", "3.0.3").field("Priority", "important").field("Depends", "libc6").dir("/etc/apt", 0o755),
+        Deb::new("postfix", "3.10").field("Priority", "optional").field("Provides", "mail-transport-agent"),
+        Deb::new("exim4", "4.98").field("Priority", "optional").field("Provides", "mail-transport-agent"),
+        Deb::new("broken", "1").field("Depends", "half").field("Priority", "optional"),
+        Deb::new("half", "2").field("Depends", "missing (>= 3) | libc6 (>= 9)").field("Priority", "optional"),
+        Deb::new("rival", "1").field("Conflicts", "apt").field("Priority", "optional"),
+    ])
+}
+
+/// A world with the listed suite trixie, all of whose pockets are on the mirror.
+fn trixie() -> World {
+    World::serving_below("trixie", "/debian", debian(|_| Vec::new()))
+}
+
+/// Debian's layout: `/debian` with two pockets and `/debian-security` with the third, each with packages of its own.
+fn debian(more: impl Fn(&str) -> Vec<Deb>) -> Files {
+    let below = |path: &str, files: Files| {
+        files.into_iter().map(|(name, bytes)| (format!("{path}/{name}"), bytes)).collect::<Vec<_>>()
+    };
+    let mut updates = Archive::new("trixie-updates").key(&KEY).debs(more("updates"));
+    updates.codename = "trixie-updates".into();
+    let security = Archive::new("trixie-security").key(&KEY).debs(more("security"));
+    let mut files = Files::new();
+    files.extend(below("debian", archive("trixie").build()));
+    files.extend(below("debian", updates.build()));
+    files.extend(below("debian-security", security.build()));
+    files
+}
+
+/// `--variant=extract` and packages for it: a run without any program of the root.
+const EXTRACT: [&str; 3] = ["--variant=extract", "--arch=amd64", "--include=base-files,dpkg,libc6"];
+
+/// A world with a suite that rootstrap does not list.
+fn unlisted() -> World {
+    World::new(&archive("fixture"))
+}

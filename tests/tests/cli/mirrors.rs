@@ -1,0 +1,150 @@
+//! Mirrors that do not answer, answer late, or answer wrongly.
+
+use crate::{EXTRACT, archive, debian, unlisted};
+use rootstrap_testkit::archive::pool_path;
+use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::server::{Fault, Server};
+use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
+use std::net::TcpListener;
+
+/// The address of a port at which nobody listens.
+fn closed() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn nobody_listens() {
+    let world = unlisted();
+    let (mirror, key) = (closed(), world.path("key.pgp"));
+    let arguments = ["fixture", "--print-plan", "--no-cache", "--mirror", &mirror, "--keyring", key.to_str().unwrap()];
+    let outcome = world.finish(&mut world.bare(&arguments)).expect(1).says(&[
+        "error: cannot fetch ",
+        "  because: ",
+        "hint: check the network, or use another mirror with --mirror\n",
+    ]);
+    assert!(outcome.stdout.is_empty());
+    assert_eq!(outcome.transcript.matches("\nerror: ").count(), 1, "{}", outcome.transcript);
+}
+
+#[test]
+fn a_suite_the_mirror_does_not_have() {
+    let world = World::serving("absent", archive("fixture").build());
+    world.run(&["--print-plan"]).expect(1).says(&[
+        "error: cannot fetch ",
+        "not found",
+        "hint: check the suite's name and the mirror; ended suites move to another archive\n",
+    ]);
+}
+
+#[test]
+fn a_mirror_that_is_no_uri() {
+    let world = unlisted();
+    let key = world.path("key.pgp");
+    for mirror in ["ftp://127.0.0.1/debian", "debian", "http://"] {
+        let arguments = ["fixture", "--print-plan", "--mirror", mirror, "--keyring", key.to_str().unwrap()];
+        world.finish(world.bare(&arguments).arg("--no-cache")).expect(1).says(&["cannot use mirror"]);
+    }
+}
+
+#[test]
+fn the_second_mirror_takes_over() {
+    need!("cli::mirrors::the_second_mirror_takes_over", machine::builder());
+    let world = unlisted();
+    let (key, target) = (world.path("key.pgp"), world.target("x"));
+    let (first, second) = (closed(), world.server.url());
+    let arguments = [&["fixture", &target, "--mirror", &first, "--mirror", &second], &EXTRACT[..]].concat();
+    let outcome = world.finish(world.bare(&arguments).arg("--keyring").arg(key).arg("--no-cache")).expect(0);
+    assert!(outcome.transcript.contains("going on with MIRROR\n"), "{}", outcome.transcript);
+    assert!(world.path("out/x/etc/motd").exists());
+}
+
+/// The positional mirror is the first, as debootstrap's is.
+#[test]
+fn a_mirror_by_position_or_by_environment() {
+    let world = unlisted();
+    let key = world.path("key.pgp");
+    let key = key.to_str().unwrap();
+    let url = world.server.url();
+    let arguments = ["fixture", "out/x", &url, "--print-plan", "--arch=amd64", "--no-cache", "--keyring", key];
+    world.finish(&mut world.bare(&arguments)).expect(0);
+    let asked = world.server.requests().len();
+    let arguments = ["fixture", "--print-plan", "--arch=amd64", "--no-cache", "--keyring", key];
+    world.finish(world.bare(&arguments).env("ROOTSTRAP_MIRROR", &url)).expect(0);
+    assert_eq!(world.server.requests().len(), 2 * asked);
+}
+
+/// Debian's layout has the security pocket at `…-security`; a mirror without a path can have no such neighbour.
+#[test]
+fn a_mirror_without_a_path_has_every_pocket_itself() {
+    let files = debian(|_| Vec::new()).into_iter().map(|(path, bytes)| {
+        let (_, path) = path.split_once('/').unwrap();
+        (path.to_owned(), bytes)
+    });
+    let world = World::serving("trixie", files.collect());
+    world.run(&["--print-plan", "--arch=amd64"]).expect(0).says(&["release: trixie-security of "]);
+}
+
+#[test]
+fn a_file_mirror_needs_no_server() {
+    need!("cli::mirrors::a_file_mirror_needs_no_server", machine::builder());
+    let world = unlisted();
+    let mirror = world.path("mirror");
+    for (path, bytes) in archive("fixture").build() {
+        let path = mirror.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let (key, target) = (world.path("key.pgp"), world.target("x"));
+    let uri = format!("file:{}", mirror.display());
+    let arguments = [&["fixture", &target, "--no-cache", "--mirror", &uri], &EXTRACT[..]].concat();
+    world.finish(world.bare(&arguments).arg("--keyring").arg(key)).expect(0);
+    assert_eq!(std::fs::read_to_string(world.path("out/x/etc/motd")).unwrap(), "hello\n");
+    assert!(world.server.requests().is_empty());
+}
+
+#[test]
+fn a_short_outage_is_survived() {
+    need!("cli::mirrors::a_short_outage_is_survived", machine::builder());
+    let world = unlisted();
+    let path = pool_path("main", &Deb::new("base-files", "1.0"));
+    world.server.fault(&path, Fault::Status(503), 1);
+    let outcome = world.run(&[&[world.target("x").as_str()], &EXTRACT[..]].concat()).expect(0);
+    assert!(outcome.transcript.contains("retrying "), "{}", outcome.transcript);
+    assert!(outcome.transcript.contains("503"), "{}", outcome.transcript);
+}
+
+/// Wrong bytes are refused with status 3, from the second mirror they come right.
+#[test]
+fn wrong_debs_are_refused_and_had_elsewhere() {
+    need!("cli::mirrors::wrong_debs_are_refused_and_had_elsewhere", machine::builder());
+    let path = pool_path("main", &Deb::new("base-files", "1.0"));
+    for (fault, said) in [(Fault::Corrupt, "its SHA256 is "), (Fault::Truncate(60), "it has 60 bytes instead of ")] {
+        let world = unlisted();
+        world.server.fault(&path, fault.clone(), usize::MAX);
+        let target = world.target("x");
+        let arguments = [&[target.as_str()], &EXTRACT[..]].concat();
+        let outcome =
+            world.run(&arguments).expect(3).says(&[said, "base-files_1.0_amd64.deb", "hint: the mirror may be"]);
+        assert_eq!(outcome.transcript.matches("\nerror: ").count(), 1, "{}", outcome.transcript);
+        assert!(world.names("out").is_empty() && world.names("tmp").is_empty());
+
+        let good = Server::start(archive("fixture").build());
+        world.run(&[&arguments[..], &["--mirror", &good.url()]].concat()).expect(0);
+        assert_eq!(std::fs::read_to_string(world.path("out/x/etc/motd")).unwrap(), "hello\n");
+    }
+}
+
+#[test]
+fn a_wrong_index_is_refused() {
+    let world = unlisted();
+    for (path, _) in archive("fixture").build() {
+        if path.contains("/binary-") {
+            world.server.fault(&path, Fault::Corrupt, usize::MAX);
+        }
+    }
+    let outcome = world.run(&["--print-plan", "--arch=amd64"]);
+    let outcome = outcome.expect(3).says(&["error: cannot fetch ", "its SHA256 is "]);
+    assert!(outcome.stdout.is_empty());
+}

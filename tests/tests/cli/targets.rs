@@ -1,0 +1,82 @@
+//! Places that cannot be a target: refused before anything is fetched, and left as they were.
+
+use crate::{EXTRACT, trixie, unlisted};
+use rootstrap_testkit::tree;
+use rootstrap_tests::{machine, need};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+#[test]
+fn places_that_cannot_be_filled() {
+    need!("cli::targets::places_that_cannot_be_filled", machine::builder());
+    let world = unlisted();
+    let out = world.path("out");
+    fs::create_dir_all(out.join("full/inner")).unwrap();
+    fs::write(out.join("full/inner/file"), "precious").unwrap();
+    fs::write(out.join("file"), "precious").unwrap();
+    fs::create_dir(out.join("directory.tar")).unwrap();
+    symlink("full", out.join("link")).unwrap();
+    let before = tree::dump(&out);
+    for (target, reason, hint) in [
+        ("full", "it is not empty", "remove it first, or choose another directory"),
+        (
+            "file",
+            "it is there and no directory",
+            "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
+        ),
+        (
+            "link",
+            "it is there and no directory",
+            "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
+        ),
+        ("directory.tar", "it is there and no regular file", "choose another name"),
+        ("none/x", "its parent directory does not exist", "create it first with mkdir -p"),
+        ("none/x.tar", "its parent directory does not exist", "create it first with mkdir -p"),
+        ("file/x", "its parent is no directory", "choose another place"),
+    ] {
+        let target = world.target(target);
+        let outcome = world.run(&[&target, "--variant=extract"]).expect(2);
+        let place = target.replace(world.path("").to_str().unwrap(), "DIR");
+        assert_eq!(outcome.transcript, format!("error: cannot use {place} as the target: {reason}\nhint: {hint}\n"));
+    }
+    assert_eq!(tree::dump(&out), before);
+    assert!(world.server.requests().is_empty());
+}
+
+#[test]
+fn an_empty_directory_is_filled_and_an_old_archive_replaced() {
+    need!("cli::targets::an_empty_directory_is_filled_and_an_old_archive_replaced", machine::builder());
+    let world = trixie();
+    let (directory, archive) = (world.target("empty"), world.target("old.tar"));
+    fs::create_dir(&directory).unwrap();
+    fs::write(&archive, "old").unwrap();
+    for target in [&directory, &archive] {
+        world.run(&[&[target.as_str()], &EXTRACT[..]].concat()).expect(0);
+    }
+    assert_eq!(fs::read_to_string(world.path("out/empty/etc/motd")).unwrap(), "hello\n");
+    assert!(fs::metadata(&archive).unwrap().len() > 10_000);
+    assert_eq!(world.names("out"), ["empty", "old.tar"]);
+}
+
+/// `script` gives the run a terminal for its standard output.
+#[test]
+fn no_archive_to_a_terminal() {
+    let name = "cli::targets::no_archive_to_a_terminal";
+    if !machine::has("script") {
+        return rootstrap_tests::skip(name, "script is not installed");
+    }
+    let world = unlisted();
+    let program = rootstrap_tests::program::path().to_str().unwrap();
+    for target in ["-", "--image"] {
+        let line = format!("{program} trixie {target}");
+        let mut command = std::process::Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).stdin(std::process::Stdio::null());
+        let outcome = world.finish(command.env("HOME", world.path("home"))).expect(2);
+        let said = String::from_utf8_lossy(&outcome.stdout).replace('\r', "");
+        assert_eq!(
+            said,
+            "error: cannot write an archive to a terminal\n\
+             hint: pipe it (| docker import - NAME) or name a TARGET\n"
+        );
+    }
+}

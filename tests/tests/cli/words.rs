@@ -1,0 +1,146 @@
+//! Arguments that make no sense, and how little or how much is said.
+
+use crate::{EXTRACT, trixie, unlisted};
+use rootstrap_tests::transcript::Outcome;
+use rootstrap_tests::world::{World, names};
+use rootstrap_tests::{machine, need};
+use std::fs;
+
+/// Runs with these arguments alone.
+fn bare(world: &World, arguments: &[&str]) -> Outcome {
+    world.finish(&mut world.bare(arguments))
+}
+
+#[test]
+fn an_unknown_suite_has_a_neighbour() {
+    let world = unlisted();
+    let outcome = bare(&world, &["trixi", "out/x"]).expect(2);
+    assert_eq!(
+        outcome.transcript,
+        "error: cannot find the suite `trixi`\n\
+         hint: did you mean trixie? A suite rootstrap does not list needs --mirror and --keyring\n"
+    );
+    let outcome = bare(&world, &["qqqqqqqqqq", "--print-plan"]).expect(2);
+    assert_eq!(
+        outcome.transcript,
+        "error: cannot find the suite `qqqqqqqqqq`\n\
+         hint: a suite rootstrap does not list needs --mirror and --keyring\n"
+    );
+    assert!(world.server.requests().is_empty() && world.names("out").is_empty());
+}
+
+#[test]
+fn a_mirror_alone_is_not_enough_for_an_unlisted_suite() {
+    let world = unlisted();
+    let outcome = bare(&world, &["fixture", "--print-plan", "--mirror", &world.server.url()]).expect(2);
+    assert!(outcome.transcript.starts_with("error: cannot find the suite `fixture`\n"), "{}", outcome.transcript);
+    assert!(world.server.requests().is_empty());
+}
+
+#[test]
+fn an_unknown_variant_has_a_neighbour() {
+    let world = unlisted();
+    let outcome = bare(&world, &["trixie", "out/x", "--variant=minbas"]).expect(2);
+    assert_eq!(
+        outcome.transcript,
+        "error: invalid value 'minbas' for '--variant <NAME>': cannot find the variant minbas\n  \
+         hint: did you mean minbase?\n\n\
+         For more information, try '--help'.\n"
+    );
+}
+
+#[test]
+fn arguments_that_exclude_each_other() {
+    let world = unlisted();
+    for (arguments, said) in [
+        (["--quiet", "--verbose"], "'--quiet' cannot be used with '--verbose'"),
+        (["--no-cache", "--cache-dir=x"], "'--no-cache' cannot be used with '--cache-dir <DIR>'"),
+        (["--offline", "--no-cache"], "'--offline' cannot be used with '--no-cache'"),
+    ] {
+        let outcome = bare(&world, &["trixie", "out/x", arguments[0], arguments[1]]).expect(2).says(&[said]);
+        assert!(outcome.stdout.is_empty());
+    }
+    for arguments in [&["trixie"][..], &[], &["trixie", "out/x", "--jobs=0"], &["trixie", "out/x", "--valid-at=soon"]] {
+        bare(&world, arguments).expect(2);
+    }
+    bare(&world, &["trixie", "--print-plan", "--arch=../x"]).expect(2).says(&["cannot use `../x` as an architecture"]);
+    bare(&world, &["trixie", "--print-plan", "--pockets=nightly"])
+        .expect(2)
+        .says(&["cannot find the pocket `nightly`"]);
+}
+
+#[test]
+fn a_wrong_source_date_epoch_is_wrong_usage() {
+    let world = unlisted();
+    let outcome = world.finish(world.bare(&["trixie", "--print-plan"]).env("SOURCE_DATE_EPOCH", "yesterday")).expect(2);
+    assert_eq!(outcome.transcript, "error: SOURCE_DATE_EPOCH is no number of seconds\n");
+}
+
+#[test]
+fn help_shows_every_option_and_the_exit_codes() {
+    let world = unlisted();
+    for flag in ["--help", "-h"] {
+        let outcome = bare(&world, &[flag]).expect(0);
+        let text = String::from_utf8(outcome.stdout).unwrap();
+        assert_eq!(outcome.stderr, "");
+        assert!(text.contains("Usage: rootstrap [OPTIONS] <SUITE> [TARGET] [MIRROR]"), "{text}");
+        for option in ["--image", "--variant", "--include", "--keyring", "--print-plan", "--offline", "--log"] {
+            assert!(text.contains(option), "{option} is not in {text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+    let outcome = bare(&world, &["--help"]).expect(0);
+    let text = String::from_utf8(outcome.stdout).unwrap();
+    assert!(text.contains("Exit status: 0 done, 1 failed, 2 wrong usage, 3 something from the mirror"), "{text}");
+    let version = String::from_utf8(bare(&world, &["--version"]).expect(0).stdout).unwrap();
+    assert!(version.starts_with("rootstrap ") && version.lines().count() == 1, "{version}");
+}
+
+#[test]
+fn quiet_is_silent_and_verbose_is_not() {
+    let world = unlisted();
+    let quiet = world.run(&["--print-plan", "-q"]).expect(0);
+    assert_eq!(quiet.stderr, "");
+    let loud = world.run(&["--print-plan", "-v"]).expect(0);
+    assert_eq!(quiet.stdout, loud.stdout);
+    assert!(loud.stderr.contains("signed by ") && loud.stderr.len() > 40, "{}", loud.stderr);
+    let failed = world.run(&["--print-plan", "-q", "--include=absent"]).expect(1);
+    assert!(failed.stderr.starts_with("error: cannot find the package absent in the archive\n"), "{}", failed.stderr);
+}
+
+#[test]
+fn the_log_has_everything_even_when_nothing_is_said() {
+    let world = unlisted();
+    let log = world.path("log");
+    let outcome = world.run(&["--print-plan", "-q", "--log", log.to_str().unwrap()]).expect(0);
+    assert_eq!(outcome.stderr, "");
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("release: fixture of 2025-01-01T00:00:00Z\nsigned by "), "{text}");
+    let outcome = world.run(&["--print-plan", "--log", "no/such/place"]).expect(2);
+    assert!(outcome.transcript.starts_with("error: cannot write the log: "), "{}", outcome.transcript);
+}
+
+#[test]
+fn a_whole_run_in_five_lines() {
+    need!("cli::a_whole_run_in_five_lines", machine::builder());
+    let world = trixie();
+    let target = world.target("x");
+    let outcome = world.run(&[&[target.as_str()], &EXTRACT[..]].concat()).expect(0);
+    let mut lines: Vec<&str> = outcome.transcript.lines().collect();
+    // The pockets are fetched at the same time.
+    lines[..3].sort_unstable();
+    let expect = [
+        "release: trixie of 2025-01-01T00:00:00Z",
+        "release: trixie-security of 2025-01-01T00:00:00Z",
+        "release: trixie-updates of 2025-01-01T00:00:00Z",
+        "plan: 3 packages",
+        "debs: 3, SIZE",
+        "trixie amd64: 3 packages, SIZE of debs, SIZE of files, in DIR/out/x",
+        "indexes TIME, plan TIME, unpack TIME, finish TIME, publish TIME (TIME in all)",
+    ];
+    assert_eq!(lines, expect);
+    assert!(outcome.stdout.is_empty());
+    assert_eq!(fs::read_to_string(world.path("out/x/etc/motd")).unwrap(), "hello\n");
+    assert_eq!(world.names("out"), ["x"]);
+    assert!(names(&world.path("tmp")).is_empty());
+}

@@ -1,0 +1,97 @@
+//! The docker ring: a real engine imports and runs the images.
+//!
+//! The engine may be one without a bridge: nothing here needs more network than the host's own or none.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use rootstrap_tests::{live, machine, need};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn cache() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn docker(words: &[&str]) -> Output {
+    Command::new("docker").args(words).output().unwrap()
+}
+
+fn engine() -> Result<(), String> {
+    match Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"]).output() {
+        Err(error) => Err(format!("docker cannot be run: {error}")),
+        // A client without a server prints an empty version.
+        Ok(output) if output.status.success() && !output.stdout.trim_ascii().is_empty() => Ok(()),
+        Ok(_) => Err("docker info does not answer".into()),
+    }
+}
+
+/// Removed when dropped.
+struct Image(String);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        docker(&["rmi", "--force", &self.0]);
+    }
+}
+
+/// `rootstrap SUITE --image | docker import - NAME`, with the arguments of a pipe that users type.
+fn import(suite: &str, name: &str) -> Image {
+    let mut build = live::command(cache(), &[suite, "--image", "--quiet"]).stdout(Stdio::piped()).spawn().unwrap();
+    let image = Image(format!("rootstrap-test-{name}-{}", std::process::id()));
+    let archive = build.stdout.take().unwrap();
+    let import = Command::new("docker").args(["import", "-", &image.0]).stdin(archive).output().unwrap();
+    assert!(build.wait().unwrap().success(), "the build of {suite} failed");
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    image
+}
+
+/// What a command prints in a fresh container.
+#[track_caller]
+fn run(image: &Image, network: &str, words: &[&str]) -> String {
+    let network = format!("--network={network}");
+    let output = docker(&[&["run", "--rm", &network, &image.0], words].concat());
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn focal_is_imported_and_runs() {
+    let name = "docker::focal_is_imported_and_runs";
+    need!(name, machine::builder());
+    need!(name, engine());
+    need!(name, live::answers(cache(), "focal"));
+    let image = import("focal", "focal");
+    let release = run(&image, "none", &["cat", "/etc/lsb-release"]);
+    assert!(release.contains("DISTRIB_CODENAME=focal\n"), "{release}");
+    assert_eq!(run(&image, "none", &["dpkg", "--audit"]), "");
+    assert_eq!(run(&image, "none", &["sh", "-c", "id -un; echo >/tmp/x; : >/dev/null; ls /tmp"]), "root\nx\n");
+    assert_eq!(run(&image, "none", &["su", "-s", "/bin/sh", "-c", "id -un", "nobody"]), "nobody\n");
+}
+
+#[test]
+fn trixie_is_imported_and_updates_itself() {
+    let name = "docker::trixie_is_imported_and_updates_itself";
+    need!(name, machine::builder());
+    need!(name, engine());
+    need!(name, live::answers(cache(), "trixie"));
+    let image = import("trixie", "trixie");
+    let release = run(&image, "none", &["cat", "/etc/os-release"]);
+    assert!(release.contains("VERSION_CODENAME=trixie\n"), "{release}");
+    let script = "apt-get update && apt-get install --yes --no-install-recommends hello >/dev/null && hello";
+    let said = run(&image, "host", &["sh", "-c", script]);
+    assert!(said.ends_with("Hello, world!\n") && !said.contains("Err:"), "{said}");
+}
+
+#[test]
+fn trixie_is_the_same_image_each_time() {
+    let name = "docker::trixie_is_the_same_image_each_time";
+    need!(name, machine::builder());
+    need!(name, live::answers(cache(), "trixie"));
+    let digest = || {
+        let output = live::command(cache(), &["trixie", "--image", "--quiet"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.len() > 10_000_000);
+        Sha256::digest(&output.stdout).to_vec()
+    };
+    assert_eq!(digest(), digest());
+}

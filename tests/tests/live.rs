@@ -1,0 +1,82 @@
+//! The live ring: one real system from the vendor's own archive. Every other suite is in `cargo xtask oracle`.
+//!
+//! The mirror is what rootstrap itself takes: the host's own apt sources, or the vendor's.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use rootstrap_tests::{base, live, machine, need};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+fn cache() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+#[test]
+fn trixie_is_a_whole_system() {
+    let name = "live::trixie_is_a_whole_system";
+    need!(name, machine::root());
+    need!(name, live::answers(cache(), "trixie"));
+    let (directory, root) = live::scratch();
+    let output = live::command(cache(), &["trixie", root.to_str().unwrap()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(rootstrap_tests::world::names(directory.path()), ["root"]);
+
+    base::assert_consistent(&root);
+    base::prints(&root, &["apt-get", "check"]);
+    assert_eq!(base::prints(&root, &["su", "-s", "/bin/sh", "-c", "id -un", "nobody"]), "nobody\n");
+    assert_eq!(base::prints(&root, &["perl", "-e", "print 6 * 7"]), "42");
+    let about = |path: &str| {
+        let meta = fs::metadata(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        (meta.mode() & 0o7777, meta.uid(), meta.gid())
+    };
+    for path in ["usr/bin/su", "usr/bin/passwd", "usr/bin/mount"] {
+        assert_eq!(about(path), (0o4755, 0, 0), "{path}");
+    }
+    let shadow = |line: &str| line.strip_prefix("shadow:x:").and_then(|rest| rest.split(':').next()?.parse().ok());
+    let group = fs::read_to_string(root.join("etc/group")).unwrap();
+    let shadow: u32 = group.lines().find_map(shadow).unwrap();
+    assert_eq!(about("usr/bin/chage"), (0o2755, 0, shadow));
+    assert_eq!(about("etc/shadow"), (0o640, 0, shadow));
+    assert_eq!(about("tmp"), (0o1777, 0, 0));
+
+    let sources = fs::read_to_string(root.join("etc/apt/sources.list.d/debian.sources")).unwrap();
+    assert!(
+        sources.contains("Suites: trixie trixie-updates\n") && sources.contains("Suites: trixie-security\n"),
+        "{sources}"
+    );
+    assert!(sources.contains("Signed-By: /usr/share/keyrings/debian-archive-keyring."), "{sources}");
+    let place = directory.path().to_str().unwrap();
+    assert_eq!(machine::mounts(place), [""; 0]);
+    assert_eq!(machine::processes(place), [""; 0]);
+}
+
+#[test]
+fn a_user_makes_the_same_focal() {
+    let name = "live::a_user_makes_the_same_focal";
+    need!(name, machine::root());
+    let user = need!(name, machine::user());
+    need!(name, live::answers(cache(), "focal"));
+    let (directory, root) = live::scratch();
+    let arguments = ["focal", "-", "--variant=essential", "--quiet"];
+    let ours = live::command(cache(), &arguments).output().unwrap();
+    assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
+    // The user may read what root has fetched, in a copy of his own.
+    let copy = directory.path().join("cache");
+    let copied =
+        std::process::Command::new("cp").arg("-r").arg(cache().join("live-cache")).arg(&copy).status().unwrap();
+    let owner = std::process::Command::new("chown").arg("-R").arg(user.uid.to_string()).arg(directory.path()).status();
+    assert!(copied.success() && owner.unwrap().success());
+    let mut command = user.command(rootstrap_tests::program::path());
+    command
+        .args(arguments)
+        .arg("--offline")
+        .arg("--cache-dir")
+        .arg(&copy)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let theirs = command.current_dir("/").output().unwrap();
+    assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stderr));
+    assert!(ours.stdout == theirs.stdout, "{} and {} bytes differ", ours.stdout.len(), theirs.stdout.len());
+    assert!(ours.stdout.len() > 10_000_000 && !root.exists());
+}

@@ -1,0 +1,46 @@
+//! The privileged ring: whole systems with a real dpkg in them, built by root and by an ordinary user.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod ends;
+mod formats;
+mod quirks;
+mod sandbox;
+mod scripts;
+mod systems;
+
+use rootstrap_testkit::deb::Deb;
+
+/// A package that records what its scripts see, has files of unusual modes and owners, and sets off a trigger.
+fn probe() -> Deb {
+    Deb::new("probe", "1")
+        .field("Priority", "optional")
+        .file("/usr/bin/suid", 0o4755, "#!/bin/sh\n")
+        .file_owned("/usr/bin/sgid", 0o2755, "root", 0, "shadow", 42, "#!/bin/sh\n")
+        .file_owned("/srv/mail/box", 0o600, "mail", 8, "mail", 8, "mail\n")
+        .file("/usr/share/watched/probe", 0o644, "probe\n")
+        .hardlink("/usr/bin/suid-too", "/usr/bin/suid")
+        .conffile("/etc/probe.conf", "probe\n")
+        .script(
+            "preinst",
+            "#!/bin/sh\nset -e\n[ ! -e /usr/bin/suid ]\n[ ! -e /etc/probe.conf ]\n\
+             echo \"preinst $* $DPKG_MAINTSCRIPT_PACKAGE\" >>/var/lib/probe.log\n",
+        )
+        .script(
+            "postinst",
+            "#!/bin/sh\nset -e\n[ -u /usr/bin/suid ]\n[ -e /etc/probe.conf ]\n\
+             echo \"postinst $* $DPKG_MAINTSCRIPT_PACKAGE\" >>/var/lib/probe.log\n\
+             start-stop-daemon --start --exec /bin/false\n/usr/sbin/policy-rc.d probe start && exit 1\n\
+             /usr/sbin/policy-rc.d probe start || [ $? = 101 ]\n",
+        )
+}
+
+/// A package that wants to know of files in a directory.
+fn watcher() -> Deb {
+    Deb::new("watcher", "1")
+        .field("Priority", "optional")
+        .control_member("triggers", 0o644, "interest-noawait /usr/share/watched\n")
+        .script(
+            "postinst",
+            "#!/bin/sh\nset -e\necho \"$*\" >>/var/lib/watcher.log\nls /usr/share/watched >>/var/lib/watcher.log\n",
+        )
+}

@@ -1,0 +1,96 @@
+//! What packages do to each other: replaced files, conffiles, diversions.
+
+use rootstrap_testkit::deb::Deb;
+use rootstrap_tests::base::{self, Layout};
+use rootstrap_tests::transcript::Outcome;
+use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
+use std::fs;
+use std::path::PathBuf;
+
+/// A root with these packages, and what was said.
+fn build(name: &str, debs: Vec<Deb>) -> Result<(World, PathBuf, Outcome), String> {
+    machine::root()?;
+    let _ = name;
+    let include: Vec<String> = debs.iter().map(|deb| deb.name().to_owned()).collect();
+    let world = World::new(&base::archive(Layout::Merged, debs)?);
+    let target = world.target("root");
+    let outcome = world.run(&[&target, "-v", &format!("--include={}", include.join(","))]);
+    Ok((world, PathBuf::from(target), outcome))
+}
+
+#[test]
+fn a_replaced_file_belongs_to_the_later_package() {
+    let name = "privileged::a_replaced_file_belongs_to_the_later_package";
+    let old =
+        Deb::new("old", "1").file("/usr/share/thing/shared", 0o644, "old\n").file("/usr/share/thing/old", 0o644, "");
+    let new = Deb::new("new", "1")
+        .field("Depends", "old")
+        .field("Replaces", "old (<< 2)")
+        .file("/usr/share/thing/shared", 0o644, "new\n")
+        .script("postinst", "#!/bin/sh\nset -e\necho \"$*\" >/var/lib/new.log\n");
+    let (world, root, outcome) = need!(name, build(name, vec![old, new]));
+    let outcome = outcome.expect(0);
+    assert!(outcome.stderr.contains("goes through dpkg: "), "{}", outcome.stderr);
+    base::assert_consistent(&root);
+    assert_eq!(fs::read_to_string(root.join("usr/share/thing/shared")).unwrap(), "new\n");
+    assert_eq!(base::prints(&root, &["dpkg", "-S", "/usr/share/thing/shared"]), "new: /usr/share/thing/shared\n");
+    assert!(!base::prints(&root, &["dpkg", "-L", "old"]).contains("shared"));
+    assert_eq!(fs::read_to_string(root.join("var/lib/new.log")).unwrap(), "configure \n");
+    assert!(!root.join("var/cache/apt/archives/rootstrap").exists());
+    base::assert_nothing_left(&world, &["root"]);
+}
+
+#[test]
+fn a_file_of_two_packages_is_refused_as_dpkg_does() {
+    let name = "privileged::a_file_of_two_packages_is_refused_as_dpkg_does";
+    let deb = |name: &str| Deb::new(name, "1").file("/usr/share/shared", 0o644, name);
+    let (world, _, outcome) = need!(name, build(name, vec![deb("one"), deb("two")]));
+    let outcome = outcome.expect(1);
+    let said = &outcome.stderr;
+    assert!(said.contains("error: ") && said.contains("two"), "{said}");
+    assert!(said.contains("trying to overwrite '/usr/share/shared', which is also in package one 1"), "{said}");
+    base::assert_nothing_left(&world, &[]);
+}
+
+#[test]
+fn conffiles_are_known_to_dpkg() {
+    let name = "privileged::conffiles_are_known_to_dpkg";
+    let deb = Deb::new("configured", "1")
+        .conffile("/etc/configured/a.conf", "a\n")
+        .conffile("/etc/configured/b.conf", "b\n")
+        .script("preinst", "#!/bin/sh\nset -e\nmkdir -p /etc/configured\necho kept >/etc/configured/b.conf\n");
+    let (_world, root, outcome) = need!(name, build(name, vec![deb]));
+    outcome.expect(0);
+    assert_eq!(fs::read_to_string(root.join("etc/configured/a.conf")).unwrap(), "a\n");
+    // One that is there before its package is the administrator's (--force-confold).
+    assert_eq!(fs::read_to_string(root.join("etc/configured/b.conf")).unwrap(), "kept\n");
+    let listed = base::prints(&root, &["dpkg-query", "-W", "-f", "${Conffiles}", "configured"]);
+    assert!(listed.contains("/etc/configured/a.conf 60b725f10c9c85c70d97880dfe8191b3"), "{listed}");
+    assert_eq!(base::prints(&root, &["dpkg", "--audit"]), "");
+}
+
+/// In either order: the diverting package first, or the diverted one.
+#[test]
+fn a_preinst_may_divert_a_file() {
+    let name = "privileged::a_preinst_may_divert_a_file";
+    for (diverter, depends) in [("a-diverter", ""), ("z-diverter", "tool")] {
+        let preinst = format!(
+            "#!/bin/sh\nset -e\ndpkg-divert --package {diverter} --rename --divert /usr/bin/tool.orig --add /usr/bin/tool\n"
+        );
+        let tool = Deb::new("tool", "1").file("/usr/bin/tool", 0o755, "#!/bin/sh\necho tool\n");
+        let mut deb = Deb::new(diverter, "1")
+            .file("/usr/bin/tool", 0o755, "#!/bin/sh\necho diverter\n")
+            .script("preinst", &preinst);
+        if !depends.is_empty() {
+            deb = deb.field("Depends", depends);
+        }
+        let (_world, root, outcome) = need!(name, build(name, vec![tool, deb]));
+        outcome.expect(0);
+        base::assert_consistent(&root);
+        assert_eq!(base::prints(&root, &["tool"]), "diverter\n");
+        assert_eq!(base::prints(&root, &["tool.orig"]), "tool\n");
+        let who = base::prints(&root, &["dpkg", "-S", "/usr/bin/tool"]);
+        assert!(who.contains("diversion by ") && who.contains(diverter), "{who}");
+    }
+}

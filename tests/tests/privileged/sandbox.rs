@@ -1,0 +1,125 @@
+//! What a package's script cannot reach: network, files, processes and environment of the host; and it cannot stay.
+
+use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::host;
+use rootstrap_tests::base::{self, Layout};
+use rootstrap_tests::machine::User;
+use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// bash, which can open a connection by itself, as a package beside those that have its libraries.
+fn bash(others: &[Deb]) -> Result<Deb, String> {
+    let mut deb = Deb::new("bash", "5").field("Priority", "optional").field("Essential", "no");
+    for file in host::programs(&["bash"])? {
+        let path = if file.path.starts_with("/usr/") { file.path.clone() } else { format!("/usr{}", file.path) };
+        let top = file.path.matches('/').count() == 1;
+        if top || others.iter().any(|other| other.ships(&path)) {
+            continue;
+        }
+        deb = match &file.link {
+            Some(target) => deb.symlink(&path, target),
+            None => deb.file(&path, file.mode, &file.content),
+        };
+    }
+    Ok(deb)
+}
+
+/// A process of the host, ended with the test.
+struct Host(Child);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Runs a script that tries everything and tells what it got.
+fn reaches_nothing(name: &str, user: Option<&User>) {
+    let bash = need!(name, base::debs(Layout::Merged).and_then(|debs| bash(&debs)));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let token = format!("rootstrap-canary-{}-{port}", std::process::id());
+    let scratch = tempfile::tempdir().unwrap();
+    let canary = scratch.path().join("canary");
+    fs::write(&canary, "canary").unwrap();
+    // A process of the host, known by its arguments.
+    let script = format!("read line # {token}");
+    let mut host = Host(Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap());
+    let postinst = format!(
+        "#!/bin/bash\nset -e\nexec >/var/lib/seen\n\
+         (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo network\n\
+         for place in '' /proc/1/root /proc/self/root /..; do [ ! -e \"$place{canary}\" ] || echo file; done\n\
+         for place in /proc/[0-9]*; do ! grep -q {token_start}'-'{token_end} $place/cmdline 2>/dev/null || echo process; done\n\
+         ! kill -0 {pid} 2>/dev/null || [ -n \"$(grep -s . /proc/{pid}/comm)\" ] || echo kill\n\
+         mkdir -p /var/lib/old && ! mount --bind / /var/lib/old 2>/dev/null || echo mounted\n\
+         rmdir /var/lib/old\n\
+         env >/var/lib/environment\n\
+         mkfifo /var/lib/fifo\n\
+         bash -c 'trap \"\" HUP INT TERM; read line </var/lib/fifo' daemon-{token} </dev/null >/dev/null 2>&1 &\n\
+         disown\nrm -f /var/lib/fifo || true\necho done\n",
+        canary = canary.display(),
+        token_start = token.split_once('-').unwrap().0,
+        token_end = token.split_once('-').unwrap().1,
+        pid = host.0.id(),
+    );
+    let spy = Deb::new("spy", "1").field("Pre-Depends", "bash").script("postinst", &postinst);
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [bash, spy])));
+    let target = world.target("root");
+    let arguments = [target.as_str(), "--include=spy"];
+    let mut command = match user {
+        Some(user) => world.command_as(user, &arguments),
+        None => world.command(&arguments),
+    };
+    world.finish(command.env("ROOTSTRAP_TEST_SECRET", &token).env("LD_LIBRARY_PATH", "/nowhere")).expect(0);
+    let root = Path::new(&target);
+    assert_eq!(fs::read_to_string(root.join("var/lib/seen")).unwrap(), "done\n");
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody connected");
+    assert!(host.0.try_wait().unwrap().is_none(), "the host's process was ended");
+    assert_eq!(machine::processes(&format!("daemon-{token}")), [""; 0]);
+
+    let environment = fs::read_to_string(root.join("var/lib/environment")).unwrap();
+    assert!(!environment.contains(&token) && !environment.contains("/nowhere"), "{environment}");
+    for line in
+        ["DEBIAN_FRONTEND=noninteractive", "SOURCE_DATE_EPOCH=1735689600", "TZ=UTC", "LC_ALL=C.UTF-8", "HOME=/root"]
+    {
+        assert!(environment.lines().any(|known| known == line), "{line} is not in {environment}");
+    }
+    base::assert_nothing_left(&world, &["root"]);
+}
+
+#[test]
+fn a_script_of_root_reaches_nothing_of_the_host() {
+    let name = "privileged::a_script_of_root_reaches_nothing_of_the_host";
+    need!(name, machine::root());
+    reaches_nothing(name, None);
+}
+
+#[test]
+fn a_script_of_a_user_reaches_nothing_of_the_host() {
+    let name = "privileged::a_script_of_a_user_reaches_nothing_of_the_host";
+    let user = need!(name, machine::user());
+    reaches_nothing(name, Some(&user));
+}
+
+/// What the caller has open, a lock file or a directory, would be a way out.
+#[test]
+fn a_script_gets_no_descriptor_of_the_caller() {
+    let name = "privileged::a_script_gets_no_descriptor_of_the_caller";
+    need!(name, machine::root());
+    let postinst = "#!/bin/sh\nset -e\nif [ -e /proc/self/fd/8 ]; then readlink /proc/self/fd/8; ls /proc/self/fd/8/; fi >/var/lib/seen\n";
+    let spy = Deb::new("spy", "1").script("postinst", postinst);
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [spy])));
+    let target = world.target("root");
+    let inner = world.command(&[&target, "--include=spy", "--no-cache"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" 8<.", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    world.finish(command.current_dir(world.path(""))).expect(0);
+    assert_eq!(fs::read_to_string(Path::new(&target).join("var/lib/seen")).unwrap(), "");
+}

@@ -1,0 +1,78 @@
+//! Package scripts that fail: who, which script, why, and nothing made.
+
+use rootstrap_testkit::deb::Deb;
+use rootstrap_tests::base::{self, Layout};
+use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
+use std::path::Path;
+
+fn fails(name: &str, script: &str, essential: bool) {
+    need!(name, machine::root());
+    let text = "#!/bin/sh\nfor n in $(seq 1 40); do echo \"line $n of bad\"; done\necho 'the last words' >&2\nexit 7\n";
+    let mut bad = Deb::new("bad", "1").script(script, text);
+    if essential {
+        bad = bad.field("Essential", "yes").field("Priority", "required");
+    }
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    let outcome = world.run(&[&world.target("root"), "--include=bad"]).expect(1);
+    let said = &outcome.stderr;
+    assert!(said.contains(&format!("\nerror: cannot run the {script} of bad: exit status 7\n    | ")), "{said}");
+    assert!(said.contains("    | line 40 of bad\n    | the last words\n"), "{said}");
+    assert!(!said.contains("line 2 of bad"), "more than the last lines: {said}");
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
+    let log = said.lines().find_map(|line| line.strip_prefix("the whole log is in ")).expect(said);
+    assert!(Path::new(log).starts_with(world.path("tmp")), "{log}");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("line 2 of bad\n") && log.contains("the last words\n"), "{log}");
+    base::assert_nothing_left(&world, &[]);
+}
+
+#[test]
+fn a_preinst_that_fails() {
+    fails("privileged::a_preinst_that_fails", "preinst", false);
+}
+
+#[test]
+fn a_postinst_that_fails() {
+    fails("privileged::a_postinst_that_fails", "postinst", false);
+}
+
+#[test]
+fn a_preinst_of_the_first_phase_that_fails() {
+    fails("privileged::a_preinst_of_the_first_phase_that_fails", "preinst", true);
+}
+
+#[test]
+fn a_postinst_of_the_first_phase_that_fails() {
+    fails("privileged::a_postinst_of_the_first_phase_that_fails", "postinst", true);
+}
+
+#[test]
+fn a_user_hears_of_a_failing_script_too() {
+    let name = "privileged::a_user_hears_of_a_failing_script_too";
+    let user = need!(name, machine::user());
+    let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\necho alas\nexit 3\n");
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    let mut command = world.command_as(&user, &[&world.target("root.tar"), "--include=bad"]);
+    world
+        .finish(&mut command)
+        .expect(1)
+        .says(&["error: cannot run the postinst of bad: exit status 3\n    | ", "    | alas\n"]);
+    base::assert_nothing_left(&world, &[]);
+}
+
+#[test]
+fn a_failed_run_spoils_standard_output() {
+    let name = "privileged::a_failed_run_spoils_standard_output";
+    need!(name, machine::root());
+    let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\nexit 1\n");
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    let outcome = world.run(&["-", "--include=bad"]).expect(1);
+    assert!(!outcome.stdout.is_empty(), "an empty stream is an empty image");
+    let path = world.path("spoiled.tar");
+    std::fs::write(&path, &outcome.stdout).unwrap();
+    let tar = std::process::Command::new("tar").arg("tf").arg(&path).output().unwrap();
+    assert!(!tar.status.success(), "tar takes it for an archive: {}", String::from_utf8_lossy(&tar.stdout));
+    let mut archive = tar::Archive::new(outcome.stdout.as_slice());
+    assert!(archive.entries().unwrap().any(|entry| entry.is_err()));
+}

@@ -1,0 +1,138 @@
+//! Directories: the same system whoever builds it.
+
+use crate::{probe, watcher};
+use rootstrap_testkit::archive::Signing;
+use rootstrap_testkit::deb::Compression;
+use rootstrap_testkit::tree;
+use rootstrap_tests::base::{self, Layout};
+use rootstrap_tests::world::{KEY, World, names};
+use rootstrap_tests::{machine, need};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What must be so in every finished root.
+fn assert_finished(root: &Path, layout: Layout) {
+    base::assert_consistent(root);
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert_eq!(read("var/lib/probe.log"), "preinst install probe\npostinst configure  probe\n");
+    assert!(read("var/lib/watcher.log").ends_with("probe\n"), "{}", read("var/lib/watcher.log"));
+    assert_eq!(base::prints(root, &["hello"]), "Hello, world!\n");
+    // Triggers ran: ldconfig's and the one on shells.d.
+    assert!(root.join("etc/ld.so.cache").exists());
+    assert!(read("etc/shells").contains("/bin/dash\n"));
+    assert!(fs::symlink_metadata(root.join("etc/alternatives/awk")).is_ok());
+
+    let dump = tree::dump(root);
+    for mark in [
+        "policy-rc.d",
+        ".REAL",
+        ".dpkg-new",
+        ".dpkg-tmp",
+        "tmp.ci",
+        ".rootstrap-",
+        "archives/rootstrap",
+        "/var/lib/dpkg/updates/0",
+    ] {
+        let left: Vec<&str> = dump.lines().filter(|line| line.contains(mark)).collect();
+        assert_eq!(left, [""; 0]);
+    }
+    for empty in ["proc", "sys", "tmp"] {
+        assert_eq!(names(&root.join(empty)), [""; 0], "{empty}");
+    }
+    let daemon =
+        fs::read(root.join("usr/sbin/start-stop-daemon")).or_else(|_| fs::read(root.join("sbin/start-stop-daemon")));
+    assert!(daemon.unwrap().starts_with(b"\x7fELF"), "start-stop-daemon is still the fake");
+
+    let mode = |path: &str| fs::metadata(root.join(path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("usr/bin/suid"), mode("usr/bin/sgid"), mode("tmp")), (0o4755, 0o2755, 0o1777));
+    assert_eq!(mode(""), 0o755);
+    let links = fs::metadata(root.join("usr/bin/suid")).unwrap().nlink();
+    assert_eq!(links, 2);
+    assert_eq!(root.join("bin").is_symlink(), layout == Layout::Merged);
+}
+
+fn builds_a_directory(name: &str, layout: Layout) {
+    need!(name, machine::root());
+    let world = World::new(&need!(name, base::archive(layout, [probe(), watcher()])));
+    let target = world.target("root");
+    // The trusty rules keep an old system as it came.
+    world.run(&[&target, "--include=probe,watcher,hello"]).expect(0);
+    let root = Path::new(&target);
+    // The links of a merged /usr are made where the packages do not bring them.
+    assert_finished(root, Layout::Merged);
+    let owner = |path: &str| fs::metadata(root.join(path)).map(|meta| (meta.uid(), meta.gid())).unwrap();
+    assert_eq!((owner("usr/bin/suid"), owner("usr/bin/sgid"), owner("srv/mail/box")), ((0, 0), (0, 42), (8, 8)));
+    assert_eq!((owner(""), owner("var/local")), ((0, 0), (0, 50)));
+    base::assert_nothing_left(&world, &["root"]);
+}
+
+#[test]
+fn root_builds_a_merged_system() {
+    builds_a_directory("privileged::root_builds_a_merged_system", Layout::Merged);
+}
+
+#[test]
+fn root_builds_from_packages_that_are_not_merged() {
+    builds_a_directory("privileged::root_builds_from_packages_that_are_not_merged", Layout::Split);
+}
+
+#[test]
+fn a_user_builds_the_same_system() {
+    let name = "privileged::a_user_builds_the_same_system";
+    need!(name, machine::root());
+    let user = need!(name, machine::user());
+    for layout in [Layout::Merged, Layout::Split] {
+        let world = World::new(&need!(name, base::archive(layout, [probe(), watcher()])));
+        let (ours, theirs) = (world.target("ours"), world.target("theirs"));
+        world.run(&[&ours, "--include=probe,watcher,hello"]).expect(0);
+        world.finish(&mut world.command_as(&user, &[&theirs, "--include=probe,watcher,hello"])).expect(0);
+        // Its files are the user's, so chroot as root may look at them.
+        assert_finished(Path::new(&theirs), Layout::Merged);
+        let dump = |root: &str| -> Vec<String> {
+            let options = tree::Options { owner: false, mtime: true };
+            let text = tree::dump_with(Path::new(root), options);
+            // An ordinary user cannot make device nodes.
+            text.lines().filter(|line| !line.starts_with("/dev/")).map(str::to_owned).collect()
+        };
+        let (ours_dump, theirs_dump) = (dump(&ours), dump(&theirs));
+        for (a, b) in ours_dump.iter().zip(&theirs_dump) {
+            assert_eq!(a, b);
+        }
+        assert_eq!(ours_dump.len(), theirs_dump.len());
+        let meta = |path: &str| fs::metadata(Path::new(&theirs).join(path)).unwrap();
+        assert_eq!(meta("usr/bin/suid").uid(), user.uid);
+        assert_ne!(meta("srv/mail/box").uid(), user.uid);
+        base::assert_nothing_left(&world, &["ours", "theirs"]);
+    }
+}
+
+/// An archive as they were in 2014: a detached signature, gz indexes only, no by-hash, old compressions, /bin and
+/// /usr/bin apart.
+#[test]
+fn an_archive_of_the_old_kind() {
+    let name = "privileged::an_archive_of_the_old_kind";
+    need!(name, machine::root());
+    let old = [Compression::Gz, Compression::Lzma, Compression::Bz2, Compression::Xz, Compression::None];
+    let debs = need!(name, base::debs(Layout::Split)).into_iter().chain([probe(), watcher()]);
+    let debs = debs.enumerate().map(|(n, deb)| {
+        deb.data_compression(old[n % old.len()]).control_compression(Compression::Gz).md5sums(n % 2 == 0)
+    });
+    let mut archive = need!(name, base::archive(Layout::Split, []));
+    let mut trusty = rootstrap_testkit::archive::Archive::new("trusty").key(&KEY).debs(debs);
+    trusty.architectures = std::mem::take(&mut archive.architectures);
+    trusty.signing = Signing::Detached;
+    trusty.forms = vec![Compression::Gz];
+    trusty.acquire_by_hash = false;
+    let world = World::new(&trusty);
+    let target = world.target("root");
+    world.run(&[&target, "--pockets=release", "--include=probe,watcher,hello"]).expect(0);
+    let root = Path::new(&target);
+    assert_finished(root, Layout::Split);
+    assert!(root.join("bin/dash").exists() && !root.join("usr/bin/dash").exists());
+    let sources = fs::read_to_string(root.join("etc/apt/sources.list")).unwrap();
+    assert!(sources.starts_with(&format!("deb {} trusty main", world.server.url())), "{sources}");
+    let asked = world.server.requests();
+    assert!(asked.iter().all(|request| !request.path.contains("by-hash")));
+    base::assert_nothing_left(&world, &["root"]);
+}
