@@ -193,6 +193,7 @@ impl Installer<'_> {
         let core: Vec<&str> =
             CORE.into_iter().filter(|name| packages.iter().any(|body| body.staged.control.package == *name)).collect();
         dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
+        database::unconfigure(self.root, &core)?;
         // Required packages may count on each other without saying so (usrmerge on debianutils): one that fails
         // for that succeeds once the others are configured, and debootstrap tries again for the same reason.
         match dpkg::configure_all(sandbox, &mut |line| self.output(line)) {

@@ -201,6 +201,29 @@ fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffile
     text
 }
 
+/// Makes configured packages unpacked ones, as unpacking them over themselves would: the next run of dpkg configures
+/// them once more, in the turn they then have.
+///
+/// # Errors
+/// The database cannot be read or written.
+pub fn unconfigure(root: &Root, packages: &[&str]) -> Result<(), Error> {
+    let status = root.read(STATUS)?.unwrap_or_default();
+    let mut text = String::with_capacity(status.len());
+    let mut concerned = false;
+    for line in String::from_utf8_lossy(&status).lines() {
+        if let Some(name) = line.strip_prefix("Package: ") {
+            concerned = packages.contains(&name);
+        }
+        match line.strip_prefix("Version: ") {
+            _ if concerned && line == "Status: install ok installed" => text.push_str("Status: install ok unpacked\n"),
+            Some(version) if concerned => text.push_str(&format!("{line}\nConfig-Version: {version}\n")),
+            _ => text.extend([line, "\n"]),
+        }
+    }
+    root.write(STATUS, text.as_bytes(), 0o644)?;
+    Ok(())
+}
+
 /// One diversion (dpkg-divert(1)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diversion {
