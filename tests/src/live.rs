@@ -21,7 +21,7 @@ pub fn command(cache: &Path, arguments: &[&str]) -> Command {
 /// Whether the archive of a suite answers.
 ///
 /// # Errors
-/// It does not.
+/// It does not, or has stood still for so long that it expired.
 ///
 /// # Panics
 /// It answers something that cannot be trusted, or the program fails for a reason of its own.
@@ -30,6 +30,10 @@ pub fn answers(cache: &Path, suite: &str) -> Result<(), String> {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
         return Ok(());
+    }
+    if output.status.code() == Some(3) && said.contains("it expired at") {
+        // A mirror that stands still: no fault of ours, and refusing it is right.
+        return Err(format!("the archive of {suite} is stale"));
     }
     let unreachable = output.status.code() == Some(1) && said.starts_with("error: cannot fetch");
     assert!(unreachable, "{suite}: {said}");

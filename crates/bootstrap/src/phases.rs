@@ -13,7 +13,7 @@ use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
 use rootstrap_resolve::{Plan, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 use rootstrap_unpack::database::{self, Record};
-use rootstrap_unpack::merge::Merged;
+use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
 use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, triggers};
 use std::path::PathBuf;
 
@@ -59,7 +59,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
         let packages = bodies.take(slots)?;
         installer.bytes += packages.iter().map(|body| body.staged.bytes).sum::<u64>();
         if number == 0 {
-            installer.extract(&packages)?;
+            let for_dpkg = installer.extract(&packages)?;
             if request.variant == Variant::Extract {
                 continue;
             }
@@ -74,7 +74,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
                 cancel: request.cancel.clone(),
             };
             let sandbox = sandbox.insert(Sandbox::start(&options)?);
-            installer.first(sandbox, &packages)?;
+            installer.first(sandbox, &packages, &for_dpkg)?;
         } else if let Some(sandbox) = &mut sandbox {
             installer.later(sandbox, &packages)?;
         } else {
@@ -101,28 +101,35 @@ struct Installer<'a> {
 }
 
 impl Installer<'_> {
-    /// The first phase's files, no script run yet.
-    fn extract(&mut self, packages: &[Body]) -> Result<(), Error> {
+    /// The first phase's files, no script run yet. Returns the packages left to dpkg.
+    fn extract<'p>(&mut self, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
         self.merge_usr(packages)?;
         let rules = Rules { conffiles: Conffiles::InPlace, last_directory_wins: self.suite.last_dir_wins };
         if self.request.variant != Variant::Extract {
             database::create(self.root, self.request.architecture()?)?;
         }
-        let mut merged = Vec::new();
+        let (mut merged, mut for_dpkg) = (Vec::new(), Vec::new());
         for body in packages {
             match rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)? {
                 Verdict::Merged(done) => merged.push((body, done)),
-                // Before dpkg itself is there, nobody else could.
-                Verdict::ForDpkg(reason) => {
+                Verdict::ForDpkg(reason) if self.request.variant == Variant::Extract => {
                     let label = body.staged.control.database_name();
                     return Err(rootstrap_unpack::Error::Damaged { label, reason }.into());
+                }
+                Verdict::ForDpkg(reason) => {
+                    self.note_dpkg(body, &reason);
+                    for_dpkg.push(body);
                 }
             }
         }
         if self.request.variant != Variant::Extract {
             self.record(&merged, Conffiles::InPlace)?;
         }
-        Ok(())
+        Ok(for_dpkg)
+    }
+
+    fn note_dpkg(&self, body: &Body, reason: &str) {
+        (self.report)(Event::Note(format!("{} goes through dpkg: {reason}", body.staged.control.package)));
     }
 
     /// The links of a merged /usr, where packages do not bring them: for those directories that packages ship.
@@ -169,7 +176,7 @@ impl Installer<'_> {
     }
 
     /// Scripts of the first phase, all of it being extracted.
-    fn first(&mut self, sandbox: &mut Sandbox, packages: &[Body]) -> Result<(), Error> {
+    fn first(&mut self, sandbox: &mut Sandbox, packages: &[Body], for_dpkg: &[&Body]) -> Result<(), Error> {
         fakes::install(self.root)?;
         sandbox.run(&["/sbin/ldconfig"], &[], &mut |_| {})?;
         // Scripts want awk before the package that registers it is configured.
@@ -178,7 +185,8 @@ impl Installer<'_> {
             let attributes = rootstrap_rootfs::Attributes { mode: 0o777, uid: 0, gid: 0, mtime: 0 };
             self.root.at(b"usr/bin/awk")?.create_symlink(b"mawk", attributes)?;
         }
-        for (number, body) in packages.iter().enumerate() {
+        let ours = |body: &Body| !for_dpkg.iter().any(|other| std::ptr::eq(*other, body));
+        for (number, body) in packages.iter().enumerate().filter(|(_, body)| ours(body)) {
             let before = database::diversions(self.root)?;
             self.preinst(sandbox, body)?;
             let after = database::diversions(self.root)?;
@@ -211,14 +219,17 @@ impl Installer<'_> {
         let mut merged = Vec::new();
         let mut for_dpkg = Vec::new();
         for body in packages {
-            let control = &body.staged.control;
-            if body.staged.entries.is_ok() {
-                self.preinst(sandbox, body)?;
-            }
-            match rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)? {
+            let verdict = match reason_for_dpkg(self.root, &body.staged, rules, &self.claims)? {
+                Some(reason) => Verdict::ForDpkg(reason),
+                None => {
+                    self.preinst(sandbox, body)?;
+                    rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)?
+                }
+            };
+            match verdict {
                 Verdict::Merged(done) => merged.push((body, done)),
                 Verdict::ForDpkg(reason) => {
-                    (self.report)(Event::Note(format!("{} goes through dpkg: {reason}", control.package)));
+                    self.note_dpkg(body, &reason);
                     for_dpkg.push(body);
                 }
             }

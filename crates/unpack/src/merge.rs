@@ -48,6 +48,24 @@ pub struct Merged {
     pub touched: Vec<Vec<u8>>,
 }
 
+/// Why dpkg itself has to unpack `package`, as far as it can be told beforehand: asked before its preinst runs, which dpkg
+/// would run again.
+///
+/// # Errors
+/// The tree cannot be read.
+pub fn reason_for_dpkg(root: &Root, package: &Staged, rules: Rules, claims: &Claims) -> Result<Option<String>, Error> {
+    let entries = match &package.entries {
+        Ok(entries) => entries,
+        Err(reason) => return Ok(Some(reason.clone())),
+    };
+    let owner = package.control.database_name();
+    match Merger::new(root, package, rules)?.judge(entries, claims, &owner) {
+        Ok(()) => Ok(None),
+        Err(Obstacle::Foreign(reason)) => Ok(Some(reason)),
+        Err(Obstacle::Tree(source)) => Err(Error::Tree { label: owner, source }),
+    }
+}
+
 /// Moves `package` into `root`. Packages have to come in plan order: it decides who makes a directory.
 ///
 /// # Errors
@@ -58,20 +76,7 @@ pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -
         Err(reason) => return Ok(Verdict::ForDpkg(reason.clone())),
     };
     let owner = package.control.database_name();
-    let diversions = Diversions { all: database::diversions(root)?, package: &package.control.package };
-    let mut merger = Merger {
-        cursor: Cursor::new(root),
-        root,
-        package,
-        rules,
-        diversions,
-        overrides: database::statoverrides(root)?,
-        conffiles: match rules.conffiles {
-            Conffiles::InPlace => HashSet::new(),
-            Conffiles::New => package.control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect(),
-        },
-        names: None,
-    };
+    let mut merger = Merger::new(root, package, rules)?;
     match merger.judge(entries, claims, &owner).and_then(|()| merger.put(entries)) {
         Ok(merged) => {
             let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
@@ -131,7 +136,23 @@ struct Merger<'a> {
     names: Option<(Ids, Ids)>,
 }
 
-impl Merger<'_> {
+impl<'a> Merger<'a> {
+    fn new(root: &'a Root, package: &'a Staged, rules: Rules) -> Result<Self, Error> {
+        Ok(Self {
+            cursor: Cursor::new(root),
+            root,
+            package,
+            rules,
+            diversions: Diversions { all: database::diversions(root)?, package: &package.control.package },
+            overrides: database::statoverrides(root)?,
+            conffiles: match rules.conffiles {
+                Conffiles::InPlace => HashSet::new(),
+                Conffiles::New => package.control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect(),
+            },
+            names: None,
+        })
+    }
+
     /// What dpkg refuses, or decides by rules that are not repeated here, as far as it can be told beforehand.
     fn judge(&self, entries: &[Entry], claims: &Claims, owner: &str) -> Result<(), Obstacle> {
         let conffiles = &self.package.control.conffiles;
