@@ -50,6 +50,7 @@ fn interrupted(name: &str, signal: Signal, target: &str, user: Option<&User>) {
     let test = name.rsplit(':').next().unwrap().replace('_', "-");
     let mut run = need!(name, block(&test, target, user));
     kill_process(machine::pid(&run.child), signal).unwrap();
+    machine::wait_until("the run ends", || run.child.try_wait().unwrap().is_some());
     let mut said = String::new();
     run.stderr.read_to_string(&mut said).unwrap();
     assert_eq!(run.child.wait().unwrap().code(), Some(130), "{said}");
