@@ -108,7 +108,9 @@ fn pockets(
 pub(crate) fn at_pocket(mirror: &str, suite: &Suite, pocket: Pocket) -> Vec<String> {
     let mirror = mirror.trim_end_matches('/');
     let apart = suite.vendor().is_some_and(|vendor| vendor.separate_security());
-    if pocket == Pocket::Security && apart && !mirror.ends_with("-security") {
+    // Behind a bare host name there is nothing to be beside of.
+    let has_path = mirror.split_once("://").is_none_or(|(_, rest)| rest.contains('/'));
+    if pocket == Pocket::Security && apart && has_path && !mirror.ends_with("-security") {
         return vec![format!("{mirror}-security"), mirror.to_owned()];
     }
     vec![mirror.to_owned()]
