@@ -16,9 +16,7 @@ fn left(name: &str, prepare: &dyn Fn(&Path), before: &[Deb], last: &Deb, reason:
     if skipped_without_dpkg(name) {
         return;
     }
-    let (mut ours, mut theirs) = (World::new(), World::new());
-    prepare(&ours.path());
-    prepare(&theirs.path());
+    let (mut ours, mut theirs) = (World::prepared(prepare), World::prepared(prepare));
     ours.unpack(before, crate::world::LATER);
     theirs.dpkg_unpack(before).unwrap();
     assert_eq!(ours.reason(last), reason, "{name}");

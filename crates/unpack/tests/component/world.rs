@@ -1,6 +1,7 @@
 //! Two roots, one filled by this crate and one by the host's dpkg, and the comparison of what came out.
 
 use rootstrap_rootfs::Root;
+use rootstrap_testkit::EPOCH;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::tree;
 use rootstrap_unpack::database::{self, Record};
@@ -36,6 +37,20 @@ impl World {
         // The host's own architecture does not matter: dpkg is told to take any.
         database::create(&root, "amd64").unwrap();
         World { dir, root, store, claims: Claims::default(), slot: 0 }
+    }
+
+    /// A root in which something is already, all of it of one age: two such roots are equal.
+    pub fn prepared(prepare: &dyn Fn(&Path)) -> World {
+        let world = World::new();
+        prepare(&world.path());
+        rootstrap_rootfs::walk(&world.root, &mut |visit| {
+            if !visit.path.is_empty() {
+                world.root.at(visit.path)?.set_mtime(EPOCH.cast_signed())?;
+            }
+            Ok::<_, rootstrap_rootfs::Error>(true)
+        })
+        .unwrap();
+        world
     }
 
     pub fn path(&self) -> PathBuf {
@@ -218,9 +233,7 @@ impl<'a> Case<'a> {
         if skipped_without_dpkg(self.name) {
             return;
         }
-        let (mut ours, mut theirs) = (World::new(), World::new());
-        (self.prepare)(&ours.path());
-        (self.prepare)(&theirs.path());
+        let (mut ours, mut theirs) = (World::prepared(self.prepare), World::prepared(self.prepare));
         for (number, debs) in self.phases.iter().enumerate() {
             let at = |what: &str| format!("{}, phase {number}, {what}", self.name);
             ours.unpack(debs, LATER);
