@@ -54,6 +54,7 @@ fn socket() -> Result<UnixStream, String> {
 }
 
 fn outer(root: &Path) -> Result<(), String> {
+    keep_no_descriptors();
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
     // SAFETY: this process has one thread and shares no file descriptor table.
@@ -65,6 +66,16 @@ fn outer(root: &Path) -> Result<(), String> {
     let mut child = command.spawn().map_err(|error| format!("cannot start the first process: {error}"))?;
     let status = child.wait().map_err(|error| format!("cannot wait for the first process: {error}"))?;
     std::process::exit(status.code().unwrap_or(1));
+}
+
+/// What the caller of the whole program had open would be a way out: none of it goes beyond this stage.
+fn keep_no_descriptors() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2) {
+        // SAFETY: the call only marks the descriptor; one that is closed by now is an error without effect.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 /// Has the kernel kill the command when the thread that starts it ends.
