@@ -21,7 +21,6 @@ use openpgp::packet::key::{PublicParts, UnspecifiedRole};
 use openpgp::parse::Parse;
 use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
 use openpgp::types::{HashAlgorithm, PublicKeyAlgorithm};
-use rootstrap_debian::control;
 use sequoia_openpgp as openpgp;
 use sha2::{Digest, Sha256};
 
@@ -99,14 +98,17 @@ fn obtain(top: &Path, scratch: &Path, vendor: &Vendor) -> Result<Package, String
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let plan = rootstrap(&["--variant=extract", &include, "--print-plan"])?;
+    let plan = rootstrap(&["--variant=extract", &include, "--print-plan=json"])?;
     rootstrap(&[&target.to_string_lossy(), "--variant=extract", &include])?;
-    let status =
-        fs::read_to_string(target.join("var/lib/dpkg/status")).map_err(|e| format!("cannot read status: {e}"))?;
-    Ok(Package {
-        version: installed_version(&status, vendor.package)?,
-        sha256: planned_digest(&plan, vendor.package).ok_or("the plan does not show the package's SHA256")?,
-    })
+    planned(&plan, vendor.package).ok_or_else(|| format!("the plan does not show {}", vendor.package))
+}
+
+/// A package's version and digest in a plan.
+fn planned(plan: &str, package: &str) -> Option<Package> {
+    let plan: serde_json::Value = serde_json::from_str(plan).ok()?;
+    let mut packages = plan["phases"].as_array()?.iter().filter_map(|phase| phase["packages"].as_array()).flatten();
+    let found = packages.find(|found| found["name"] == package)?;
+    Some(Package { version: found["version"].as_str()?.to_owned(), sha256: found["digest"].as_str()?.to_owned() })
 }
 
 /// The same from `NAME_VERSION_all.deb` in a directory that holds it.
@@ -121,20 +123,6 @@ fn found(from: &Path, vendor: &Vendor) -> Result<Package, String> {
         }
     }
     Err(format!("{} has no {start}VERSION_all.deb", from.display()))
-}
-
-fn installed_version(status: &str, package: &str) -> Result<String, String> {
-    let stanzas = control::parse_all(status).map_err(|e| e.to_string())?;
-    let stanza = stanzas.iter().find(|stanza| stanza.get("Package") == Some(package));
-    let version = stanza.and_then(|stanza| stanza.get("Version"));
-    version.map(str::to_owned).ok_or_else(|| format!("{package} is not in the target's status"))
-}
-
-/// The first digest in a plan at or after the package's name.
-fn planned_digest(plan: &str, package: &str) -> Option<String> {
-    let words = plan.split(|c: char| !c.is_ascii_alphanumeric() && !"-+.".contains(c));
-    let digest = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    words.skip_while(|word| *word != package).find(digest).map(str::to_owned)
 }
 
 /// A keyring of an unpacked package, in binary form.
@@ -255,14 +243,11 @@ mod tests {
 
     #[test]
     fn versions_and_digests_are_found() {
-        let status = "Package: a\nVersion: 1\n\nPackage: b\nVersion: 2\n";
-        assert_eq!(installed_version(status, "b").unwrap(), "2");
-        assert!(installed_version(status, "c").is_err());
-        let (one, two) = ("1".repeat(64), "2".repeat(64));
-        let plan =
-            format!("{{\"name\": \"a\", \"sha256\": \"{one}\"}}\n{{\"name\": \"b-x\",\n\"sha256\": \"{two}\"}}\n");
-        assert_eq!(planned_digest(&plan, "b-x"), Some(two));
-        assert_eq!(planned_digest(&plan, "b"), None);
+        let plan = r#"{"phases": [{"packages": []}, {"packages": [
+            {"name": "b-x", "version": "1", "digest": "11"}, {"name": "b", "version": "2", "digest": "22"}]}]}"#;
+        let found = planned(plan, "b").unwrap();
+        assert_eq!((found.version.as_str(), found.sha256.as_str()), ("2", "22"));
+        assert!(planned(plan, "c").is_none() && planned("", "b").is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::suite::{MergedUsr, Suite};
 use crate::{Error, Event, Request};
 use rootstrap_configure::preinst::Preinst;
 use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
-use rootstrap_resolve::{Plan, Variant};
+use rootstrap_resolve::{Plan, Planned, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
@@ -57,6 +57,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
         next = slots.end;
         report(Event::Stage(Stage::Unpack));
         let packages = bodies.take(slots)?;
+        check_names(&packages, &phase.packages)?;
         installer.bytes += packages.iter().map(|body| body.staged.bytes).sum::<u64>();
         if number == 0 {
             let for_dpkg = installer.extract(&packages)?;
@@ -293,6 +294,20 @@ impl Installer<'_> {
         }
         (self.report)(Event::Output(line.to_owned()));
     }
+}
+
+/// A .deb has to be the package its index entry says it is.
+fn check_names(packages: &[Body], planned: &[Planned]) -> Result<(), Error> {
+    for (body, planned) in packages.iter().zip(planned) {
+        let control = &body.staged.control;
+        if (&control.package, &control.version) != (&planned.name, &planned.version) {
+            return Err(Error::Unpack(rootstrap_unpack::Error::Damaged {
+                label: format!("{} {}", planned.name, planned.version),
+                reason: format!("the package in it calls itself {} {}", control.package, control.version),
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// The version dpkg calls itself: the upstream part of its package's, without what a derivative adds.

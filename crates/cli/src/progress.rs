@@ -111,8 +111,12 @@ impl Progress {
                 self.say(state, Level::Normal, &text);
             }
             FetchEvent::MirrorFailed { uri, reason, next } => {
-                let next = next.as_deref().map(|next| format!(", going on with {next}")).unwrap_or_default();
-                self.say(state, Level::Normal, &format!("{uri} failed: {reason}{next}"));
+                // Without a next one an error follows that says the same.
+                let (level, next) = match next {
+                    Some(next) => (Level::Normal, format!(", going on with {next}")),
+                    None => (Level::Verbose, String::new()),
+                };
+                self.say(state, level, &format!("{uri} failed: {reason}{next}"));
             }
             FetchEvent::IndexDone { name } => self.say(state, Level::Verbose, &format!("index {name}")),
             FetchEvent::DebDone { label } => self.say(state, Level::Verbose, &format!("fetched {label}")),

@@ -10,7 +10,7 @@
 //!
 //! A file is hashed while it is written and gets its name when it is whole and right, by one rename: a name under
 //! `sha256/` is a statement that the content fits. Two processes writing the same file both rename the same
-//! content. Release files are only remembered here, not trusted: they are verified anew whenever they are read.
+//! content. A disk may forget, so whatever is read from here is hashed again. Release files are only remembered here, not trusted: they are verified anew whenever they are read.
 
 use crate::error::Error;
 use crate::release::Signed;

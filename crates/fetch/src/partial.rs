@@ -5,7 +5,9 @@ use crate::error::{Error, Fault};
 use reqwest::header::HeaderValue;
 use rootstrap_debian::digest::Digest;
 use sha2::{Digest as _, Sha256, Sha512};
-use std::io::{Seek, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::NamedTempFile;
 
@@ -161,6 +163,21 @@ impl Hasher {
         match self.clone() {
             Self::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
             Self::Sha512(hasher) => Digest::Sha512(hasher.finalize().into()),
+        }
+    }
+}
+
+/// Whether the file still has the digest it had when it was written. One that cannot be read has not.
+pub(crate) fn is_intact(path: &Path, digest: &Digest) -> bool {
+    let Ok(mut file) = File::open(path) else { return false };
+    let mut hasher = Hasher::new(Some(digest));
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return hasher.digest() == *digest,
+            Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return false,
         }
     }
 }

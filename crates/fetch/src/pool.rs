@@ -4,7 +4,7 @@ use crate::cache::Cache;
 use crate::download::{Candidate, Job, Line};
 use crate::error::Error;
 use crate::mirror::{Mirror, parse_all};
-use crate::partial::Partial;
+use crate::partial::{Partial, is_intact};
 use crate::{Event, Report};
 use futures_util::{StreamExt, stream};
 use rootstrap_debian::digest::Digest;
@@ -73,6 +73,9 @@ impl Arrived {
     }
 }
 
+/// Cached files hashed at once.
+const HASHERS: usize = 4;
+
 /// Puts every wanted file into the cache and names each to `arrived` when it is there; first those that are already.
 pub(crate) async fn fetch(
     line: &Line,
@@ -95,10 +98,20 @@ pub(crate) async fn fetch(
     let send = |position, file: &Wanted, path| {
         let _ = arrived.send(Arrived { position, label: file.label.clone(), path });
     };
+    // A disk may have forgotten since; hashing costs less than what damage would.
+    let look_up = |(position, file): (usize, &'_ Wanted)| {
+        let (found, digest) = (cache.find(&file.digest, file.size), file.digest);
+        async move {
+            let Some(path) = found else { return (position, None) };
+            let intact = tokio::task::spawn_blocking(move || is_intact(&path, &digest).then_some(path)).await;
+            (position, intact.ok().flatten())
+        }
+    };
+    let looked_up: Vec<_> = stream::iter(wanted.iter().enumerate().map(look_up)).buffered(HASHERS).collect().await;
     let mut missing = Vec::new();
     let mut here = Vec::new();
-    for (position, file) in wanted.iter().enumerate() {
-        match cache.find(&file.digest, file.size) {
+    for (file, (position, path)) in wanted.iter().zip(looked_up) {
+        match path {
             Some(path) => here.push((position, file, path)),
             None => missing.push((position, file)),
         }

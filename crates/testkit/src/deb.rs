@@ -121,8 +121,21 @@ impl Deb {
     }
 
     /// Adds a hard link to a path of this package.
+    ///
+    /// With the mode and owner of that file, as archivers write them: unpackers apply both.
     pub fn hardlink(self, path: &str, existing: &str) -> Deb {
-        self.put(path, |name| Entry::hardlink(name, dotted(existing)))
+        let link = dotted(existing);
+        let file = self.data.iter().find_map(|item| match item {
+            Item::Entry(entry) if entry.name == link.as_bytes() => Some(entry.clone()),
+            _ => None,
+        });
+        self.put(path, |name| {
+            let entry = Entry::hardlink(name, &link);
+            match file {
+                Some(file) => Entry { mode: file.mode, ..entry.owned(&file.uname, file.uid, &file.gname, file.gid) },
+                None => entry,
+            }
+        })
     }
 
     /// Adds a character (`b'c'`) or block (`b'b'`) device.
