@@ -33,7 +33,7 @@ struct Vendor {
 
 const VENDORS: [Vendor; 2] = [
     Vendor {
-        suite: "sid",
+        suite: "stable",
         package: "debian-archive-keyring",
         keyrings: ["debian-archive-keyring", "debian-archive-removed-keys"],
     },

@@ -67,6 +67,9 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
             if root.metadata(b"usr/bin/dpkg")?.is_none() {
                 return Err(Error::NoDpkg);
             }
+            for mount_point in ["dev", "proc", "sys"] {
+                root.create_directories(mount_point.as_bytes(), 0o755)?;
+            }
             report(Event::Stage(Stage::Configure));
             let options = rootstrap_configure::Options {
                 root: site.root_path.clone(),
@@ -151,13 +154,19 @@ impl Installer<'_> {
             }
             MergedUsr::Links | MergedUsr::Detect => {}
         }
+        // The later phases of `extract` meet what the first one made.
+        let absent = |name: &str| self.root.metadata(name.as_bytes()).map(|found| found.is_none());
         let shipped = |name: &str| {
             let inside = format!("/{name}/");
             let top = format!("/{name}");
             entries().any(|entry| entry.path.starts_with(inside.as_bytes()) || entry.path == top.as_bytes())
         };
-        let names: Vec<String> =
-            skeleton::ALIASED.iter().filter(|name| shipped(name)).map(ToString::to_string).collect();
+        let mut names = Vec::new();
+        for name in skeleton::ALIASED.into_iter().filter(|name| shipped(name)) {
+            if absent(name)? {
+                names.push(name.to_owned());
+            }
+        }
         Ok(skeleton::merge_usr(self.root, &names, self.epoch)?)
     }
 
@@ -179,7 +188,10 @@ impl Installer<'_> {
     /// Scripts of the first phase, all of it being extracted.
     fn first(&mut self, sandbox: &mut Sandbox, packages: &[Body], for_dpkg: &[&Body]) -> Result<(), Error> {
         fakes::install(self.root)?;
-        sandbox.run(&["/sbin/ldconfig"], &[], &mut |_| {})?;
+        if self.root.metadata(b"sbin/ldconfig")?.is_some() {
+            let exit = sandbox.run(&["/sbin/ldconfig"], &[], &mut |line| self.output(line))?;
+            exit.check(|| "run ldconfig".to_owned())?;
+        }
         // Scripts want awk before the package that registers it is configured.
         let awk = self.root.metadata(b"usr/bin/awk")?.is_none() && self.root.metadata(b"usr/bin/mawk")?.is_some();
         if awk {
@@ -199,8 +211,12 @@ impl Installer<'_> {
         if awk {
             self.root.remove(b"usr/bin/awk")?;
         }
-        let core: Vec<&str> =
-            CORE.into_iter().filter(|name| packages.iter().any(|body| body.staged.control.package == *name)).collect();
+        self.hand_over(sandbox, for_dpkg)?;
+        let default = matches!(self.request.variant, Variant::Important | Variant::Standard);
+        let is_core = |name: &&str| {
+            (default || *name != "debconf") && packages.iter().any(|body| body.staged.control.package == *name)
+        };
+        let core: Vec<&str> = CORE.into_iter().filter(is_core).collect();
         dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
         database::unconfigure(self.root, &core)?;
         // Required packages may count on each other without saying so (usrmerge on debianutils): one that fails

@@ -72,7 +72,7 @@ impl Staging {
     /// that suffices, because no disk is as quick and nothing is left behind even by a power cut.
     pub fn create(request: &Request, bytes: u64) -> Result<Self, Error> {
         let (directory, in_memory) = match &request.target {
-            Target::Directory(path) if is_mount_point(path) => (path.join(own_name("staging")), false),
+            Target::Directory(path) if is_filled_in_place(path) => (path.join(own_name("staging")), false),
             Target::Directory(path) => {
                 let name = path.file_name().map_or_else(|| OsString::from("root"), OsString::from);
                 (parent(path).join(own_name(&name.to_string_lossy())), false)
@@ -96,14 +96,13 @@ impl Staging {
                 .map_err(Error::errno("mount a tmpfs on", &guard.directory))?;
             guard.mounted = true;
         }
-        let mut rooms = Vec::new();
-        for (name, mode) in [("root", 0o755), ("store", 0o700)] {
-            let path = guard.directory.join(name);
-            rustix::fs::mkdir(&path, Mode::from_raw_mode(mode)).map_err(Error::errno("create", &path))?;
-            rustix::fs::chmod(&path, Mode::from_raw_mode(mode)).map_err(Error::errno("change the mode of", &path))?;
-            rooms.push(Root::open(&path)?);
-        }
-        let (Some(store), Some(root)) = (rooms.pop(), rooms.pop()) else { unreachable!("two rooms were made") };
+        let room = |name: &str, mode: u32| -> Result<Root, Error> {
+            let (path, mode) = (guard.directory.join(name), Mode::from_raw_mode(mode));
+            rustix::fs::mkdir(&path, mode).map_err(Error::errno("create", &path))?;
+            rustix::fs::chmod(&path, mode).map_err(Error::errno("change the mode of", &path))?;
+            Ok(Root::open(&path)?)
+        };
+        let (root, store) = (room("root", 0o755)?, room("store", 0o700)?);
         let (directory, mounted) = guard.release();
         Ok(Self { directory, mounted, root, store })
     }
@@ -139,10 +138,10 @@ impl Staging {
     fn publish_directory(&self, path: &Path) -> Result<(), Error> {
         // One flush in place of all those the scripts wanted.
         rustix::fs::syncfs(self.root.fd()).map_err(Error::errno("flush", path))?;
-        if !is_mount_point(path) {
+        if !is_filled_in_place(path) {
             return std::fs::rename(self.root_path(), path).map_err(Error::io("move the finished tree to", path));
         }
-        // A mount point cannot be replaced; its staging is inside it, so the entries move up one by one.
+        // It cannot be replaced; its staging is inside it, so the entries move up one by one.
         for name in self.root.list(b"")? {
             use std::os::unix::ffi::OsStrExt;
             let name = std::ffi::OsStr::from_bytes(&name);
@@ -168,11 +167,13 @@ fn own_name(stem: &str) -> String {
     format!(".{stem}.rootstrap-{}", std::process::id())
 }
 
-fn is_mount_point(path: &Path) -> bool {
-    match (std::fs::metadata(path), std::fs::metadata(parent(path))) {
-        (Ok(it), Ok(parent)) => it.dev() != parent.dev(),
-        _ => false,
-    }
+/// Whether a directory is there that must stay the same one: a mount point, or where the caller is.
+fn is_filled_in_place(path: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let Some(it) = identity(path) else { return false };
+    // The parent by the kernel's own `..`, whatever the path looks like.
+    let parent = identity(&path.join(".."));
+    identity(Path::new(".")) == Some(it) || parent.is_some_and(|parent| parent.0 != it.0)
 }
 
 /// What the kernel says could be had without swapping, in bytes; 0 if it does not say.

@@ -29,6 +29,8 @@ struct State {
     packages: usize,
     configured: usize,
     unpacked: usize,
+    /// Bytes of indexes that came and that are to come.
+    indexes: (u64, u64),
     download: Option<Download>,
 }
 
@@ -52,8 +54,16 @@ impl Progress {
         if shown {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        let state =
-            State { bar, stage: None, times: Vec::new(), packages: 0, configured: 0, unpacked: 0, download: None };
+        let state = State {
+            bar,
+            stage: None,
+            times: Vec::new(),
+            packages: 0,
+            configured: 0,
+            unpacked: 0,
+            indexes: (0, 0),
+            download: None,
+        };
         Self { level, log, state: Mutex::new(state) }
     }
 
@@ -66,7 +76,15 @@ impl Progress {
     pub(crate) fn event(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Stage(stage) => state.enter(Some(*stage)),
+            Event::Stage(stage) => {
+                let first = !state.times.iter().any(|(known, _)| known == stage)
+                    && state.stage.is_none_or(|(current, _)| current != *stage);
+                state.enter(Some(*stage));
+                if first && matches!(stage, Stage::Unpack | Stage::Configure) {
+                    let text = format!("{}: {} packages", stage.name(), state.packages);
+                    self.say(&state, Level::Normal, &text);
+                }
+            }
             Event::Planned { packages } => {
                 state.packages = *packages;
                 self.say(&state, Level::Normal, &format!("plan: {packages} packages"));
@@ -91,6 +109,8 @@ impl Progress {
                 self.say(state, Level::Normal, &signed);
                 self.say(state, Level::Verbose, &format!("signed by {}", keys.join(", ")));
             }
+            FetchEvent::IndexStarted { size, .. } => state.indexes.1 = state.indexes.1.saturating_add(*size),
+            FetchEvent::IndexBytes { bytes } => state.indexes.0 = state.indexes.0.saturating_add_signed(*bytes),
             FetchEvent::PocketMissing { suite } => {
                 self.say(state, Level::Normal, &format!("release: {suite} is not on the mirror, going on without it"));
             }
@@ -182,6 +202,9 @@ impl State {
         let Some((stage, _)) = self.stage else { return };
         self.bar.set_prefix(stage.name());
         let mut parts = Vec::new();
+        if stage == Stage::Indexes && self.indexes.1 > 0 {
+            parts.push(format!("{} of {}", HumanBytes(self.indexes.0), HumanBytes(self.indexes.1)));
+        }
         if let Some(download) = self.download.as_ref().filter(|download| download.done < download.total) {
             let seconds = download.since.elapsed().as_secs_f64().max(0.001);
             #[allow(

@@ -95,6 +95,11 @@ fn inner(root: &Path) -> Result<(), String> {
     // Some scripts close every possible descriptor; with a host's million that takes seconds.
     let files = process::Rlimit { current: Some(1024), maximum: Some(4096) };
     let _ = process::setrlimit(process::Resource::Nofile, files);
+    // The caller's keys stay the caller's: without this its session keyring would be ours too.
+    // SAFETY: a null name asks for an anonymous keyring; failing is harmless.
+    unsafe {
+        libc::syscall(libc::SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, std::ptr::null::<u8>())
+    };
     process::setsid().map_err(|errno| format!("cannot leave the caller's session: {errno}"))?;
     if let Err(error) = seccomp::suppress_sync() {
         // Slower, not wrong: a kernel without seccomp is no reason to stop.
@@ -120,13 +125,11 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
     let (arguments, environment) = rest.split_at_checked(count).ok_or_else(malformed)?;
     let (program, arguments) = arguments.split_first().ok_or_else(malformed)?;
     let environment = environment.iter().filter_map(|pair| pair.split_once('='));
-    let child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .stdin(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
+    // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
+    unsafe { command.pre_exec(drop_capabilities) };
+    let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan; reap whatever ends until the command itself does.
     loop {
@@ -136,6 +139,37 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
             Err(errno) => return Err(format!("cannot wait for {program}: {errno}")),
         }
     }
+}
+
+/// What scripts may do as root: own, read and change files whoever they belong to, switch users, send signals. Not: make
+/// device nodes, mounts or modules, trace processes, or administer anything of the kernel's. That process 1 keeps more
+/// than they have also bars them from its `/proc/1/exe`, which is the host's own file (ptrace(2), "access mode checking").
+const CAPABILITIES: [u32; 12] = [
+    0,  // CAP_CHOWN
+    1,  // CAP_DAC_OVERRIDE
+    3,  // CAP_FOWNER
+    4,  // CAP_FSETID
+    5,  // CAP_KILL
+    6,  // CAP_SETGID
+    7,  // CAP_SETUID
+    8,  // CAP_SETPCAP
+    10, // CAP_NET_BIND_SERVICE
+    18, // CAP_SYS_CHROOT
+    29, // CAP_AUDIT_WRITE
+    31, // CAP_SETFCAP
+];
+
+/// Takes all others out of the bounding set: what root gains by the exec that follows is what is left in it.
+fn drop_capabilities() -> std::io::Result<()> {
+    for capability in (0..64).filter(|number| !CAPABILITIES.contains(number)) {
+        // SAFETY: the call takes numbers only.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
+            let error = std::io::Error::last_os_error();
+            // Past the last one this kernel knows.
+            return if error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) };
+        }
+    }
+    Ok(())
 }
 
 /// Packages that talk to themselves on 127.0.0.1 find it up; there is no other interface. Failing is harmless.

@@ -31,6 +31,9 @@ pub enum Error {
     /// The sandbox could not be set up.
     #[error("cannot set up the sandbox for package scripts: {0}")]
     Sandbox(String),
+    /// A program cannot be started in the root; the text says which and why.
+    #[error("{0}")]
+    Start(String),
     /// The sandbox went away or could not be talked to.
     #[error("cannot talk to the sandbox")]
     Lost(#[source] std::io::Error),

@@ -25,6 +25,14 @@ pub(crate) fn enter(root: &Path) -> Result<(), String> {
     fill_dev()?;
     let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
     explain(mount::mount("proc", "proc", "proc", strict, None), "mount /proc")?;
+    // The parts of /proc that change the kernel listen to user 0 alone, capabilities or not.
+    for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
+        let path = format!("proc/{part}");
+        if mount::mount_bind(&path, &path).is_ok() {
+            let read_only = MountFlags::BIND | MountFlags::RDONLY | strict;
+            explain(mount::mount_remount(&path, read_only, ""), &format!("make /{path} read-only"))?;
+        }
+    }
     // Read-only: scripts look at it, none may change the kernel. Where the host hides its own /sys the kernel
     // refuses a new one; scripts cope, as they do in containers.
     match mount::mount("sysfs", "sys", "sysfs", strict | MountFlags::RDONLY, None) {

@@ -37,16 +37,30 @@ pub enum Rights {
 pub fn enter(child: &dyn Fn(u32)) -> Result<Rights, Error> {
     let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective).unwrap_or(CapabilitySet::empty());
     if process::geteuid().is_root() && capabilities.contains(CapabilitySet::SYS_ADMIN) {
+        if mapped_ids() < 65535 {
+            return Err(refusal(
+                "this user namespace has only a few user ids".to_owned(),
+                "run rootstrap outside of it: it makes a namespace of its own from /etc/subuid",
+            ));
+        }
         private_mounts().map_err(|errno| refusal(format!("the kernel refuses a mount namespace: {errno}"), ""))?;
         return Ok(Rights::Here);
     }
     if process::geteuid().is_root() {
         return Err(refusal(
             "this is root without CAP_SYS_ADMIN, as in a plain container".to_owned(),
-            "run the container with --cap-add SYS_ADMIN, or run rootstrap as an ordinary user of it",
+            "run the container with --cap-add SYS_ADMIN and a seccomp profile that allows mounts (--privileged has both)",
         ));
     }
     start_again(child).map(Rights::Elsewhere)
+}
+
+/// How many user ids this namespace has (user_namespaces(7)).
+fn mapped_ids() -> u64 {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    // No map to read: no namespaces, so all of them.
+    if map.is_empty() { u64::MAX } else { counts.sum() }
 }
 
 fn refusal(reason: String, hint: &str) -> Error {
@@ -71,6 +85,8 @@ fn start_again(child: &dyn Fn(u32)) -> Result<u8, Error> {
     rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())
         .map_err(|errno| failed("cannot pass a socket on")(errno.into()))?;
     let mut running = Command::new("/proc/self/exe")
+        // Signals of the terminal come to us, and we pass them on once.
+        .process_group(0)
         .arg(STAGE)
         .arg(theirs.as_raw_fd().to_string())
         .args(std::env::args_os())

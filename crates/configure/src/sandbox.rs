@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lines of output kept for an error message.
 const TAIL: usize = 12;
+
+/// Bytes after which a line counts as one, whether it has an end or not.
+const LONGEST_LINE: usize = 1 << 16;
 
 /// How to start a sandbox.
 pub struct Options {
@@ -79,7 +82,12 @@ impl Sandbox {
         command.arg(init::OUTER).arg(&options.root).env_clear();
         command.stdin(std::os::fd::OwnedFd::from(theirs));
         command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
+        // A terminal's Ctrl-C is for us, who end the sandbox in order.
+        command.process_group(0);
         init::die_with_parent(&mut command);
+        // Whatever outlives its parents in there becomes ours to wait for.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|errno| Error::Lost(errno.into()))?;
         let child = command.spawn().map_err(|error| Error::Sandbox(format!("cannot start a process: {error}")))?;
         drop(command);
         let environment = [
@@ -130,7 +138,7 @@ impl Sandbox {
                 let raw = status.parse().map_err(|_| Error::Lost(io::ErrorKind::InvalidData.into()))?;
                 Ok(Exit { status: ExitStatus::from_raw(raw), tail: tail.into() })
             }
-            [_, reason] => Err(Error::Sandbox(reason.clone())),
+            [_, reason] => Err(Error::Start(reason.clone())),
             _ => Err(Error::Lost(io::ErrorKind::InvalidData.into())),
         }
     }
@@ -161,7 +169,7 @@ impl Sandbox {
             }
             if socket {
                 if !self.unfinished.is_empty() {
-                    take(String::from_utf8_lossy(&std::mem::take(&mut self.unfinished)).into_owned());
+                    take(printable(&std::mem::take(&mut self.unfinished)));
                 }
                 let answer = wire::receive(&mut self.socket).map_err(Error::Lost)?;
                 let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ended unexpectedly");
@@ -169,6 +177,12 @@ impl Sandbox {
             }
         }
     }
+}
+
+/// A line as it may be shown: what a script prints must not steer the terminal it ends up on.
+fn printable(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Reads once what is there; `false` at the end of the stream.
@@ -184,10 +198,13 @@ fn read_lines(output: &mut PipeReader, unfinished: &mut Vec<u8>, take: &mut dyn 
         // Progress bars overwrite their line; each state counts as one.
         if matches!(byte, b'\n' | b'\r') {
             if !unfinished.is_empty() {
-                take(String::from_utf8_lossy(&std::mem::take(unfinished)).into_owned());
+                take(printable(&std::mem::take(unfinished)));
             }
         } else {
             unfinished.push(byte);
+            if unfinished.len() == LONGEST_LINE {
+                take(printable(&std::mem::take(unfinished)));
+            }
         }
     }
     Ok(true)
@@ -203,7 +220,10 @@ impl Drop for Sandbox {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
-        // The pipe ends when the last process that could still write to the tree is gone.
-        let _ = io::copy(&mut self.output, &mut io::sink());
+        // Process 1 of the sandbox, orphaned by that, can be waited for only when its last process is gone: nobody
+        // writes to the tree any more.
+        while let Ok(Some(_)) | Err(rustix::io::Errno::INTR) =
+            rustix::process::waitpid(None, rustix::process::WaitOptions::empty())
+        {}
     }
 }

@@ -5,7 +5,7 @@ use crate::{Error, Result, Root};
 use rustix::fs::{self, AtFlags, Dev, FileType, Mode, OFlags, Timespec, Timestamps};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
@@ -253,13 +253,17 @@ impl Place {
             .map_err(self.err("change owner of"))
     }
 
-    /// Sets the mode. Must not be used where a link is: links have none.
+    /// Sets the mode. Where a link is, that is an error: links have none.
     ///
     /// # Errors
     /// The system refuses.
     pub fn set_mode(&self, mode: u32) -> Result<()> {
-        fs::chmodat(&self.dir, &self.name, Mode::from_raw_mode(mode), AtFlags::empty())
-            .map_err(self.err("change mode of"))
+        // fchmodat follows links, and something of a script may still be alive to plant one: so the entry is held
+        // first, and what is held is changed.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let entry = fs::openat(&self.dir, &self.name, flags, Mode::empty()).map_err(self.err("change mode of"))?;
+        let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
+        fs::chmod(path, Mode::from_raw_mode(mode)).map_err(self.err("change mode of"))
     }
 
     /// Sets the modification time (seconds since 1970), of a link itself.

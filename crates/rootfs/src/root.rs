@@ -10,6 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// Lookups tried before one counts as failed.
+const RETRIES: usize = 1000;
+
 /// A directory taken as `/`.
 pub struct Root {
     dir: OwnedFd,
@@ -37,8 +40,15 @@ impl Root {
     fn open_at(&self, verb: &'static str, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let relative = if path.is_empty() { &b"."[..] } else { path };
-        fs::openat2(&self.dir, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
-            .map_err(|errno| Error::new(verb, path, errno))
+        let mut result = Err(rustix::io::Errno::AGAIN);
+        // The kernel gives up a lookup with `..` when anything is renamed meanwhile, anywhere (openat2(2), EAGAIN).
+        for _ in 0..RETRIES {
+            result = fs::openat2(&self.dir, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
+            if !matches!(result, Err(rustix::io::Errno::AGAIN)) {
+                break;
+            }
+        }
+        result.map_err(|errno| Error::new(verb, path, errno))
     }
 
     /// Opens the directory `path` leads to, links followed inside the root.

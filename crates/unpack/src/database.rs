@@ -209,14 +209,17 @@ fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffile
 pub fn unconfigure(root: &Root, packages: &[&str]) -> Result<(), Error> {
     let status = root.read(STATUS)?.unwrap_or_default();
     let mut text = String::with_capacity(status.len());
-    let mut concerned = false;
+    let (mut concerned, mut installed) = (false, false);
     for line in String::from_utf8_lossy(&status).lines() {
         if let Some(name) = line.strip_prefix("Package: ") {
-            concerned = packages.contains(&name);
+            (concerned, installed) = (packages.contains(&name), false);
         }
         match line.strip_prefix("Version: ") {
-            _ if concerned && line == "Status: install ok installed" => text.push_str("Status: install ok unpacked\n"),
-            Some(version) if concerned => text.push_str(&format!("{line}\nConfig-Version: {version}\n")),
+            _ if concerned && line.starts_with("Status: ") => {
+                installed = line == "Status: install ok installed";
+                text.extend([if installed { "Status: install ok unpacked" } else { line }, "\n"]);
+            }
+            Some(version) if concerned && installed => text.extend([line, "\nConfig-Version: ", version, "\n"]),
             _ => text.extend([line, "\n"]),
         }
     }
