@@ -10,6 +10,7 @@ mod bodies;
 mod error;
 mod event;
 mod finish;
+mod foreign;
 pub mod host;
 mod phases;
 mod recipe;

@@ -2,7 +2,7 @@
 
 use crate::event::{Report, Stage};
 use crate::staging::{self, Staging};
-use crate::{Error, Event, Request, Summary, Target, archive, bodies, finish, phases};
+use crate::{Error, Event, Request, Summary, Target, archive, bodies, finish, foreign, phases};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
 use std::sync::atomic::Ordering;
@@ -42,7 +42,11 @@ pub fn break_off(request: &Request) {
 
 fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result<Summary, Error> {
     let suite = archive::find_suite(request)?;
-    staging::check(&request.target)?;
+    let given = request.target.clone();
+    let request = &Request { target: staging::resolve(&given)?, ..request.clone() };
+    foreign::check(request)?;
+    // Each decoded package keeps a directory open until its phase comes.
+    raise_descriptor_limit();
 
     report(Event::Stage(Stage::Indexes));
     let archive = archive::open(request, &suite, report)?;
@@ -94,6 +98,13 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         archive_bytes,
         suite: suite.codename.clone(),
         architecture: request.architecture()?.to_owned(),
-        target: request.target.clone(),
+        target: given,
     })
+}
+
+/// The soft limit is for programs that use select(2); this one may have as many files open as the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

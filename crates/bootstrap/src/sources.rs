@@ -1,7 +1,7 @@
 //! The apt sources of the target: where the finished system will get its updates. They depend on the request and the
 //! suite alone, never on which mirror happened to serve this run.
 
-use crate::suite::{SourceEntry, SourcesFormat, Suite};
+use crate::suite::{Pocket, SourceEntry, SourcesFormat, Suite};
 use crate::{Error, Request, archive, host};
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_rootfs::Root;
@@ -48,8 +48,15 @@ fn entries(
     let vendor_components = suite.vendor().map_or_else(|| suite.components(), |v| v.sources_components.clone());
     let mut listed = suite.sources(architecture);
     let places: Vec<(String, String)> = if !request.mirrors.is_empty() {
-        // Where each pocket really is: not every mirror has the security archive beside the main one.
-        served.iter().map(|pocket| (pocket.mirror().to_owned(), pocket.suite().to_owned())).collect()
+        // The first one named, whichever served this run; where that one did, it has also shown how it is laid out.
+        let first = request.mirrors.first().map_or("", String::as_str);
+        let place = |(pocket, name): (Pocket, String)| {
+            let places = archive::at_pocket(first, suite, pocket);
+            let serving = served.iter().find(|served| served.suite() == name).map(VerifiedPocket::mirror);
+            let place = places.iter().find(|place| Some(place.as_str()) == serving).or(places.first());
+            (place.map(|uri| without_password(uri)).unwrap_or_default(), name)
+        };
+        wanted.into_iter().map(place).collect()
     } else if !listed.is_empty() {
         for entry in &mut listed {
             entry.suites.retain(|name| wanted.iter().any(|(_, wanted)| wanted == name));
@@ -82,6 +89,15 @@ fn entries(
         }
     }
     Ok(entries)
+}
+
+/// A mirror's address without the user and password it may carry: those are for this run, not for every reader of the
+/// target.
+fn without_password(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{scheme}://{host}{path}")
 }
 
 /// The vendor's main archive as the target's apt package documents it. Its security archive is beside it, as on every

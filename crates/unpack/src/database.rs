@@ -240,10 +240,10 @@ pub struct Diversion {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn diversions(root: &Root) -> Result<HashMap<Vec<u8>, Diversion>, Error> {
+pub fn diversions(root: &Root) -> Result<BTreeMap<Vec<u8>, Diversion>, Error> {
     let text = root.read(b"var/lib/dpkg/diversions")?.unwrap_or_default();
     let mut lines = text.split(|&b| b == b'\n');
-    let mut diversions = HashMap::new();
+    let mut diversions = BTreeMap::new();
     while let (Some(from), Some(to), Some(package)) = (lines.next(), lines.next(), lines.next()) {
         let package = String::from_utf8_lossy(package).into_owned();
         diversions.insert(from.to_vec(), Diversion { to: to.to_vec(), package });

@@ -6,7 +6,7 @@ use crate::database::{self, Diversion, Ids};
 use crate::entries::{Entry, EntryKind, show};
 use crate::stage::Staged;
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::AsFd;
 
 /// What becomes of conffiles.
@@ -91,7 +91,7 @@ pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -
 
 /// The diversions in force, as one package is subject to them.
 struct Diversions<'a> {
-    all: HashMap<Vec<u8>, Diversion>,
+    all: BTreeMap<Vec<u8>, Diversion>,
     package: &'a str,
 }
 

@@ -35,7 +35,13 @@ pub(crate) fn run(args: Args) -> ExitCode {
     if plan.is_none() {
         match privilege::enter(&pass_signals_to) {
             Ok(Rights::Here) => {}
-            Ok(Rights::Elsewhere(code)) => return code.into(),
+            Ok(Rights::Elsewhere(code)) => {
+                if code != 0 {
+                    // It may not have come as far as that; once more does no harm.
+                    rootstrap_bootstrap::break_off(&request);
+                }
+                return code.into();
+            }
             Err(error) => {
                 rootstrap_bootstrap::break_off(&request);
                 return fail(&error.into(), None);
@@ -111,11 +117,18 @@ fn request(args: Args) -> Result<Request, String> {
     })
 }
 
-/// The first signal asks for an orderly end.
+/// The first signal asks for an orderly end, the second for any.
 fn stop_on_signals(request: &Request) {
     let cancel = request.cancel.clone();
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
-        std::thread::spawn(move || signals.forever().for_each(|_| cancel.store(true, Ordering::Relaxed)));
+        std::thread::spawn(move || {
+            for (number, _) in signals.forever().enumerate() {
+                if number > 0 {
+                    std::process::exit(130);
+                }
+                cancel.store(true, Ordering::Relaxed);
+            }
+        });
     }
 }
 
