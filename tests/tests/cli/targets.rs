@@ -16,6 +16,7 @@ fn places_that_cannot_be_filled() {
     fs::write(out.join("file"), "precious").unwrap();
     fs::create_dir(out.join("directory.tar")).unwrap();
     symlink("full", out.join("link")).unwrap();
+    symlink("nothing", out.join("dangling")).unwrap();
     let before = tree::dump(&out);
     for (target, reason, hint) in [
         ("full", "it is not empty", "remove it first, or choose another directory"),
@@ -24,8 +25,12 @@ fn places_that_cannot_be_filled() {
             "it is there and no directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
+        // A link to a directory is that directory.
+        ("link", "it is not empty", "remove it first, or choose another directory"),
+        ("link/", "it is not empty", "remove it first, or choose another directory"),
+        ("full/..", "it is not empty", "remove it first, or choose another directory"),
         (
-            "link",
+            "dangling",
             "it is there and no directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),

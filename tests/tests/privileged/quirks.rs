@@ -41,6 +41,27 @@ fn a_replaced_file_belongs_to_the_later_package() {
     base::assert_nothing_left(&world, &["root"]);
 }
 
+/// Also where dpkg itself is not configured yet.
+#[test]
+fn required_packages_may_replace_files_too() {
+    let name = "privileged::required_packages_may_replace_files_too";
+    let required = |deb: Deb| deb.field("Priority", "required").field("Pre-Depends", "dpkg");
+    let old = required(Deb::new("old", "1")).file("/usr/share/thing/shared", 0o644, "old\n");
+    let old = old.file("/usr/share/thing/old", 0o644, "");
+    let new = required(Deb::new("znew", "1"))
+        .field("Replaces", "old")
+        .file("/usr/share/thing/shared", 0o644, "new\n")
+        .conffile("/etc/znew", "new\n")
+        .script("postinst", "#!/bin/sh\nset -e\necho \"$*\" >/var/lib/new.log\n");
+    let (_world, root, outcome) = need!(name, build(name, vec![old, new]));
+    let outcome = outcome.expect(0);
+    assert!(outcome.stderr.contains("znew goes through dpkg: "), "{}", outcome.stderr);
+    base::assert_consistent(&root);
+    assert_eq!(base::prints(&root, &["dpkg", "-S", "/usr/share/thing/shared"]), "znew: /usr/share/thing/shared\n");
+    assert_eq!(fs::read_to_string(root.join("var/lib/new.log")).unwrap(), "configure \n");
+    assert_eq!(fs::read_to_string(root.join("etc/znew")).unwrap(), "new\n");
+}
+
 #[test]
 fn a_file_of_two_packages_is_refused_as_dpkg_does() {
     let name = "privileged::a_file_of_two_packages_is_refused_as_dpkg_does";

@@ -12,10 +12,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// bash, which can open a connection by itself, as a package beside those that have its libraries.
+/// bash, which can open a connection by itself, and what could reach the kernel, as a package beside those that have
+/// their libraries.
 fn bash(others: &[Deb]) -> Result<Deb, String> {
     let mut deb = Deb::new("bash", "5").field("Priority", "optional").field("Essential", "no");
-    for file in host::programs(&["bash"])? {
+    for file in host::programs(&["bash", "mount", "mknod", "chmod"])? {
         let path = if file.path.starts_with("/usr/") { file.path.clone() } else { format!("/usr{}", file.path) };
         let top = file.path.matches('/').count() == 1;
         if top || others.iter().any(|other| other.ships(&path)) {
@@ -58,6 +59,12 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
          for place in '' /proc/1/root /proc/self/root /..; do [ ! -e \"$place{canary}\" ] || echo file; done\n\
          for place in /proc/[0-9]*; do ! grep -q {token_start}'-'{token_end} $place/cmdline 2>/dev/null || echo process; done\n\
          ! kill -0 {pid} 2>/dev/null || [ -n \"$(grep -s . /proc/{pid}/comm)\" ] || echo kill\n\
+         command -v mount mknod chmod >/dev/null || echo tools\n\
+         ! mknod /var/lib/disk b 8 0 2>/dev/null || echo mknod\n\
+         ! chmod 4777 /proc/1/exe 2>/dev/null || echo chmod\n\
+         ! cat /proc/1/exe >/dev/null 2>&1 || echo exe\n\
+         ! (echo x >/proc/sys/kernel/hostname) 2>/dev/null || echo sysctl\n\
+         ! (echo h >/proc/sysrq-trigger) 2>/dev/null || echo sysrq\n\
          mkdir -p /var/lib/old && ! mount --bind / /var/lib/old 2>/dev/null || echo mounted\n\
          rmdir /var/lib/old\n\
          env >/var/lib/environment\n\
