@@ -1,5 +1,6 @@
 //! The mounts of the sandbox: the staging root as `/`, a small /dev, fresh /proc and /sys. All of them private.
 
+use rootstrap_rootfs::Device;
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags, MountPropagationFlags, UnmountFlags};
@@ -45,6 +46,20 @@ pub(crate) fn enter(root: &Path) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
+/// A device node, or in a user namespace, where none can be made, the host's `like` in its place.
+fn make_device(name: &str, like: &str, device: Device) -> Result<(), String> {
+    let path = format!("dev/{name}");
+    let number = fs::makedev(device.major, device.minor);
+    match fs::mknodat(CWD, &path, fs::FileType::CharacterDevice, Mode::from_raw_mode(0o666), number) {
+        Ok(()) => explain(fs::chmod(&path, Mode::from_raw_mode(0o666)), "change the mode of a device"),
+        Err(_) => {
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+            explain(fs::open(&path, flags, Mode::from_raw_mode(0o666)), "create a mount point in /dev")?;
+            explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))
+        }
+    }
+}
+
 /// A tmpfs, so that the tree's own /dev stays as the packages left it.
 fn fill_dev() -> Result<(), String> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -53,16 +68,10 @@ fn fill_dev() -> Result<(), String> {
         if matches!(name, "console" | "ptmx") {
             continue;
         }
-        let path = format!("dev/{name}");
-        let number = fs::makedev(device.major, device.minor);
-        match fs::mknodat(CWD, &path, fs::FileType::CharacterDevice, Mode::from_raw_mode(0o666), number) {
-            Ok(()) => explain(fs::chmod(&path, Mode::from_raw_mode(0o666)), "change the mode of a device")?,
-            // In a user namespace nodes cannot be made, but the host's can be shown.
-            Err(_) => {
-                let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-                explain(fs::open(&path, flags, Mode::from_raw_mode(0o666)), "create a mount point in /dev")?;
-                explain(mount::mount_bind(format!("/dev/{name}"), &path), &format!("bind /dev/{name}"))?;
-            }
+        make_device(name, name, device)?;
+        if name == "null" {
+            // The sign of a /dev that makes its own nodes: makedev's scripts, which could make none here, leave it alone.
+            make_device(".devfsd", name, device)?;
         }
     }
     for (name, target) in rootstrap_rootfs::skeleton::DEVICE_LINKS {
