@@ -242,9 +242,12 @@ fn clear(path: &Path) -> Result<(), String> {
 /// The command as a reader may repeat it.
 fn shown(command: &Command, work: &Path, mirror: &str) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
+    // Where the checkout lies is nobody's business.
+    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/").replace("xtask/", "");
     let words: Vec<String> = words
         .map(|word| {
             let word = word.to_string_lossy().replace(&*work.to_string_lossy(), "TMP").replace(mirror, "MIRROR");
+            let word = word.strip_prefix(&top).map(str::to_owned).unwrap_or(word);
             let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./:,".contains(c));
             if plain { word } else { format!("'{word}'") }
         })
