@@ -133,7 +133,7 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan; reap whatever ends until the command itself does.
     loop {
-        match process::waitpid(None, process::WaitOptions::empty()) {
+        match process::wait(process::WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == wanted => return Ok(ExitStatus::from_raw(status.as_raw())),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(format!("cannot wait for {program}: {errno}")),

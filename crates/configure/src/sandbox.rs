@@ -223,7 +223,7 @@ impl Drop for Sandbox {
         // Process 1 of the sandbox, orphaned by that, can be waited for only when its last process is gone: nobody
         // writes to the tree any more.
         while let Ok(Some(_)) | Err(rustix::io::Errno::INTR) =
-            rustix::process::waitpid(None, rustix::process::WaitOptions::empty())
+            rustix::process::wait(rustix::process::WaitOptions::empty())
         {}
     }
 }
