@@ -140,8 +140,9 @@ fn become_root(descriptor: &str) -> Result<(), Error> {
     let (uid, gid) = (process::Uid::ROOT, process::Gid::ROOT);
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(refused)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(refused)?;
-    // After the change of ids, which clears it: end in order when the parent is gone.
-    process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(refused)
+    // After the change of ids, which clears it: end in order when the parent is gone. A hangup, because it may come
+    // more than once (for each thread of the parent, kernel/exit.c:reparent_leader) and must not count as impatience.
+    process::set_parent_process_death_signal(Some(Signal::HUP)).map_err(refused)
 }
 
 fn explain_refusal(errno: rustix::io::Errno) -> Error {

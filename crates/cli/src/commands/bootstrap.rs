@@ -117,16 +117,15 @@ fn request(args: Args) -> Result<Request, String> {
     })
 }
 
-/// The first signal asks for an orderly end, the second for any.
+/// The first signal asks for an orderly end, an interrupt or termination after it for any; hangups may repeat.
 fn stop_on_signals(request: &Request) {
     let cancel = request.cancel.clone();
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         std::thread::spawn(move || {
-            for (number, _) in signals.forever().enumerate() {
-                if number > 0 {
+            for signal in signals.forever() {
+                if cancel.swap(true, Ordering::Relaxed) && signal != SIGHUP {
                     std::process::exit(130);
                 }
-                cancel.store(true, Ordering::Relaxed);
             }
         });
     }
