@@ -4,6 +4,7 @@
 use crate::bench_report as report;
 use crate::oracle::remove;
 use crate::oracle_build::{self as build, Build};
+use crate::oracle_matrix::Set;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -146,10 +147,12 @@ fn parse(args: &[String]) -> Result<Options, String> {
 fn measure(options: &Options, work: &Path) -> Result<Vec<Series>, String> {
     let suite = build::suite(&options.suite)?;
     let mirror = options.mirror.clone().unwrap_or_else(|| suite.mirror());
-    let epoch = build::release_date(&mirror, &options.suite)?;
+    let (epoch, expired) = build::release_date(&mirror, &options.suite)?;
     let program = options.ours.clone().map_or_else(build::our_program, Ok)?;
     let arch = options.arch.as_deref();
-    let build = Build { suite: &suite, variant: &options.variant, arch, mirror: &mirror, epoch, work };
+    let set = Set::default();
+    let build =
+        Build { suite: &suite, variant: &options.variant, set: &set, arch, mirror: &mirror, epoch, expired, work };
     let tools = std::iter::once("rootstrap").chain(options.against.iter().map(String::as_str));
     let mut series: Vec<Series> =
         tools.map(|tool| Series { tool: tool.into(), command: String::new(), samples: Vec::new() }).collect();

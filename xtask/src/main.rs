@@ -7,6 +7,7 @@ mod keyrings;
 mod oracle;
 mod oracle_accepted;
 mod oracle_build;
+mod oracle_matrix;
 mod source;
 mod tidy;
 mod tree;

@@ -3,21 +3,26 @@
 
 use crate::oracle_accepted::{self as accepted, Accepted, Comparison};
 use crate::oracle_build::{self as build, Build};
+use crate::oracle_matrix::Matrix;
 use crate::tree::{self, Difference, Tree};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const USAGE: &str = "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--arch A] [--mirror URL]
-         [--against mmdebstrap|debootstrap] [--matrix] [--keep DIR] [--ours PROGRAM] [-- more arguments of ours]
+const USAGE: &str =
+    "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--against mmdebstrap|debootstrap] [--arch A]
+         [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- more arguments of ours]
        cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
 
-Must be root. `--ours mmdebstrap` or `--ours debootstrap` compares the other tools with each other.";
+Must be root. A variant may have a set of tests/oracle/matrix.txt behind it: minbase+ssh.
+--matrix  the cells of tests/oracle/matrix.txt, those of the suites, variants and tools named, as a table
+--keep    leave the trees there, and use a reference that is there and still current
+--ours    mmdebstrap or debootstrap compares the other tools with each other";
 
 struct Options {
-    suites: Vec<String>,
-    variants: Vec<String>,
+    suites: Option<Vec<String>>,
+    variants: Option<Vec<String>>,
     arch: Option<String>,
-    against: String,
+    against: Option<String>,
     mirror: Option<String>,
     keep: Option<PathBuf>,
     ours: Option<String>,
@@ -35,6 +40,13 @@ struct Outcome {
     accepted: usize,
     rest: Vec<Difference>,
     unused: Vec<String>,
+    complaints: Vec<String>,
+}
+
+impl Outcome {
+    fn is_good(&self) -> bool {
+        self.rest.is_empty() && self.complaints.is_empty()
+    }
 }
 
 /// Runs the chore.
@@ -42,29 +54,25 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let options = parse(args)?;
     let path = build::project().join("tests/oracle/accepted-differences.txt");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let matrix = Matrix::read()?;
     let mut failed = 0;
     let mut rows = Vec::new();
-    for suite in &options.suites {
-        for variant in &options.variants {
-            let cell = Comparison { suite, variant, against: &options.against };
-            // Read again for each, so that what was used is counted for each.
-            let list = accepted::parse(&text)?;
-            let outcome = compare(&options, &cell, &list);
-            if !options.matrix || outcome.is_err() {
-                println!("# {suite} {variant} against {}", options.against);
-            }
-            match &outcome {
-                Ok(outcome) if !options.matrix => report(outcome),
-                Err(error) => println!("{error}"),
-                Ok(_) => {}
-            }
-            failed += usize::from(!outcome.as_ref().is_ok_and(|outcome| outcome.rest.is_empty()));
-            rows.push(row(&cell, &outcome));
+    for cell in &cells(&options, &matrix)? {
+        // Read again for each, so that what was used is counted for each.
+        let list = accepted::parse(&text)?;
+        println!("# {} {} against {}", cell.suite, cell.variant, cell.against);
+        let outcome = compare(&options, &matrix, cell, &list);
+        match &outcome {
+            Ok(outcome) => report(outcome),
+            Err(error) => println!("{error}"),
         }
+        failed += usize::from(!outcome.as_ref().is_ok_and(Outcome::is_good));
+        rows.push(row(cell, &outcome));
     }
     if options.matrix {
-        println!("| suite | variant | against | entries | accepted | unexplained | ours | theirs |");
-        println!("|---|---|---|--:|--:|--:|--:|--:|\n{}", rows.join("\n"));
+        println!("| suite | variant | against | entries | accepted | unexplained | complaints | ours | theirs |");
+        println!("|---|---|---|--:|--:|--:|--:|--:|--:|\n{}", rows.join("\n"));
+        println!("{} lines of accepted differences", accepted::parse(&text)?.len());
     }
     if failed == 0 {
         Ok(())
@@ -73,12 +81,35 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
 }
 
+/// What is to be compared.
+fn cells(options: &Options, matrix: &Matrix) -> Result<Vec<Comparison>, String> {
+    if options.matrix {
+        let wanted = |list: &Option<Vec<String>>, name: &String| list.as_ref().is_none_or(|list| list.contains(name));
+        let cells = matrix.cells.iter().filter(|cell| {
+            wanted(&options.suites, &cell.suite)
+                && wanted(&options.variants, &cell.variant)
+                && options.against.as_ref().is_none_or(|tool| *tool == cell.against)
+        });
+        return Ok(cells.cloned().collect());
+    }
+    let suites = options.suites.clone().unwrap_or_else(|| vec!["trixie".into()]);
+    let variants = options.variants.clone().unwrap_or_else(|| vec!["minbase".into()]);
+    let against = options.against.clone().unwrap_or_else(|| "mmdebstrap".into());
+    let all = suites.iter().flat_map(|suite| variants.iter().map(move |variant| (suite, variant)));
+    let cell = |(suite, variant): (&String, &String)| Comparison {
+        suite: suite.clone(),
+        variant: variant.clone(),
+        against: against.clone(),
+    };
+    Ok(all.map(cell).collect())
+}
+
 fn parse(args: &[String]) -> Result<Options, String> {
     let mut options = Options {
-        suites: vec!["trixie".into()],
-        variants: vec!["minbase".into()],
+        suites: None,
+        variants: None,
         arch: None,
-        against: "mmdebstrap".into(),
+        against: None,
         mirror: None,
         keep: None,
         ours: None,
@@ -95,10 +126,10 @@ fn parse(args: &[String]) -> Result<Options, String> {
         let mut value =
             || given.clone().or_else(|| args.next().cloned()).ok_or_else(|| format!("{name} needs a value"));
         match name {
-            "--suite" => options.suites = list(value()?),
-            "--variant" => options.variants = list(value()?),
+            "--suite" => options.suites = Some(list(value()?)),
+            "--variant" => options.variants = Some(list(value()?)),
             "--arch" => options.arch = Some(value()?),
-            "--against" => options.against = value()?,
+            "--against" => options.against = Some(value()?),
             "--mirror" => options.mirror = Some(value()?),
             "--keep" => options.keep = Some(value()?.into()),
             "--ours" => options.ours = Some(value()?),
@@ -112,7 +143,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
     Ok(options)
 }
 
-fn compare(options: &Options, cell: &Comparison<'_>, list: &[Accepted]) -> Result<Outcome, String> {
+fn compare(options: &Options, matrix: &Matrix, cell: &Comparison, list: &[Accepted]) -> Result<Outcome, String> {
     if let Some((ours, theirs)) = &options.trees {
         let epoch = options.epoch.unwrap_or(i64::MAX);
         return judge(ours, theirs, epoch, cell, list);
@@ -120,24 +151,21 @@ fn compare(options: &Options, cell: &Comparison<'_>, list: &[Accepted]) -> Resul
     if !rustix::process::getuid().is_root() {
         return Err("must be root: the reference tools make device nodes and owners".into());
     }
-    let suite = build::suite(cell.suite)?;
+    let suite = build::suite(&cell.suite)?;
     let mirror = options.mirror.clone().unwrap_or_else(|| suite.mirror());
-    let epoch = build::release_date(&mirror, cell.suite)?;
+    let (epoch, expired) = build::release_date(&mirror, &cell.suite)?;
     // Beside the programs and not in /tmp, which may be a small tmpfs or mounted nodev.
     let scratch =
         tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
     let work = options.keep.as_deref().unwrap_or(scratch.path());
     std::fs::create_dir_all(work).map_err(|error| format!("cannot make {}: {error}", work.display()))?;
     let place = |whose: &str| work.join(format!("{}-{}-{whose}", cell.suite, cell.variant));
-    let (ours, theirs) = (place("ours"), place(cell.against));
+    let (ours, theirs) = (place(&format!("ours-{}", cell.against)), place(&cell.against));
+    let (variant, set) = matrix.variant(&cell.variant)?;
     let arch = options.arch.as_deref();
-    let build = Build { suite: &suite, variant: cell.variant, arch, mirror: &mirror, epoch, work };
-    for tree in [&ours, &theirs] {
-        // What an earlier run kept.
-        remove(tree)?;
-    }
-    let mut reference = build.theirs(cell.against, &theirs, None)?;
-    let their_time = build::logged(&mut reference, &theirs.with_extension("log"))?;
+    let build = Build { suite: &suite, variant, set: &set, arch, mirror: &mirror, epoch, expired, work };
+    remove(&ours)?;
+    let their_time = reference(&build, &cell.against, &theirs)?;
     let mut own = match options.ours.as_deref() {
         Some(tool @ ("mmdebstrap" | "debootstrap")) => build.theirs(tool, &ours, None)?,
         other => {
@@ -149,11 +177,29 @@ fn compare(options: &Options, cell: &Comparison<'_>, list: &[Accepted]) -> Resul
     };
     let our_time = build::logged(&mut own, &ours.with_extension("log"))?;
     let outcome = judge(&ours, &theirs, epoch, cell, list)?;
+    // Last, for they write.
+    let complaints = build::complaints(&ours)?;
     if options.keep.is_none() {
         remove(&ours)?;
         remove(&theirs)?;
     }
-    Ok(Outcome { ours: our_time, theirs: their_time, ..outcome })
+    Ok(Outcome { ours: our_time, theirs: their_time, complaints, ..outcome })
+}
+
+/// Builds the other tool's tree, unless one that the very same command made of the same archive is there.
+fn reference(build: &Build<'_>, tool: &str, target: &Path) -> Result<Duration, String> {
+    let mut command = build.theirs(tool, target, None)?;
+    let (note, made_by) = (target.with_extension("made"), format!("{command:?}\n"));
+    let known = std::fs::read_to_string(&note).unwrap_or_default();
+    if let Some(seconds) = known.strip_prefix(&made_by).and_then(|seconds| seconds.trim().parse().ok()) {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    let _ = std::fs::remove_file(&note);
+    remove(target)?;
+    let took = build::logged(&mut command, &target.with_extension("log"))?;
+    std::fs::write(&note, format!("{made_by}{}\n", took.as_secs_f64()))
+        .map_err(|error| format!("cannot write {}: {error}", note.display()))?;
+    Ok(took)
 }
 
 /// Removes a tree of the oracle's; one a failed tool left mounts in is refused, not emptied through them.
@@ -171,11 +217,12 @@ pub fn remove(tree: &Path) -> Result<(), String> {
     }
 }
 
-fn judge(ours: &Path, theirs: &Path, epoch: i64, cell: &Comparison<'_>, list: &[Accepted]) -> Result<Outcome, String> {
+fn judge(ours: &Path, theirs: &Path, epoch: i64, cell: &Comparison, list: &[Accepted]) -> Result<Outcome, String> {
     let (ours, theirs) = (Tree::read(ours, epoch)?, Tree::read(theirs, epoch)?);
     let (accepted, rest) = accepted::sift(tree::compare(&ours, &theirs), list, cell);
     let unused = accepted::unused(list, cell);
-    Ok(Outcome { ours: Duration::ZERO, theirs: Duration::ZERO, entries: theirs.len(), accepted, rest, unused })
+    let (none, complaints) = (Duration::ZERO, Vec::new());
+    Ok(Outcome { ours: none, theirs: none, entries: theirs.len(), accepted, rest, unused, complaints })
 }
 
 fn report(outcome: &Outcome) {
@@ -184,6 +231,9 @@ fn report(outcome: &Outcome) {
     }
     for line in &outcome.unused {
         println!("unused   accepted-differences.txt {line}");
+    }
+    for line in &outcome.complaints {
+        println!("complaint {line}");
     }
     println!(
         "{} entries, {} accepted and {} unexplained differences; ours {:.1} s, theirs {:.1} s",
@@ -195,17 +245,18 @@ fn report(outcome: &Outcome) {
     );
 }
 
-fn row(cell: &Comparison<'_>, outcome: &Result<Outcome, String>) -> String {
+fn row(cell: &Comparison, outcome: &Result<Outcome, String>) -> String {
     let Comparison { suite, variant, against } = cell;
     match outcome {
         Ok(outcome) => format!(
-            "| {suite} | {variant} | {against} | {} | {} | {} | {:.1} s | {:.1} s |",
+            "| {suite} | {variant} | {against} | {} | {} | {} | {} | {:.1} s | {:.1} s |",
             outcome.entries,
             outcome.accepted,
             outcome.rest.len(),
+            outcome.complaints.len(),
             outcome.ours.as_secs_f64(),
             outcome.theirs.as_secs_f64()
         ),
-        Err(_) => format!("| {suite} | {variant} | {against} | – | – | failed | – | – |"),
+        Err(_) => format!("| {suite} | {variant} | {against} | – | – | failed | – | – | – |"),
     }
 }

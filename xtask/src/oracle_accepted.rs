@@ -15,13 +15,14 @@ pub struct Accepted {
 }
 
 /// Which comparison is made.
-pub struct Comparison<'c> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
     /// As given to the tools.
-    pub suite: &'c str,
-    /// As given to the tools.
-    pub variant: &'c str,
+    pub suite: String,
+    /// As given to the tools, or with the name of a set of packages behind a `+`.
+    pub variant: String,
     /// The other tool.
-    pub against: &'c str,
+    pub against: String,
 }
 
 /// Reads `SUITES VARIANTS AGAINST PATH KINDS  # who is right and why`.
@@ -67,8 +68,12 @@ fn lists(list: &str, word: &str) -> bool {
 }
 
 impl Accepted {
-    fn applies(&self, to: &Comparison<'_>) -> bool {
-        lists(&self.suites, to.suite) && lists(&self.variants, to.variant) && lists(&self.against, to.against)
+    fn applies(&self, to: &Comparison) -> bool {
+        // What holds for a variant holds for it with more packages.
+        let plain = to.variant.split_once('+').map_or(to.variant.as_str(), |(plain, _)| plain);
+        lists(&self.suites, &to.suite)
+            && (lists(&self.variants, &to.variant) || lists(&self.variants, plain))
+            && lists(&self.against, &to.against)
     }
 
     fn covers(&self, difference: &Difference) -> bool {
@@ -81,7 +86,7 @@ impl Accepted {
 }
 
 /// Splits into the accepted (how many) and the rest.
-pub fn sift(found: Vec<Difference>, list: &[Accepted], to: &Comparison<'_>) -> (usize, Vec<Difference>) {
+pub fn sift(found: Vec<Difference>, list: &[Accepted], to: &Comparison) -> (usize, Vec<Difference>) {
     let all = found.len();
     let rest: Vec<Difference> = found
         .into_iter()
@@ -98,7 +103,7 @@ pub fn sift(found: Vec<Difference>, list: &[Accepted], to: &Comparison<'_>) -> (
 }
 
 /// Lines written for just this suite or variant that nothing needed: stale ones, most likely.
-pub fn unused(list: &[Accepted], to: &Comparison<'_>) -> Vec<String> {
+pub fn unused(list: &[Accepted], to: &Comparison) -> Vec<String> {
     let unused = list.iter().filter(|line| line.applies(to) && !line.used.get());
     unused.map(|line| format!("line {}: {} {}", line.line, line.path, line.kinds)).collect()
 }
@@ -111,7 +116,9 @@ mod tests {
         Difference { kind, path: path.into(), detail: String::new() }
     }
 
-    const CELL: Comparison<'_> = Comparison { suite: "trixie", variant: "minbase", against: "mmdebstrap" };
+    fn cell(variant: &str) -> Comparison {
+        Comparison { suite: "trixie".into(), variant: variant.into(), against: "mmdebstrap".into() }
+    }
 
     #[test]
     fn lines_accept_what_they_say_and_no_more() {
@@ -131,14 +138,28 @@ mod tests {
             difference("extra", "/var/logs"),
             difference("mode", "/never"),
         ];
-        let (accepted, rest) = sift(found, &list, &CELL);
+        let (accepted, rest) = sift(found, &list, &cell("minbase"));
         assert_eq!(accepted, 2);
         let rest: Vec<_> = rest.iter().map(|rest| (rest.kind, rest.path.as_str())).collect();
         assert_eq!(
             rest,
             [("mode", "/etc/hostname"), ("extra", "/var/log"), ("extra", "/var/logs"), ("mode", "/never")]
         );
-        assert_eq!(unused(&list, &CELL), ["line 5: /stale mode"]);
+        assert_eq!(unused(&list, &cell("minbase")), ["line 5: /stale mode"]);
+    }
+
+    #[test]
+    fn lines_of_a_variant_hold_for_it_with_more_packages() {
+        let list = parse(
+            "* minbase * /base mode # of the variant, whatever comes on top\n\
+             * minbase+x * /set mode # of that set of packages alone\n",
+        )
+        .unwrap();
+        let found = || vec![difference("mode", "/base"), difference("mode", "/set")];
+        assert_eq!(sift(found(), &list, &cell("minbase")).0, 1);
+        assert_eq!(sift(found(), &list, &cell("minbase+x")).0, 2);
+        assert_eq!(sift(found(), &list, &cell("minbase+y")).0, 1);
+        assert_eq!(sift(found(), &list, &cell("important")).0, 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The trees the oracle compares: ours, mmdebstrap's and debootstrap's, from one archive.
 
+use crate::oracle_matrix::Set;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,12 +22,16 @@ pub struct Build<'b> {
     pub suite: &'b Suite,
     /// As the tools call it.
     pub variant: &'b str,
+    /// What comes on top.
+    pub set: &'b Set,
     /// Debian architecture, if not the host's.
     pub arch: Option<&'b str>,
     /// Where all tools fetch from.
     pub mirror: &'b str,
-    /// SOURCE_DATE_EPOCH of all of them.
+    /// SOURCE_DATE_EPOCH of all of them: the date of the archive's Release file.
     pub epoch: i64,
+    /// The archive has stood still for so long that its Release is no longer valid.
+    pub expired: bool,
     /// For what the tools say, and keyrings put together.
     pub work: &'b Path,
 }
@@ -105,8 +110,8 @@ fn uris(text: &str) -> Vec<String> {
     lines.flat_map(words).collect()
 }
 
-/// The date of the archive's Release file, in seconds since 1970.
-pub fn release_date(mirror: &str, suite: &str) -> Result<i64, String> {
+/// The date of the archive's Release file, in seconds since 1970, and whether it has expired.
+pub fn release_date(mirror: &str, suite: &str) -> Result<(i64, bool), String> {
     let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
     let url = format!("{}/dists/{suite}/Release", mirror.trim_end_matches('/'));
     // apt is here for mmdebstrap anyway, and knows the host's proxies.
@@ -114,9 +119,14 @@ pub fn release_date(mirror: &str, suite: &str) -> Result<i64, String> {
     fetch.args(["-oAPT::Sandbox::User=root", "download-file", &url]).arg(file.path());
     output(&mut fetch)?;
     let text = std::fs::read_to_string(file.path()).map_err(|error| error.to_string())?;
-    let date = text.lines().find_map(|line| line.strip_prefix("Date: ")).ok_or("the Release file has no Date")?;
-    let seconds = output(Command::new("date").args(["-u", "+%s", "-d", date]))?;
-    seconds.trim().parse().map_err(|_| format!("date says {seconds}"))
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let seconds = |date: &str| -> Result<i64, String> {
+        let seconds = output(Command::new("date").args(["-u", "+%s", "-d", date]))?;
+        seconds.trim().parse().map_err(|_| format!("date says {seconds}"))
+    };
+    let date = seconds(field("Date: ").ok_or("the Release file has no Date")?)?;
+    let until = field("Valid-Until: ").map(seconds).transpose()?;
+    Ok((date, until.map_or(Ok(false), |until| seconds("now").map(|now| until < now))?))
 }
 
 /// What a program prints; what it complains about if it fails.
@@ -150,9 +160,16 @@ impl Build<'_> {
     pub fn ours(&self, program: &Path, extra: &[String]) -> Command {
         let mut command = Command::new(program);
         command.arg(&self.suite.name);
-        command.arg(format!("--variant={}", self.variant)).arg("--pockets=release");
-        command.arg(format!("--mirror={}", self.mirror));
+        command.arg(format!("--variant={}", self.variant));
+        if !self.set.pockets {
+            command.arg("--pockets=release").arg(format!("--mirror={}", self.mirror));
+        }
+        if !self.set.include.is_empty() {
+            command.arg(format!("--include={}", self.set.include.join(",")));
+        }
+        command.args(self.set.add_architecture.as_ref().map(|arch| format!("--add-architecture={arch}")));
         command.args(self.arch.map(|arch| format!("--arch={arch}")));
+        command.args(self.expired.then(|| format!("--valid-at=@{}", self.epoch)));
         command.args(extra);
         self.environment(&mut command);
         command
@@ -167,7 +184,10 @@ impl Build<'_> {
             "mmdebstrap" => {
                 command.args(["--mode=root", &format!("--variant={}", self.variant)]);
                 command.arg(format!("--keyring={}", self.keyring()?.display()));
-                command.args(self.arch.map(|arch| format!("--architectures={arch}")));
+                command.args(self.architectures().map(|list| format!("--architectures={list}")));
+                if !self.set.include.is_empty() {
+                    command.arg(format!("--include={}", self.set.include.join(",")));
+                }
                 if self.variant == "minbase" {
                     // To it the name means just `required`, which has had no apt in some suites.
                     command.arg("--include=apt");
@@ -177,9 +197,7 @@ impl Build<'_> {
                     "links" => _ = command.arg(format!("--setup-hook={}", self.merge()?)),
                     _ => {}
                 }
-                let trusted = if self.suite.trusted { "[trusted=yes] " } else { "" };
-                let source = format!("deb {trusted}{} {} main", self.mirror, self.suite.name);
-                command.arg(&self.suite.name).arg(target).arg(source);
+                command.arg(&self.suite.name).arg(target).args(self.sources());
             }
             "debootstrap" => {
                 // Its own name for the default is none.
@@ -194,11 +212,42 @@ impl Build<'_> {
                 command.args(self.arch.map(|arch| format!("--arch={arch}")));
                 command.args(cache.map(|cache| format!("--cache-dir={}", cache.display())));
                 command.arg(&self.suite.name).arg(target).arg(self.mirror);
+                // Suites younger than the debootstrap at hand: all of a vendor's have had the same script for years.
+                let scripts = Path::new("/usr/share/debootstrap/scripts");
+                if !scripts.join(&self.suite.name).exists() {
+                    command.arg(scripts.join(if self.suite.vendor == "ubuntu" { "gutsy" } else { "sid" }));
+                }
             }
             _ => return Err(format!("no such tool: {tool} (mmdebstrap, debootstrap)")),
         }
         self.environment(&mut command);
         Ok(command)
+    }
+
+    /// The lines of sources.list mmdebstrap is given.
+    fn sources(&self) -> Vec<String> {
+        let name = &self.suite.name;
+        let trusted = if self.suite.trusted { "[trusted=yes] " } else { "" };
+        let expired = if self.expired { "[check-valid-until=no] " } else { "" };
+        let line = |mirror: &str, pocket: &str| format!("deb {trusted}{expired}{mirror} {name}{pocket} main");
+        let mut lines = vec![line(self.mirror, "")];
+        if self.set.pockets {
+            lines.push(line(self.mirror, "-updates"));
+            // Ubuntu's main archive has it too; Debian's is beside the main one.
+            let beside = format!("{}-security", self.mirror.trim_end_matches('/'));
+            lines.push(line(if self.suite.vendor == "debian" { &beside } else { self.mirror }, "-security"));
+        }
+        lines
+    }
+
+    fn architectures(&self) -> Option<String> {
+        match (self.arch, self.set.add_architecture.as_deref()) {
+            (None, None) => None,
+            (Some(arch), None) => Some(arch.to_owned()),
+            (arch, Some(more)) => {
+                Some(format!("{},{more}", arch.map_or_else(native, |arch| Ok(arch.to_owned())).ok()?))
+            }
+        }
     }
 
     /// The same for every tool, whatever the caller's is.
@@ -235,14 +284,38 @@ impl Build<'_> {
 
     /// The links debootstrap makes before it unpacks the first package.
     fn merge(&self) -> Result<String, String> {
-        let arch = match self.arch {
-            Some(arch) => arch.to_owned(),
-            None => output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned(),
-        };
+        let arch = self.arch.map_or_else(native, |arch| Ok(arch.to_owned()))?;
         // Those the required packages fill; debootstrap merges no others.
         let more = if matches!(arch.as_str(), "amd64" | "ppc64el" | "loong64") { " lib64" } else { "" };
         Ok(format!(r#"for d in bin sbin lib{more}; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done"#))
     }
+}
+
+/// The host's architecture.
+fn native() -> Result<String, String> {
+    Ok(output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned())
+}
+
+/// What dpkg and apt have to complain about in a tree; nothing, for a good one. They leave traces in it.
+pub fn complaints(tree: &Path) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    let checks =
+        [("usr/bin/dpkg", "dpkg --audit"), ("usr/bin/dpkg", "dpkg --verify"), ("usr/bin/apt-get", "apt-get -qq check")];
+    for (needs, check) in checks {
+        if !tree.join(needs).exists() {
+            continue;
+        }
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "chroot"]).arg(tree).args(check.split(' '));
+        let outcome = command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").output();
+        let outcome = outcome.map_err(|error| format!("cannot run {check}: {error}"))?;
+        let said = [outcome.stdout, outcome.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        all.extend(said.lines().map(|line| format!("{check}: {line}")));
+        if !outcome.status.success() {
+            all.push(format!("{check}: {}", outcome.status));
+        }
+    }
+    Ok(all)
 }
 
 /// Runs `command` with everything it says in `log`; on failure the last lines of that are the error.
