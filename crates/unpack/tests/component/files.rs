@@ -1,7 +1,6 @@
 //! Entries of data.tar in the tree.
 
 use crate::world::{Case, FIRST, LATER, World, skipped, write};
-use rootstrap_testkit::compress::Compression;
 use rootstrap_testkit::deb::{Deb, Entry, Header};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -239,21 +238,6 @@ fn one_path_twice_in_one_archive() {
             .md5sums(false)],
     )
     .equals_dpkg();
-}
-
-#[test]
-fn every_compression() {
-    let body: Vec<u8> = (0..300_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
-    for compression in Compression::ALL {
-        // dpkg does not know control.tar in the two formats that only data.tar ever had.
-        let control = match compression {
-            Compression::Bz2 | Compression::Lzma => Compression::Gz,
-            other => other,
-        };
-        let deb = deb("packed").data_compression(compression).control_compression(control);
-        Case::new("every compression", [deb.file("/opt/body", 0o644, &body).file("/opt/after", 0o644, "x")])
-            .equals_dpkg();
-    }
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod files;
 mod hostile;
 mod left_to_dpkg;
 mod order;
+mod payloads;
 mod triggers;
 mod world;

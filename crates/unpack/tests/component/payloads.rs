@@ -1,0 +1,275 @@
+//! The two tar members of a deb in every form there ever was, and in forms dpkg refuses: the host's own dpkg says which.
+
+use crate::world::{LATER, World, same, skipped_without_dpkg};
+use rootstrap_testkit::compress::Compression;
+use rootstrap_testkit::deb::{Deb, ar};
+use std::io::Write;
+use xz2::stream::{Check, Filters, LzmaOptions, Stream};
+
+/// A package with more in it than any decoder's buffer holds.
+fn deb() -> Deb {
+    let body: Vec<u8> = (0..60_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
+    Deb::new("packed", "1")
+        .file("/opt/body", 0o644, &body)
+        .file("/opt/after", 0o644, "x")
+        .conffile("/etc/packed", "packed\n")
+        .control_member("triggers", 0o644, "activate-noawait packed\n")
+}
+
+/// The deb with these bytes as its members.
+fn assembled(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
+    ar(&[("debian-binary", b"2.0\n"), control, data], rootstrap_testkit::EPOCH)
+}
+
+/// Whether dpkg takes a deb. Where it does the result must be equal, where it does not we must not take it either.
+fn judged_as_dpkg_does(what: &str, bytes: &[u8]) -> bool {
+    let (mut ours, mut theirs) = (World::new(), World::new());
+    let (path, _) = theirs.file(bytes);
+    let verdict = theirs.dpkg(&["--unpack"], &[path]);
+    // What is left to dpkg is refused there.
+    let staged = ours.stage(bytes).map_err(|error| chain(&error)).and_then(|staged| match &staged.entries {
+        Ok(_) => Ok(staged),
+        Err(reason) => Err(reason.clone()),
+    });
+    match (staged, &verdict) {
+        (Ok(staged), Ok(())) => {
+            ours.unpack_staged(&[staged], LATER);
+            for world in [&ours, &theirs] {
+                world.dpkg(&["--configure", "--pending"], &[]).unwrap_or_else(|text| panic!("{what}: {text}"));
+            }
+            same(what, &ours.dump(&[]), &theirs.dump(&[]));
+        }
+        (Err(_), Err(_)) => {}
+        (Ok(_), Err(text)) => panic!("{what}: dpkg refuses it: {text}"),
+        (Err(error), Ok(())) => panic!("{what}: dpkg takes it: {error}"),
+    }
+    verdict.is_ok()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
+}
+
+#[test]
+fn every_compression_of_both_members() {
+    if skipped_without_dpkg("every compression of both members") {
+        return;
+    }
+    for control in Compression::ALL {
+        for data in Compression::ALL {
+            let bytes = deb().control_compression(control).data_compression(data).build();
+            let what = format!("control.tar{} and data.tar{}", control.suffix(), data.suffix());
+            // deb(5): control.tar never was in the two formats that only data.tar had for a while.
+            let known = !matches!(control, Compression::Bz2 | Compression::Lzma);
+            assert_eq!(judged_as_dpkg_does(&what, &bytes), known, "{what}");
+        }
+    }
+}
+
+/// Not compressed at all is left out: the head of such a tar happens to read as an lzma of no bytes.
+#[test]
+fn a_name_that_does_not_say_what_is_in_it() {
+    if skipped_without_dpkg("a name that does not say what is in it") {
+        return;
+    }
+    let deb = deb();
+    let control = Compression::None.compress(&deb.control_tar());
+    let control = ("control.tar", control.as_slice());
+    for named in [".gz", ".xz", ".lzma", ".bz2", ".zst", ".Z", ".lz", ".7z", ".GZ", ".gz.gz", "xz"] {
+        for of in Compression::ALL.into_iter().filter(|of| ![named, ""].contains(&of.suffix())) {
+            let data = of.compress(&deb.data_tar());
+            let what = format!("data.tar{named} that is {of:?}");
+            assert!(!judged_as_dpkg_does(&what, &assembled(control, (&format!("data.tar{named}"), &data))), "{what}");
+        }
+    }
+}
+
+/// Two streams, one after the other: gzip's are read on (as `gzip -d` and zlib do), of the others dpkg reads the first.
+#[test]
+fn streams_in_a_row() {
+    if skipped_without_dpkg("streams in a row") {
+        return;
+    }
+    let deb = deb();
+    let (control, data) = (Compression::Xz.compress(&deb.control_tar()), deb.data_tar());
+    let control = ("control.tar.xz", control.as_slice());
+    let (first, second) = data.split_at(data.len() / 2 + 7);
+    for of in Compression::ALL {
+        let name = format!("data.tar{}", of.suffix());
+        let in_two = [of.compress(first), of.compress(second)].concat();
+        let whole = matches!(of, Compression::Gz | Compression::None);
+        let what = format!("{name} in two streams");
+        assert_eq!(judged_as_dpkg_does(&what, &assembled(control, (&name, &in_two))), whole, "{what}");
+        // The end is where the first stream ends, whatever follows.
+        let complete = of.compress(&data);
+        for tail in [of.compress(b"more"), vec![0; 4], b"no stream".to_vec()] {
+            let bytes = [complete.as_slice(), &tail].concat();
+            let what = format!("{name} and {} bytes", tail.len());
+            assert!(judged_as_dpkg_does(&what, &assembled(control, (&name, &bytes))), "{what}");
+        }
+        let what = format!("{name} cut off");
+        let cut = &complete[..complete.len() / 2];
+        assert!(!judged_as_dpkg_does(&what, &assembled(control, (&name, cut))), "{what}");
+    }
+    // The same of control.tar.
+    let data = Compression::Gz.compress(&data);
+    let (tar, at) = (deb.control_tar(), 700);
+    for of in [Compression::Gz, Compression::Xz, Compression::Zst] {
+        let name = format!("control.tar{}", of.suffix());
+        let in_two = [of.compress(&tar[..at]), of.compress(&tar[at..])].concat();
+        let what = format!("{name} in two streams");
+        let taken = judged_as_dpkg_does(&what, &assembled((&name, &in_two), ("data.tar.gz", &data)));
+        assert_eq!(taken, of == Compression::Gz, "{what}");
+    }
+}
+
+#[test]
+fn gzip_as_others_wrote_it() {
+    if skipped_without_dpkg("gzip as others wrote it") {
+        return;
+    }
+    let deb = deb();
+    let control = Compression::Gz.compress(&deb.control_tar());
+    let control = ("control.tar.gz", control.as_slice());
+    for level in [0, 9] {
+        let builder = flate2::GzBuilder::new().filename("data.tar").comment("by hand").extra("xy").mtime(1);
+        let mut encoder = builder.write(Vec::new(), flate2::Compression::new(level));
+        encoder.write_all(&deb.data_tar()).unwrap();
+        let data = encoder.finish().unwrap();
+        let what = format!("gzip with every optional field, level {level}");
+        assert!(judged_as_dpkg_does(&what, &assembled(control, ("data.tar.gz", &data))), "{what}");
+    }
+}
+
+#[test]
+fn xz_as_others_wrote_it() {
+    if skipped_without_dpkg("xz as others wrote it") {
+        return;
+    }
+    let deb = deb();
+    let control = Compression::Gz.compress(&deb.control_tar());
+    let control = ("control.tar.gz", control.as_slice());
+    let options = LzmaOptions::new_preset(1).unwrap();
+    let mut with_x86 = Filters::new();
+    with_x86.x86().lzma2(&options);
+    let streams = [
+        ("without a check", Stream::new_easy_encoder(1, Check::None).unwrap()),
+        ("with the shortest check", Stream::new_easy_encoder(1, Check::Crc32).unwrap()),
+        ("with the longest check", Stream::new_easy_encoder(1, Check::Sha256).unwrap()),
+        ("with the greatest dictionary of a preset", Stream::new_easy_encoder(9, Check::Crc64).unwrap()),
+        ("with a filter for machine code", Stream::new_stream_encoder(&with_x86, Check::Crc64).unwrap()),
+        ("in blocks", Stream::new_easy_encoder(1, Check::Crc64).unwrap()),
+    ];
+    for (what, stream) in streams {
+        let mut encoder = xz2::write::XzEncoder::new_stream(Vec::new(), stream);
+        for part in deb.data_tar().chunks(100_000) {
+            encoder.write_all(part).unwrap();
+            if what == "in blocks" {
+                // Ends a block; dpkg-deb itself writes more than one when it compresses large packages in threads.
+                encoder.flush().unwrap();
+            }
+        }
+        let data = encoder.finish().unwrap();
+        assert!(judged_as_dpkg_does(what, &assembled(control, ("data.tar.xz", &data))), "{what}");
+    }
+}
+
+#[test]
+fn lzma_as_others_wrote_it() {
+    if skipped_without_dpkg("lzma as others wrote it") {
+        return;
+    }
+    let deb = deb();
+    let control = Compression::Gz.compress(&deb.control_tar());
+    let control = ("control.tar.gz", control.as_slice());
+    let tar = deb.data_tar();
+    let unknown = Compression::Lzma.compress(&tar);
+    // Properties, dictionary, then the size: all ones where whoever wrote it did not know, and a mark at the end.
+    assert_eq!(unknown[5..13], [0xff; 8]);
+    assert!(judged_as_dpkg_does("lzma of unknown size", &assembled(control, ("data.tar.lzma", &unknown))));
+    let sized = |size: usize| [&unknown[..5], &(size as u64).to_le_bytes(), &unknown[13..]].concat();
+    let known = assembled(control, ("data.tar.lzma", &sized(tar.len())));
+    assert!(judged_as_dpkg_does("lzma of known size with a mark at the end", &known));
+    let lying = assembled(control, ("data.tar.lzma", &sized(tar.len() / 2)));
+    assert!(!judged_as_dpkg_does("lzma that ends before the size it states", &lying));
+}
+
+#[test]
+fn zstd_as_others_wrote_it() {
+    if skipped_without_dpkg("zstd as others wrote it") {
+        return;
+    }
+    let deb = deb();
+    let control = Compression::Gz.compress(&deb.control_tar());
+    let control = ("control.tar.gz", control.as_slice());
+    let written = |window: Option<u32>, checksum: bool| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(checksum).unwrap();
+        if let Some(window) = window {
+            encoder.window_log(window).unwrap();
+        }
+        encoder.write_all(&deb.data_tar()).unwrap();
+        encoder.finish().unwrap()
+    };
+    // 27 is the most that decoders take unasked, and that `--ultra` uses.
+    for (window, checksum, taken) in
+        [(None, false, true), (None, true, true), (Some(27), true, true), (Some(28), true, false)]
+    {
+        let what = format!("zstd with window {window:?} and checksum {checksum}");
+        let data = written(window, checksum);
+        assert_eq!(judged_as_dpkg_does(&what, &assembled(control, ("data.tar.zst", &data))), taken, "{what}");
+    }
+}
+
+/// Members of an ar archive: names and contents.
+type Members<'a> = &'a [(&'a str, &'a [u8])];
+
+/// Names of members as other archivers than dpkg-deb write them.
+#[test]
+fn members_as_others_wrote_them() {
+    if skipped_without_dpkg("members as others wrote them") {
+        return;
+    }
+    let deb = deb();
+    let (control, data) = (Compression::Gz.compress(&deb.control_tar()), Compression::Bz2.compress(&deb.data_tar()));
+    let (control, data) = (control.as_slice(), data.as_slice());
+    let version: (&str, &[u8]) = ("debian-binary", b"2.0\n");
+    let cases: [(&str, bool, Members<'_>); 9] = [
+        (
+            "slashes after the names",
+            true,
+            &[("debian-binary/", b"2.0\n"), ("control.tar.gz/", control), ("data.tar.bz2/", data)],
+        ),
+        (
+            "a later minor version",
+            true,
+            &[("debian-binary", b"2.1\n"), ("control.tar.gz", control), ("data.tar.bz2", data)],
+        ),
+        (
+            "another major version",
+            false,
+            &[("debian-binary", b"3.0\n"), ("control.tar.gz", control), ("data.tar.bz2", data)],
+        ),
+        (
+            "a member to ignore",
+            true,
+            &[version, ("_gpgorigin", b"x"), ("control.tar.gz", control), ("data.tar.bz2", data)],
+        ),
+        (
+            "a member to ignore in between",
+            true,
+            &[version, ("control.tar.gz", control), ("_x", b"x"), ("data.tar.bz2", data)],
+        ),
+        ("a member at the end", true, &[version, ("control.tar.gz", control), ("data.tar.bz2", data), ("extra", b"x")]),
+        (
+            "a strange member in between",
+            false,
+            &[version, ("control.tar.gz", control), ("x", b"x"), ("data.tar.bz2", data)],
+        ),
+        ("data before control", false, &[version, ("data.tar.bz2", data), ("control.tar.gz", control)]),
+        ("no version", false, &[("control.tar.gz", control), ("data.tar.bz2", data)]),
+    ];
+    for (what, taken, members) in cases {
+        assert_eq!(judged_as_dpkg_does(what, &ar(members, 0)), taken, "{what}");
+    }
+}
