@@ -41,7 +41,9 @@ fn entries(
     served: &[VerifiedPocket],
 ) -> Result<Vec<SourceEntry>, Error> {
     let architecture = request.architecture()?;
-    let wanted = archive::wanted_pockets(request, suite)?;
+    let mut wanted = archive::wanted_pockets(request, suite)?;
+    // Not every mirror has every pocket of an old suite. A line for one that none has would fail each `apt update`.
+    wanted.retain(|(_, name)| served.iter().any(|served| served.suite() == name));
     let components = |default: Vec<String>| {
         if request.components.is_empty() { default } else { request.components.clone() }
     };
