@@ -40,7 +40,8 @@ pub fn debs(layout: Layout) -> Result<Vec<Deb>, String> {
     cell.get_or_init(|| base_system(SUITE, layout)).clone()
 }
 
-fn native(debs: &[Deb]) -> String {
+/// The architecture of the packages of [`debs`].
+pub fn native(debs: &[Deb]) -> String {
     let other = |deb: &&Deb| deb.get("Architecture") != Some("all");
     debs.iter().find(other).and_then(|deb| deb.get("Architecture")).unwrap_or("amd64").to_owned()
 }

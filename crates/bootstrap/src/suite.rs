@@ -194,7 +194,8 @@ pub struct Suite {
     /// Packages never to choose for a dependency.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// `/sbin/initctl`, if there, is replaced while packages are configured.
+    /// Its init is upstart: container images divert `/sbin/initctl`. (While packages are configured it is replaced in
+    /// every suite that has it.)
     #[serde(default)]
     pub fake_initctl: bool,
     /// Of required packages that ship one directory with different modes the last decides, not the first.

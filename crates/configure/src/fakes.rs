@@ -11,6 +11,12 @@ const REPLACED: [&str; 3] = ["sbin/start-stop-daemon", "usr/sbin/start-stop-daem
 
 const REAL: &str = ".REAL";
 
+const DOES_NOTHING: &str = "#!/bin/sh\n# Services are not started while the system is being made.\nexit 0\n";
+
+/// Scripts ask for the version to learn whether upstart is the init; as with debootstrap, the real one answers.
+const INITCTL: &str = "#!/bin/sh\n# Jobs are not started while the system is being made.\n\
+                       [ \"$1\" != version ] || exec /sbin/initctl.REAL \"$@\"\nexit 0\n";
+
 /// Puts the stand-ins in place where they are not yet. Called again after more packages came in.
 ///
 /// # Errors
@@ -24,11 +30,8 @@ pub fn install(root: &Root) -> rootstrap_rootfs::Result<()> {
         if program.is_some_and(|meta| meta.kind == Kind::File) && !is_replaced(root, path)? {
             let place = root.at(path.as_bytes())?;
             place.rename_to(&place.with_suffix(REAL))?;
-            root.write(
-                path.as_bytes(),
-                b"#!/bin/sh\n# Services are not started while the system is being made.\nexit 0\n",
-                0o755,
-            )?;
+            let fake = if path.ends_with("/initctl") { INITCTL } else { DOES_NOTHING };
+            root.write(path.as_bytes(), fake.as_bytes(), 0o755)?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 mod ends;
 mod formats;
+mod old_suites;
 mod quirks;
 mod sandbox;
 mod scripts;

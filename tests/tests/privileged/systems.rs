@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What must be so in every finished root.
-fn assert_finished(root: &Path, layout: Layout) {
+pub(crate) fn assert_finished(root: &Path, layout: Layout) {
     base::assert_consistent(root);
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(read("var/lib/probe.log"), "preinst install probe\npostinst configure  probe\n");
