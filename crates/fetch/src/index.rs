@@ -191,7 +191,9 @@ fn decode(input: impl io::BufRead, variant: &Variant, name: &str) -> Result<Stri
     if bytes.len() as u64 > limit {
         return Err(Error::TooLarge { what: name.to_owned(), limit });
     }
-    String::from_utf8(bytes).map_err(|_| Error::NotText { what: name.to_owned() })
+    // A name written in Latin-1, as it was before Policy asked for UTF-8, must not make a whole suite unreadable. What
+    // matters here is ASCII, and a field that is not gets refused where it is used.
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 fn decoder<'a>(form: Form, input: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {

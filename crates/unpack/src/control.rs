@@ -38,8 +38,10 @@ pub struct Control {
     pub architecture: String,
     /// Whether the package may be installed for several architectures side by side.
     pub multi_arch_same: bool,
-    /// The control file itself.
+    /// The control file itself, read as Latin-1 where it is not UTF-8.
     pub text: String,
+    /// Whether it was: packages from before Policy asked for UTF-8.
+    latin1: bool,
     /// All files, the control file included, in archive order.
     pub members: Vec<Member>,
     /// The conffiles in file order.
@@ -94,7 +96,11 @@ impl Control {
             .iter()
             .find(|member| member.name == "control")
             .ok_or_else(|| damaged("its control.tar has no control file"))
-            .map(|member| String::from_utf8_lossy(&member.contents).into_owned())?;
+            .map(|member| member.contents.as_slice())?;
+        let (text, latin1) = match std::str::from_utf8(text) {
+            Ok(text) => (text.to_owned(), false),
+            Err(_) => (text.iter().copied().map(char::from).collect(), true),
+        };
         let bad = |source| Error::Control { label: label.to_owned(), source };
         let (package, version, architecture, same) = {
             let stanza = control::parse_one(&text).map_err(bad)?;
@@ -109,7 +115,7 @@ impl Control {
             return Err(damaged("its version is not one"));
         }
         let conffiles = conffiles(&members).ok_or_else(|| damaged("its list of conffiles is malformed"))?;
-        Ok(Self { package, version, architecture, multi_arch_same: same, text, members, conffiles })
+        Ok(Self { package, version, architecture, multi_arch_same: same, text, latin1, members, conffiles })
     }
 
     /// The control file's fields.
@@ -117,6 +123,11 @@ impl Control {
     pub fn stanza(&self) -> Stanza<'_> {
         // Parsed once already when read, so this cannot fail.
         control::parse_one(&self.text).unwrap_or_default()
+    }
+
+    /// The bytes that a part of [`Control::text`] was read from: dpkg's database keeps them as they are.
+    pub(crate) fn bytes(&self, text: &str) -> Vec<u8> {
+        if self.latin1 { text.chars().filter_map(|c| u8::try_from(c).ok()).collect() } else { text.as_bytes().to_vec() }
     }
 
     /// The member `name`, if the package brings it.

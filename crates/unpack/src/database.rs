@@ -80,26 +80,41 @@ pub fn record(root: &Root, records: &[Record<'_>], conffiles: Conffiles) -> Resu
         write_info(&mut cursor, record, &digests)?;
     }
     let status = root.read(STATUS)?.unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let mut stanzas: BTreeMap<(String, String), String> = status
-        .split("\n\n")
-        .filter(|stanza| !stanza.trim().is_empty())
-        .map(|stanza| (key(stanza), format!("{}\n", stanza.trim_end_matches('\n'))))
-        .collect();
+    let mut stanzas: BTreeMap<(String, String), Vec<u8>> =
+        stanzas(&status).map(|stanza| (key(stanza), stanza.to_vec())).collect();
     for record in records {
         let text = stanza(record.control, &digests(record.entries), conffiles);
         stanzas.insert((record.control.package.clone(), record.control.architecture.clone()), text);
     }
-    let text: Vec<&str> = stanzas.values().map(String::as_str).collect();
-    let mut text = text.join("\n");
-    text.push('\n');
-    root.write(STATUS, text.as_bytes(), 0o644)?;
+    let mut text = Vec::with_capacity(status.len());
+    for stanza in stanzas.values() {
+        text.extend_from_slice(stanza);
+        text.push(b'\n');
+    }
+    root.write(STATUS, &text, 0o644)?;
     Ok(())
 }
 
-fn key(stanza: &str) -> (String, String) {
-    let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
-    (field("Package:").to_owned(), field("Architecture:").to_owned())
+/// The stanzas of a `status`, each with its last newline. In bytes: packages older than the rule have fields and paths
+/// that are not UTF-8.
+fn stanzas(status: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut lines = status.split_inclusive(|&b| b == b'\n');
+    let mut rest = status;
+    std::iter::from_fn(move || {
+        let length: usize = lines.by_ref().map_while(|line| (line != b"\n").then_some(line.len())).sum();
+        let (stanza, after) = rest.split_at_checked(length)?;
+        rest = after.strip_prefix(b"\n").unwrap_or(after);
+        (!stanza.is_empty() || !rest.is_empty()).then_some(stanza)
+    })
+    .filter(|stanza| !stanza.is_empty())
+}
+
+fn key(stanza: &[u8]) -> (String, String) {
+    let field = |name: &[u8]| {
+        let value = stanza.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        String::from_utf8_lossy(value.trim_ascii()).into_owned()
+    };
+    (field(b"Package:"), field(b"Architecture:"))
 }
 
 /// Path to MD5 of every file whose digest was taken, hard links under each of their names.
@@ -161,42 +176,42 @@ fn info_members(control: &Control) -> impl Iterator<Item = &Member> {
 }
 
 /// The stanza of an unpacked, never configured package.
-fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffiles) -> String {
+fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffiles) -> Vec<u8> {
     let fields = control.stanza();
-    let conffile_lines: String = control
-        .conffiles
-        .iter()
-        .map(|conffile| {
-            let path = String::from_utf8_lossy(&conffile.path);
-            let digest = match (conffiles, digests.get(conffile.path.as_slice())) {
-                (Conffiles::InPlace, Some(md5)) if !conffile.remove_on_upgrade => md5,
-                _ => "newconffile",
-            };
-            let flag = if conffile.remove_on_upgrade { " remove-on-upgrade" } else { "" };
-            format!("\n {path} {digest}{flag}")
-        })
-        .collect();
-    let mut text = String::with_capacity(control.text.len() + conffile_lines.len() + 32);
-    let mut push = |name: &str, value: &str| {
-        let gap = if value.is_empty() || value.starts_with('\n') { "" } else { " " };
-        text.push_str(&format!("{name}:{gap}{value}\n"));
+    let mut conffile_lines = Vec::new();
+    for conffile in &control.conffiles {
+        let digest = match (conffiles, digests.get(conffile.path.as_slice())) {
+            (Conffiles::InPlace, Some(md5)) if !conffile.remove_on_upgrade => md5,
+            _ => "newconffile",
+        };
+        let flag = if conffile.remove_on_upgrade { " remove-on-upgrade" } else { "" };
+        conffile_lines.extend_from_slice(b"\n ");
+        conffile_lines.extend_from_slice(&conffile.path);
+        conffile_lines.extend_from_slice(format!(" {digest}{flag}").as_bytes());
+    }
+    let mut text = Vec::with_capacity(control.text.len() + conffile_lines.len() + 32);
+    let mut push = |name: &str, value: &[u8]| {
+        let gap = if value.is_empty() || value.starts_with(b"\n") { "" } else { " " };
+        text.extend_from_slice(format!("{name}:{gap}").as_bytes());
+        text.extend_from_slice(value);
+        text.push(b'\n');
     };
     for name in FIELDS {
         match name {
-            "Status" => push(name, "install ok unpacked"),
+            "Status" => push(name, b"install ok unpacked"),
             "Conffiles" if !conffile_lines.is_empty() => push(name, &conffile_lines),
             "Conffiles" => {}
             _ => match fields.get(name) {
                 Some(value) if matches!(name, "Essential" | "Protected") && !value.eq_ignore_ascii_case("yes") => {}
                 Some(value) if name == "Multi-Arch" && value.eq_ignore_ascii_case("no") => {}
-                Some(value) => push(name, value),
+                Some(value) => push(name, &control.bytes(value)),
                 None => {}
             },
         }
     }
     let known = |name: &str| FIELDS.iter().chain(&DROPPED).any(|field| field.eq_ignore_ascii_case(name));
     for (name, value) in fields.fields().filter(|(name, _)| !known(name)) {
-        push(name, value);
+        push(name, &control.bytes(value));
     }
     text
 }
@@ -208,22 +223,24 @@ fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffile
 /// The database cannot be read or written.
 pub fn unconfigure(root: &Root, packages: &[&str]) -> Result<(), Error> {
     let status = root.read(STATUS)?.unwrap_or_default();
-    let mut text = String::with_capacity(status.len());
+    let mut text = Vec::with_capacity(status.len());
+    let mut put = |parts: [&[u8]; 3]| text.extend_from_slice(&parts.concat());
     let (mut concerned, mut installed) = (false, false);
-    for line in String::from_utf8_lossy(&status).lines() {
-        if let Some(name) = line.strip_prefix("Package: ") {
-            (concerned, installed) = (packages.contains(&name), false);
+    for line in status.split_inclusive(|&b| b == b'\n') {
+        if let Some(name) = line.strip_prefix(b"Package: ") {
+            (concerned, installed) =
+                (packages.iter().any(|package| package.as_bytes() == name.trim_ascii_end()), false);
         }
-        match line.strip_prefix("Version: ") {
-            _ if concerned && line.starts_with("Status: ") => {
-                installed = line == "Status: install ok installed";
-                text.extend([if installed { "Status: install ok unpacked" } else { line }, "\n"]);
+        match line.strip_prefix(b"Version: ") {
+            None if concerned && line == b"Status: install ok installed\n" => {
+                installed = true;
+                put([b"Status: install ok unpacked\n", b"", b""]);
             }
-            Some(version) if concerned && installed => text.extend([line, "\nConfig-Version: ", version, "\n"]),
-            _ => text.extend([line, "\n"]),
+            Some(version) if concerned && installed => put([line, b"Config-Version: ", version]),
+            _ => put([line, b"", b""]),
         }
     }
-    root.write(STATUS, text.as_bytes(), 0o644)?;
+    root.write(STATUS, &text, 0o644)?;
     Ok(())
 }
 

@@ -82,15 +82,23 @@ fn signed_nonsense_is_an_error() {
         let error = ask(&pocket("x", &[server.url()]), &keyring()).unwrap_err();
         assert!(matches!(error, Error::Decompress { .. }), "{what}: {error:?}");
     }
-    let archive = but(plain(), |a| a.forms = vec![Compression::None]);
-    let mut files = archive.build();
-    relist(&archive, &mut files, "main/binary-amd64/Packages", b"Package: \xff\n".to_vec(), None);
-    let server = Server::start(files);
-    assert!(matches!(ask(&pocket("x", &[server.url()]), &keyring()), Err(Error::NotText { .. })));
     let mut files = plain().build();
     relist(&plain(), &mut files, GZ, whole, Some(1 << 40));
     let server = Server::start(files);
     assert!(matches!(ask(&pocket("x", &[server.url()]), &keyring()), Err(Error::TooLarge { .. })));
+}
+
+/// Old packages have their maintainers' names in Latin-1.
+#[test]
+fn one_field_that_is_not_utf8_does_not_hide_the_others() {
+    let archive = but(plain(), |a| a.forms = vec![Compression::None]);
+    let mut files = archive.build();
+    let text = b"Package: old\nMaintainer: Ren\xe9 <r@x>\n\nPackage: new\nMaintainer: Ren\xc3\xa9 <r@x>\n";
+    relist(&archive, &mut files, "main/binary-amd64/Packages", text.to_vec(), None);
+    let server = Server::start(files);
+    let pocket = ask(&pocket("x", &[server.url()]), &keyring()).unwrap();
+    let read = pocket.indexes()[0].text();
+    assert!(read.contains("Package: old\n") && read.ends_with("Maintainer: Ren\u{e9} <r@x>\n"), "{read}");
 }
 
 #[test]

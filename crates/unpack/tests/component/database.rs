@@ -37,6 +37,29 @@ fn fields() {
     .equals_dpkg();
 }
 
+/// Packages from before Policy asked for UTF-8, beside ones that keep to it; in a later phase too, when the database
+/// that is added to has such bytes already.
+#[test]
+fn bytes_of_another_age() {
+    let latin = |name: &str| {
+        let control =
+            format!("Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: Ren\u{e9} M\u{fc}ller <r@x>\n");
+        let control = format!("{control}X-Old: \u{df}\nDescription: na\u{ef}ve\n l\u{f6}ng\n");
+        let bytes: Vec<u8> = control.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        // Of two files of one name the later counts.
+        deb(name)
+            .md5sums(false)
+            .file("/opt/other", 0o644, name)
+            .entry(Entry::dir("./etc/", 0o755))
+            .entry(Entry::file(b"./etc/\xe9.conf", 0o644, "x"))
+            .control_member("conffiles", 0o644, b"/etc/\xe9.conf\n")
+            .control_entry(Entry::file("./control", 0o644, bytes))
+    };
+    Case::new("bytes of another age", [latin("old"), deb("new").field("Maintainer", "Ren\u{e9} <r@x>")])
+        .then([deb("later").file("/opt/later", 0o644, "x")])
+        .equals_dpkg();
+}
+
 #[test]
 fn fields_that_say_no() {
     Case::new(

@@ -161,7 +161,10 @@ impl World {
     }
 
     pub fn text(&self, path: &str) -> String {
-        fs::read_to_string(self.path().join(path)).unwrap_or_else(|error| format!("{path}: {error}"))
+        // What is not UTF-8 is told apart byte by byte.
+        let text =
+            |bytes| String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|b| *b as char).collect());
+        fs::read(self.path().join(path)).map_or_else(|error| format!("{path}: {error}"), text)
     }
 }
 
