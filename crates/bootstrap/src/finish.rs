@@ -28,7 +28,12 @@ pub(crate) fn finish(
     tidy::tidy(root, &tidy::Tidy { epoch, image: request.image })?;
     if request.image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
-        let settings = docker::Settings { ubuntu, gzip_first: ubuntu, initctl: suite.fake_initctl };
+        let settings = docker::Settings {
+            ubuntu,
+            gzip_first: ubuntu || suite.gzip_first,
+            initctl: suite.fake_initctl,
+            ended: suite.ended,
+        };
         docker::settings(root, &settings)?;
     }
     // Nodes for whoever enters the directory with chroot; archives get theirs from a table.

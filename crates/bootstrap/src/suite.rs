@@ -194,10 +194,13 @@ pub struct Suite {
     /// Packages never to choose for a dependency.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Its init is upstart: container images divert `/sbin/initctl`. (While packages are configured it is replaced in
+    /// Its init is or may be upstart: container images divert `/sbin/initctl`. (While packages are configured it is replaced in
     /// every suite that has it.)
     #[serde(default)]
     pub fake_initctl: bool,
+    /// Its container images ask for gzip indexes before others.
+    #[serde(default)]
+    pub gzip_first: bool,
     /// Of required packages that ship one directory with different modes the last decides, not the first.
     #[serde(default)]
     pub last_dir_wins: bool,
@@ -330,6 +333,7 @@ pub fn unlisted(name: &str, vendor: Option<&str>) -> Suite {
         required: Vec::new(),
         exclude: model.map(|suite| suite.exclude.clone()).unwrap_or_default(),
         fake_initctl: false,
+        gzip_first: false,
         last_dir_wins: false,
         dpkg_bins: 65521,
         sources_format: SourcesFormat::Deb822,

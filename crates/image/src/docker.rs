@@ -14,6 +14,8 @@ pub struct Settings {
     pub gzip_first: bool,
     /// Divert /sbin/initctl: for suites whose init is upstart.
     pub initctl: bool,
+    /// The suite no longer changes: its apt must not ask for a Release younger than there will ever be.
+    pub ended: bool,
 }
 
 /// 101 is "forbidden by policy" (invoke-rc.d(8)).
@@ -68,6 +70,10 @@ const NO_PERIODIC: &str = r#"// Nothing in a container updates it in place (LP: 
 APT::Periodic::Enable "0";
 "#;
 
+const NO_VALID_UNTIL: &str = r#"// The archive of an ended suite stands still: its Release files say they are out of date, and there are no others.
+Acquire::Check-Valid-Until "false";
+"#;
+
 /// Writes the settings; those of a program whose configuration directory is missing are left out. To be called
 /// after [`crate::tidy::tidy`], which empties /run.
 ///
@@ -91,6 +97,9 @@ pub fn settings(root: &Root, settings: &Settings) -> Result<()> {
         write("docker-gzip-indexes", &format!("{GZIP_INDEXES}{first}"))?;
         if settings.ubuntu {
             write("docker-disable-periodic-update", NO_PERIODIC)?;
+        }
+        if settings.ended {
+            write("check-valid-until.conf", NO_VALID_UNTIL)?;
         }
     }
     if settings.ubuntu {
@@ -155,11 +164,11 @@ mod tests {
         for path in ["usr/sbin", "etc/dpkg/dpkg.cfg.d", "etc/apt/apt.conf.d"] {
             std::fs::create_dir_all(dir.path().join(path)).unwrap();
         }
-        settings(&root, &Settings { ubuntu: true, gzip_first: true, initctl: false }).unwrap();
+        settings(&root, &Settings { ubuntu: true, gzip_first: true, initctl: false, ended: true }).unwrap();
         let mode = |path: &str| std::fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode("usr/sbin/policy-rc.d"), 0o755);
         assert_eq!(mode("etc/dpkg/dpkg.cfg.d/docker-apt-speedup"), 0o644);
-        assert_eq!(root.list(b"etc/apt/apt.conf.d").unwrap().len(), 5);
+        assert_eq!(root.list(b"etc/apt/apt.conf.d").unwrap().len(), 6);
         assert_eq!(root.read(b"run/systemd/container").unwrap().unwrap(), b"docker\n");
         let indexes = root.read(b"etc/apt/apt.conf.d/docker-gzip-indexes").unwrap().unwrap();
         assert!(String::from_utf8(indexes).unwrap().ends_with("Order:: \"gz\";\n"));
@@ -172,13 +181,18 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
-        let all = APT.iter().map(|(_, text)| *text).chain([GZIP_INDEXES, GZIP_FIRST, NO_PERIODIC]);
+        let all = APT.iter().map(|(_, text)| *text).chain([GZIP_INDEXES, GZIP_FIRST, NO_PERIODIC, NO_VALID_UNTIL]);
         let file = dir.path().join("apt.conf");
         std::fs::write(&file, all.collect::<String>()).unwrap();
         let output = std::process::Command::new("apt-config").arg("dump").env("APT_CONFIG", &file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
-        for line in ["Acquire::GzipIndexes \"true\";", "APT::Periodic::Enable \"0\";", "Dir::Cache::pkgcache \"\";"] {
+        for line in [
+            "Acquire::GzipIndexes \"true\";",
+            "Acquire::Check-Valid-Until \"false\";",
+            "APT::Periodic::Enable \"0\";",
+            "Dir::Cache::pkgcache \"\";",
+        ] {
             assert!(text.contains(line), "{line} is missing in {text}");
         }
     }

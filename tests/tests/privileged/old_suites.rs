@@ -13,6 +13,7 @@ use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{World, names};
 use rootstrap_tests::{machine, need};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -321,30 +322,37 @@ fn a_pocket_that_is_nowhere_is_not_in_the_sources() {
     }
 }
 
-/// A container never has an upstart to talk to: there the stand-in stays, diverted as an administrator would.
+/// What the vendors' images have: the stand-in stays where upstart may be the init, diverted as an administrator would,
+/// and apt takes the archive of an ended suite for what it is.
 #[test]
-fn an_image_with_upstart_diverts_its_initctl() {
-    let name = "privileged::old_suites::an_image_with_upstart_diverts_its_initctl";
-    for (shape, diverted) in [(&TRUSTY, true), (&JESSIE, false)] {
+fn images_have_the_settings_of_their_suite() {
+    let name = "privileged::old_suites::images_have_the_settings_of_their_suite";
+    for (shape, diverted, ended, gzip) in
+        [(&TRUSTY, true, false, true), (&JESSIE, true, true, true), (&STRETCH, false, true, false)]
+    {
         let world = need!(name, shape.world());
         let (outcome, path) = shape.build(&world, "image.tar", &["--image"], None);
         outcome.expect(0);
-        let image = fs::File::open(path).unwrap();
-        let mut archive = tar::Archive::new(image);
-        let (mut initctl, mut original, mut diversions) = (String::new(), None, String::new());
-        for entry in archive.entries().unwrap() {
+        let suite = shape.suite;
+        let mut files = BTreeMap::new();
+        for entry in tar::Archive::new(fs::File::open(path).unwrap()).entries().unwrap() {
             let mut entry = entry.unwrap();
             let path = entry.path().unwrap().to_str().unwrap().trim_start_matches("./").to_owned();
-            let into = match path.as_str() {
-                "sbin/initctl" => &mut initctl,
-                "sbin/initctl.distrib" => original.insert(String::new()),
-                "var/lib/dpkg/diversions" => &mut diversions,
-                _ => continue,
-            };
-            entry.read_to_string(into).unwrap();
+            if path.starts_with("sbin/initctl") || path == "var/lib/dpkg/diversions" || path.starts_with("etc/apt/") {
+                let mut text = String::new();
+                entry.read_to_string(&mut text).unwrap();
+                files.insert(path, text);
+            }
         }
-        assert_eq!(original.as_deref(), diverted.then_some(INITCTL), "{}", shape.suite);
-        assert_eq!(initctl == INITCTL, !diverted, "{}", shape.suite);
-        assert_eq!(diversions.contains("/sbin/initctl\n/sbin/initctl.distrib\n:\n"), diverted, "{}", shape.suite);
+        let file = |path: &str| files.get(path).map(String::as_str);
+        assert_eq!(file("sbin/initctl.distrib"), diverted.then_some(INITCTL), "{suite}");
+        assert_eq!(file("sbin/initctl") == Some(INITCTL), !diverted, "{suite}");
+        let diversions = file("var/lib/dpkg/diversions").unwrap_or_default();
+        assert_eq!(diversions.contains("/sbin/initctl\n/sbin/initctl.distrib\n:\n"), diverted, "{suite}");
+        let valid_until = file("etc/apt/apt.conf.d/check-valid-until.conf").unwrap_or_default();
+        assert_eq!(valid_until.contains("Acquire::Check-Valid-Until \"false\";\n"), ended, "{suite}");
+        let indexes = file("etc/apt/apt.conf.d/docker-gzip-indexes").unwrap();
+        assert_eq!(indexes.contains("Order:: \"gz\""), gzip, "{suite}");
+        assert_eq!(file("etc/apt/sources.list"), Some(shape.sources));
     }
 }
