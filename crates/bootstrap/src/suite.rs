@@ -492,6 +492,22 @@ mod tests {
         }
     }
 
+    /// The archive's and the security archive's own key of each release, which nothing else could sign with: they have
+    /// left the current keyring.
+    #[test]
+    fn ended_suites_trust_the_keys_of_their_days() {
+        for (name, keys) in [
+            ("jessie", ["126C0D24BD8A2942CC7DF8AC7638D0442B90D010", "D21169141CECD440F2EB8DDA9D6D8F6BC857C906"]),
+            ("stretch", ["E1CF20DDFFE4B89E802658F1E0B11894F66AEC98", "6ED6F5CB5FA6FB2F460AE88EEDA0D2388AE22BA9"]),
+            ("buster", ["80D15823B7FD1561F9F7BCDDDC30D7C23CBBABEE", "5E61B217265DA9807A23C5FF4DFAB270CAA96DFA"]),
+            ("trusty", ["790BC7277767219C42C86F933B4FE6ACC0B21F32"; 2]),
+        ] {
+            let blobs: Vec<&[u8]> = suite(name).keyrings.iter().filter_map(|file| keyring(file)).collect();
+            let trusted = rootstrap_fetch::Keyring::from_bytes(&blobs).unwrap().fingerprints();
+            assert!(keys.iter().all(|key| trusted.iter().any(|known| known == key)), "{name}: {trusted:?}");
+        }
+    }
+
     #[test]
     fn pockets_by_name() {
         assert_eq!(suite("sid").pocket(Pocket::Updates), None);
