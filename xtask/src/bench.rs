@@ -192,7 +192,7 @@ fn ending(scenario: Scenario) -> &'static str {
 }
 
 fn ours(options: &Options, build: &Build<'_>, program: &Path, target: &Path, cache: &Path) -> Command {
-    let mut command = build.ours(program, &options.extra);
+    let mut command = build.ours(program, "", &options.extra);
     command.arg(format!("--cache-dir={}", cache.display()));
     if options.scenario == Scenario::Image {
         // To the standard output, as for `docker import`.

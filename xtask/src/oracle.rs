@@ -170,7 +170,7 @@ fn compare(options: &Options, matrix: &Matrix, cell: &Comparison, list: &[Accept
         Some(tool @ ("mmdebstrap" | "debootstrap")) => build.theirs(tool, &ours, None)?,
         other => {
             let program = other.map_or_else(build::our_program, |path| Ok(path.into()))?;
-            let mut command = build.ours(&program, &options.extra);
+            let mut command = build.ours(&program, &cell.against, &options.extra);
             command.arg(&ours);
             command
         }

@@ -14,6 +14,8 @@ pub struct Suite {
     mirror: Option<String>,
     merged: String,
     trusted: bool,
+    split_buildd: bool,
+    also: Vec<String>,
 }
 
 /// What to build.
@@ -60,6 +62,12 @@ pub fn parse_suites(text: &str) -> Result<Vec<Suite>, String> {
                 mirror: (*mirror != "-").then(|| (*mirror).to_owned()),
                 merged: (*merged).to_owned(),
                 trusted: flags.contains(&"trusted"),
+                split_buildd: flags.contains(&"split-buildd"),
+                also: flags
+                    .iter()
+                    .filter_map(|flag| flag.strip_prefix("also="))
+                    .flat_map(|list| list.split(',').map(str::to_owned))
+                    .collect(),
             })
         })
         .collect()
@@ -157,15 +165,17 @@ pub fn our_program() -> Result<PathBuf, String> {
 
 impl Build<'_> {
     /// Our command, without target.
-    pub fn ours(&self, program: &Path, extra: &[String]) -> Command {
+    pub fn ours(&self, program: &Path, against: &str, extra: &[String]) -> Command {
         let mut command = Command::new(program);
         command.arg(&self.suite.name);
         command.arg(format!("--variant={}", self.variant));
         if !self.set.pockets {
             command.arg("--pockets=release").arg(format!("--mirror={}", self.mirror));
         }
-        if !self.set.include.is_empty() {
-            command.arg(format!("--include={}", self.set.include.join(",")));
+        let also = self.suite.also.iter().filter(|_| against == "debootstrap" && self.variant == "important");
+        let include: Vec<&str> = self.set.include.iter().chain(also).map(String::as_str).collect();
+        if !include.is_empty() {
+            command.arg(format!("--include={}", include.join(",")));
         }
         command.args(self.set.add_architecture.as_ref().map(|arch| format!("--add-architecture={arch}")));
         command.args(self.arch.map(|arch| format!("--arch={arch}")));
@@ -193,6 +203,9 @@ impl Build<'_> {
                     command.arg("--include=apt");
                 }
                 match self.suite.merged.as_str() {
+                    _ if self.suite.split_buildd && self.variant == "buildd" => {
+                        command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/no-merged-usr");
+                    }
                     "hook" => _ = command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"),
                     "links" => _ = command.arg(format!("--setup-hook={}", self.merge()?)),
                     _ => {}
@@ -335,7 +348,10 @@ pub fn logged(command: &mut Command, log: &Path) -> Result<std::time::Duration, 
     }
     let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    let last = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n    ");
+    // Commands in there may name hundreds of packages.
+    let short = |line: &&str| line.chars().take(200).collect::<String>();
+    let last = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default();
+    let last = last.iter().map(short).collect::<Vec<_>>().join("\n    ");
     Err(format!("{name} failed ({status}); the end of {}:\n    {last}", log.display()))
 }
 

@@ -30,7 +30,7 @@ pub struct Tree {
 
 /// One difference.
 pub struct Difference {
-    /// `missing`, `extra`, `type`, `mode`, `owner`, `content`, `target`, `device`, `xattr`, `hardlink` or `mtime`.
+    /// One of [`KINDS`].
     pub kind: &'static str,
     /// Below the root, with a leading slash.
     pub path: String,
@@ -38,9 +38,13 @@ pub struct Difference {
     pub detail: String,
 }
 
-/// All kinds of difference, for checking what people write.
-pub const KINDS: [&str; 12] =
-    ["missing", "extra", "type", "mode", "owner", "content", "order", "target", "device", "xattr", "hardlink", "mtime"];
+/// All kinds of difference, for checking what people write. A `content` that only has its lines in another `order`, is
+/// dpkg's status with other `priority` and section fields, or is a `compiled` Python module of the same source is told
+/// apart, so that nobody has to accept more than that.
+pub const KINDS: [&str; 14] = [
+    "missing", "extra", "type", "mode", "owner", "content", "order", "priority", "compiled", "target", "device",
+    "xattr", "hardlink", "mtime",
+];
 
 /// Lines shown for one text.
 const LINES: usize = 12;
@@ -149,6 +153,13 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
             last.detail.push_str(&diff(&our, &their));
             if same_lines(&our, &their) {
                 last.kind = "order";
+            } else if path == b"var/lib/dpkg/status" && unclassified(&our) == unclassified(&their) {
+                last.kind = "priority";
+            }
+        } else if let Some(last) = found.last_mut().filter(|_| path.ends_with(b".pyc") && our.size == their.size) {
+            let header = |tree: &Tree| tree.root.read(path).ok().flatten()?.get(..8).map(<[u8]>::to_vec);
+            if header(ours.0).is_some_and(|own| header(theirs.0) == Some(own)) {
+                last.kind = "compiled";
             }
         }
     }
@@ -231,6 +242,11 @@ fn diff(ours: &str, theirs: &str) -> String {
         let _ = write!(text, "\n      … {} more lines", only.len() - LINES);
     }
     text
+}
+
+/// dpkg's status without what an archive's override file may say differently from the package.
+fn unclassified(status: &str) -> Vec<&str> {
+    status.lines().filter(|line| !line.starts_with("Priority: ") && !line.starts_with("Section: ")).collect()
 }
 
 /// Whether two texts differ in nothing but the order of their lines.
@@ -352,6 +368,30 @@ mod tests {
             ("type", "/type"),
         ];
         let both: Vec<_> = both.iter().map(|(kind, path)| (*kind, path.as_str())).collect();
+        assert_eq!(both, expected);
+    }
+
+    #[test]
+    fn harmless_contents_have_kinds_of_their_own() {
+        let both = found(|ours, theirs| {
+            for (dir, priority, code, other) in [(ours, "x", "a", "a"), (theirs, "y", "b", "bb")] {
+                std::fs::create_dir_all(dir.join("var/lib/dpkg")).unwrap();
+                let status = format!("Package: a\nPriority: {priority}\nSection: {priority}\nVersion: 1\n");
+                std::fs::write(dir.join("var/lib/dpkg/status"), &status).unwrap();
+                std::fs::write(dir.join("other"), &status).unwrap();
+                std::fs::write(dir.join("a.pyc"), [b"header\xff\xff", code.as_bytes()].concat()).unwrap();
+                std::fs::write(dir.join("b.pyc"), [b"header\xff\xff", other.as_bytes()].concat()).unwrap();
+                std::fs::write(dir.join("c.pyc"), [b"head\xff\xff", code.as_bytes(), b"..."].concat()).unwrap();
+            }
+        });
+        let both: Vec<_> = both.iter().map(|(kind, path)| (*kind, path.as_str())).collect();
+        let expected = [
+            ("compiled", "/a.pyc"),
+            ("content", "/b.pyc"),
+            ("content", "/c.pyc"),
+            ("content", "/other"),
+            ("priority", "/var/lib/dpkg/status"),
+        ];
         assert_eq!(both, expected);
     }
 

@@ -104,7 +104,9 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
         }
         // The package that the variant is named after has to exist.
         for name in named(request.variant) {
-            chosen.entry(find(archive, name)?).or_insert(Why::Variant);
+            // apt beside the essential packages is one set: nothing of it is there for the sake of the rest.
+            let why = if request.variant == Variant::Apt { Why::Essential } else { Why::Variant };
+            chosen.entry(find(archive, name)?).or_insert(why);
         }
     }
     let excluded = request.exclude.iter().map(|name| find(archive, name)).collect::<Result<BTreeSet<Id>, Error>>()?;
