@@ -198,8 +198,8 @@ impl Build<'_> {
                 if !self.set.include.is_empty() {
                     command.arg(format!("--include={}", self.set.include.join(",")));
                 }
-                if self.variant == "minbase" {
-                    // To it the name means just `required`, which has had no apt in some suites.
+                if matches!(self.variant, "minbase" | "buildd") {
+                    // To it the names mean `required`, which has no apt in some suites, and the compiler.
                     command.arg("--include=apt");
                 }
                 match self.suite.merged.as_str() {

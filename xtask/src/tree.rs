@@ -39,10 +39,10 @@ pub struct Difference {
 }
 
 /// All kinds of difference, for checking what people write. A `content` that only has its lines in another `order`, is
-/// dpkg's status with other `priority` and section fields, or is a `compiled` Python module of the same source is told
-/// apart, so that nobody has to accept more than that.
-pub const KINDS: [&str; 14] = [
-    "missing", "extra", "type", "mode", "owner", "content", "order", "priority", "compiled", "target", "device",
+/// dpkg's status with other `priority` and section fields, is a shadow file with another `day` of the last change, or
+/// is a `compiled` Python module of the same source is told apart, so that nobody has to accept more than that.
+pub const KINDS: [&str; 15] = [
+    "missing", "extra", "type", "mode", "owner", "content", "order", "priority", "day", "compiled", "target", "device",
     "xattr", "hardlink", "mtime",
 ];
 
@@ -155,6 +155,8 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
                 last.kind = "order";
             } else if path == b"var/lib/dpkg/status" && unclassified(&our) == unclassified(&their) {
                 last.kind = "priority";
+            } else if path.starts_with(b"etc/shadow") && undated(&our) == undated(&their) {
+                last.kind = "day";
             }
         } else if let Some(last) = found.last_mut().filter(|_| path.ends_with(b".pyc") && our.size == their.size) {
             let header = |tree: &Tree| tree.root.read(path).ok().flatten()?.get(..8).map(<[u8]>::to_vec);
@@ -244,9 +246,20 @@ fn diff(ours: &str, theirs: &str) -> String {
     text
 }
 
-/// dpkg's status without what an archive's override file may say differently from the package.
-fn unclassified(status: &str) -> Vec<&str> {
-    status.lines().filter(|line| !line.starts_with("Priority: ") && !line.starts_with("Section: ")).collect()
+/// dpkg's stanzas, sorted (before 1.19.1 dpkg wrote them in the order of its hash), without what an archive's override
+/// file may say differently from the package.
+fn unclassified(status: &str) -> Vec<String> {
+    let kept = |line: &&str| !line.starts_with("Priority: ") && !line.starts_with("Section: ");
+    let stanzas = status.split("\n\n").map(|stanza| stanza.lines().filter(kept).collect::<Vec<_>>().join("\n"));
+    let mut stanzas: Vec<String> = stanzas.filter(|stanza| !stanza.is_empty()).collect();
+    stanzas.sort();
+    stanzas
+}
+
+/// The lines of a shadow file without the day of the last change.
+fn undated(shadow: &str) -> Vec<Vec<&str>> {
+    let fields = |line| str::split(line, ':').enumerate().filter(|(at, _)| *at != 2).map(|(_, field)| field).collect();
+    shadow.lines().map(fields).collect()
 }
 
 /// Whether two texts differ in nothing but the order of their lines.
@@ -379,6 +392,13 @@ mod tests {
                 let status = format!("Package: a\nPriority: {priority}\nSection: {priority}\nVersion: 1\n");
                 std::fs::write(dir.join("var/lib/dpkg/status"), &status).unwrap();
                 std::fs::write(dir.join("other"), &status).unwrap();
+                std::fs::create_dir_all(dir.join("etc")).unwrap();
+                std::fs::write(
+                    dir.join("etc/shadow"),
+                    format!("root:*:{}:0:9:\n", priority.len() + code.len() * other.len()),
+                )
+                .unwrap();
+                std::fs::write(dir.join("etc/shadow-"), format!("root:*:1:{}:9:\n", other.len())).unwrap();
                 std::fs::write(dir.join("a.pyc"), [b"header\xff\xff", code.as_bytes()].concat()).unwrap();
                 std::fs::write(dir.join("b.pyc"), [b"header\xff\xff", other.as_bytes()].concat()).unwrap();
                 std::fs::write(dir.join("c.pyc"), [b"head\xff\xff", code.as_bytes(), b"..."].concat()).unwrap();
@@ -389,6 +409,8 @@ mod tests {
             ("compiled", "/a.pyc"),
             ("content", "/b.pyc"),
             ("content", "/c.pyc"),
+            ("day", "/etc/shadow"),
+            ("content", "/etc/shadow-"),
             ("content", "/other"),
             ("priority", "/var/lib/dpkg/status"),
         ];

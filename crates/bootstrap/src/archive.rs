@@ -46,7 +46,8 @@ pub(crate) fn open(request: &Request, suite: &Suite, report: Report<'_>) -> Resu
         ..Options::default()
     })?;
     let policy = Policy { now: request.valid_at.unwrap_or(request.now), allow_rollback: request.allow_rollback };
-    let pockets = session.pockets(&pockets, architecture, &keyring, &policy, &|event| report(Event::Fetch(event)))?;
+    let pockets = session
+        .pockets(&pockets, &request.architectures()?, &keyring, &policy, &|event| report(Event::Fetch(event)))?;
     Ok(Archive { session, pockets })
 }
 
@@ -170,6 +171,7 @@ impl Archive {
             &rootstrap_resolve::Request {
                 variant: request.variant,
                 architecture: request.architecture()?.to_owned(),
+                foreign: request.architectures()?.into_iter().skip(1).map(str::to_owned).collect(),
                 include: request.include.clone(),
                 exclude: request.exclude.clone(),
                 recommends: request.recommends,

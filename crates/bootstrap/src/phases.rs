@@ -110,11 +110,15 @@ impl Installer<'_> {
         self.merge_usr(packages)?;
         let rules = Rules { conffiles: Conffiles::InPlace, last_directory_wins: self.suite.last_dir_wins };
         if self.request.variant != Variant::Extract {
-            database::create(self.root, self.request.architecture()?)?;
+            database::create(self.root, &self.request.architectures()?)?;
         }
         let (mut merged, mut for_dpkg) = (Vec::new(), Vec::new());
         for body in packages {
-            match rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)? {
+            let verdict = match self.reason_of_architecture(body)? {
+                None => rootstrap_unpack::merge(self.root, &body.staged, rules, &mut self.claims)?,
+                Some(reason) => Verdict::ForDpkg(reason),
+            };
+            match verdict {
                 Verdict::Merged(done) => merged.push((body, done)),
                 Verdict::ForDpkg(reason) if self.request.variant == Variant::Extract => {
                     let label = body.staged.control.database_name();
@@ -130,6 +134,14 @@ impl Installer<'_> {
             self.record(&merged, Conffiles::InPlace)?;
         }
         Ok(for_dpkg)
+    }
+
+    /// Packages of a further architecture share files, names and reference counts with those of the native one.
+    fn reason_of_architecture(&self, body: &Body) -> Result<Option<String>, Error> {
+        let architecture = body.staged.control.architecture.as_str();
+        let alone = self.request.variant == Variant::Extract;
+        let own = alone || architecture == "all" || architecture == self.request.architecture()?;
+        Ok((!own).then(|| format!("it is for {architecture}")))
     }
 
     fn note_dpkg(&self, body: &Body, reason: &str) {
@@ -236,7 +248,11 @@ impl Installer<'_> {
         let mut merged = Vec::new();
         let mut for_dpkg = Vec::new();
         for body in packages {
-            let verdict = match reason_for_dpkg(self.root, &body.staged, rules, &self.claims)? {
+            let reason = match self.reason_of_architecture(body)? {
+                None => reason_for_dpkg(self.root, &body.staged, rules, &self.claims)?,
+                reason => reason,
+            };
+            let verdict = match reason {
                 Some(reason) => Verdict::ForDpkg(reason),
                 None => {
                     self.preinst(sandbox, body)?;
@@ -267,7 +283,8 @@ impl Installer<'_> {
         self.root.create_directories(HANDOVER.as_bytes(), 0o700)?;
         let mut paths = Vec::new();
         for body in packages {
-            let path = format!("{HANDOVER}/{}.deb", body.staged.control.package);
+            let control = &body.staged.control;
+            let path = format!("{HANDOVER}/{}_{}.deb", control.package, control.architecture);
             let mut from = std::fs::File::open(&body.deb).map_err(Error::io("open", &body.deb))?;
             let mut to = self.root.at(path.as_bytes())?.create_file()?;
             std::io::copy(&mut from, &mut to).map_err(Error::io("copy", &body.deb))?;

@@ -59,6 +59,8 @@ pub struct Request {
     pub variant: Variant,
     /// Debian architecture; the host's own if `None`.
     pub architecture: Option<String>,
+    /// Further architectures of the root, whose packages can be included as `name:arch`.
+    pub add_architectures: Vec<String>,
     /// Packages to add.
     pub include: Vec<String>,
     /// Packages that must not be there.
@@ -105,6 +107,7 @@ impl Request {
             image: false,
             variant: Variant::default(),
             architecture: None,
+            add_architectures: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
             recommends: false,
@@ -136,9 +139,24 @@ impl Request {
             (None, Some(native)) => native,
             (None, None) => return Err(Error::UnknownMachine { machine: self.host.machine.clone() }),
         };
-        if !rootstrap_debian::arch::is_valid(wanted) {
-            return Err(Error::UnknownArchitecture { name: wanted.to_owned() });
+        let mut all = std::iter::once(wanted).chain(self.add_architectures.iter().map(String::as_str));
+        if let Some(name) = all.find(|name| !rootstrap_debian::arch::is_valid(name)) {
+            return Err(Error::UnknownArchitecture { name: name.to_owned() });
         }
         Ok(wanted)
+    }
+
+    /// The native architecture and the further ones of the root, each once.
+    ///
+    /// # Errors
+    /// As [`Self::architecture`].
+    pub fn architectures(&self) -> Result<Vec<&str>, Error> {
+        let mut all = vec![self.architecture()?];
+        for name in &self.add_architectures {
+            if name != "all" && !all.contains(&name.as_str()) {
+                all.push(name);
+            }
+        }
+        Ok(all)
     }
 }

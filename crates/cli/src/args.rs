@@ -46,6 +46,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
 
+    /// Further architectures of the root, by commas; include their packages as name:arch
+    #[arg(long, value_name = "ARCHS", value_delimiter = ',')]
+    pub add_architecture: Vec<String>,
+
     /// Components to choose from, by commas; main unless given
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub components: Vec<String>,

@@ -159,24 +159,25 @@ impl Session {
         Ok(Self { options, cache, line, runtime })
     }
 
-    /// Fetches and verifies `pockets`, all at once, with their indexes for `architecture`. In the order given, without
-    /// the optional ones that no mirror has.
+    /// Fetches and verifies `pockets`, all at once, with their indexes for all `architectures`. In the order given,
+    /// without the optional ones that no mirror has.
     ///
     /// # Errors
     /// The first pocket that cannot be had or trusted; see [`Error`].
     pub fn pockets(
         &self,
         pockets: &[Pocket],
-        architecture: &str,
+        architectures: &[&str],
         keyring: &Keyring,
         policy: &Policy,
         report: Report<'_>,
     ) -> Result<Vec<VerifiedPocket>, Error> {
-        if !rootstrap_debian::packages::is_relative_path(architecture) || architecture.contains('/') {
-            return Err(Error::Path { path: architecture.to_owned() });
+        let is_name = |name: &str| rootstrap_debian::packages::is_relative_path(name) && !name.contains('/');
+        if let Some(path) = architectures.iter().find(|name| !is_name(name)) {
+            return Err(Error::Path { path: (*path).to_owned() });
         }
         let all = try_join_all(pockets.iter().map(|pocket| async move {
-            let question = Question { pocket, architecture, keyring, policy };
+            let question = Question { pocket, architectures, keyring, policy };
             match pocket::fetch(&self.line, &self.cache, &question, report).await {
                 Err(error) if pocket.optional && error.is_missing() => {
                     report(Event::PocketMissing { suite: pocket.suite.clone() });

@@ -152,7 +152,7 @@ pub(crate) async fn fetch(
     let mut wanted = Vec::new();
     for component in components {
         let listed = listed_component(&checked.release, component).unwrap_or(component);
-        for architecture in architectures(&checked.release, question.architecture) {
+        for architecture in architectures(&checked.release, question.architectures) {
             wanted.push((component, listed, architecture));
         }
     }
@@ -186,7 +186,8 @@ pub(crate) async fn fetch(
 }
 
 /// The architectures whose indexes are to be read: also `all`, where an archive keeps it apart.
-fn architectures<'a>(release: &Release, wanted: &'a str) -> Vec<&'a str> {
-    let has_all = release.architectures.iter().any(|listed| listed == "all");
-    if has_all && !release.no_support_for_all && wanted != "all" { vec![wanted, "all"] } else { vec![wanted] }
+fn architectures<'a>(release: &Release, wanted: &[&'a str]) -> Vec<&'a str> {
+    let has_all = release.architectures.iter().any(|listed| listed == "all") && !release.no_support_for_all;
+    let all = (has_all && !wanted.contains(&"all")).then_some("all");
+    wanted.iter().copied().chain(all).collect()
 }

@@ -42,7 +42,7 @@ pub(crate) struct Accepted {
 /// Everything a pocket's Release is judged by.
 pub(crate) struct Question<'a> {
     pub pocket: &'a Pocket,
-    pub architecture: &'a str,
+    pub architectures: &'a [&'a str],
     pub keyring: &'a Keyring,
     pub policy: &'a Policy,
 }
@@ -175,8 +175,9 @@ fn judge(release: &Release, question: &Question<'_>, what: &str) -> Result<(), E
     if let Some(valid_until) = release.valid_until.filter(|until| *until < moment) {
         return Err(Error::Expired { what: what(), valid_until, date: release.date, now });
     }
-    if !release.architectures.iter().any(|listed| listed == question.architecture) {
-        let (wanted, listed) = (question.architecture.to_owned(), release.architectures.clone());
+    let absent = |wanted: &&&str| !release.architectures.iter().any(|listed| listed == **wanted);
+    if let Some(wanted) = question.architectures.iter().find(absent) {
+        let (wanted, listed) = ((*wanted).to_owned(), release.architectures.clone());
         return Err(Error::NoArchitecture { what: what(), wanted, listed });
     }
     for wanted in &question.pocket.components {

@@ -5,6 +5,7 @@
 //! makes a directory as reproducible as an archive is, and [`tar::write`] streams the tree. Nothing here asks a
 //! clock: every time comes from the tree or from the epoch the caller names.
 
+mod canonical;
 pub mod compress;
 pub mod docker;
 mod error;

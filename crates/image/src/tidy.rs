@@ -101,6 +101,7 @@ pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
     for path in ["etc/shadow", "etc/shadow-"] {
         clamp_days(root, path.as_bytes(), options.epoch)?;
     }
+    crate::canonical::settle(root, options.epoch)?;
     if options.image {
         apply(root, IMAGE)?;
         remove_below(root, b"var/log", |path, _| is_log(path))?;
@@ -236,7 +237,7 @@ fn clamp_days(root: &Root, path: &[u8], epoch: i64) -> Result<()> {
 }
 
 /// New contents under the old owner and mode; nobody can read them in between.
-fn rewrite(root: &Root, path: &[u8], contents: &[u8], attributes: Attributes) -> Result<()> {
+pub(crate) fn rewrite(root: &Root, path: &[u8], contents: &[u8], attributes: Attributes) -> Result<()> {
     root.write(path, contents, 0o600)?;
     root.at(path)?.set_attributes(attributes)?;
     Ok(())

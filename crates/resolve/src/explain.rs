@@ -3,7 +3,7 @@
 //! This is unit propagation over the packages that can be reached, kept apart from the solver so that the chain comes
 //! out in the order a reader follows and in the same words every time.
 
-use crate::index::{Archive, Id};
+use crate::index::{Archive, Asker, Id};
 use crate::needs::Group;
 use crate::select::{Selection, Why};
 use crate::solve;
@@ -69,7 +69,7 @@ impl Search<'_, '_> {
             };
             for clash in &needs.clashes {
                 for &hit in &clash.hits {
-                    let text = format!("{} {} {}", self.archive.name(id), clash.verb, clash.relation);
+                    let text = format!("{} {} {}", self.archive.shown(id), clash.verb, clash.relation);
                     self.dead.entry(hit).or_insert(Dead::Clash(text, id));
                     if self.because.contains_key(&hit) {
                         return Some(self.both_needed(hit));
@@ -122,7 +122,7 @@ impl Search<'_, '_> {
         let Ok(needs) = self.archive.needs(id) else { return Some(Dead::Unreadable) };
         for clash in &needs.clashes {
             if let Some(&hit) = clash.hits.iter().find(|hit| self.because.contains_key(hit)) {
-                return Some(Dead::Clash(format!("{} {} {}", self.archive.name(id), clash.verb, clash.relation), hit));
+                return Some(Dead::Clash(format!("{} {} {}", self.archive.shown(id), clash.verb, clash.relation), hit));
             }
         }
         let hopeless = |group: &Group<'_>| {
@@ -133,10 +133,10 @@ impl Search<'_, '_> {
 
     /// A package that is needed and cannot be.
     fn both_needed(&self, id: Id) -> Vec<String> {
-        let name = self.archive.name(id);
+        let name = self.archive.shown(id);
         let mut lines = Vec::new();
         if let Some(Dead::Clash(text, other)) = self.dead.get(&id) {
-            lines.push(format!("{text}, and both are needed: {name} and {}", self.archive.name(*other)));
+            lines.push(format!("{text}, and both are needed: {name} and {}", self.archive.shown(*other)));
             lines.extend(self.chain(id));
             self.add_reason(id, &mut lines);
             lines.extend(self.chain(*other));
@@ -152,7 +152,7 @@ impl Search<'_, '_> {
     /// Says of a selected package why it is there; of others the chain has said it.
     fn add_reason(&self, id: Id, lines: &mut Vec<String>) {
         if let Some(why) = self.selection.chosen.get(&id) {
-            lines.push(format!("{} is {}", self.archive.name(id), reason(*why)));
+            lines.push(format!("{} is {}", self.archive.shown(id), reason(*why)));
         }
     }
 
@@ -175,14 +175,14 @@ impl Search<'_, '_> {
     /// "foo (included) depends on bar (>= 2)".
     fn step(&self, id: Id, group: &Group<'_>) -> String {
         let why = self.selection.chosen.get(&id).map_or_else(String::new, |why| format!(" ({})", reason(*why)));
-        format!("{}{why} {} {group}", self.archive.name(id), group.kind)
+        format!("{}{why} {} {group}", self.archive.shown(id), group.kind)
     }
 
     /// A group nothing can meet: the step, and of each alternative what is the matter with it.
     fn unmet(&self, id: Id, group: &Group<'_>, depth: usize, lines: &mut Vec<String>) {
         lines.push(self.step(id, group));
         for relation in &group.relations {
-            if let Some(line) = self.absent(relation) {
+            if let Some(line) = self.absent(id, relation) {
                 lines.push(line);
             }
         }
@@ -192,8 +192,8 @@ impl Search<'_, '_> {
     }
 
     /// What a relation finds in the archive, if that is nothing.
-    fn absent(&self, relation: &Relation<'_>) -> Option<String> {
-        if !self.archive.matching(relation).is_empty() {
+    fn absent(&self, asker: Id, relation: &Relation<'_>) -> Option<String> {
+        if !self.archive.matching(relation, Asker::Needs(self.archive.rank(asker))).is_empty() {
             return None;
         }
         let name = relation.name;
@@ -210,12 +210,12 @@ impl Search<'_, '_> {
 
     /// Why `id` cannot be there.
     fn fate(&self, id: Id, depth: usize, lines: &mut Vec<String>) {
-        let name = self.archive.name(id);
+        let name = self.archive.shown(id);
         match self.dead.get(&id) {
             Some(Dead::Excluded) => lines.push(format!("{name} is excluded")),
             Some(Dead::Unreadable) => lines.push(format!("the index entry of {name} cannot be read")),
             Some(Dead::Clash(text, other)) => {
-                lines.push(format!("{text}, and {} is needed", self.archive.name(*other)));
+                lines.push(format!("{text}, and {} is needed", self.archive.shown(*other)));
                 if depth == 0 {
                     lines.extend(self.chain(*other));
                     self.add_reason(*other, lines);

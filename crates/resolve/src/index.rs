@@ -1,4 +1,4 @@
-//! The archive as one request sees it: one candidate per name, and who provides what.
+//! The archive as one request sees it: one candidate per name and architecture, and who provides what.
 //!
 //! Everything borrows from the parsed indexes. Relations are parsed only for packages somebody asks about: a
 //! bootstrap touches some hundreds of 60 000.
@@ -25,17 +25,31 @@ pub struct Index<'a> {
 /// Position of a candidate in its [`Archive`]; ids sort as names do.
 pub(crate) type Id = usize;
 
+/// Position of an architecture among those of the root: 0 is the native one, which packages for `all` count among.
+pub(crate) type Rank = usize;
+
 /// The version of a name that would be installed.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
     pub package: &'a Package<'a>,
     pub index: &'a Index<'a>,
+    pub rank: Rank,
+}
+
+/// Whose relation is looked at, which decides what one without an architecture means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A package of that architecture needs it.
+    Needs(Rank),
+    /// A package rejects it: of any architecture (dpkg, lib/dpkg/depcon.c).
+    Rejects,
 }
 
 /// All candidates, sorted by name, and the names they provide. Sorted lists instead of hash maps: they are as fast for
 /// some thousand questions, and no order of stanzas shows through them.
 pub(crate) struct Archive<'a> {
-    pub architecture: &'a str,
+    /// By rank.
+    architectures: Vec<&'a str>,
     candidates: Vec<Candidate<'a>>,
     /// Hashes of provided names: comparing 100 000 strings all over a 50 MB index would cost more than all the rest.
     provided: Vec<(u64, Id)>,
@@ -43,26 +57,34 @@ pub(crate) struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Takes the newest version of every name over all indexes; of equal versions the first index's wins, as with
-    /// apt's equal pins. `pins` holds names to a version.
-    pub fn new(indexes: &'a [Index<'a>], architecture: &'a str, pins: &BTreeMap<&str, &str>) -> Self {
-        let usable = |package: &Package<'_>| {
-            (package.architecture == "all" || package.architecture == architecture)
-                && pins.get(package.name).is_none_or(|pin| Version::new(pin) == package.version())
+    /// Takes the newest version of every name over all indexes, for each of the `architectures`, the native one first;
+    /// of equal versions the first index's wins, as with apt's equal pins. `pins` holds names to a version.
+    pub fn new(indexes: &'a [Index<'a>], architectures: Vec<&'a str>, pins: &BTreeMap<&str, &str>) -> Self {
+        let rank = |package: &Package<'_>| {
+            let known = if package.architecture == "all" {
+                Some(0)
+            } else {
+                architectures.iter().position(|architecture| *architecture == package.architecture)
+            };
+            known.filter(|_| pins.get(package.name).is_none_or(|pin| Version::new(pin) == package.version()))
         };
         let mut found: Vec<(u128, usize, Candidate<'a>)> = Vec::new();
         for (number, index) in indexes.iter().enumerate() {
-            let packages = index.packages.iter().filter(|package| usable(package));
-            found.extend(packages.map(|package| (prefix(package.name), number, Candidate { package, index })));
+            let packages = index.packages.iter().filter_map(|package| Some((package, rank(package)?)));
+            let candidate = |(package, rank): (&'a Package<'a>, Rank)| Candidate { package, index, rank };
+            found.extend(packages.map(|pair| (prefix(pair.0.name), number, candidate(pair))));
         }
         // The last keys decide only where an index contradicts itself; they keep even that independent of order.
-        found.sort_by(|(p, i, Candidate { package: a, .. }), (q, j, Candidate { package: b, .. })| {
-            (p.cmp(q))
-                .then_with(|| a.name.cmp(b.name))
-                .then_with(|| b.version().cmp(&a.version()))
-                .then_with(|| (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256)))
-        });
-        found.dedup_by(|(p, _, a), (q, _, b)| p == q && a.package.name == b.package.name);
+        found.sort_by(
+            |(p, i, Candidate { package: a, rank: r, .. }), (q, j, Candidate { package: b, rank: s, .. })| {
+                (p.cmp(q))
+                    .then_with(|| a.name.cmp(b.name))
+                    .then_with(|| r.cmp(s))
+                    .then_with(|| b.version().cmp(&a.version()))
+                    .then_with(|| (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256)))
+            },
+        );
+        found.dedup_by(|(p, _, a), (q, _, b)| p == q && a.package.name == b.package.name && a.rank == b.rank);
         let candidates: Vec<Candidate<'a>> = found.into_iter().map(|(_, _, candidate)| candidate).collect();
         let mut provided: Vec<(u64, Id)> = (candidates.iter().enumerate())
             .flat_map(|(id, candidate)| provided_names(candidate.package.provides).map(move |name| (hash(name), id)))
@@ -70,12 +92,43 @@ impl<'a> Archive<'a> {
         provided.sort_unstable();
         provided.dedup();
         let needs = candidates.iter().map(|_| OnceCell::new()).collect();
-        Self { architecture, candidates, provided, needs }
+        Self { architectures, candidates, provided, needs }
     }
 
-    /// The candidate called `name`.
+    /// The candidates called `name`, the native one first.
+    pub fn ids(&self, name: &str) -> std::ops::Range<Id> {
+        let start = self.candidates.partition_point(|candidate| candidate.package.name < name);
+        let same = self.candidates.get(start..).unwrap_or_default();
+        start..start + same.iter().take_while(|candidate| candidate.package.name == name).count()
+    }
+
+    /// The candidate called `name`, the native one if there are several.
     pub fn id(&self, name: &str) -> Option<Id> {
-        self.candidates.binary_search_by_key(&name, |candidate| candidate.package.name).ok()
+        self.ids(name).next()
+    }
+
+    /// The candidate called `name` of an architecture.
+    pub fn id_of(&self, name: &str, rank: Rank) -> Option<Id> {
+        self.ids(name).find(|&id| self.rank(id) == rank)
+    }
+
+    /// The architecture a candidate is for.
+    pub fn rank(&self, id: Id) -> Rank {
+        self.candidates[id].rank
+    }
+
+    /// The rank of an architecture of the root.
+    pub fn rank_of(&self, architecture: &str) -> Option<Rank> {
+        self.architectures.iter().position(|known| *known == architecture)
+    }
+
+    /// How a candidate is called where others of its name may be meant.
+    pub fn shown(&self, id: Id) -> String {
+        let package = self.package(id);
+        match self.rank(id) {
+            0 => package.name.to_owned(),
+            _ => format!("{}:{}", package.name, package.architecture),
+        }
     }
 
     /// Those that provide `name` in any version.
@@ -131,18 +184,36 @@ impl<'a> Archive<'a> {
     /// What meets `relation`, in apt's order of preference (CompareProviders in apt-pkg/depcache.cc): the package of
     /// that name, then providers, essential before others, higher priority before lower. apt breaks remaining ties by the
     /// order in which it met the names; here it is the name, which does not depend on the order of stanzas.
-    pub fn matching(&self, relation: &Relation<'_>) -> Vec<Id> {
-        if relation.qualifier.is_some_and(|q| q != "any" && q != "native" && q != self.architecture) {
-            return Vec::new();
+    pub fn matching(&self, relation: &Relation<'_>, asker: Asker) -> Vec<Id> {
+        let admits = |&id: &Id| self.is_meant(relation, asker, id);
+        let mut real: Vec<Id> =
+            self.ids(relation.name).filter(|&id| relation.admits(self.package(id).version())).filter(admits).collect();
+        if let Asker::Needs(own) = asker {
+            real.sort_by_key(|&id| self.rank(id) != own);
         }
-        let real = self.id(relation.name).filter(|&id| relation.admits(self.package(id).version()));
         let mut found: Vec<Id> = (self.providers(relation.name))
-            .filter(|&id| Some(id) != real && provides(self.package(id), relation))
+            .filter(|id| !real.contains(id) && provides(self.package(*id), relation))
+            .filter(admits)
             .collect();
         // Stable: those alike stay in the order of their names.
         found.sort_by_key(|&id| (!self.package(id).is_essential(), priority_rank(self.package(id).priority)));
         found.splice(0..0, real);
         found
+    }
+
+    /// Whether a candidate is of an architecture that `relation` can mean (dpkg, lib/dpkg/depcon.c; apt sees `all` as
+    /// native).
+    fn is_meant(&self, relation: &Relation<'_>, asker: Asker, id: Id) -> bool {
+        let rank = self.rank(id);
+        let multi_arch = self.package(id).multi_arch;
+        match (relation.qualifier, asker) {
+            (None, Asker::Rejects) => true,
+            (None, Asker::Needs(own)) => rank == own || multi_arch.eq_ignore_ascii_case("foreign"),
+            (Some("any"), Asker::Needs(own)) => rank == own || multi_arch.eq_ignore_ascii_case("allowed"),
+            (Some("any"), Asker::Rejects) => true,
+            (Some("native"), _) => rank == 0,
+            (Some(architecture), _) => self.rank_of(architecture) == Some(rank),
+        }
     }
 }
 

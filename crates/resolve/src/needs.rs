@@ -1,7 +1,7 @@
 //! What one package demands and rejects, with every relation already matched against the archive.
 
 use crate::Error;
-use crate::index::{Archive, Id};
+use crate::index::{Archive, Asker, Id};
 use rootstrap_debian::relation::{Relation, parse_field};
 use std::fmt;
 
@@ -83,7 +83,9 @@ pub(crate) fn parse<'a>(archive: &Archive<'a>, id: Id) -> Result<Needs<'a>, Erro
     ] {
         for alternatives in relations(field, text)? {
             let mut options: Vec<Id> = Vec::new();
-            for option in alternatives.iter().flat_map(|relation| archive.matching(relation)) {
+            for option in
+                alternatives.iter().flat_map(|relation| archive.matching(relation, Asker::Needs(archive.rank(id))))
+            {
                 if !options.contains(&option) {
                     options.push(option);
                 }
@@ -95,10 +97,21 @@ pub(crate) fn parse<'a>(archive: &Archive<'a>, id: Id) -> Result<Needs<'a>, Erro
         [("conflicts with", "Conflicts", package.conflicts), ("breaks", "Breaks", package.breaks)]
     {
         for relation in relations(field, text)?.into_iter().flatten() {
-            let mut hits = archive.matching(&relation);
-            hits.retain(|&hit| hit != id);
+            let mut hits = archive.matching(&relation, Asker::Rejects);
+            // Nor the same package of another architecture: what they may not be beside follows below.
+            hits.retain(|&hit| archive.name(hit) != package.name);
             needs.clashes.push(Clash { verb, relation, hits });
         }
+    }
+    let shares = |other: Id| {
+        let both = [package, archive.package(other)];
+        both.iter().all(|side| side.multi_arch.eq_ignore_ascii_case("same")) && package.version == both[1].version
+    };
+    // One name for several architectures only if it is meant so, and in one version (apt: implicit Breaks).
+    for other in archive.ids(package.name).filter(|&other| other != id && !shares(other)) {
+        let qualifier = Some(archive.package(other).architecture);
+        let relation = Relation { name: package.name, qualifier, version: None };
+        needs.clashes.push(Clash { verb: "cannot be installed beside", relation, hits: vec![other] });
     }
     Ok(needs)
 }

@@ -69,7 +69,10 @@ fn closure(
             // Not stopping at what is done: debootstrap subtracts it at the end.
             if found.insert(id) {
                 for group in archive.needs(id)?.wanted(false) {
-                    let first = group.relations.first().and_then(|relation| archive.id(relation.name));
+                    let first = group.relations.first().and_then(|relation| {
+                        let own = archive.id_of(relation.name, archive.rank(id));
+                        own.or_else(|| archive.id(relation.name))
+                    });
                     todo.extend(first.filter(|first| set.contains(first)));
                 }
             }

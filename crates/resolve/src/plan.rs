@@ -80,7 +80,9 @@ pub struct Planned {
 /// packages whose index entry is damaged. Damage in entries that are not chosen goes unnoticed.
 pub fn plan(indexes: &[Index<'_>], request: &Request) -> Result<Plan, Error> {
     let pins = pins(request, indexes)?;
-    let archive = Archive::new(indexes, &request.architecture, &pins);
+    let foreign = request.foreign.iter().map(String::as_str);
+    let architectures = std::iter::once(request.architecture.as_str()).chain(foreign).collect();
+    let archive = Archive::new(indexes, architectures, &pins);
     let selection = select(&archive, request)?;
     let set = close(&archive, &selection, request.recommends)?;
     let kept = essential(&archive, &selection, &set)?;
@@ -197,16 +199,16 @@ impl Plan {
         if self.phases.first().is_none_or(|phase| phase.name != "required") {
             return invalid("its first phase is not \"required\"".to_owned());
         }
-        let mut names = BTreeSet::new();
+        let (mut steps, mut names) = (BTreeSet::new(), BTreeSet::new());
         for phase in &self.phases {
-            if !relation::is_package_name(&phase.name) || !names.insert((true, &phase.name)) {
+            if !relation::is_package_name(&phase.name) || !steps.insert(&phase.name) {
                 return invalid(format!("phase {:?} is misnamed or there twice", phase.name));
             }
             for package in &phase.packages {
                 if let Some(field) = package.flaw() {
                     return invalid(format!("{field} of package {:?} is not fit to be used", package.name));
                 }
-                if !names.insert((false, &package.name)) {
+                if !names.insert((&package.name, &package.architecture)) {
                     return invalid(format!("package {} is there twice", package.name));
                 }
             }

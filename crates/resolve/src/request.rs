@@ -102,8 +102,11 @@ impl FromStr for Variant {
 pub struct Request {
     /// The set to start from.
     pub variant: Variant,
-    /// The one architecture; stanzas of others, `all` excepted, are not looked at.
+    /// The native architecture, of which all is taken that nobody qualifies.
     pub architecture: String,
+    /// Further architectures of the root (dpkg --add-architecture). Stanzas of others, `all` excepted, are not looked
+    /// at.
+    pub foreign: Vec<String>,
     /// Packages to add: `name`, `name=version`, `name:architecture` or `name:architecture=version`.
     pub include: Vec<String>,
     /// Packages that must not be there, whatever selects or needs them.
@@ -125,6 +128,7 @@ impl Default for Request {
         Self {
             variant: Variant::default(),
             architecture: String::new(),
+            foreign: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
             recommends: false,

@@ -29,14 +29,16 @@ pub(crate) struct Selection {
 /// An include as typed, taken apart.
 pub(crate) struct Include<'r> {
     pub name: &'r str,
+    /// A further architecture of the root, if it is not the native one's.
+    pub foreign: Option<&'r str>,
     pub version: Option<&'r str>,
 }
 
 /// Takes `name[:architecture][=version]` apart.
 ///
 /// # Errors
-/// [`Error::BadSelection`] for what is none, or is of another architecture.
-pub(crate) fn parse_include<'r>(text: &'r str, architecture: &str) -> Result<Include<'r>, Error> {
+/// [`Error::BadSelection`] for what is none, or is of an architecture that the root does not have.
+pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Include<'r>, Error> {
     let bad = |why: String| Error::BadSelection { what: text.to_owned(), why };
     let (rest, version) = match text.split_once('=') {
         None => (text, None),
@@ -49,11 +51,12 @@ pub(crate) fn parse_include<'r>(text: &'r str, architecture: &str) -> Result<Inc
     if !is_package_name(name) || version.is_some_and(str::is_empty) {
         return Err(bad("that is no package name".to_owned()));
     }
-    match qualifier {
-        Some(other) if !["any", "native", "all", architecture].contains(&other) => {
-            Err(bad(format!("only packages of architecture {architecture} are installed")))
+    let foreign = qualifier.filter(|other| !["any", "native", "all", request.architecture.as_str()].contains(other));
+    match foreign {
+        Some(other) if !request.foreign.iter().any(|known| known == other) => {
+            Err(bad(format!("the root has no architecture {other}; add it with --add-architecture {other}")))
         }
-        _ => Ok(Include { name, version }),
+        _ => Ok(Include { name, foreign, version }),
     }
 }
 
@@ -64,9 +67,10 @@ pub(crate) fn parse_include<'r>(text: &'r str, architecture: &str) -> Result<Inc
 pub(crate) fn pins<'r>(request: &'r Request, indexes: &[Index<'_>]) -> Result<BTreeMap<&'r str, &'r str>, Error> {
     let mut pins = BTreeMap::new();
     for text in &request.include {
-        let include = parse_include(text, &request.architecture)?;
+        let include = parse_include(text, request)?;
         let Some(version) = include.version else { continue };
-        let known = |architecture: &str| architecture == "all" || architecture == request.architecture;
+        let wanted = include.foreign.unwrap_or(&request.architecture);
+        let known = |architecture: &str| architecture == "all" || architecture == wanted;
         let mut available: Vec<&str> = (indexes.iter().flat_map(|index| &index.packages))
             .filter(|package| package.name == include.name && known(package.architecture))
             .map(|package| package.version)
@@ -109,10 +113,18 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
             chosen.entry(find(archive, name)?).or_insert(why);
         }
     }
-    let excluded = request.exclude.iter().map(|name| find(archive, name)).collect::<Result<BTreeSet<Id>, Error>>()?;
+    let excluded = request.exclude.iter().map(|name| find(archive, name).map(|id| archive.ids(archive.name(id))));
+    let excluded: BTreeSet<Id> = excluded.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
     chosen.retain(|id, _| !excluded.contains(id));
     for text in &request.include {
-        let id = find(archive, parse_include(text, &request.architecture)?.name)?;
+        let include = parse_include(text, request)?;
+        let id = match include.foreign.and_then(|architecture| archive.rank_of(architecture)) {
+            None => find(archive, include.name)?,
+            Some(rank) => archive.id_of(include.name, rank).ok_or_else(|| Error::BadSelection {
+                what: text.clone(),
+                why: "there is no such package for that architecture".to_owned(),
+            })?,
+        };
         if excluded.contains(&id) {
             return Err(Error::BadSelection { what: text.clone(), why: "it is excluded too".to_owned() });
         }
@@ -125,6 +137,9 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
 
 fn by_variant(archive: &Archive<'_>, variant: Variant, id: Id) -> Option<Why> {
     let package = archive.package(id);
+    if archive.rank(id) != 0 {
+        return None;
+    }
     if package.is_essential() {
         return Some(Why::Essential);
     }

@@ -45,16 +45,16 @@ const FIELDS: [&str; 25] = [
 const DROPPED: [&str; 7] =
     ["Filename", "Size", "MD5sum", "MSDOS-Filename", "Config-Version", "Triggers-Pending", "Triggers-Awaited"];
 
-/// Creates an empty database for a system of `architecture`.
+/// Creates an empty database for a system of these architectures, the native one first.
 ///
 /// # Errors
 /// The tree cannot be changed.
-pub fn create(root: &Root, architecture: &str) -> Result<(), Error> {
+pub fn create(root: &Root, architectures: &[&str]) -> Result<(), Error> {
     for directory in ["info", "updates", "triggers", "alternatives", "parts"] {
         root.create_directories(format!("var/lib/dpkg/{directory}").as_bytes(), 0o755)?;
     }
     root.write(b"var/lib/dpkg/info/format", b"1\n", 0o644)?;
-    root.write(b"var/lib/dpkg/arch", format!("{architecture}\n").as_bytes(), 0o644)?;
+    root.write(b"var/lib/dpkg/arch", format!("{}\n", architectures.join("\n")).as_bytes(), 0o644)?;
     root.write(STATUS, b"", 0o644)?;
     Ok(())
 }

@@ -98,6 +98,7 @@ fn request(args: Args) -> Result<Request, String> {
         image: args.image,
         variant: args.variant,
         architecture: args.arch,
+        add_architectures: args.add_architecture,
         include: words(args.include),
         exclude: words(args.exclude),
         recommends: args.recommends,

@@ -19,7 +19,7 @@ fn a_second_run_asks_for_the_release_only() {
     let run = |log: &Log| {
         let session = Session::open(options(cache.path())).unwrap();
         let asked = pocket("x", &[server.url()]);
-        let pockets = session.pockets(&[asked], "amd64", &keyring(), &POLICY, &log.report()).unwrap();
+        let pockets = session.pockets(&[asked], &["amd64"], &keyring(), &POLICY, &log.report()).unwrap();
         fetch(&session, &wanted(&pockets[0]), log).unwrap().len()
     };
     assert_eq!(run(&Log::default()), 2);
@@ -38,7 +38,7 @@ fn damaged_files_are_fetched_again() {
     let run = || {
         let session = Session::open(options(cache.path())).unwrap();
         let asked = pocket("x", &[server.url()]);
-        let pockets = session.pockets(&[asked], "amd64", &keyring(), &POLICY, &|_| ()).unwrap();
+        let pockets = session.pockets(&[asked], &["amd64"], &keyring(), &POLICY, &|_| ()).unwrap();
         fetch(&session, &wanted(&pockets[0]), &Log::default()).unwrap().len()
     };
     run();
@@ -62,7 +62,7 @@ fn offline() {
     let mirrors = [server.url()];
     let run = |policy: &Policy| {
         let session = Session::open(Options { offline: true, ..options(cache.path()) }).unwrap();
-        let pockets = session.pockets(&[pocket("x", &mirrors)], "amd64", &keyring(), policy, &|_| ())?;
+        let pockets = session.pockets(&[pocket("x", &mirrors)], &["amd64"], &keyring(), policy, &|_| ())?;
         fetch(&session, &wanted(&pockets[0]), &Log::default())
     };
     let error = run(&POLICY).unwrap_err();

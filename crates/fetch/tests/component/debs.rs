@@ -182,7 +182,7 @@ fn the_flag_ends_even_a_silent_transfer() {
     assert!(matches!(outcome, Err(Error::Cancelled)), "{outcome:?}");
     assert!(begun.elapsed() < Duration::from_secs(10), "the stall timeout is 30 s");
     let asked = pocket("x", &[scene.server.url()]);
-    assert!(matches!(session.pockets(&[asked], "amd64", &keyring(), &POLICY, &|_| ()), Err(Error::Cancelled)));
+    assert!(matches!(session.pockets(&[asked], &["amd64"], &keyring(), &POLICY, &|_| ()), Err(Error::Cancelled)));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn directories_are_mirrors() {
         let cache = tempfile::tempdir().unwrap();
         let session = Session::open(Options { offline: true, ..options(cache.path()) }).unwrap();
         let asked = pocket("x", &[format!("{scheme}{}/", mirror.path().display())]);
-        let pockets = session.pockets(&[asked], "amd64", &keyring(), &POLICY, &|_| ()).unwrap();
+        let pockets = session.pockets(&[asked], &["amd64"], &keyring(), &POLICY, &|_| ()).unwrap();
         assert_eq!(fetch(&session, &wanted(&pockets[0]), &scene.log).unwrap().len(), 2, "{scheme}");
     }
     let uri = format!("file:{}", mirror.path().display());

@@ -148,6 +148,6 @@ fn several_pockets_at_once_come_in_order() {
     let cache = tempfile::tempdir().unwrap();
     let session = rootstrap_fetch::Session::open(options(cache.path())).unwrap();
     let asked = [pocket("x-updates", &[server.url()]), pocket("x", &[server.url()])];
-    let got = session.pockets(&asked, "amd64", &keyring(), &POLICY, &|_| ()).unwrap();
+    let got = session.pockets(&asked, &["amd64"], &keyring(), &POLICY, &|_| ()).unwrap();
     assert_eq!(got.iter().map(|pocket| pocket.suite()).collect::<Vec<_>>(), ["x-updates", "x"]);
 }

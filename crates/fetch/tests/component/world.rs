@@ -93,7 +93,7 @@ pub fn ask_with(
     log: &Log,
 ) -> Result<VerifiedPocket, Error> {
     let session = Session::open(options)?;
-    let mut all = session.pockets(std::slice::from_ref(pocket), "amd64", keyring, policy, &log.report())?;
+    let mut all = session.pockets(std::slice::from_ref(pocket), &["amd64"], keyring, policy, &log.report())?;
     Ok(all.remove(0))
 }
 

@@ -35,7 +35,7 @@ impl World {
         let root = Root::open(&dir.path().join("root")).unwrap();
         let store = Root::open(&dir.path().join("store")).unwrap();
         // The host's own architecture does not matter: dpkg is told to take any.
-        database::create(&root, "amd64").unwrap();
+        database::create(&root, &["amd64"]).unwrap();
         World { dir, root, store, claims: Claims::default(), slot: 0 }
     }
 

@@ -1,0 +1,144 @@
+//! Generated files that two builds of one plan would write differently, brought into one form that says the same.
+//!
+//! What is not understood stays as it is: these files come from package scripts.
+
+use crate::Result;
+use rootstrap_rootfs::{Kind, Root};
+
+/// Brings all of them into their form. `epoch` stands for the time of the build.
+///
+/// # Errors
+/// The tree cannot be read or changed.
+pub(crate) fn settle(root: &Root, epoch: i64) -> Result<()> {
+    rewrite(root, b"var/lib/systemd/catalog/database", catalog)?;
+    if root.metadata(b"etc/console-setup")?.is_some_and(|found| found.kind == Kind::Directory) {
+        for name in root.list(b"etc/console-setup")? {
+            if name.starts_with(b"cached") && name.ends_with(b".gz") {
+                rewrite(root, &[b"etc/console-setup/", &name[..]].concat(), |bytes| gzip_time(bytes, epoch))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a regular file's content with what `form` makes of it; owner, mode and time stay.
+fn rewrite(root: &Root, path: &[u8], form: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<()> {
+    let Some(metadata) = root.metadata(path)?.filter(|found| found.kind == Kind::File) else { return Ok(()) };
+    let Some(old) = root.read(path)? else { return Ok(()) };
+    match form(&old).filter(|new| *new != old) {
+        Some(new) => crate::tidy::rewrite(root, path, &new, metadata.attributes),
+        None => Ok(()),
+    }
+}
+
+/// journald's message catalog before systemd 239 has its texts in the order of a randomly seeded hash table
+/// (src/journal/catalog.c: `write_catalog`). Here they follow the sorted table that points at them.
+///
+/// A header of 40 bytes (`RHHHKSLP`, flags, its own size, the number of items, the size of one), the items (id,
+/// language, offset of the text behind the table), the texts, each ended by a zero byte. All numbers little endian.
+fn catalog(file: &[u8]) -> Option<Vec<u8>> {
+    let number = |at: usize| -> Option<usize> {
+        let bytes = file.get(at..at.checked_add(8)?)?.try_into().ok()?;
+        usize::try_from(u64::from_le_bytes(bytes)).ok()
+    };
+    if !file.starts_with(b"RHHHKSLP") {
+        return None;
+    }
+    let (header, count, size) = (number(16)?, number(24)?, number(32)?);
+    let table = count.checked_mul(size).filter(|_| size == 56)?;
+    let texts = file.get(header.checked_add(table)?..)?;
+    let mut head = file.get(..header.checked_add(table)?)?.to_vec();
+    let mut body = Vec::with_capacity(texts.len());
+    let mut placed = std::collections::BTreeMap::new();
+    for item in 0..count {
+        let at = header.checked_add(item.checked_mul(size)?)?.checked_add(48)?;
+        let old = number(at)?;
+        let new = match placed.get(&old) {
+            Some(new) => *new,
+            None => {
+                let rest = texts.get(old..)?;
+                let text = rest.get(..=rest.iter().position(|&b| b == 0)?)?;
+                let new = body.len();
+                body.extend_from_slice(text);
+                // Texts may share their ends, but not without bound.
+                if body.len() > texts.len().checked_mul(2)? {
+                    return None;
+                }
+                placed.insert(old, new);
+                new
+            }
+        };
+        head.get_mut(at..at.checked_add(8)?)?.copy_from_slice(&u64::try_from(new).ok()?.to_le_bytes());
+    }
+    head.extend_from_slice(&body);
+    Some(head)
+}
+
+/// The time in a gzip header (RFC 1952 §2.3), if it is younger than `epoch`, becomes `epoch`.
+fn gzip_time(file: &[u8], epoch: i64) -> Option<Vec<u8>> {
+    let time = u32::from_le_bytes(file.get(4..8)?.try_into().ok()?);
+    let epoch = u32::try_from(epoch).ok()?;
+    if !file.starts_with(&[0x1f, 0x8b, 8]) || time <= epoch {
+        return None;
+    }
+    let mut file = file.to_vec();
+    file.get_mut(4..8)?.copy_from_slice(&epoch.to_le_bytes());
+    Some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A catalog of these texts, written in `order`, the table in the texts' own order.
+    fn written(texts: &[&str], order: &[usize]) -> Vec<u8> {
+        let mut offsets = vec![0_u64; texts.len()];
+        let mut body = Vec::new();
+        for &text in order {
+            offsets[text] = body.len() as u64;
+            body.extend_from_slice(texts[text].as_bytes());
+            body.push(0);
+        }
+        let mut file = b"RHHHKSLP\0\0\0\0\0\0\0\0".to_vec();
+        for number in [40, texts.len() as u64, 56] {
+            file.extend_from_slice(&number.to_le_bytes());
+        }
+        for (item, offset) in offsets.iter().enumerate() {
+            file.extend_from_slice(&[item as u8; 48]);
+            file.extend_from_slice(&offset.to_le_bytes());
+        }
+        file.extend_from_slice(&body);
+        file
+    }
+
+    #[test]
+    fn a_catalog_has_its_texts_in_the_order_of_its_table() {
+        let texts = ["one", "second text", "3"];
+        let sorted = written(&texts, &[0, 1, 2]);
+        assert_eq!(catalog(&written(&texts, &[2, 0, 1])).unwrap(), sorted);
+        assert_eq!(catalog(&sorted).unwrap(), sorted);
+    }
+
+    #[test]
+    fn what_is_no_catalog_stays() {
+        let file = written(&["one", "two"], &[1, 0]);
+        for end in 0..file.len() {
+            assert!(catalog(&file[..end]).is_none(), "{end}");
+        }
+        for at in 8..file.len() {
+            let mut file = file.clone();
+            file[at] ^= 0xff;
+            // Whatever comes of it, it comes without a panic and within bounds.
+            assert!(catalog(&file).is_none_or(|new| new.len() < file.len() * 2));
+        }
+    }
+
+    #[test]
+    fn times_of_the_build_become_the_epoch() {
+        let file = |time: u32| [&[0x1f, 0x8b, 8, 0][..], &time.to_le_bytes(), b"rest"].concat();
+        assert_eq!(gzip_time(&file(2000), 1000).unwrap(), file(1000));
+        assert_eq!(gzip_time(&file(500), 1000), None);
+        assert_eq!(gzip_time(b"no gzip at all", 0), None);
+        assert_eq!(gzip_time(&[0x1f, 0x8b], 0), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Roots with further architectures: who may stand in for whom (multiarch as dpkg and apt have it).
+
+use super::{Case, case};
+
+fn on_both(says: &'static str, archive: &str) -> Case {
+    case(says, archive).with(|request| request.foreign = vec!["i386".to_owned()])
+}
+
+const LIBRARIES: &str = "
+    Package: libc\nMulti-Arch: same\n
+    Package: libc\nMulti-Arch: same\nArchitecture: i386\n
+    Package: zlib\nMulti-Arch: same\nDepends: libc\n
+    Package: zlib\nMulti-Arch: same\nArchitecture: i386\nDepends: libc\n
+    Package: shell\nMulti-Arch: foreign\n
+    Package: shell\nMulti-Arch: foreign\nArchitecture: i386\n
+    Package: perl\nMulti-Arch: allowed\n
+    Package: perl\nMulti-Arch: allowed\nArchitecture: i386\n
+    Package: data\nArchitecture: all\n
+    Package: tool\n
+    Package: tool\nArchitecture: i386\n
+    Package: wine\nArchitecture: i386\nDepends: zlib, shell, perl:any, data\n
+    Package: only\nArchitecture: i386";
+
+#[test]
+fn names_without_an_architecture_are_native() {
+    on_both("unqualified", LIBRARIES).include("zlib").gives("base: libc* zlib");
+    on_both("only there", LIBRARIES).include("only").gives("base: only");
+    on_both("qualified natively", LIBRARIES).include("zlib:amd64").gives("base: libc* zlib");
+}
+
+#[test]
+fn dependencies_stay_within_their_architecture() {
+    let plan = on_both("same", LIBRARIES).include("zlib:i386").run().unwrap();
+    let all: Vec<_> = plan.packages().map(|(_, p)| format!("{}:{}", p.name, p.architecture)).collect();
+    assert_eq!(all, ["libc:i386", "zlib:i386"]);
+    on_both("both", LIBRARIES).include("zlib zlib:i386").gives("base: libc* libc* zlib zlib");
+}
+
+#[test]
+fn multi_arch_says_who_helps_others() {
+    // foreign helps everybody, allowed those who say `:any`, `all` is native and helps only its own.
+    let reasons = ["wine:i386", "depends on data", "another architecture"];
+    on_both("all is native", LIBRARIES).include("wine:i386").fails(&reasons);
+    let archive = LIBRARIES.replace("Package: data\n", "Package: data\nMulti-Arch: foreign\n");
+    let plan = on_both("helped", &archive).include("wine:i386").run().unwrap();
+    let all: Vec<_> = plan.packages().map(|(_, p)| format!("{}:{}", p.name, p.architecture)).collect();
+    assert_eq!(all, ["data:all", "libc:i386", "perl:i386", "shell:i386", "wine:i386", "zlib:i386"]);
+    let plan = on_both("native helpers", &archive).include("wine:i386 shell perl").run().unwrap();
+    let native = plan.packages().filter(|(_, p)| p.architecture == "amd64").map(|(_, p)| p.name.as_str());
+    assert_eq!(native.collect::<Vec<_>>(), ["perl", "shell"], "one of each is enough");
+    assert_eq!(plan.packages().count(), 6);
+}
+
+#[test]
+fn one_name_twice_only_if_meant_so() {
+    let reasons = ["tool", "cannot be installed beside tool:i386"];
+    on_both("not same", LIBRARIES).include("tool tool:i386").fails(&reasons);
+    let archive = LIBRARIES.replacen("Package: libc\n", "Package: libc\nVersion: 2\n", 1);
+    let reasons = ["cannot be installed beside libc:i386"];
+    on_both("other versions", &archive).include("zlib zlib:i386").fails(&reasons);
+}
+
+#[test]
+fn rejections_reach_every_architecture() {
+    let archive = "Package: a\nConflicts: b\n\nPackage: b\nArchitecture: i386\n\nPackage: c\nConflicts: b:amd64";
+    on_both("unqualified", archive).include("a b:i386").fails(&["a conflicts with b"]);
+    on_both("qualified", archive).include("c b:i386").gives("base: b c");
+}
+
+#[test]
+fn architectures_the_root_does_not_have() {
+    case("none", LIBRARIES).include("zlib:i386").fails(&[
+        "zlib:i386",
+        "no architecture i386",
+        "--add-architecture i386",
+    ]);
+    on_both("no package", LIBRARIES)
+        .include("data:i386")
+        .fails(&["data:i386", "no such package for that architecture"]);
+}
