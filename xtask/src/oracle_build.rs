@@ -15,6 +15,7 @@ pub struct Suite {
     merged: String,
     trusted: bool,
     split_buildd: bool,
+    core_first: bool,
     also: Vec<String>,
 }
 
@@ -37,6 +38,10 @@ pub struct Build<'b> {
     /// For what the tools say, and keyrings put together.
     pub work: &'b Path,
 }
+
+/// A hook for mmdebstrap: what debootstrap configures before all else, and PAM, from the packages just extracted.
+const CORE_FIRST: &str = r#"for p in base-passwd base-files dpkg libc6 perl-base mawk debconf libpam-runtime; do
+    chroot "$1" sh -c "dpkg --force-depends --install /var/cache/apt/archives/${p}_*.deb"; done"#;
 
 /// The project's own directory.
 pub fn project() -> PathBuf {
@@ -62,6 +67,7 @@ pub fn parse_suites(text: &str) -> Result<Vec<Suite>, String> {
                 mirror: (*mirror != "-").then(|| (*mirror).to_owned()),
                 merged: (*merged).to_owned(),
                 trusted: flags.contains(&"trusted"),
+                core_first: flags.contains(&"core-first"),
                 split_buildd: flags.contains(&"split-buildd"),
                 also: flags
                     .iter()
@@ -209,6 +215,9 @@ impl Build<'_> {
                     "hook" => _ = command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"),
                     "links" => _ = command.arg(format!("--setup-hook={}", self.merge()?)),
                     _ => {}
+                }
+                if self.suite.core_first {
+                    command.arg(format!("--extract-hook={CORE_FIRST}"));
                 }
                 command.arg(&self.suite.name).arg(target).args(self.sources());
             }
