@@ -49,6 +49,26 @@ impl Outcome {
     }
 }
 
+/// Why nothing was compared.
+enum Failure {
+    /// Not our fault: the archive does not answer.
+    Unreachable(String),
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Unreachable(error) | Self::Other(error)) = self;
+        f.write_str(error)
+    }
+}
+
 /// Runs the chore.
 pub fn run(args: &[String]) -> Result<(), String> {
     let options = parse(args)?;
@@ -64,9 +84,13 @@ pub fn run(args: &[String]) -> Result<(), String> {
         let outcome = compare(&options, &matrix, cell, &list);
         match &outcome {
             Ok(outcome) => report(outcome),
+            Err(error @ Failure::Unreachable(_)) => println!("skipped: {} {}: {error}", cell.suite, cell.variant),
             Err(error) => println!("{error}"),
         }
-        failed += usize::from(!outcome.as_ref().is_ok_and(Outcome::is_good));
+        failed += usize::from(match &outcome {
+            Ok(outcome) => !outcome.is_good(),
+            Err(failure) => matches!(failure, Failure::Other(_)),
+        });
         rows.push(row(cell, &outcome));
     }
     if options.matrix {
@@ -143,17 +167,19 @@ fn parse(args: &[String]) -> Result<Options, String> {
     Ok(options)
 }
 
-fn compare(options: &Options, matrix: &Matrix, cell: &Comparison, list: &[Accepted]) -> Result<Outcome, String> {
+fn compare(options: &Options, matrix: &Matrix, cell: &Comparison, list: &[Accepted]) -> Result<Outcome, Failure> {
     if let Some((ours, theirs)) = &options.trees {
         let epoch = options.epoch.unwrap_or(i64::MAX);
-        return judge(ours, theirs, epoch, cell, list);
+        return Ok(judge(ours, theirs, epoch, cell, list)?);
     }
     if !rustix::process::getuid().is_root() {
-        return Err("must be root: the reference tools make device nodes and owners".into());
+        return Err("must be root: the reference tools make device nodes and owners".to_owned().into());
     }
     let suite = build::suite(&cell.suite)?;
     let mirror = options.mirror.clone().unwrap_or_else(|| suite.mirror());
-    let (epoch, expired) = build::release_date(&mirror, &cell.suite)?;
+    let date = build::release_date(&mirror, &cell.suite);
+    let (epoch, expired) =
+        date.map_err(|error| Failure::Unreachable(format!("its archive does not answer: {error}")))?;
     // Beside the programs and not in /tmp, which may be a small tmpfs or mounted nodev.
     let scratch =
         tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
@@ -245,7 +271,7 @@ fn report(outcome: &Outcome) {
     );
 }
 
-fn row(cell: &Comparison, outcome: &Result<Outcome, String>) -> String {
+fn row(cell: &Comparison, outcome: &Result<Outcome, Failure>) -> String {
     let Comparison { suite, variant, against } = cell;
     match outcome {
         Ok(outcome) => format!(
@@ -257,6 +283,7 @@ fn row(cell: &Comparison, outcome: &Result<Outcome, String>) -> String {
             outcome.ours.as_secs_f64(),
             outcome.theirs.as_secs_f64()
         ),
-        Err(_) => format!("| {suite} | {variant} | {against} | – | – | failed | – | – | – |"),
+        Err(Failure::Unreachable(_)) => format!("| {suite} | {variant} | {against} | – | – | skipped | – | – | – |"),
+        Err(Failure::Other(_)) => format!("| {suite} | {variant} | {against} | – | – | failed | – | – | – |"),
     }
 }

@@ -209,7 +209,8 @@ impl Build<'_> {
                     command.arg("--include=apt");
                 }
                 match self.suite.merged.as_str() {
-                    _ if self.suite.split_buildd && self.variant == "buildd" => {
+                    "links" if self.is_split() => {}
+                    "hook" if self.is_split() => {
                         command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/no-merged-usr");
                     }
                     "hook" => _ = command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"),
@@ -260,6 +261,10 @@ impl Build<'_> {
             lines.push(line(if self.suite.vendor == "debian" { &beside } else { self.mirror }, "-security"));
         }
         lines
+    }
+
+    fn is_split(&self) -> bool {
+        self.suite.split_buildd && self.variant == "buildd"
     }
 
     fn architectures(&self) -> Option<String> {

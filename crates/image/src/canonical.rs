@@ -31,8 +31,9 @@ fn rewrite(root: &Root, path: &[u8], form: impl Fn(&[u8]) -> Option<Vec<u8>>) ->
     }
 }
 
-/// journald's message catalog before systemd 239 has its texts in the order of a randomly seeded hash table
-/// (src/journal/catalog.c: `write_catalog`). Here they follow the sorted table that points at them.
+/// The message catalog of an older journald has its texts in the order of a randomly seeded hash table
+/// (src/journal/catalog.c: `write_catalog`). Here they follow the sorted table that points at them. A newer one keeps
+/// the order of its sources, one language after the other, and stays as it is.
 ///
 /// A header of 40 bytes (`RHHHKSLP`, flags, its own size, the number of items, the size of one), the items (id,
 /// language, offset of the text behind the table), the texts, each ended by a zero byte. All numbers little endian.
@@ -48,7 +49,22 @@ fn catalog(file: &[u8]) -> Option<Vec<u8>> {
     let table = count.checked_mul(size).filter(|_| size == 56)?;
     let texts = file.get(header.checked_add(table)?..)?;
     let mut head = file.get(..header.checked_add(table)?)?.to_vec();
+    let mut languages = Vec::with_capacity(count.min(texts.len()));
+    for item in 0..count {
+        let at = header.checked_add(item.checked_mul(size)?)?;
+        languages.push((number(at.checked_add(48)?)?, file.get(at.checked_add(16)?..at.checked_add(48)?)?));
+    }
+    languages.sort_unstable();
+    languages.dedup_by_key(|(_, language)| *language);
+    let runs = languages.len();
+    languages.sort_unstable_by_key(|(_, language)| *language);
+    languages.dedup_by_key(|(_, language)| *language);
+    if languages.len() == runs {
+        return None;
+    }
     let mut body = Vec::with_capacity(texts.len());
+    // The table of strings begins with the empty one.
+    body.extend(texts.first().filter(|first| **first == 0));
     let mut placed = std::collections::BTreeMap::new();
     for item in 0..count {
         let at = header.checked_add(item.checked_mul(size)?)?.checked_add(48)?;
@@ -90,10 +106,10 @@ fn gzip_time(file: &[u8], epoch: i64) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A catalog of these texts, written in `order`, the table in the texts' own order.
+    /// A catalog of these texts, by turns in two languages, written in `order`, the table in the texts' own order.
     fn written(texts: &[&str], order: &[usize]) -> Vec<u8> {
         let mut offsets = vec![0_u64; texts.len()];
-        let mut body = Vec::new();
+        let mut body = vec![0];
         for &text in order {
             offsets[text] = body.len() as u64;
             body.extend_from_slice(texts[text].as_bytes());
@@ -104,24 +120,31 @@ mod tests {
             file.extend_from_slice(&number.to_le_bytes());
         }
         for (item, offset) in offsets.iter().enumerate() {
-            file.extend_from_slice(&[item as u8; 48]);
+            file.extend_from_slice(&[item as u8; 16]);
+            file.extend_from_slice(&[b'a' + (item % 2) as u8; 32]);
             file.extend_from_slice(&offset.to_le_bytes());
         }
         file.extend_from_slice(&body);
         file
     }
 
+    const TEXTS: [&str; 4] = ["one", "second text", "3", "the last"];
+
     #[test]
     fn a_catalog_has_its_texts_in_the_order_of_its_table() {
-        let texts = ["one", "second text", "3"];
-        let sorted = written(&texts, &[0, 1, 2]);
-        assert_eq!(catalog(&written(&texts, &[2, 0, 1])).unwrap(), sorted);
+        let sorted = written(&TEXTS, &[0, 1, 2, 3]);
+        assert_eq!(catalog(&written(&TEXTS, &[2, 3, 0, 1])).unwrap(), sorted);
         assert_eq!(catalog(&sorted).unwrap(), sorted);
     }
 
     #[test]
+    fn a_catalog_that_is_in_the_order_of_its_sources_stays() {
+        assert_eq!(catalog(&written(&TEXTS, &[3, 1, 2, 0])), None);
+    }
+
+    #[test]
     fn what_is_no_catalog_stays() {
-        let file = written(&["one", "two"], &[1, 0]);
+        let file = written(&TEXTS, &[1, 0, 3, 2]);
         for end in 0..file.len() {
             assert!(catalog(&file[..end]).is_none(), "{end}");
         }
