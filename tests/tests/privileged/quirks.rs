@@ -115,3 +115,44 @@ fn a_preinst_may_divert_a_file() {
         assert!(who.contains("diversion by ") && who.contains(diverter), "{who}");
     }
 }
+
+/// A library for two architectures side by side, and a program of the further one.
+#[test]
+fn a_further_architecture() {
+    let name = "privileged::a_further_architecture";
+    need!(name, machine::root());
+    let library = |own: &str| {
+        Deb::new("libtwo", "1")
+            .field("Multi-Arch", "same")
+            .file(&format!("/usr/lib/{own}/libtwo.so"), 0o644, own)
+            .file("/usr/share/doc/libtwo/readme", 0o644, "shared\n")
+            .script("postinst", &format!("#!/bin/sh\nset -e\necho \"{own} $*\" >>/var/lib/libtwo.log\n"))
+    };
+    let mut archive = need!(name, base::archive(Layout::Merged, [library("native")]));
+    let native = archive.architectures[0].clone();
+    archive.architectures.push("further".into());
+    let program = Deb::new("program", "1").arch("further").field("Depends", "libtwo").file("/opt/program", 0o755, "x");
+    let archive = archive.debs([library("further").arch("further"), program]);
+    let world = World::new(&archive);
+    let root = PathBuf::from(world.target("root"));
+    let target = root.to_str().unwrap();
+    world.run(&[target, "--include=program:further"]).expect(2).says(&["--add-architecture further"]);
+    let include = "--include=libtwo,program:further";
+    world.run(&[target, "--add-architecture=further", include]).expect(0);
+    base::assert_consistent(&root);
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    assert_eq!(read("var/lib/dpkg/arch"), format!("{native}\nfurther\n"));
+    assert_eq!(read("usr/lib/native/libtwo.so") + &read("usr/lib/further/libtwo.so"), "nativefurther");
+    assert_eq!(base::prints(&root, &["dpkg", "--print-foreign-architectures"]), "further\n");
+    let mut owners = vec![format!("libtwo:{native}"), "libtwo:further".to_owned()];
+    owners.sort();
+    let found = base::prints(&root, &["dpkg", "-S", "/usr/share/doc/libtwo/readme"]);
+    let mut found: Vec<&str> = found.split(": ").next().unwrap().split(", ").collect();
+    found.sort();
+    assert_eq!(found, owners);
+    let mut log: Vec<String> = read("var/lib/libtwo.log").lines().map(str::to_owned).collect();
+    log.sort();
+    assert_eq!(log, ["further configure ", "native configure "]);
+    let automatic = read("var/lib/apt/extended_states");
+    assert!(automatic.contains("Package: libtwo\nArchitecture: further\nAuto-Installed: 1\n"), "{automatic}");
+}
