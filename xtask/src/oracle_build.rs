@@ -227,6 +227,9 @@ impl Build<'_> {
                 if !matches!(self.variant, "important" | "standard" | "debootstrap" | "-") {
                     command.arg(format!("--variant={}", self.variant));
                 }
+                if !self.set.include.is_empty() {
+                    command.arg(format!("--include={}", self.set.include.join(",")));
+                }
                 if self.suite.trusted {
                     command.arg("--no-check-gpg");
                 } else {

@@ -16,6 +16,10 @@ pub(crate) fn settle(root: &Root, epoch: i64) -> Result<()> {
             if name.starts_with(b"cached") && name.ends_with(b".gz") {
                 rewrite(root, &[b"etc/console-setup/", &name[..]].concat(), |bytes| gzip_time(bytes, epoch))?;
             }
+            if name.starts_with(b"cached") && name.ends_with(b".kmap.gz") {
+                let script = b"etc/console-setup/cached_setup_keyboard.sh";
+                rewrite(root, script, |bytes| cached_keymap(bytes, &[b"/etc/console-setup/", &name[..]].concat()))?;
+            }
         }
     }
     Ok(())
@@ -88,6 +92,16 @@ fn catalog(file: &[u8]) -> Option<Vec<u8>> {
     Some(head)
 }
 
+/// setupcon(1) of some suites, when it is run twice within a second, has the script load its keymap from a temporary
+/// file that is long gone, instead of from the `cached` one beside it.
+fn cached_keymap(script: &[u8], cached: &[u8]) -> Option<Vec<u8>> {
+    const TEMPORARY: &[u8] = b"'/tmp/tmpkbd.";
+    let start = script.windows(TEMPORARY.len()).position(|window| window == TEMPORARY)?;
+    let (before, rest) = script.split_at_checked(start.checked_add(1)?)?;
+    let end = rest.iter().position(|&b| b == b'\'')?;
+    Some([before, cached, rest.get(end..)?].concat())
+}
+
 /// The time in a gzip header (RFC 1952 §2.3), if it is younger than `epoch`, becomes `epoch`.
 fn gzip_time(file: &[u8], epoch: i64) -> Option<Vec<u8>> {
     let time = u32::from_le_bytes(file.get(4..8)?.try_into().ok()?);
@@ -152,6 +166,16 @@ mod tests {
             // Whatever comes of it, it comes without a panic and within bounds.
             assert!(catalog(&file).is_none_or(|new| new.len() < file.len() * 2));
         }
+    }
+
+    #[test]
+    fn keymaps_come_from_the_cache() {
+        let script = |path: &str| format!("kbd_mode '-u'\nloadkeys '{path}' > '/dev/null'\n").into_bytes();
+        let cached = script("/etc/console-setup/cached.kmap.gz");
+        let settled = cached_keymap(&script("/tmp/tmpkbd.rV2aZC"), b"/etc/console-setup/cached.kmap.gz");
+        assert_eq!(settled.unwrap(), cached);
+        assert_eq!(cached_keymap(&cached, b"x"), None);
+        assert_eq!(cached_keymap(b"loadkeys '/tmp/tmpkbd.", b"x"), None);
     }
 
     #[test]
