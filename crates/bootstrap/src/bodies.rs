@@ -7,8 +7,8 @@ use rootstrap_fetch::{Session, VerifiedDeb, Wanted};
 use rootstrap_rootfs::Root;
 use rootstrap_unpack::Staged;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread::Scope;
@@ -16,7 +16,7 @@ use std::thread::Scope;
 /// A package ready to be merged, and its .deb in case dpkg has to take it.
 pub(crate) struct Body {
     pub staged: Staged,
-    pub deb: PathBuf,
+    pub deb: File,
 }
 
 /// The packages of a plan as they become ready.
@@ -85,12 +85,12 @@ pub(crate) fn start<'scope, 'env: 'scope>(scope: &'scope Scope<'scope, 'env>, wo
                 if work.stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let (label, path) = (deb.label().to_owned(), deb.path().to_owned());
-                let staged = rootstrap_unpack::stage(deb.into_file(), &label, work.store, slot, work.stop);
-                if let Ok(staged) = &staged {
-                    (work.report)(Event::Unpacked { package: staged.control.package.clone() });
-                }
-                let _ = sender.send(staged.map(|staged| (slot, Body { staged, deb: path })).map_err(Error::from));
+                let label = deb.label().to_owned();
+                let result = decode(deb.into_file(), &label, slot, work).map(|body| {
+                    (work.report)(Event::Unpacked { package: body.staged.control.package.clone() });
+                    (slot, body)
+                });
+                let _ = sender.send(result);
             }
         });
     }
@@ -105,6 +105,12 @@ pub(crate) fn start<'scope, 'env: 'scope>(scope: &'scope Scope<'scope, 'env>, wo
         }
     });
     Bodies { arrivals, ready: work.wanted.iter().map(|_| None).collect(), stop: work.stop }
+}
+
+fn decode(deb: File, label: &str, slot: usize, work: &Work<'_>) -> Result<Body, Error> {
+    let kept = deb.try_clone().map_err(|source| rootstrap_unpack::Error::Io { label: label.to_owned(), source })?;
+    let staged = rootstrap_unpack::stage(deb, label, work.store, slot, work.stop)?;
+    Ok(Body { staged, deb: kept })
 }
 
 impl Bodies<'_> {

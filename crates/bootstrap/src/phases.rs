@@ -14,8 +14,9 @@ use rootstrap_resolve::{Plan, Planned, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
-use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, triggers};
-use std::path::PathBuf;
+use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, filters, triggers};
+use std::io::Seek;
+use std::path::{Path, PathBuf};
 
 /// Configured before all others, in this order: the rest of the first phase counts on them. debootstrap's list, whose
 /// last comes only with its default variant; the order of everything that is configured later depends on it.
@@ -108,7 +109,8 @@ impl Installer<'_> {
     /// The first phase's files, no script run yet. Returns the packages left to dpkg.
     fn extract<'p>(&mut self, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
         self.merge_usr(packages)?;
-        let rules = Rules { conffiles: Conffiles::InPlace, last_directory_wins: self.suite.last_dir_wins };
+        let last_directory_wins = self.suite.last_dir_wins;
+        let rules = Rules { conffiles: Conffiles::InPlace, filters: &[], last_directory_wins };
         if self.request.variant != Variant::Extract {
             database::create(self.root, &self.request.architectures()?)?;
         }
@@ -189,6 +191,7 @@ impl Installer<'_> {
                 control: &body.staged.control,
                 entries: body.staged.entries.as_deref().unwrap_or_default(),
                 list: &merged.list,
+                excluded: &merged.excluded,
             })
             .collect();
         database::record(self.root, &records, conffiles)?;
@@ -244,9 +247,10 @@ impl Installer<'_> {
 
     /// A later phase: each preinst right before its package's files.
     fn later(&mut self, sandbox: &mut Sandbox, packages: &[Body]) -> Result<(), Error> {
-        let rules = Rules { conffiles: Conffiles::New, last_directory_wins: false };
+        // As dpkg reads its configuration once for all packages it is given.
+        let filters = filters::of_target(self.root)?;
+        let rules = Rules { conffiles: Conffiles::New, filters: &filters, last_directory_wins: false };
         let mut merged = Vec::new();
-        let mut for_dpkg = Vec::new();
         for body in packages {
             let reason = match self.reason_of_architecture(body)? {
                 None => reason_for_dpkg(self.root, &body.staged, rules, &self.claims)?,
@@ -261,14 +265,15 @@ impl Installer<'_> {
             };
             match verdict {
                 Verdict::Merged(done) => merged.push((body, done)),
+                // In its turn: whether it or the next one takes a file over depends on which is there first.
                 Verdict::ForDpkg(reason) => {
                     self.note_dpkg(body, &reason);
-                    for_dpkg.push(body);
+                    self.record(&std::mem::take(&mut merged), Conffiles::New)?;
+                    self.hand_over(sandbox, &[body])?;
                 }
             }
         }
         self.record(&merged, Conffiles::New)?;
-        self.hand_over(sandbox, &for_dpkg)?;
         (self.report)(Event::Stage(Stage::Configure));
         fakes::install(self.root)?;
         dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
@@ -285,9 +290,12 @@ impl Installer<'_> {
         for body in packages {
             let control = &body.staged.control;
             let path = format!("{HANDOVER}/{}_{}.deb", control.package, control.architecture);
-            let mut from = std::fs::File::open(&body.deb).map_err(Error::io("open", &body.deb))?;
+            // The very file that was verified, whatever its name in the cache leads to by now.
+            let mut from = &body.deb;
             let mut to = self.root.at(path.as_bytes())?.create_file()?;
-            std::io::copy(&mut from, &mut to).map_err(Error::io("copy", &body.deb))?;
+            from.rewind()
+                .and_then(|()| std::io::copy(&mut from, &mut to))
+                .map_err(Error::io("copy", Path::new(&path)))?;
             paths.push(format!("/{path}"));
         }
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -296,12 +304,12 @@ impl Installer<'_> {
         for body in packages {
             let name = body.staged.control.database_name();
             let list = self.root.read(format!("var/lib/dpkg/info/{name}.list").as_bytes())?.unwrap_or_default();
-            let mut owned = Vec::new();
+            let mut paths = Vec::new();
             for path in list.split(|&b| b == b'\n').filter(|path| !path.is_empty()) {
-                let directory = self.root.open_directory(path).is_ok();
-                owned.extend((!directory).then_some(path));
+                let found = self.root.metadata(path)?;
+                paths.push((path, found.is_some_and(|found| found.kind == rootstrap_rootfs::Kind::Directory)));
             }
-            self.claims.add(&name, owned);
+            self.claims.add(&name, paths);
         }
         Ok(())
     }

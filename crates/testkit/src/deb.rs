@@ -5,7 +5,7 @@ pub use crate::compress::Compression;
 use crate::digest::{md5, sha256};
 pub use crate::entry::Entry;
 use crate::entry::{append, block, close};
-pub use tar::Header;
+pub use tar::{EntryType, Header};
 
 /// A package under construction. The same calls make the same bytes.
 #[derive(Clone, Debug)]

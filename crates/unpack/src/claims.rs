@@ -1,32 +1,55 @@
 //! Who owns which path: the question behind every file conflict, answered without touching a filesystem.
 //!
 //! Paths are compared literally, as dpkg compares them: `/lib/x` and `/usr/lib/x` are two names even where one
-//! directory is a link to the other. Directories belong to everyone and are not claimed.
+//! directory is a link to the other. They are the names that packages give, not those that diversions lead to. A path
+//! may have several owners, where one of them diverts it; directories belong to everyone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// The owner of every path that is no directory.
+/// What the packages unpacked so far have.
 #[derive(Debug, Default)]
 pub struct Claims {
-    packages: Vec<String>,
-    owners: HashMap<Vec<u8>, usize>,
+    packages: Vec<Package>,
+    /// For every path that is no directory, its owners as places in `packages`.
+    owners: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Package {
+    name: String,
+    /// Everything it lists but the root itself, directories too.
+    paths: Vec<Vec<u8>>,
 }
 
 impl Claims {
-    /// The owner of `path`, if it is one other than `package`.
-    #[must_use]
-    pub fn rival(&self, path: &[u8], package: &str) -> Option<&str> {
-        let owner = *self.owners.get(path)?;
-        self.packages.get(owner).map(String::as_str).filter(|owner| *owner != package)
+    /// The owners of `path` other than `package`, in the order in which they came.
+    pub fn rivals(&self, path: &[u8], package: &str) -> impl Iterator<Item = &str> {
+        let owners = self.owners.get(path).map_or(&[][..], Vec::as_slice);
+        let names = owners.iter().filter_map(|&owner| self.packages.get(owner)).map(|owner| owner.name.as_str());
+        names.filter(move |name| *name != package)
     }
 
-    /// Gives `paths` to `package`, the last claim winning.
-    pub fn add<'p>(&mut self, package: &str, paths: impl IntoIterator<Item = &'p [u8]>) {
-        let index = self.packages.iter().position(|known| known == package).unwrap_or_else(|| {
-            self.packages.push(package.to_owned());
-            self.packages.len() - 1
-        });
-        self.owners.extend(paths.into_iter().map(|path| (path.to_vec(), index)));
+    /// A package other than `package` that would be left with nothing of its own beside one that has `paths`: dpkg
+    /// may take it for gone (unpack.c:pkg_disappear_others).
+    #[must_use]
+    pub fn covered(&self, paths: &HashSet<&[u8]>, package: &str) -> Option<&str> {
+        let covered = |other: &&Package| {
+            !other.paths.is_empty() && other.name != package && other.paths.iter().all(|path| paths.contains(&path[..]))
+        };
+        self.packages.iter().find(covered).map(|other| other.name.as_str())
+    }
+
+    /// Notes that `package` has these paths, each with whether it is a directory.
+    pub fn add<'p>(&mut self, package: &str, paths: impl IntoIterator<Item = (&'p [u8], bool)>) {
+        let index = self.packages.len();
+        let mut all = Vec::new();
+        for (path, directory) in paths.into_iter().filter(|(path, _)| !matches!(*path, b"/" | b"/.")) {
+            all.push(path.to_vec());
+            if !directory {
+                self.owners.entry(path.to_vec()).or_default().push(index);
+            }
+        }
+        self.packages.push(Package { name: package.to_owned(), paths: all });
     }
 }
 
@@ -35,14 +58,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_one_owner() {
+    fn a_path_has_owners() {
         let mut claims = Claims::default();
-        claims.add("a", [&b"/x"[..], b"/y"]);
-        claims.add("b", [&b"/y"[..]]);
-        assert_eq!(claims.rival(b"/x", "a"), None);
-        assert_eq!(claims.rival(b"/x", "b"), Some("a"));
-        assert_eq!(claims.rival(b"/y", "a"), Some("b"));
-        assert_eq!(claims.rival(b"/z", "a"), None);
-        assert_eq!(claims.rival(b"/usr/x", "b"), None);
+        claims.add("a", [(&b"/."[..], true), (b"/x", false), (b"/d", true), (b"/y", false)]);
+        claims.add("b", [(&b"/y"[..], false)]);
+        claims.add("empty", [(&b"/"[..], true)]);
+        let rivals = |path: &[u8], package| claims.rivals(path, package).collect::<Vec<_>>();
+        assert_eq!(rivals(b"/x", "a"), [""; 0]);
+        assert_eq!(rivals(b"/x", "b"), ["a"]);
+        assert_eq!(rivals(b"/y", "a"), ["b"]);
+        assert_eq!(rivals(b"/y", "c"), ["a", "b"]);
+        assert_eq!(rivals(b"/d", "b"), [""; 0]);
+        assert_eq!(rivals(b"/usr/x", "b"), [""; 0]);
+
+        let covered = |paths: &[&'static [u8]], package| claims.covered(&paths.iter().copied().collect(), package);
+        assert_eq!(covered(&[b"/", b"/x", b"/y"], "c"), Some("b"));
+        assert_eq!(covered(&[b"/", b"/x", b"/y"], "b"), None);
+        assert_eq!(covered(&[b"/x", b"/y", b"/d"], "b"), Some("a"));
+        assert_eq!(covered(&[b"/"], "c"), None);
     }
 }

@@ -144,9 +144,12 @@ impl Control {
     }
 }
 
-/// dpkg `src/main/unpack.c:deb_parse_conffiles`: absolute paths, an optional flag word before them.
+/// dpkg `src/main/unpack.c:deb_parse_conffiles`: absolute paths, an optional flag word before them, each line ended.
 fn conffiles(members: &[Member]) -> Option<Vec<Conffile>> {
     let Some(list) = members.iter().find(|member| member.name == "conffiles") else { return Some(Vec::new()) };
+    if list.contents.last().is_some_and(|&last| last != b'\n') {
+        return None;
+    }
     let mut conffiles = Vec::new();
     for line in list.contents.split(|&b| b == b'\n') {
         let line = line.trim_ascii_end();

@@ -5,7 +5,7 @@ use crate::control::{Control, Member};
 use crate::entries::{Entry, EntryKind};
 use crate::merge::Conffiles;
 use rootstrap_rootfs::{Attributes, Cursor, Root};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 
 const INFO: &str = "var/lib/dpkg/info";
@@ -67,6 +67,8 @@ pub struct Record<'a> {
     pub entries: &'a [Entry],
     /// The text of its `.list`.
     pub list: &'a [u8],
+    /// The paths among them that are not in the tree.
+    pub excluded: &'a HashSet<Vec<u8>>,
 }
 
 /// Records merged packages as unpacked: their info files, then all their stanzas in one new `status`.
@@ -76,14 +78,14 @@ pub struct Record<'a> {
 pub fn record(root: &Root, records: &[Record<'_>], conffiles: Conffiles) -> Result<(), Error> {
     let mut cursor = Cursor::new(root);
     for record in records {
-        let digests = digests(record.entries);
+        let digests = digests(record);
         write_info(&mut cursor, record, &digests)?;
     }
     let status = root.read(STATUS)?.unwrap_or_default();
     let mut stanzas: BTreeMap<(String, String), Vec<u8>> =
         stanzas(&status).map(|stanza| (key(stanza), stanza.to_vec())).collect();
     for record in records {
-        let text = stanza(record.control, &digests(record.entries), conffiles);
+        let text = stanza(record.control, &digests(record), conffiles);
         stanzas.insert((record.control.package.clone(), record.control.architecture.clone()), text);
     }
     let mut text = Vec::with_capacity(status.len());
@@ -118,9 +120,9 @@ fn key(stanza: &[u8]) -> (String, String) {
 }
 
 /// Path to MD5 of every file whose digest was taken, hard links under each of their names.
-fn digests(entries: &[Entry]) -> HashMap<&[u8], &str> {
+fn digests<'a>(record: &Record<'a>) -> HashMap<&'a [u8], &'a str> {
     let mut digests = HashMap::new();
-    for entry in entries {
+    for entry in record.entries.iter().filter(|entry| !record.excluded.contains(&entry.path)) {
         match &entry.kind {
             EntryKind::File { md5: Some(md5), .. } => {
                 digests.insert(entry.path.as_slice(), md5.as_str());
@@ -266,6 +268,29 @@ pub fn diversions(root: &Root) -> Result<BTreeMap<Vec<u8>, Diversion>, Error> {
         diversions.insert(from.to_vec(), Diversion { to: to.to_vec(), package });
     }
     Ok(diversions)
+}
+
+/// The diversions in force, as one package is subject to them.
+pub(crate) struct Diversions<'a> {
+    pub all: BTreeMap<Vec<u8>, Diversion>,
+    pub package: &'a str,
+}
+
+impl Diversions<'_> {
+    /// Where the package's `path` goes.
+    pub fn follow(&self, path: &[u8]) -> Vec<u8> {
+        match self.all.get(path) {
+            Some(diversion) if diversion.package != self.package => diversion.to.clone(),
+            _ => path.to_vec(),
+        }
+    }
+
+    /// Whether a diversion keeps this package's `path` and that of `rival` (`PKG` or `PKG:ARCH`) apart: one of the two
+    /// has to be the package that stays.
+    pub fn part(&self, path: &[u8], rival: &str) -> bool {
+        let rival = rival.split_once(':').map_or(rival, |(package, _)| package);
+        self.all.get(path).is_some_and(|diversion| diversion.package == self.package || diversion.package == rival)
+    }
 }
 
 /// The owners and modes an administrator or a script has fixed (dpkg-statoverride(1)), by path.

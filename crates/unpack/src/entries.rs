@@ -82,7 +82,7 @@ pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result
         }
         let name = long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
         let link = long_link.take().or_else(|| entry.header().link_name_bytes().map(std::borrow::Cow::into_owned));
-        match describe(entry.header(), &name, link)? {
+        match describe(entry.header(), &name, link) {
             Found::Foreign(reason) => return Ok(Err(reason)),
             Found::Entry(mut described) => {
                 if let EntryKind::File { .. } = described.kind {
@@ -100,10 +100,17 @@ pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result
     Ok(Ok(entries))
 }
 
-fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> io::Result<Found> {
+fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> Found {
     let Some(path) = absolute(name) else {
-        return Ok(Found::Foreign(format!("the path {} does not stay within the root", show(name))));
+        return Found::Foreign(format!("the path {} does not stay within the root", show(name)));
     };
+    match describe_at(header, name, link, path) {
+        Ok(found) => found,
+        Err(error) => Found::Foreign(format!("the header of {} is odd: {error}", show(name))),
+    }
+}
+
+fn describe_at(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>, path: Vec<u8>) -> io::Result<Found> {
     let number = |value: io::Result<u64>| -> io::Result<u32> { value?.try_into().map_err(io::Error::other) };
     let attributes = Attributes {
         mode: header.mode()? & 0o7777,

@@ -14,6 +14,7 @@ mod control;
 pub mod database;
 mod decode;
 mod entries;
+pub mod filters;
 pub mod merge;
 mod stage;
 pub mod triggers;

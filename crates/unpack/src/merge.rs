@@ -2,12 +2,20 @@
 
 use crate::Error;
 use crate::claims::Claims;
-use crate::database::{self, Diversion, Ids};
+use crate::database::{self, Diversion, Diversions, Ids};
 use crate::entries::{Entry, EntryKind, show};
+use crate::filters::{self, Filter};
 use crate::stage::Staged;
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
+
+/// What dpkg appends to the name of a conffile until it configures the package, and to any other name until the file
+/// is whole.
+const SUFFIX: &str = ".dpkg-new";
+
+/// Bytes of one name, the kernel's own ceiling.
+const NAME_MAX: usize = 255;
 
 /// What becomes of conffiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +29,12 @@ pub enum Conffiles {
 
 /// The rules for one merge.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct Rules<'a> {
     /// What becomes of conffiles.
     pub conffiles: Conffiles,
+    /// What is left out of the tree. dpkg, where a package is left to it, goes by its own configuration:
+    /// [`crate::filters::of_target`].
+    pub filters: &'a [Filter],
     /// An existing directory takes the mode and owner of the last package that ships it, not of the first: what
     /// debootstrap's tar did for old suites.
     pub last_directory_wins: bool,
@@ -46,6 +57,8 @@ pub struct Merged {
     pub list: Vec<u8>,
     /// The paths it touched, diversions followed: what file triggers look at.
     pub touched: Vec<Vec<u8>>,
+    /// The paths that filters kept out of the tree.
+    pub excluded: HashSet<Vec<u8>>,
 }
 
 /// Why dpkg itself has to unpack `package`, as far as it can be told beforehand: asked before its preinst runs, which dpkg
@@ -53,7 +66,12 @@ pub struct Merged {
 ///
 /// # Errors
 /// The tree cannot be read.
-pub fn reason_for_dpkg(root: &Root, package: &Staged, rules: Rules, claims: &Claims) -> Result<Option<String>, Error> {
+pub fn reason_for_dpkg(
+    root: &Root,
+    package: &Staged,
+    rules: Rules<'_>,
+    claims: &Claims,
+) -> Result<Option<String>, Error> {
     let entries = match &package.entries {
         Ok(entries) => entries,
         Err(reason) => return Ok(Some(reason.clone())),
@@ -70,7 +88,7 @@ pub fn reason_for_dpkg(root: &Root, package: &Staged, rules: Rules, claims: &Cla
 ///
 /// # Errors
 /// The tree cannot be read or changed.
-pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -> Result<Verdict, Error> {
+pub fn merge(root: &Root, package: &Staged, rules: Rules<'_>, claims: &mut Claims) -> Result<Verdict, Error> {
     let entries = match &package.entries {
         Ok(entries) => entries,
         Err(reason) => return Ok(Verdict::ForDpkg(reason.clone())),
@@ -79,34 +97,12 @@ pub fn merge(root: &Root, package: &Staged, rules: Rules, claims: &mut Claims) -
     let mut merger = Merger::new(root, package, rules)?;
     match merger.judge(entries, claims, &owner).and_then(|()| merger.put(entries)) {
         Ok(merged) => {
-            let files = entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
-            let owned: Vec<Vec<u8>> = files.map(|entry| merger.diversions.follow(&entry.path)).collect();
-            claims.add(&owner, owned.iter().map(Vec::as_slice));
+            let directory = |entry: &Entry| entry.kind == EntryKind::Directory;
+            claims.add(&owner, entries.iter().map(|entry| (entry.path.as_slice(), directory(entry))));
             Ok(Verdict::Merged(merged))
         }
         Err(Obstacle::Foreign(reason)) => Ok(Verdict::ForDpkg(reason)),
         Err(Obstacle::Tree(source)) => Err(Error::Tree { label: owner, source }),
-    }
-}
-
-/// The diversions in force, as one package is subject to them.
-struct Diversions<'a> {
-    all: BTreeMap<Vec<u8>, Diversion>,
-    package: &'a str,
-}
-
-impl Diversions<'_> {
-    /// Where the package's `path` goes.
-    fn follow(&self, path: &[u8]) -> Vec<u8> {
-        match self.all.get(path) {
-            Some(diversion) if diversion.package != self.package => diversion.to.clone(),
-            _ => path.to_vec(),
-        }
-    }
-
-    /// Whether it is this package that keeps `path` while the others go elsewhere.
-    fn favour(&self, path: &[u8]) -> bool {
-        self.all.get(path).is_some_and(|diversion| diversion.package == self.package)
     }
 }
 
@@ -127,7 +123,7 @@ struct Merger<'a> {
     cursor: Cursor<'a>,
     root: &'a Root,
     package: &'a Staged,
-    rules: Rules,
+    rules: Rules<'a>,
     diversions: Diversions<'a>,
     overrides: HashMap<Vec<u8>, Attributes>,
     /// Those that go beside their places.
@@ -137,7 +133,7 @@ struct Merger<'a> {
 }
 
 impl<'a> Merger<'a> {
-    fn new(root: &'a Root, package: &'a Staged, rules: Rules) -> Result<Self, Error> {
+    fn new(root: &'a Root, package: &'a Staged, rules: Rules<'a>) -> Result<Self, Error> {
         Ok(Self {
             cursor: Cursor::new(root),
             root,
@@ -158,10 +154,11 @@ impl<'a> Merger<'a> {
         let conffiles = &self.package.control.conffiles;
         let unwanted: HashSet<&[u8]> =
             conffiles.iter().filter(|conffile| conffile.remove_on_upgrade).map(|conffile| &conffile.path[..]).collect();
-        for path in &unwanted {
+        for name in &unwanted {
             // dpkg moves away what nobody owns and leaves alone what another package does.
-            let path = self.diversions.follow(path);
-            if claims.rival(&path, owner).is_none() && self.root.metadata(&path)?.is_some() {
+            let path = self.diversions.follow(name);
+            let owned = path == *name && claims.rivals(name, owner).next().is_some();
+            if !owned && self.root.metadata(&path)?.is_some() {
                 return Err(Obstacle::Foreign(format!("{} is there and shall not be", show(&path))));
             }
         }
@@ -171,22 +168,60 @@ impl<'a> Merger<'a> {
             if diverted_to.contains(name) || unwanted.contains(name) {
                 return Err(Obstacle::Foreign(format!("{} may not be shipped", show(name))));
             }
-            if entry.kind == EntryKind::Directory || self.diversions.favour(name) {
+            let last = name.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            if last.len() + SUFFIX.len() > NAME_MAX {
+                return Err(Obstacle::Foreign(format!("{} has too long a name", show(name))));
+            }
+            let conffile = conffiles.iter().any(|conffile| conffile.path == name);
+            if conffile && !matches!(entry.kind, EntryKind::File { .. } | EntryKind::HardLink(_)) {
+                return Err(Obstacle::Foreign(format!("the conffile {} is no plain file", show(name))));
+            }
+            if entry.kind == EntryKind::Directory {
                 continue;
             }
-            let path = self.diversions.follow(name);
-            if let Some(rival) = claims.rival(&path, owner)
-                && !self.stays(entry, &path)?
+            // A conffile's digest is handed on even from a package that a diversion keeps apart.
+            let mut rivals = claims.rivals(name, owner).filter(|rival| conffile || !self.diversions.part(name, rival));
+            if let Some(rival) = rivals.next()
+                && !self.stays(entry, &self.diversions.follow(name))?
             {
                 return Err(Obstacle::Foreign(format!("{} belongs to {rival} too", show(name))));
+            }
+        }
+        // A path that is diverted stays the other's, wherever the two files are.
+        let paths = entries.iter().map(|entry| entry.path.as_slice());
+        let paths = paths.filter(|path| !self.diversions.all.contains_key(*path)).collect();
+        if let Some(covered) = claims.covered(&paths, owner) {
+            return Err(Obstacle::Foreign(format!("everything that {covered} has is in it")));
+        }
+        self.judge_filters(entries)
+    }
+
+    /// What the filters take away from under something else.
+    fn judge_filters(&self, entries: &[Entry]) -> Result<(), Obstacle> {
+        let excluded = self.excluded(entries);
+        for entry in entries.iter().filter(|entry| !excluded.is_empty() && !excluded.contains(&entry.path)) {
+            let parent = entry.path.iter().rposition(|&b| b == b'/').and_then(|at| entry.path.get(..at));
+            let needed = match &entry.kind {
+                EntryKind::HardLink(other) => [Some(other.as_slice()), parent],
+                _ => [None, parent],
+            };
+            for needed in needed.into_iter().flatten().filter(|needed| excluded.contains(*needed)) {
+                if self.root.metadata(&self.diversions.follow(needed))?.is_none() {
+                    return Err(Obstacle::Foreign(format!("{} needs what is excluded", show(&entry.path))));
+                }
             }
         }
         Ok(())
     }
 
+    fn excluded(&self, entries: &[Entry]) -> HashSet<Vec<u8>> {
+        let excluded = entries.iter().filter(|entry| filters::exclude(self.rules.filters, entry));
+        excluded.map(|entry| entry.path.clone()).collect()
+    }
+
     /// Every entry to its place, links last: dpkg queues them until the archive's end (tarfn.c:tar_extractor).
     fn put(&mut self, entries: &[Entry]) -> Result<Merged, Obstacle> {
-        let mut merged = Merged { list: Vec::new(), touched: Vec::new() };
+        let mut merged = Merged { list: Vec::new(), touched: Vec::new(), excluded: self.excluded(entries) };
         let is_link = |entry: &&Entry| matches!(entry.kind, EntryKind::Symlink(_));
         for entry in entries.iter().filter(|entry| !is_link(entry)).chain(entries.iter().filter(is_link)) {
             merged.list.extend_from_slice(if entry.path == b"/" { b"/." } else { &entry.path });
@@ -195,7 +230,9 @@ impl<'a> Merger<'a> {
                 continue;
             }
             let path = self.diversions.follow(&entry.path);
-            self.place(entry, &path)?;
+            if !merged.excluded.contains(&entry.path) {
+                self.place(entry, &path)?;
+            }
             merged.touched.push(path);
         }
         Ok(merged)
@@ -225,7 +262,7 @@ impl<'a> Merger<'a> {
 
     /// Where the file archived under this name is put, `place` being where it belongs.
     fn target(&self, archived: &[u8], place: Place) -> Place {
-        if self.conffiles.contains(archived) { place.with_suffix(".dpkg-new") } else { place }
+        if self.conffiles.contains(archived) { place.with_suffix(SUFFIX) } else { place }
     }
 
     fn place(&mut self, entry: &Entry, path: &[u8]) -> Result<(), Obstacle> {

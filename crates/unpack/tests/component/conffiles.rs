@@ -1,9 +1,9 @@
 //! Conffiles: beside their places for dpkg, or in place with the digest that dpkg would have written.
 
 use crate::world::{Case, FIRST, World, skipped, write};
-use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::deb::{Deb, Entry};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn deb(name: &str) -> Deb {
     Deb::new(name, "1").field("Section", "misc").field("Priority", "optional")
@@ -44,6 +44,69 @@ fn one_that_is_there_already() {
     Case::new("a conffile that is there already", [deb("a").conffile("/etc/conf", "same\n")])
         .prepare(&prepare)
         .equals_dpkg();
+}
+
+/// The administrator's stays, the package's goes aside, and its digest is what dpkg notes.
+#[test]
+fn another_that_is_there_already() {
+    let prepare = |root: &std::path::Path| {
+        write(root, "etc/conf", "changed\n");
+        fs::set_permissions(root.join("etc/conf"), fs::Permissions::from_mode(0o600)).unwrap();
+        write(root, "etc/empty", "");
+    };
+    for md5sums in [true, false] {
+        let deb = deb("a").conffile("/etc/conf", "shipped\n").conffile("/etc/empty", "shipped\n").md5sums(md5sums);
+        Case::new("another conffile that is there already", [deb]).prepare(&prepare).equals_dpkg();
+    }
+}
+
+/// Without a `.dpkg-new` beside it dpkg leaves it alone and never learns a digest.
+#[test]
+fn one_that_is_there_but_not_shipped() {
+    let prepare = |root: &std::path::Path| write(root, "etc/conf", "there\n");
+    let lists = deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "/etc/conf\n");
+    Case::new("a conffile that is there but not shipped", [lists]).prepare(&prepare).equals_dpkg();
+}
+
+#[test]
+fn odd_conffiles() {
+    let listed = |deb: Deb| deb.control_member("conffiles", 0o644, "/etc/conf\n");
+    let real = |root: &std::path::Path| {
+        fs::create_dir_all(root.join("etc/real")).unwrap();
+        symlink("real", root.join("etc/way")).unwrap();
+    };
+    Case::new("a conffile behind a link", [deb("a").dir("/etc/way", 0o755).conffile("/etc/way/conf", "x\n")])
+        .prepare(&real)
+        .equals_dpkg();
+    let body = "x\n".repeat(100_000);
+    Case::new("a large conffile", [deb("a").conffile("/etc/conf", body)]).equals_dpkg();
+    let own = Entry::file("./etc/conf", 0o4640, "x\n").owned("", 3, "", 4);
+    Case::new("a conffile of another owner", [listed(deb("a").dir("/etc", 0o755).entry(own))]).equals_dpkg();
+    let twice = deb("a").file("/etc/conf", 0o644, "x\n").control_member("conffiles", 0o644, "/etc/conf\n/etc/conf\n");
+    Case::new("a conffile listed twice", [twice]).equals_dpkg();
+}
+
+#[test]
+fn a_list_that_is_cut_off() {
+    if crate::world::skipped_without_dpkg("a list of conffiles that is cut off") {
+        return;
+    }
+    let cut = deb("a").file("/etc/conf", 0o644, "").control_member("conffiles", 0o644, "/etc/conf");
+    let (mut ours, mut theirs) = (World::new(), World::new());
+    assert!(ours.put(&cut.build()).unwrap_err().to_string().contains("its list of conffiles is malformed"));
+    assert!(theirs.dpkg_unpack(&[cut], &[]).unwrap_err().contains("missing final newline"));
+}
+
+#[test]
+fn conffiles_that_are_no_files() {
+    let listed = |deb: Deb| deb.control_member("conffiles", 0o644, "/etc/conf\n");
+    for (name, deb) in [
+        ("a link as a conffile", listed(deb("a").file("/etc/real", 0o644, "x\n").symlink("/etc/conf", "real"))),
+        ("a dangling link as a conffile", listed(deb("a").dir("/etc", 0o755).symlink("/etc/conf", "nowhere"))),
+        ("a directory as a conffile", listed(deb("a").dir("/etc/conf", 0o755))),
+    ] {
+        Case::new(name, []).leaves(&deb, "the conffile /etc/conf is no plain file");
+    }
 }
 
 #[test]
@@ -110,7 +173,7 @@ fn in_place_ends_as_configuring_does() {
     let (mut ours, mut theirs) = (World::new(), World::new());
     ours.unpack(&debs, FIRST);
     assert_eq!(fs::read_to_string(ours.path().join("etc/b")).unwrap(), "b\n");
-    theirs.dpkg_unpack(&debs).unwrap();
+    theirs.dpkg_unpack(&debs, &[]).unwrap();
     for world in [&ours, &theirs] {
         world.dpkg(&["--configure", "--pending"], &[]).unwrap();
     }

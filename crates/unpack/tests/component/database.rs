@@ -1,6 +1,6 @@
 //! What dpkg's database says afterwards.
 
-use crate::world::{Case, LATER, World, skipped, write};
+use crate::world::{Case, LATER, World, skipped, skipped_without_dpkg, write};
 use rootstrap_testkit::deb::{Deb, Entry};
 
 fn deb(name: &str) -> Deb {
@@ -93,7 +93,7 @@ fn relations_in_other_words() {
 
 #[test]
 fn versions() {
-    for version in ["1:2.3-4", "0~rc1", "1.0~~dev+b1-0ubuntu1", "2:0:1-1"] {
+    for version in ["1:2.3-4", "0~rc1", "1.0~~dev+b1-0ubuntu1", "2:0:1-1", "0", "1:0~", "1~-1~", "4294967:1+-.~"] {
         Case::new("versions", [Deb::new("v", version)]).equals_dpkg();
     }
 }
@@ -137,6 +137,23 @@ fn members_of_the_control_archive() {
             .control_member("twice", 0o600, "second\n")],
     )
     .equals_dpkg();
+}
+
+/// They become file names in the database; dpkg takes up to 100 characters.
+#[test]
+fn long_names_of_members() {
+    let members = [50, 51, 99, 100]
+        .iter()
+        .fold(deb("members"), |deb, length| deb.control_member(&"m".repeat(*length), 0o644, format!("{length}")));
+    Case::new("long names of members", [members]).equals_dpkg();
+    if skipped_without_dpkg("names of members that are too long") {
+        return;
+    }
+    let (mut ours, mut theirs) = (World::new(), World::new());
+    let long = deb("members").control_member(&"m".repeat(101), 0o644, "");
+    assert!(ours.put(&long.build()).unwrap_err().to_string().contains("impossible name"));
+    let refusal = theirs.dpkg_unpack(&[long], &[]).unwrap_err();
+    assert!(refusal.contains("overly-long control info file name"), "{refusal}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Entries of data.tar in the tree.
 
-use crate::world::{Case, FIRST, LATER, World, skipped, write};
+use crate::world::{Case, FIRST, LATER, World, names_of_the_host, skipped, write};
 use rootstrap_testkit::deb::{Deb, Entry, Header};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 fn deb(name: &str) -> Deb {
@@ -63,12 +63,6 @@ fn owners() -> Deb {
         .entry(owned("./root", "root", 3, "root", 3))
         .entry(Entry::dir("./dir/", 0o2755).owned("daemon", 55, "tty", 66))
         .entry(Entry::symlink("./link", "both").owned("daemon", 55, "tty", 66))
-}
-
-fn names_of_the_host(root: &Path) {
-    for file in ["etc/passwd", "etc/group"] {
-        write(root, file, &fs::read_to_string(Path::new("/").join(file)).unwrap());
-    }
 }
 
 #[test]
@@ -198,6 +192,33 @@ fn files_over_what_is_there() {
 }
 
 #[test]
+fn directories_and_links_of_several_packages() {
+    let inside = |name: &str| deb(name).file(&format!("/way/{name}"), 0o644, name);
+    let there = |root: &Path| fs::create_dir_all(root.join("usr/there")).unwrap();
+    let link = || deb("link").symlink("/way", "usr/there").file("/own", 0o644, "");
+    Case::new("a link, then a directory", [link()]).then([inside("b"), inside("c")]).prepare(&there).equals_dpkg();
+    Case::new("a directory, then a link", [inside("a")]).then([link(), inside("c")]).prepare(&there).equals_dpkg();
+    Case::new("both in one phase", [inside("a"), link(), inside("c")]).prepare(&there).equals_dpkg();
+    // The link's text is its package's, the directory is nobody's.
+    let other = deb("other").symlink("/way", "usr/elsewhere").file("/usr/elsewhere/x", 0o644, "");
+    Case::new("a link of another text over a directory", [inside("a")]).then([other, link()]).equals_dpkg();
+}
+
+#[test]
+fn the_first_package_makes_the_directory_for_later_phases_too() {
+    let with = |name: &str, mode, id| {
+        let directory = Entry::dir("./d/", mode).owned("", id, "", id);
+        deb(name).entry(directory).file(&format!("/d/{name}"), 0o644, name)
+    };
+    let there = |root: &Path| {
+        fs::create_dir(root.join("d")).unwrap();
+        fs::set_permissions(root.join("d"), fs::Permissions::from_mode(0o1700)).unwrap();
+    };
+    Case::new("a directory in several phases", [with("a", 0o2711, 6)]).then([with("b", 0o755, 8)]).equals_dpkg();
+    Case::new("a directory that was there", [with("a", 0o2711, 6)]).prepare(&there).equals_dpkg();
+}
+
+#[test]
 fn long_names() {
     let deep = format!("/opt/{}", ["d".repeat(120), "e".repeat(120), "f".repeat(120)].join("/"));
     Case::new(
@@ -206,7 +227,13 @@ fn long_names() {
             .file(&format!("{deep}/file"), 0o644, "x")
             .symlink(&format!("{deep}/link"), &format!("../{}", "g".repeat(200)))
             .hardlink(&format!("{deep}/hard"), &format!("{deep}/file"))
-            .file(&format!("/{}", "n".repeat(100 - 2)), 0o644, "exactly the header's field")],
+            .file(&format!("/{}", "n".repeat(100 - 2)), 0o644, "exactly the header's field")
+            .file(&format!("/{}", "n".repeat(100 - 1)), 0o644, "one more")
+            .symlink("/to-100", &"t".repeat(100))
+            .symlink("/to-101", &"t".repeat(101))
+            .symlink("/to-4000", &"t/".repeat(2000))
+            .file(&format!("/{}", "f".repeat(246)), 0o644, "as long as a file's may be")
+            .conffile(&format!("/{}", "c".repeat(246)), "as long as a conffile's may be")],
     )
     .equals_dpkg();
 }

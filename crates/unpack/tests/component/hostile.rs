@@ -139,7 +139,8 @@ fn a_database_of_links() {
         let staged = guarded.world.stage(&deb.build()).unwrap();
         if let Ok(Verdict::Merged(merged)) = guarded.world.merge(&staged, LATER) {
             let entries = staged.entries.as_deref().unwrap();
-            let record = database::Record { control: &staged.control, entries, list: &merged.list };
+            let record =
+                database::Record { control: &staged.control, entries, list: &merged.list, excluded: &merged.excluded };
             let _ = database::record(&guarded.world.root, &[record], LATER.conffiles);
             let _ = triggers::record(&guarded.world.root, &[(&staged.control, &merged.touched)]);
         }

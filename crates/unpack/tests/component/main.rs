@@ -5,9 +5,12 @@
 
 mod conffiles;
 mod database;
+mod diversions;
 mod files;
+mod filters;
 mod hostile;
 mod left_to_dpkg;
+mod multi_arch;
 mod order;
 mod payloads;
 mod triggers;

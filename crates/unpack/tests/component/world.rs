@@ -5,6 +5,7 @@ use rootstrap_testkit::EPOCH;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::tree;
 use rootstrap_unpack::database::{self, Record};
+use rootstrap_unpack::filters::Filter;
 use rootstrap_unpack::merge::Merged;
 use rootstrap_unpack::{Claims, Conffiles, Error, Rules, Staged, Verdict, merge, stage, triggers};
 use std::fs::{self, File};
@@ -13,8 +14,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
-pub const LATER: Rules = Rules { conffiles: Conffiles::New, last_directory_wins: false };
-pub const FIRST: Rules = Rules { conffiles: Conffiles::InPlace, last_directory_wins: false };
+pub const LATER: Rules<'static> = Rules { conffiles: Conffiles::New, filters: &[], last_directory_wins: false };
+pub const FIRST: Rules<'static> = Rules { conffiles: Conffiles::InPlace, filters: &[], last_directory_wins: false };
 
 /// A root beside its store, as the recipe has them.
 pub struct World {
@@ -69,7 +70,7 @@ impl World {
         stage(File::open(path).unwrap(), "fixture", &self.store, slot, &AtomicBool::new(false))
     }
 
-    pub fn merge(&mut self, staged: &Staged, rules: Rules) -> Result<Verdict, Error> {
+    pub fn merge(&mut self, staged: &Staged, rules: Rules<'_>) -> Result<Verdict, Error> {
         merge(&self.root, staged, rules, &mut self.claims)
     }
 
@@ -88,12 +89,12 @@ impl World {
     }
 
     /// A phase the direct way: all staged, then merged in order, then told to dpkg.
-    pub fn unpack(&mut self, debs: &[Deb], rules: Rules) {
+    pub fn unpack(&mut self, debs: &[Deb], rules: Rules<'_>) {
         let staged: Vec<Staged> = debs.iter().map(|deb| self.stage(&deb.build()).unwrap()).collect();
         self.unpack_staged(&staged, rules);
     }
 
-    pub fn unpack_staged(&mut self, staged: &[Staged], rules: Rules) {
+    pub fn unpack_staged(&mut self, staged: &[Staged], rules: Rules<'_>) {
         let merged: Vec<Merged> = staged
             .iter()
             .map(|staged| match self.merge(staged, rules).unwrap() {
@@ -108,6 +109,7 @@ impl World {
                 control: &staged.control,
                 entries: staged.entries.as_deref().unwrap(),
                 list: &merged.list,
+                excluded: &merged.excluded,
             })
             .collect();
         database::record(&self.root, &records, rules.conffiles).unwrap();
@@ -121,10 +123,10 @@ impl World {
         let output = Command::new("dpkg")
             .arg(format!("--root={}", self.path().display()))
             .args(["--log=/dev/null", "--no-triggers"])
-            .arg("--force-depends,architecture,bad-path,script-chrootless,unsafe-io")
+            .arg("--force-depends,architecture,bad-path,script-chrootless,unsafe-io,confold")
             .args(arguments)
             .args(debs)
-            .env("LC_ALL", "C")
+            .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -132,12 +134,17 @@ impl World {
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&text).into_owned()) }
     }
 
-    pub fn dpkg_unpack(&mut self, debs: &[Deb]) -> Result<(), String> {
+    pub fn dpkg_unpack(&mut self, debs: &[Deb], filters: &[Filter]) -> Result<(), String> {
         if debs.is_empty() {
             return Ok(());
         }
         let files: Vec<PathBuf> = debs.iter().map(|deb| self.file(&deb.build()).0).collect();
-        self.dpkg(&["--unpack"], &files)
+        let filters = filters.iter().map(|filter| {
+            let option = if filter.include { "--path-include" } else { "--path-exclude" };
+            format!("{option}={}", std::str::from_utf8(&filter.pattern).unwrap())
+        });
+        let arguments: Vec<String> = filters.chain(["--unpack".into()]).collect();
+        self.dpkg(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &files)
     }
 
     /// Every path with times, but for those of directories and of what dpkg writes at its own time, and without
@@ -201,17 +208,24 @@ fn no_root() -> Option<&'static str> {
     std::os::unix::fs::chown(own.path(), Some(1), Some(1)).err().map(|_| "not root")
 }
 
-/// A scenario: what is in the root at first, and the packages of each phase, which dpkg configures after it.
+/// A scenario: what is in the root at first, and then packages, which dpkg configures, or changes by somebody else.
 pub struct Case<'a> {
-    name: &'static str,
+    name: &'a str,
     prepare: &'a dyn Fn(&Path),
-    phases: Vec<Vec<Deb>>,
+    steps: Vec<Step<'a>>,
     reserialised: bool,
+    filters: Vec<Filter>,
+}
+
+enum Step<'a> {
+    Phase(Vec<Deb>),
+    Change(&'a dyn Fn(&Path)),
 }
 
 impl<'a> Case<'a> {
-    pub fn new(name: &'static str, debs: impl IntoIterator<Item = Deb>) -> Case<'a> {
-        Case { name, prepare: &|_| {}, phases: vec![debs.into_iter().collect()], reserialised: false }
+    pub fn new(name: &'a str, debs: impl IntoIterator<Item = Deb>) -> Case<'a> {
+        let steps = vec![Step::Phase(debs.into_iter().collect())];
+        Case { name, prepare: &|_| {}, steps, reserialised: false, filters: Vec::new() }
     }
 
     /// What is in both roots before the first package.
@@ -221,7 +235,13 @@ impl<'a> Case<'a> {
 
     /// One more phase.
     pub fn then(mut self, debs: impl IntoIterator<Item = Deb>) -> Case<'a> {
-        self.phases.push(debs.into_iter().collect());
+        self.steps.push(Step::Phase(debs.into_iter().collect()));
+        self
+    }
+
+    /// What happens to both roots after this.
+    pub fn then_change(mut self, change: &'a dyn Fn(&Path)) -> Case<'a> {
+        self.steps.push(Step::Change(change));
         self
     }
 
@@ -230,34 +250,103 @@ impl<'a> Case<'a> {
         Case { reserialised: true, ..self }
     }
 
-    /// Fails unless both roots are equal after each unpacking, after dpkg has opened both databases, and after it has
-    /// configured both.
+    /// Patterns to exclude (`-`) and to include (`+`).
+    pub fn filters(mut self, filters: &[&str]) -> Case<'a> {
+        self.filters = filters.iter().map(|text| filter(text)).collect();
+        self
+    }
+
+    fn worlds(&self) -> (World, World) {
+        (World::prepared(self.prepare), World::prepared(self.prepare))
+    }
+
+    /// Does a step in both roots; fails unless they are equal after the unpacking, after dpkg has opened both databases,
+    /// and after it has configured both.
+    fn step(&self, number: usize, step: &Step<'_>, ours: &mut World, theirs: &mut World) {
+        let debs = match step {
+            Step::Phase(debs) if debs.is_empty() => return,
+            Step::Phase(debs) => debs,
+            Step::Change(change) => return [ours, theirs].into_iter().for_each(|world| change(&world.path())),
+        };
+        let at = |what: &str| format!("{}, step {number}, {what}", self.name);
+        ours.unpack(debs, Rules { filters: &self.filters, ..LATER });
+        theirs.dpkg_unpack(debs, &self.filters).unwrap_or_else(|text| panic!("{}: {text}", at("dpkg")));
+        // Activations wait in Unincorp or stand in the status file already: compared once dpkg has read them.
+        let without = [&format!("/{STATUS}"), "/var/lib/dpkg/triggers/Unincorp"];
+        same(&at("files"), &ours.dump(&without), &theirs.dump(&without));
+        let triggered = theirs.text(STATUS).contains("\nTriggers-");
+        if !self.reserialised && !triggered {
+            same(&at("status as written"), &ours.text(STATUS), &theirs.text(STATUS));
+        }
+        assert!(finish(&at("end"), ours, theirs), "{}: dpkg cannot configure it", at("end"));
+    }
+
+    /// Fails unless both roots are equal after every step.
     pub fn equals_dpkg(self) {
         if skipped_without_dpkg(self.name) {
             return;
         }
-        let (mut ours, mut theirs) = (World::prepared(self.prepare), World::prepared(self.prepare));
-        for (number, debs) in self.phases.iter().enumerate() {
-            let at = |what: &str| format!("{}, phase {number}, {what}", self.name);
-            ours.unpack(debs, LATER);
-            theirs.dpkg_unpack(debs).unwrap_or_else(|text| panic!("{}: {text}", at("dpkg")));
-            // Activations wait in Unincorp or stand in the status file already: compared once dpkg has read them.
-            let without = ["/var/lib/dpkg/status", "/var/lib/dpkg/triggers/Unincorp"];
-            same(&at("files"), &ours.dump(&without), &theirs.dump(&without));
-            let triggered = theirs.text(STATUS).contains("\nTriggers-");
-            if !self.reserialised && !triggered {
-                same(&at("status as written"), &ours.text(STATUS), &theirs.text(STATUS));
-            }
-            for arguments in [["--set-selections"].as_slice(), &["--configure", "--pending"]] {
-                for world in [&ours, &theirs] {
-                    world.dpkg(arguments, &[]).unwrap_or_else(|text| panic!("{}: {text}", at("dpkg")));
-                }
-                same(&at(arguments[0]), &ours.text(STATUS), &theirs.text(STATUS));
-                same(&at(arguments[0]), &ours.dump(&[]), &theirs.dump(&[]));
-            }
+        let (mut ours, mut theirs) = self.worlds();
+        for (number, step) in self.steps.iter().enumerate() {
+            self.step(number, step, &mut ours, &mut theirs);
         }
         println!("{}: equal", self.name);
     }
+
+    /// After all steps `last` is left to dpkg because of `reason`, and dpkg's verdict and result do not depend on our
+    /// having tried. Returns whether dpkg takes it.
+    pub fn leaves(self, last: &Deb, reason: &str) -> Option<bool> {
+        let name = self.name;
+        if skipped_without_dpkg(name) {
+            return None;
+        }
+        let (mut ours, mut theirs) = self.worlds();
+        for (number, step) in self.steps.iter().enumerate() {
+            self.step(number, step, &mut ours, &mut theirs);
+        }
+        let staged = ours.stage(&last.build()).unwrap();
+        match ours.merge(&staged, Rules { filters: &self.filters, ..LATER }).unwrap() {
+            Verdict::ForDpkg(said) => assert_eq!(said, reason, "{name}"),
+            Verdict::Merged(_) => panic!("{name}: not left to dpkg"),
+        }
+        let unpack = |world: &mut World| world.dpkg_unpack(std::slice::from_ref(last), &self.filters);
+        let (here, there) = (unpack(&mut ours), unpack(&mut theirs));
+        assert_eq!(here.is_ok(), there.is_ok(), "{name}: {here:?} {there:?}");
+        if there.is_ok() {
+            same(name, &ours.dump(&[]), &theirs.dump(&[]));
+            finish(name, &ours, &theirs);
+        }
+        println!("{name}: dpkg {}", if there.is_ok() { "takes it, equal" } else { "refuses it" });
+        Some(there.is_ok())
+    }
+}
+
+/// Has dpkg write both databases anew, then configure what is unpacked, and compares each time. Whether dpkg could.
+fn finish(name: &str, ours: &World, theirs: &World) -> bool {
+    let mut could = true;
+    for arguments in [["--set-selections"].as_slice(), &["--configure", "--pending"]] {
+        let (here, there) = (ours.dpkg(arguments, &[]), theirs.dpkg(arguments, &[]));
+        assert_eq!(here.is_ok(), there.is_ok(), "{name}: {here:?} {there:?}");
+        could &= there.is_ok();
+        let what = format!("{name}, {}", arguments[0]);
+        same(&what, &ours.text(STATUS), &theirs.text(STATUS));
+        same(&what, &ours.dump(&[]), &theirs.dump(&[]));
+    }
+    could
+}
+
+/// `-PATTERN` or `+PATTERN`.
+pub fn filter(text: &str) -> Filter {
+    let (sign, pattern) = text.split_at(1);
+    Filter { include: sign == "+", pattern: pattern.as_bytes().to_vec() }
+}
+
+/// Runs a tool of dpkg's on this root.
+pub fn tool(root: &Path, words: &[&str]) {
+    let [program, arguments @ ..] = words else { panic!("no program") };
+    let root = format!("--root={}", root.display());
+    let status = Command::new(program).arg(root).args(arguments).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{words:?}");
 }
 
 const STATUS: &str = "var/lib/dpkg/status";
@@ -282,4 +371,11 @@ pub fn write(root: &Path, path: &str, content: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
+}
+
+/// Until 1.22 dpkg looks names of users and groups up outside of `--root`: both have to say the same.
+pub fn names_of_the_host(root: &Path) {
+    for file in ["etc/passwd", "etc/group"] {
+        write(root, file, &fs::read_to_string(Path::new("/").join(file)).unwrap());
+    }
 }
