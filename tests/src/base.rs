@@ -86,3 +86,20 @@ pub fn assert_consistent(root: &Path) {
     let wrong: Vec<&str> = states.lines().filter(|line| !line.starts_with("install ok installed ")).collect();
     assert!(wrong.is_empty() && !states.is_empty(), "{wrong:?}");
 }
+
+/// Has the root's own dpkg unpack these packages in this order and then configure them, as whoever has a finished root
+/// would.
+#[track_caller]
+pub fn add_with_dpkg(root: &Path, debs: &[Deb]) {
+    let mut words = vec!["dpkg", "--force-confold", "--unpack"].into_iter().map(str::to_owned).collect::<Vec<_>>();
+    for deb in debs {
+        let name = format!("tmp/{}.deb", deb.name());
+        std::fs::write(root.join(&name), deb.build()).unwrap();
+        words.push(format!("/{name}"));
+    }
+    prints(root, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    prints(root, &["dpkg", "--force-confold", "--configure", "-a"]);
+    for deb in debs {
+        std::fs::remove_file(root.join(format!("tmp/{}.deb", deb.name()))).unwrap();
+    }
+}

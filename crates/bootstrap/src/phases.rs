@@ -305,7 +305,7 @@ impl Installer<'_> {
             let name = body.staged.control.database_name();
             let list = self.root.read(format!("var/lib/dpkg/info/{name}.list").as_bytes())?.unwrap_or_default();
             let mut paths = Vec::new();
-            for path in list.split(|&b| b == b'\n').filter(|path| !path.is_empty()) {
+            for path in list.split(|&b| b == b'\n').filter(|path| !matches!(*path, b"" | b"/.")) {
                 let found = self.root.metadata(path)?;
                 paths.push((path, found.is_some_and(|found| found.kind == rootstrap_rootfs::Kind::Directory)));
             }

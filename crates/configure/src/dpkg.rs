@@ -74,7 +74,9 @@ impl Failure {
         }
         if let Some(rest) = line.strip_prefix("dpkg: error processing ") {
             let rest = rest.strip_prefix("package ").or(rest.strip_prefix("archive ")).unwrap_or(rest);
-            self.package = rest.split(' ').next().map(str::to_owned);
+            // Of an archive its file: `…/PKG_ARCH.deb`.
+            let file = rest.split(' ').next().and_then(|word| word.rsplit('/').next());
+            self.package = file.and_then(|file| file.split('_').next()).map(str::to_owned);
         } else if let Some(package) = self.package.take() {
             // The line after names script and status: "installed X package post-installation script subprocess
             // returned error exit status 1" (older: "subprocess installed post-installation script …").
@@ -129,6 +131,18 @@ mod tests {
         let text = failure.into_error().unwrap().to_string();
         assert!(text.starts_with("cannot run the postinst of bad:amd64: exit status 7"), "{text}");
         assert!(text.contains("| cannot find the thing") && !text.contains("noise of good"), "{text}");
+
+        let mut failure = Failure::default();
+        for line in [
+            "Preparing to unpack .../rootstrap/bad_amd64.deb ...",
+            "alas",
+            "dpkg: error processing archive /var/cache/apt/archives/rootstrap/bad_amd64.deb (--unpack):",
+            " new bad package pre-installation script subprocess returned error exit status 9",
+        ] {
+            failure.read(line);
+        }
+        let text = failure.into_error().unwrap().to_string();
+        assert!(text.starts_with("cannot run the preinst of bad: exit status 9"), "{text}");
         assert_eq!(configured("Setting up libc6:amd64 (2.36) ..."), Some("libc6"));
         assert_eq!(configured("Setting  up"), None);
     }

@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 #[derive(Debug, Default)]
 pub struct Claims {
     packages: Vec<Package>,
-    /// For every path that is no directory, its owners as places in `packages`.
-    owners: HashMap<Vec<u8>, Vec<usize>>,
+    /// For every path its owners, as places in `packages`, and whether it is a directory of theirs.
+    owners: HashMap<Vec<u8>, Vec<(usize, bool)>>,
 }
 
 #[derive(Debug)]
@@ -22,21 +22,27 @@ struct Package {
 }
 
 impl Claims {
-    /// The owners of `path` other than `package`, in the order in which they came.
+    /// The owners of `path` other than `package`, in the order in which they came; none of a directory.
     pub fn rivals(&self, path: &[u8], package: &str) -> impl Iterator<Item = &str> {
         let owners = self.owners.get(path).map_or(&[][..], Vec::as_slice);
-        let names = owners.iter().filter_map(|&owner| self.packages.get(owner)).map(|owner| owner.name.as_str());
-        names.filter(move |name| *name != package)
+        let names =
+            owners.iter().filter(|(_, directory)| !directory).filter_map(|(owner, _)| self.packages.get(*owner));
+        names.map(|owner| owner.name.as_str()).filter(move |name| *name != package)
     }
 
-    /// A package other than `package` that would be left with nothing of its own beside one that has `paths`: dpkg
-    /// may take it for gone (unpack.c:pkg_disappear_others).
+    /// A package other than `package` that has nothing of its own beside the others and one with `paths`: dpkg may take
+    /// it for gone (help.c:filesavespackage). `apart` says whether a diversion keeps the path of that package for it.
     #[must_use]
-    pub fn covered(&self, paths: &HashSet<&[u8]>, package: &str) -> Option<&str> {
-        let covered = |other: &&Package| {
-            !other.paths.is_empty() && other.name != package && other.paths.iter().all(|path| paths.contains(&path[..]))
+    pub fn covered(&self, paths: &HashSet<&[u8]>, package: &str, apart: impl Fn(&[u8], &str) -> bool) -> Option<&str> {
+        let covered = |(index, other): &(usize, &Package)| {
+            let shared = |path: &Vec<u8>| {
+                let alone = |owners: &Vec<(usize, bool)>| owners.iter().all(|(owner, _)| owner == index);
+                (paths.contains(&path[..]) || !self.owners.get(path).is_none_or(alone)) && !apart(path, &other.name)
+            };
+            // What is its own is likely to come last.
+            !other.paths.is_empty() && other.name != package && other.paths.iter().rev().all(shared)
         };
-        self.packages.iter().find(covered).map(|other| other.name.as_str())
+        self.packages.iter().enumerate().find(covered).map(|(_, other)| other.name.as_str())
     }
 
     /// Notes that `package` has these paths, each with whether it is a directory.
@@ -45,9 +51,7 @@ impl Claims {
         let mut all = Vec::new();
         for (path, directory) in paths.into_iter().filter(|(path, _)| !matches!(*path, b"/" | b"/.")) {
             all.push(path.to_vec());
-            if !directory {
-                self.owners.entry(path.to_vec()).or_default().push(index);
-            }
+            self.owners.entry(path.to_vec()).or_default().push((index, directory));
         }
         self.packages.push(Package { name: package.to_owned(), paths: all });
     }
@@ -71,10 +75,21 @@ mod tests {
         assert_eq!(rivals(b"/d", "b"), [""; 0]);
         assert_eq!(rivals(b"/usr/x", "b"), [""; 0]);
 
-        let covered = |paths: &[&'static [u8]], package| claims.covered(&paths.iter().copied().collect(), package);
-        assert_eq!(covered(&[b"/", b"/x", b"/y"], "c"), Some("b"));
-        assert_eq!(covered(&[b"/", b"/x", b"/y"], "b"), None);
-        assert_eq!(covered(&[b"/x", b"/y", b"/d"], "b"), Some("a"));
+        let covered = |paths: &[&'static [u8]], package| {
+            claims.covered(&paths.iter().copied().collect(), package, |path, _| path == b"/diverted")
+        };
+        assert_eq!(covered(&[b"/", b"/x", b"/d"], "b"), Some("a"));
+        assert_eq!(covered(&[b"/x", b"/d"], "a"), Some("b"), "what b has is in a too");
+        let mut claims = Claims::default();
+        claims.add("a", [(&b"/d"[..], true), (b"/x", false)]);
+        claims.add("b", [(&b"/d"[..], true), (b"/diverted", false)]);
+        claims.add("c", [(&b"/d"[..], true)]);
+        let covered = |paths: &[&'static [u8]], package| {
+            claims.covered(&paths.iter().copied().collect(), package, |path, _| path == b"/diverted")
+        };
+        assert_eq!(covered(&[b"/"], "e"), Some("c"));
+        assert_eq!(covered(&[b"/x"], "e"), Some("a"));
+        assert_eq!(covered(&[b"/diverted"], "c"), None);
         assert_eq!(covered(&[b"/"], "c"), None);
     }
 }

@@ -187,11 +187,9 @@ impl<'a> Merger<'a> {
                 return Err(Obstacle::Foreign(format!("{} belongs to {rival} too", show(name))));
             }
         }
-        // A path that is diverted stays the other's, wherever the two files are.
-        let paths = entries.iter().map(|entry| entry.path.as_slice());
-        let paths = paths.filter(|path| !self.diversions.all.contains_key(*path)).collect();
-        if let Some(covered) = claims.covered(&paths, owner) {
-            return Err(Obstacle::Foreign(format!("everything that {covered} has is in it")));
+        let paths = entries.iter().map(|entry| entry.path.as_slice()).collect();
+        if let Some(covered) = claims.covered(&paths, owner, |path, other| self.diversions.part(path, other)) {
+            return Err(Obstacle::Foreign(format!("{covered} has nothing of its own beside it")));
         }
         self.judge_filters(entries)
     }

@@ -96,11 +96,18 @@ fn packages_that_disappear() {
     left("one among others", &|_| {}, &[a(), other()], &all(), reason);
     // One that has nothing but directories does without anybody replacing it.
     let empty = || Deb::new("a", "1").dir("/x/dir", 0o700);
-    let reason = "everything that a has is in it";
+    let reason = "a has nothing of its own beside it";
     left("a package of directories alone", &|_| {}, &[empty()], &deb("b").dir("/x/dir", 0o755), reason);
     let same = || Deb::new("a", "1").field("Multi-Arch", "same").dir("/x/dir", 0o700);
-    let reason = "everything that a:amd64 has is in it";
+    let reason = "a:amd64 has nothing of its own beside it";
     left("the same for several architectures", &|_| {}, &[same()], &deb("b").dir("/x/dir", 0o755), reason);
+    let third = Deb::new("c", "1").file("/x/dir/c", 0o644, "");
+    left("directories of a third package", &|_| {}, &[third, empty()], &deb("b"), "a has nothing of its own beside it");
+    let divert = |root: &Path| write(root, "var/lib/dpkg/diversions", "/x/file\n/x/moved\nc\n");
+    let file = |name: &str| Deb::new(name, "1").file("/x/file", 0o644, name);
+    Case::new("a diverted file, later", [file("a"), file("c")])
+        .prepare(&divert)
+        .leaves(&deb("b"), "a has nothing of its own beside it");
     Case::new("a directory more", [empty()]).then([deb("b").dir("/x", 0o755)]).equals_dpkg();
     Case::new("nothing at all", [Deb::new("a", "1")]).then([deb("b").dir("/x", 0o755)]).equals_dpkg();
 }
