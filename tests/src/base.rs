@@ -91,7 +91,8 @@ pub fn assert_consistent(root: &Path) {
 /// would.
 #[track_caller]
 pub fn add_with_dpkg(root: &Path, debs: &[Deb]) {
-    let mut words = vec!["dpkg", "--force-confold", "--unpack"].into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut words =
+        vec!["dpkg", "--force-confold", "--no-triggers", "--unpack"].into_iter().map(str::to_owned).collect::<Vec<_>>();
     for deb in debs {
         let name = format!("tmp/{}.deb", deb.name());
         std::fs::write(root.join(&name), deb.build()).unwrap();

@@ -110,7 +110,7 @@ impl Installer<'_> {
     fn extract<'p>(&mut self, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
         self.merge_usr(packages)?;
         let last_directory_wins = self.suite.last_dir_wins;
-        let rules = Rules { conffiles: Conffiles::InPlace, filters: &[], last_directory_wins };
+        let rules = Rules { conffiles: Conffiles::InPlace, filters: &[], overrides: None, last_directory_wins };
         if self.request.variant != Variant::Extract {
             database::create(self.root, &self.request.architectures()?)?;
         }
@@ -248,8 +248,13 @@ impl Installer<'_> {
     /// A later phase: each preinst right before its package's files.
     fn later(&mut self, sandbox: &mut Sandbox, packages: &[Body]) -> Result<(), Error> {
         // As dpkg reads its configuration once for all packages it is given.
-        let filters = filters::of_target(self.root)?;
-        let rules = Rules { conffiles: Conffiles::New, filters: &filters, last_directory_wins: false };
+        let (filters, overrides) = (filters::of_target(self.root)?, database::statoverrides(self.root)?);
+        let rules = Rules {
+            conffiles: Conffiles::New,
+            filters: &filters,
+            overrides: Some(&overrides),
+            last_directory_wins: false,
+        };
         let mut merged = Vec::new();
         for body in packages {
             let reason = match self.reason_of_architecture(body)? {
@@ -301,15 +306,22 @@ impl Installer<'_> {
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         dpkg::unpack(sandbox, &paths, &mut |line| self.output(line))?;
         self.root.remove_tree(HANDOVER.as_bytes())?;
-        for body in packages {
-            let name = body.staged.control.database_name();
+        // Others may have lost files, or have gone altogether.
+        let known: Vec<_> = self.claims.packages().map(|(name, count)| (name.to_owned(), count)).collect();
+        let new = packages.iter().map(|body| (body.staged.control.database_name(), 0));
+        for (name, count) in new.chain(known) {
             let list = self.root.read(format!("var/lib/dpkg/info/{name}.list").as_bytes())?.unwrap_or_default();
-            let mut paths = Vec::new();
-            for path in list.split(|&b| b == b'\n').filter(|path| !matches!(*path, b"" | b"/.")) {
-                let found = self.root.metadata(path)?;
-                paths.push((path, found.is_some_and(|found| found.kind == rootstrap_rootfs::Kind::Directory)));
+            let paths = list.split(|&b| b == b'\n').filter(|path| !matches!(*path, b"" | b"/."));
+            let paths: Vec<&[u8]> = paths.collect();
+            if paths.len() != count {
+                self.claims.forget(&name);
+                let mut found = Vec::with_capacity(paths.len());
+                for path in paths {
+                    let kind = self.root.metadata(path)?.map(|metadata| metadata.kind);
+                    found.push((path, kind == Some(rootstrap_rootfs::Kind::Directory)));
+                }
+                self.claims.add(&name, found);
             }
-            self.claims.add(&name, paths);
         }
         Ok(())
     }

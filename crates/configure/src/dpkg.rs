@@ -31,7 +31,9 @@ pub fn configure_all(sandbox: &mut Sandbox, line: &mut dyn FnMut(&str)) -> Resul
 /// # Errors
 /// dpkg refuses one, or a script fails.
 pub fn unpack(sandbox: &mut Sandbox, debs: &[&str], line: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let mut arguments = vec!["dpkg", LOG, "--force-depends", "--force-confold", "--force-unsafe-io", "--unpack"];
+    let mut arguments = vec!["dpkg", LOG, "--force-depends", "--force-confold", "--force-unsafe-io"];
+    // Triggers wait until the phase is configured, as those of packages unpacked without dpkg do.
+    arguments.extend(["--no-triggers", "--unpack"]);
     arguments.extend(debs);
     run(sandbox, &arguments, "unpack with the target's dpkg", line)
 }

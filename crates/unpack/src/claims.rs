@@ -45,6 +45,23 @@ impl Claims {
         self.packages.iter().enumerate().find(covered).map(|(_, other)| other.name.as_str())
     }
 
+    /// Everyone who has claimed anything, and how many paths.
+    pub fn packages(&self) -> impl Iterator<Item = (&str, usize)> {
+        let claimed = self.packages.iter().filter(|package| !package.paths.is_empty());
+        claimed.map(|package| (package.name.as_str(), package.paths.len()))
+    }
+
+    /// Makes `package` one that never was.
+    pub fn forget(&mut self, package: &str) {
+        for (index, known) in self.packages.iter_mut().enumerate().filter(|(_, known)| known.name == package) {
+            for path in std::mem::take(&mut known.paths) {
+                if let Some(owners) = self.owners.get_mut(&path) {
+                    owners.retain(|(owner, _)| *owner != index);
+                }
+            }
+        }
+    }
+
     /// Notes that `package` has these paths, each with whether it is a directory.
     pub fn add<'p>(&mut self, package: &str, paths: impl IntoIterator<Item = (&'p [u8], bool)>) {
         let index = self.packages.len();
@@ -91,5 +108,9 @@ mod tests {
         assert_eq!(covered(&[b"/x"], "e"), Some("a"));
         assert_eq!(covered(&[b"/diverted"], "c"), None);
         assert_eq!(covered(&[b"/"], "c"), None);
+        claims.forget("a");
+        claims.forget("b");
+        assert_eq!(claims.rivals(b"/x", "c").next(), None);
+        assert_eq!(claims.covered(&HashSet::new(), "e", |_, _| false), None);
     }
 }

@@ -294,7 +294,10 @@ impl Diversions<'_> {
 }
 
 /// The owners and modes an administrator or a script has fixed (dpkg-statoverride(1)), by path.
-pub(crate) fn statoverrides(root: &Root) -> Result<HashMap<Vec<u8>, Attributes>, Error> {
+///
+/// # Errors
+/// The file, or those of the users and groups, cannot be read.
+pub fn statoverrides(root: &Root) -> Result<HashMap<Vec<u8>, Attributes>, Error> {
     let text = root.read(b"var/lib/dpkg/statoverride")?.unwrap_or_default();
     if text.is_empty() {
         return Ok(HashMap::new());

@@ -7,6 +7,7 @@ use crate::entries::{Entry, EntryKind, show};
 use crate::filters::{self, Filter};
 use crate::stage::Staged;
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 
@@ -35,6 +36,9 @@ pub struct Rules<'a> {
     /// What is left out of the tree. dpkg, where a package is left to it, goes by its own configuration:
     /// [`crate::filters::of_target`].
     pub filters: &'a [Filter],
+    /// The owners and modes that are fixed, where they shall be those of an earlier moment: dpkg reads them once for all
+    /// packages it is given, before their scripts may add some. Those of now otherwise.
+    pub overrides: Option<&'a HashMap<Vec<u8>, Attributes>>,
     /// An existing directory takes the mode and owner of the last package that ships it, not of the first: what
     /// debootstrap's tar did for old suites.
     pub last_directory_wins: bool,
@@ -125,7 +129,7 @@ struct Merger<'a> {
     package: &'a Staged,
     rules: Rules<'a>,
     diversions: Diversions<'a>,
-    overrides: HashMap<Vec<u8>, Attributes>,
+    overrides: Cow<'a, HashMap<Vec<u8>, Attributes>>,
     /// Those that go beside their places.
     conffiles: HashSet<&'a [u8]>,
     /// Users and groups of the target, read when the first name other than root is met.
@@ -140,7 +144,10 @@ impl<'a> Merger<'a> {
             package,
             rules,
             diversions: Diversions { all: database::diversions(root)?, package: &package.control.package },
-            overrides: database::statoverrides(root)?,
+            overrides: match rules.overrides {
+                Some(overrides) => Cow::Borrowed(overrides),
+                None => Cow::Owned(database::statoverrides(root)?),
+            },
             conffiles: match rules.conffiles {
                 Conffiles::InPlace => HashSet::new(),
                 Conffiles::New => package.control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect(),

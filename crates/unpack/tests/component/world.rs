@@ -14,8 +14,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
-pub const LATER: Rules<'static> = Rules { conffiles: Conffiles::New, filters: &[], last_directory_wins: false };
-pub const FIRST: Rules<'static> = Rules { conffiles: Conffiles::InPlace, filters: &[], last_directory_wins: false };
+pub const LATER: Rules<'static> =
+    Rules { conffiles: Conffiles::New, filters: &[], overrides: None, last_directory_wins: false };
+pub const FIRST: Rules<'static> =
+    Rules { conffiles: Conffiles::InPlace, filters: &[], overrides: None, last_directory_wins: false };
 
 /// A root beside its store, as the recipe has them.
 pub struct World {
