@@ -22,16 +22,9 @@ const OWN: [&str; 9] = [
 ];
 
 /// `later` on top of a system with `required`, by us and by dpkg; what was said, and our root.
-fn compare(name: &str, required: Vec<Deb>, later: Vec<Deb>) -> Option<(World, String)> {
-    let prepared =
-        machine::root().and_then(|()| base::archive(Layout::Merged, required.into_iter().chain(later.clone())));
-    let archive = match prepared {
-        Ok(archive) => archive,
-        Err(reason) => {
-            println!("skipped: {name}: {reason}");
-            return None;
-        }
-    };
+fn compare(required: Vec<Deb>, later: Vec<Deb>) -> Result<(World, String), String> {
+    machine::root()?;
+    let archive = base::archive(Layout::Merged, required.into_iter().chain(later.clone()))?;
     let world = World::new(&archive);
     let (ours, theirs) = (world.target("ours"), world.target("theirs"));
     let names: Vec<&str> = later.iter().map(Deb::name).collect();
@@ -54,7 +47,7 @@ fn compare(name: &str, required: Vec<Deb>, later: Vec<Deb>) -> Option<(World, St
     let (here, there) = (dump(&ours), dump(&theirs));
     let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>();
     assert_eq!((only(&here, &there), only(&there, &here)), (Vec::new(), Vec::new()));
-    Some((world, outcome.stderr))
+    Ok((world, outcome.stderr))
 }
 
 /// Which packages went through dpkg.
@@ -96,7 +89,7 @@ fn takeovers() {
         logging(Deb::new("i", "1").dir("/usr/share/t", 0o755)),
         logging(file("j", &["j"])),
     ];
-    let Some((_world, said)) = compare("privileged::takeovers", Vec::new(), later) else { return };
+    let (_world, said) = need!("privileged::takeovers", compare(Vec::new(), later));
     assert_left(&said, &["b", "d", "f", "h", "j"]);
 }
 
@@ -139,7 +132,7 @@ fn scripts_that_change_the_rules() {
             .md5sums(false),
         Deb::new("h-protected", "1:0~rc1").field("Protected", "yes").file("/usr/share/h", 0o644, ""),
     ];
-    let Some((world, said)) = compare(name, Vec::new(), later) else { return };
+    let (world, said) = need!(name, compare(Vec::new(), later));
     assert_left(&said, &["d-diverter"]);
     let root = world.target("ours");
     assert!(Path::new(&root).join("install").exists(), "the program did not run");
@@ -160,7 +153,7 @@ fn triggers_of_several_kinds() {
         deb("b", "activate-noawait watches\n").file("/usr/share/waits/b", 0o644, ""),
         Deb::new("c", "1").file("/usr/share/watches/c", 0o644, "").conffile("/usr/share/waits/conf", "c\n"),
     ];
-    let Some((_world, said)) = compare("privileged::triggers_of_several_kinds", required, later) else { return };
+    let (_world, said) = need!("privileged::triggers_of_several_kinds", compare(required, later));
     assert_left(&said, &[]);
 }
 
@@ -179,7 +172,7 @@ fn excluded_paths_of_the_target() {
         )
     };
     let later = vec![documented("a"), documented("b").file("/usr/share/a", 0o644, "").field("Replaces", "a")];
-    let Some((world, said)) = compare("privileged::excluded_paths_of_the_target", required, later) else { return };
+    let (world, said) = need!("privileged::excluded_paths_of_the_target", compare(required, later));
     assert_left(&said, &["b"]);
     let root = world.target("ours");
     let there = |path: &str| Path::new(&root).join("usr/share/doc").join(path).exists();
