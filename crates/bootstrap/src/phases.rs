@@ -216,11 +216,19 @@ impl Installer<'_> {
         let ours = |body: &Body| !for_dpkg.iter().any(|other| std::ptr::eq(*other, body));
         for (number, body) in packages.iter().enumerate().filter(|(_, body)| ours(body)) {
             let before = database::diversions(self.root)?;
-            self.preinst(sandbox, body)?;
+            if !self.preinst(sandbox, body)? {
+                continue;
+            }
+            rootstrap_unpack::after_scripts::restore_links(self.root, &body.staged)?;
             let after = database::diversions(self.root)?;
             for (from, diversion) in after.iter().filter(|(from, _)| !before.contains_key(*from)) {
                 let others = packages.iter().skip(number + 1);
-                rootstrap_unpack::merge::divert_merged(self.root, from, diversion, others.map(|body| &body.staged))?;
+                rootstrap_unpack::after_scripts::divert_merged(
+                    self.root,
+                    from,
+                    diversion,
+                    others.map(|body| &body.staged),
+                )?;
             }
         }
         if awk {
@@ -326,10 +334,11 @@ impl Installer<'_> {
         Ok(())
     }
 
-    fn preinst(&self, sandbox: &mut Sandbox, body: &Body) -> Result<(), Error> {
+    /// Runs a package's preinst; `false` if it has none.
+    fn preinst(&self, sandbox: &mut Sandbox, body: &Body) -> Result<bool, Error> {
         let control = &body.staged.control;
         if control.member("preinst").is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let members = control.members.iter().map(|m| (m.name.as_str(), m.mode, m.contents.as_slice())).collect();
         let preinst = Preinst {
@@ -338,7 +347,8 @@ impl Installer<'_> {
             members,
             dpkg_version: &self.dpkg_version,
         };
-        Ok(preinst::run(sandbox, self.root, &preinst, &mut |line| self.output(line))?)
+        preinst::run(sandbox, self.root, &preinst, &mut |line| self.output(line))?;
+        Ok(true)
     }
 
     fn output(&self, line: &str) {

@@ -8,6 +8,7 @@
 //! The three steps: [`stage`] decodes one .deb into the store (any thread, any order), [`merge`] moves it into
 //! the root (one thread, plan order), [`database::record`] tells dpkg about it.
 
+pub mod after_scripts;
 mod ar;
 pub mod claims;
 mod control;

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::claims::Claims;
-use crate::database::{self, Diversion, Diversions, Ids};
+use crate::database::{self, Diversions, Ids};
 use crate::entries::{Entry, EntryKind, show};
 use crate::filters::{self, Filter};
 use crate::stage::Staged;
@@ -353,33 +353,4 @@ impl<'a> Merger<'a> {
             Some(_) => Err(Obstacle::Foreign(format!("{} is there and no directory", show(path)))),
         }
     }
-}
-
-/// Moves aside what packages put at a path that was diverted only after they were merged, as dpkg would have done
-/// had it unpacked them after the diversion.
-///
-/// # Errors
-/// The tree cannot be changed.
-pub fn divert_merged<'p>(
-    root: &Root,
-    from: &[u8],
-    diversion: &Diversion,
-    packages: impl Iterator<Item = &'p Staged>,
-) -> Result<(), Error> {
-    for package in packages.filter(|package| package.control.package != diversion.package) {
-        let tree = |source| Error::Tree { label: package.control.database_name(), source };
-        let entries = package.entries.as_deref().unwrap_or_default();
-        let Some(entry) = entries.iter().find(|entry| entry.path == from) else { continue };
-        let mut cursor = Cursor::new(root);
-        let (there, to) = (cursor.at(from).map_err(tree)?, cursor.at_creating(&diversion.to).map_err(tree)?);
-        if entry.kind == EntryKind::Directory {
-            // The directory itself serves others and stays; an empty one appears under the new name.
-            if to.metadata().map_err(tree)?.is_none() {
-                to.create_directory(entry.attributes).map_err(tree)?;
-            }
-        } else if there.metadata().map_err(tree)?.is_some() {
-            there.rename_to(&to).map_err(tree)?;
-        }
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@ use rootstrap_testkit::deb::{Deb, Entry};
 use rootstrap_testkit::tree;
 use rootstrap_unpack::{Staged, stage};
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Barrier, Mutex};
 
@@ -85,6 +86,26 @@ fn the_last_directory_wins_where_tar_did_it() {
 }
 
 #[test]
+fn links_made_anew_by_a_script_have_their_own_time() {
+    if skipped("links made anew by a script have their own time") {
+        return;
+    }
+    let mut world = World::new();
+    let deb = Deb::new("shell", "1").mtime(1000).symlink("/bin/sh", "dash").symlink("/bin/other", "dash");
+    let staged = world.stage(&deb.build()).unwrap();
+    world.unpack_staged(std::slice::from_ref(&staged), FIRST);
+    for (path, target) in [("bin/sh", "dash"), ("bin/other", "elsewhere")] {
+        let path = world.path().join(path);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+    }
+    rootstrap_unpack::after_scripts::restore_links(&world.root, &staged).unwrap();
+    let time = |path: &str| fs::symlink_metadata(world.path().join(path)).unwrap().mtime();
+    assert_eq!(time("bin/sh"), 1000);
+    assert!(time("bin/other") > 1000, "what the script made different stays the script's");
+}
+
+#[test]
 fn a_later_diversion_moves_what_was_merged() {
     if skipped("a later diversion moves what was merged") {
         return;
@@ -98,7 +119,8 @@ fn a_later_diversion_moves_what_was_merged() {
     world.unpack_staged(&staged, FIRST);
     for (from, to) in [("/bin/tool", "/bin/tool.real"), ("/lib", "/lib.usr-is-merged"), ("/opt/x", "/opt/y")] {
         let diversion = rootstrap_unpack::database::Diversion { to: to.into(), package: "owner".into() };
-        rootstrap_unpack::merge::divert_merged(&world.root, from.as_bytes(), &diversion, staged.iter()).unwrap();
+        rootstrap_unpack::after_scripts::divert_merged(&world.root, from.as_bytes(), &diversion, staged.iter())
+            .unwrap();
     }
     let there = |path: &str| fs::symlink_metadata(world.path().join(path)).is_ok();
     assert!(there("bin/tool.real") && !there("bin/tool"));
