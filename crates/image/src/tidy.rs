@@ -3,7 +3,7 @@
 //! The tables are the whole policy. For every target they take what mmdebstrap takes and what names this host; for
 //! images also what the vendors' own images leave out and what is only there once per machine.
 
-use crate::Result;
+use crate::{Result, compiled};
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Root, walk};
 
 /// What to tidy for.
@@ -106,9 +106,10 @@ pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
         apply(root, IMAGE)?;
         remove_below(root, b"var/log", |path, _| is_log(path))?;
         remove_below(root, b"var/cache/man", |path, _| path.ends_with(b"/index.db"))?;
-        // Up to Python 3.8 two runs of the compiler differ, and later ones hold times of the build.
+        // Size: whoever wants it has it compiled again.
         remove_below(root, b"usr", is_bytecode)?;
     }
+    settle_compiled(root, options.epoch)?;
     // Whatever the umask of the caller was. An unprivileged caller may not own its own root; archives record it.
     let owner = (Some(rustix::fs::Uid::ROOT), Some(rustix::fs::Gid::ROOT));
     let _ = rustix::fs::fchown(root.fd(), owner.0, owner.1);
@@ -214,6 +215,24 @@ fn is_bytecode(path: &[u8], root: &Root) -> bool {
         None => [stem, b".py"].concat(),
     };
     matches!(root.metadata(&source), Ok(Some(_)))
+}
+
+/// Makes what Python compiled the same in every run, see [`compiled`]. Only files of this run, which are younger than
+/// the epoch: one that a package ships is the same already, and dpkg knows its digest.
+fn settle_compiled(root: &Root, epoch: i64) -> Result<()> {
+    walk::<crate::Error>(root, &mut |visit| {
+        let metadata = visit.metadata;
+        if metadata.kind == Kind::File
+            && metadata.attributes.mtime > epoch
+            && metadata.size <= compiled::LARGEST
+            && let Some(version) = compiled::version(visit.path)
+            && let Some(old) = root.read(visit.path)?
+            && let Some(new) = compiled::settled(&old, version)
+        {
+            rewrite(root, visit.path, &new, metadata.attributes)?;
+        }
+        Ok(true)
+    })
 }
 
 /// Lowers the day of the last change of password to the day of the epoch (Debian #857803): passwd before 4.5 asks

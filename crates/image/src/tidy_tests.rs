@@ -193,3 +193,36 @@ fn times_after_the_epoch_become_the_epoch() {
     }
     assert_eq!(time("a/old"), 1000);
 }
+
+#[test]
+fn only_what_this_run_compiled_is_settled() {
+    if !is_root() {
+        return;
+    }
+    // {"b", "a"} and {"a", "b"}.
+    let header = b"\x55\x0d\r\n\0\0\0\0timesize";
+    let unsorted = [&header[..], b">\x02\0\0\0z\x01bz\x01a"].concat();
+    let sorted = [&header[..], b">\x02\0\0\0z\x01az\x01b"].concat();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("opt/__pycache__")).unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let attributes = |mtime| Attributes { mode: 0o604, uid: 0, gid: 42, mtime };
+    let files = [
+        ("opt/__pycache__/compiled.cpython-38.pyc", EPOCH + 1, &sorted),
+        ("opt/__pycache__/shipped.cpython-38.pyc", EPOCH, &unsorted),
+        ("opt/__pycache__/later.cpython-311.pyc", EPOCH + 1, &unsorted),
+        ("opt/compiled.cpython-38.pyc", EPOCH + 1, &unsorted),
+    ];
+    for (path, mtime, _) in files {
+        std::fs::write(dir.path().join(path), &unsorted).unwrap();
+        root.at(path.as_bytes()).unwrap().set_attributes(attributes(mtime)).unwrap();
+    }
+    for _ in 0..2 {
+        tidy(&root, &Tidy { epoch: EPOCH, image: false }).unwrap();
+        for (path, mtime, expected) in files {
+            assert_eq!(root.read(path.as_bytes()).unwrap().as_ref(), Some(expected), "{path}");
+            let metadata = root.metadata(path.as_bytes()).unwrap().unwrap();
+            assert_eq!(metadata.attributes, attributes(mtime), "{path}");
+        }
+    }
+}
