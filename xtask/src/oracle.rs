@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is what this chore is for")]
 
 use crate::oracle_accepted::{self as accepted, Accepted, Comparison};
+use crate::oracle_apt;
 use crate::oracle_build::{self as build, Build};
 use crate::oracle_matrix::Matrix;
 use crate::tree::{self, Difference, Tree};
@@ -11,10 +12,12 @@ use std::time::Duration;
 const USAGE: &str =
     "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--against mmdebstrap|debootstrap] [--arch A]
          [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- more arguments of ours]
+       cargo xtask oracle --apt [--suite S[,S]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
 
 Must be root. A variant may have a set of tests/oracle/matrix.txt behind it: minbase+ssh.
 --matrix  the cells of tests/oracle/matrix.txt, those of the suites, variants and tools named, as a table
+--apt     the plans for tests/oracle/requests.txt beside what apt would install
 --keep    leave the trees there, and use a reference that is there and still current
 --ours    mmdebstrap or debootstrap compares the other tools with each other";
 
@@ -27,6 +30,7 @@ struct Options {
     keep: Option<PathBuf>,
     ours: Option<String>,
     matrix: bool,
+    apt: bool,
     trees: Option<(PathBuf, PathBuf)>,
     epoch: Option<i64>,
     extra: Vec<String>,
@@ -72,6 +76,14 @@ impl std::fmt::Display for Failure {
 /// Runs the chore.
 pub fn run(args: &[String]) -> Result<(), String> {
     let options = parse(args)?;
+    if options.apt {
+        return oracle_apt::run(&oracle_apt::Options {
+            suites: options.suites.as_deref(),
+            mirror: options.mirror.as_deref(),
+            keep: options.keep.as_deref(),
+            program: options.ours.as_deref(),
+        });
+    }
     let path = build::project().join("tests/oracle/accepted-differences.txt");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let matrix = Matrix::read()?;
@@ -138,6 +150,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         keep: None,
         ours: None,
         matrix: false,
+        apt: false,
         trees: None,
         epoch: None,
         extra: Vec::new(),
@@ -158,6 +171,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--keep" => options.keep = Some(value()?.into()),
             "--ours" => options.ours = Some(value()?),
             "--matrix" => options.matrix = true,
+            "--apt" => options.apt = true,
             "--trees" => options.trees = Some((value()?.into(), value()?.into())),
             "--epoch" => options.epoch = Some(value()?.parse().map_err(|_| "--epoch needs seconds")?),
             "--" => options.extra.extend(args.by_ref().cloned()),

@@ -13,7 +13,8 @@ pub struct Suite {
     vendor: String,
     mirror: Option<String>,
     merged: String,
-    trusted: bool,
+    /// Its signature cannot be verified any more.
+    pub trusted: bool,
     split_buildd: bool,
     core_first: bool,
     also: Vec<String>,
@@ -293,7 +294,7 @@ impl Build<'_> {
     }
 
     /// All keys of the vendor in one file, removed ones too: the reference is about trees, not about trust.
-    fn keyring(&self) -> Result<PathBuf, String> {
+    pub fn keyring(&self) -> Result<PathBuf, String> {
         let mut keys = Vec::new();
         for file in ["archive-keyring", "archive-removed-keys"] {
             let name = format!("{}-{file}", self.suite.vendor);
