@@ -88,7 +88,9 @@ enum Verdict {
 fn judge(request: &Request, ours: &Answer, theirs: &Answer, accepted: &[Accepted]) -> Verdict {
     let found = match (ours, theirs) {
         (Ok(ours), Ok(theirs)) if ours == theirs => return Verdict::Equal(format!("{} packages", ours.len())),
-        (Err(_), Err(_)) => return Verdict::Equal("both refuse".into()),
+        // A name nobody knows or a mirror that is gone would agree as well.
+        (Err(ours), Err(theirs)) if refuses(ours) && refuses(theirs) => return Verdict::Equal("both refuse".into()),
+        (Err(_), Err(_)) => vec!["*".to_owned()],
         (Ok(ours), Ok(theirs)) => {
             let only = |sign: char, these: &BTreeSet<String>, those: &BTreeSet<String>| {
                 these.difference(those).map(|package| format!("{sign}{}", package.replace(' ', "_"))).collect()
@@ -114,6 +116,13 @@ fn judge(request: &Request, ours: &Answer, theirs: &Answer, accepted: &[Accepted
         }
         None => Verdict::Different(text),
     }
+}
+
+/// Whether an error is about the request: nothing holds together, or there is a choice left to the user.
+fn refuses(error: &str) -> bool {
+    let ours = ["cannot install these packages together", "it is virtual, provided by"];
+    let theirs = ["held broken packages", "is a virtual package provided by", "has no installation candidate"];
+    ours.iter().chain(&theirs).any(|words| error.contains(words))
 }
 
 /// One suite with some of its components, for both sides.
@@ -165,7 +174,7 @@ impl Archive {
         if request.recommends {
             extra.push("--recommends".to_owned());
         }
-        let text = build::output(&mut self.build(request, &set, &self.root.path).ours(program, &extra))?;
+        let text = build::output(&mut self.build(request, &set, &self.root.path).ours(program, "apt", &extra))?;
         let package = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             &[_, name, version, architecture, _] => Ok(format!("{name} {version} {architecture}")),
             _ => Err(format!("no line of a plan: {line}")),
@@ -292,6 +301,8 @@ mod tests {
         assert!(accepted.iter().all(|line| line.used.get()));
         assert!(matches!(judge(&request, &set("a x z"), &set("a y"), &accepted), Verdict::Different(_)));
         assert!(matches!(judge(&request, &Err("no".into()), &set("a y"), &accepted), Verdict::Different(_)));
-        assert!(matches!(judge(&request, &Err("no".into()), &Err("never".into()), &[]), Verdict::Equal(_)));
+        let (ours, apt) = ("error: cannot install these packages together", "E: you have held broken packages.");
+        assert!(matches!(judge(&request, &Err(ours.into()), &Err(apt.into()), &[]), Verdict::Equal(_)));
+        assert!(matches!(judge(&request, &Err(ours.into()), &Err("no network".into()), &[]), Verdict::Different(_)));
     }
 }

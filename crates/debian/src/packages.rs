@@ -23,6 +23,8 @@ pub struct Package<'a> {
     pub depends: &'a str,
     pub pre_depends: &'a str,
     pub recommends: &'a str,
+    pub suggests: &'a str,
+    pub enhances: &'a str,
     pub provides: &'a str,
     pub conflicts: &'a str,
     pub breaks: &'a str,
@@ -144,6 +146,8 @@ fn slot<'p, 'a>(p: &'p mut Package<'a>, name: &str) -> Option<&'p mut &'a str> {
         (7, b'd') => ("Depends", &mut p.depends),
         (11, b'p') => ("Pre-Depends", &mut p.pre_depends),
         (10, b'r') => ("Recommends", &mut p.recommends),
+        (8, b's') => ("Suggests", &mut p.suggests),
+        (8, b'e') => ("Enhances", &mut p.enhances),
         (9, b'c') => ("Conflicts", &mut p.conflicts),
         (6, b'b') => ("Breaks", &mut p.breaks),
         (8, b'r') => ("Replaces", &mut p.replaces),
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn stanzas_and_continuations() {
         let text = "Package: a\nVersion: 1\nDescription: x\n Package: not\nDepends: b,\n c\nPriority: required\n\
-                    Filename: pool/a.deb\nSize: 10\nSHA256: "
+                    Suggests: s\nEnhances: e\nFilename: pool/a.deb\nSize: 10\nSHA256: "
             .to_owned()
             + &"0a".repeat(32)
             + "\n\n\nPackage: b\nversion: 2\nProvides: v\nessential: yes";
@@ -170,6 +174,7 @@ mod tests {
         assert_eq!(packages.len(), 2);
         let (a, b) = (packages[0], packages[1]);
         assert_eq!((a.name, a.version, a.depends, a.priority), ("a", "1", "b,\n c", "required"));
+        assert_eq!((a.suggests, a.enhances), ("s", "e"));
         assert_eq!(a.file().unwrap().1, 10);
         assert_eq!((b.version, b.provides, b.priority, b.is_essential()), ("2", "v", "", true));
         assert!(b.file().is_err());

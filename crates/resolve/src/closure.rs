@@ -33,13 +33,17 @@ pub(crate) fn essential(
     selection: &Selection,
     set: &BTreeSet<Id>,
 ) -> Result<BTreeSet<Id>, Error> {
-    let chosen = selection.chosen.iter();
-    let roots: Vec<Id> =
-        chosen.filter(|&(_, &why)| matches!(why, Why::Essential | Why::Suite)).map(|(&id, _)| id).collect();
+    let roots = roots(selection, true);
     let mut forbidden = selection.excluded.clone();
     forbidden.extend(&selection.avoided);
     let walked = walk::walk(archive, &roots, &[], &forbidden, false)?;
     Ok(walked.intersection(set).copied().collect())
+}
+
+/// The essential packages or the others. The suite's additions are there to steer what the essential ones pull in.
+fn roots(selection: &Selection, first: bool) -> Vec<Id> {
+    let is_first = |id: &Id| matches!(selection.chosen.get(id), Some(Why::Essential | Why::Suite));
+    selection.order.iter().copied().filter(|id| is_first(id) == first).collect()
 }
 
 fn attempt(
@@ -48,13 +52,7 @@ fn attempt(
     forbidden: &BTreeSet<Id>,
     recommends: bool,
 ) -> Result<Option<BTreeSet<Id>>, Error> {
-    // The suite's additions are there to steer what the essential packages pull in.
-    let roots = |first: bool| {
-        let wanted =
-            selection.chosen.iter().filter(move |&(_, &why)| matches!(why, Why::Essential | Why::Suite) == first);
-        wanted.map(|(&id, _)| id).collect::<Vec<Id>>()
-    };
-    let (first, then) = (roots(true), roots(false));
+    let (first, then) = (roots(selection, true), roots(selection, false));
     let walked = walk::walk(archive, &first, &then, forbidden, recommends)?;
     let all: Vec<Id> = selection.chosen.keys().copied().collect();
     if holds(archive, &all, &walked, forbidden)? {

@@ -3,12 +3,14 @@
 //! Everything borrows from the parsed indexes. Relations are parsed only for packages somebody asks about: a
 //! bootstrap touches some hundreds of 60 000.
 
+use crate::mention::Mentions;
 use crate::needs::Needs;
 use crate::{Error, needs};
 use rootstrap_debian::packages::Package;
 use rootstrap_debian::relation::{Relation, parse_relation};
 use rootstrap_debian::version::Version;
 use std::cell::OnceCell;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// One parsed `Packages` index and where it came from.
@@ -45,15 +47,25 @@ pub(crate) enum Asker {
     Rejects,
 }
 
+impl Asker {
+    /// Whether a package of that architecture is another one's to whoever asks.
+    fn is_stranger(self, rank: Rank) -> bool {
+        matches!(self, Self::Needs(own) if own != rank)
+    }
+}
+
 /// All candidates, sorted by name, and the names they provide. Sorted lists instead of hash maps: they are as fast for
 /// some thousand questions, and no order of stanzas shows through them.
 pub(crate) struct Archive<'a> {
     /// By rank.
     architectures: Vec<&'a str>,
+    indexes: &'a [Index<'a>],
     candidates: Vec<Candidate<'a>>,
     /// Hashes of provided names: comparing 100 000 strings all over a 50 MB index would cost more than all the rest.
     provided: Vec<(u64, Id)>,
     needs: Vec<OnceCell<Box<Needs<'a>>>>,
+    /// Looked up only where nothing else decides, which most base systems never come to.
+    mentions: OnceCell<Mentions>,
 }
 
 impl<'a> Archive<'a> {
@@ -92,7 +104,7 @@ impl<'a> Archive<'a> {
         provided.sort_unstable();
         provided.dedup();
         let needs = candidates.iter().map(|_| OnceCell::new()).collect();
-        Self { architectures, candidates, provided, needs }
+        Self { architectures, indexes, candidates, provided, needs, mentions: OnceCell::new() }
     }
 
     /// The candidates called `name`, the native one first.
@@ -181,22 +193,19 @@ impl<'a> Archive<'a> {
         Ok(self.needs[id].get_or_init(|| Box::new(parsed)))
     }
 
-    /// What meets `relation`, in apt's order of preference (CompareProviders in apt-pkg/depcache.cc): the package of
-    /// that name, then providers, essential before others, higher priority before lower. apt breaks remaining ties by the
-    /// order in which it met the names; here it is the name, which does not depend on the order of stanzas.
+    /// What meets `relation` for `asker`: packages of that name, those of the asker's own architecture first, then
+    /// providers in the order of their weights and names.
     pub fn matching(&self, relation: &Relation<'_>, asker: Asker) -> Vec<Id> {
         let admits = |&id: &Id| self.is_meant(relation, asker, id);
         let mut real: Vec<Id> =
             self.ids(relation.name).filter(|&id| relation.admits(self.package(id).version())).filter(admits).collect();
-        if let Asker::Needs(own) = asker {
-            real.sort_by_key(|&id| self.rank(id) != own);
-        }
+        real.sort_by_key(|&id| asker.is_stranger(self.rank(id)));
         let mut found: Vec<Id> = (self.providers(relation.name))
             .filter(|id| !real.contains(id) && provides(self.package(*id), relation))
             .filter(admits)
             .collect();
         // Stable: those alike stay in the order of their names.
-        found.sort_by_key(|&id| (!self.package(id).is_essential(), priority_rank(self.package(id).priority)));
+        found.sort_by_key(|&id| self.weight(id));
         found.splice(0..0, real);
         found
     }
@@ -215,6 +224,33 @@ impl<'a> Archive<'a> {
             (Some(architecture), _) => self.rank_of(architecture) == Some(rank),
         }
     }
+
+    /// What meets `relation`, in apt's order of preference (CompareProviders in apt-pkg/depcache.cc): what is
+    /// `protected`, then the package of that name, essential packages before others, higher priority before lower, and
+    /// between those alike the one the archive mentions last. Dearer than [`Archive::matching`], so it is for where
+    /// there is a choice to be made.
+    pub fn preferred(&self, relation: &Relation<'_>, asker: Asker, protected: impl Fn(Id) -> bool) -> Vec<Id> {
+        let mut found = self.matching(relation, asker);
+        let key = |id: Id| {
+            let stranger = asker.is_stranger(self.rank(id));
+            (!protected(id), self.name(id) != relation.name, stranger, self.weight(id))
+        };
+        found.sort_by(|&a, &b| key(a).cmp(&key(b)).then_with(|| Reverse(self.place(a)).cmp(&Reverse(self.place(b)))));
+        found
+    }
+
+    fn weight(&self, id: Id) -> (bool, u8) {
+        (!self.package(id).is_essential(), priority_rank(self.package(id).priority))
+    }
+
+    /// Where the archive first mentions a package that is not alone in providing something.
+    fn place(&self, id: Id) -> u32 {
+        let mentions = self.mentions.get_or_init(|| {
+            let shared = self.provided.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1).flatten();
+            Mentions::new(self.indexes, self.architectures[0], shared.map(|&(_, id)| hash(self.name(id))))
+        });
+        mentions.place(self.name(id))
+    }
 }
 
 /// The first 16 bytes, so that most comparisons need not go to the text. Orders as the text does.
@@ -227,7 +263,7 @@ fn prefix(name: &str) -> u128 {
 }
 
 /// FNV-1a, 64 bits. Names that share a hash are told apart by their text.
-fn hash(name: &str) -> u64 {
+pub(crate) fn hash(name: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }

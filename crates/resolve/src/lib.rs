@@ -1,7 +1,8 @@
 //! Indexes and a request become an ordered [`Plan`] that can be printed, saved and replayed.
 //!
 //! Invariant: a pure function. No IO, no clock, no randomness, no threads, no suite names; the same indexes and the
-//! same request give the same plan, whatever order the stanzas came in. After the plan nothing decides any more.
+//! same request give the same plan. The order of stanzas counts where apt's does and nowhere else: between providers
+//! that are alike in everything. After the plan nothing decides any more.
 //!
 //! The road, a module each: [`request`] says what is wanted; [`index`] finds the one candidate per name and what each
 //! relation can be met by; `select` turns variant, includes and excludes into the packages to start from; `walk`
@@ -13,6 +14,7 @@ mod closure;
 mod error;
 mod explain;
 pub mod index;
+mod mention;
 mod nearest;
 mod needs;
 mod order;

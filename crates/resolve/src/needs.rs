@@ -27,7 +27,7 @@ impl fmt::Display for Kind {
 pub(crate) struct Group<'a> {
     pub kind: Kind,
     pub relations: Vec<Relation<'a>>,
-    /// Candidates that meet it, most wanted first: apt prefers the first alternative.
+    /// Candidates that meet it, those of the first alternative first; `walk` knows apt's order among providers.
     pub options: Vec<Id>,
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Why {
 /// What the closure starts from and what it must keep away from.
 pub(crate) struct Selection {
     pub chosen: BTreeMap<Id, Why>,
+    /// The chosen, as mmdebstrap names them to apt: includes as given, what the variant is named after, the rest.
+    pub order: Vec<Id>,
     /// Never, on request.
     pub excluded: BTreeSet<Id>,
     /// Only if nothing else works.
@@ -97,6 +99,7 @@ pub(crate) fn pins<'r>(request: &'r Request, indexes: &[Index<'_>]) -> Result<BT
 /// A name that is unknown, virtual, or both included and excluded.
 pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selection, Error> {
     let mut chosen = BTreeMap::new();
+    let mut order = Vec::new();
     if !request.variant.is_bare() {
         for id in 0..archive.len() {
             if let Some(why) = by_variant(archive, request.variant, id) {
@@ -108,31 +111,32 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
         }
         // The package that the variant is named after has to exist.
         for name in named(request.variant) {
+            let id = find(archive, name)?;
             // apt beside the essential packages is one set: nothing of it is there for the sake of the rest.
             let why = if request.variant == Variant::Apt { Why::Essential } else { Why::Variant };
-            chosen.entry(find(archive, name)?).or_insert(why);
+            chosen.entry(id).or_insert(why);
+            order.push(id);
         }
     }
     let excluded = request.exclude.iter().map(|name| find(archive, name).map(|id| archive.ids(archive.name(id))));
     let excluded: BTreeSet<Id> = excluded.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
     chosen.retain(|id, _| !excluded.contains(id));
+    let mut included = Vec::new();
     for text in &request.include {
-        let include = parse_include(text, request)?;
-        let id = match include.foreign.and_then(|architecture| archive.rank_of(architecture)) {
-            None => find(archive, include.name)?,
-            Some(rank) => archive.id_of(include.name, rank).ok_or_else(|| Error::BadSelection {
-                what: text.clone(),
-                why: "there is no such package for that architecture".to_owned(),
-            })?,
-        };
+        let id = find_include(archive, text, &parse_include(text, request)?)?;
         if excluded.contains(&id) {
             return Err(Error::BadSelection { what: text.clone(), why: "it is excluded too".to_owned() });
         }
         chosen.entry(id).or_insert(Why::Included);
+        included.push(id);
     }
+    order.splice(0..0, included);
+    order.extend(chosen.keys());
+    let mut seen = BTreeSet::new();
+    order.retain(|&id| chosen.contains_key(&id) && seen.insert(id));
     let avoided = request.avoid.iter().filter_map(|name| archive.id(name));
     let avoided = avoided.filter(|id| !chosen.contains_key(id)).collect();
-    Ok(Selection { chosen, excluded, avoided })
+    Ok(Selection { chosen, order, excluded, avoided })
 }
 
 fn by_variant(archive: &Archive<'_>, variant: Variant, id: Id) -> Option<Why> {
@@ -157,6 +161,21 @@ fn named(variant: Variant) -> &'static [&'static str] {
         Variant::Extract | Variant::Custom | Variant::Essential => &[],
         Variant::Apt | Variant::Minbase | Variant::Important | Variant::Standard => &["apt"],
         Variant::Buildd => &["apt", "build-essential"],
+    }
+}
+
+/// An include may be a virtual name if there is nothing to choose, as with apt.
+fn find_include(archive: &Archive<'_>, text: &str, include: &Include<'_>) -> Result<Id, Error> {
+    if let Some(rank) = include.foreign.and_then(|architecture| archive.rank_of(architecture)) {
+        let why = "there is no such package for that architecture".to_owned();
+        let absent = || Error::BadSelection { what: text.to_owned(), why };
+        return archive.id_of(include.name, rank).ok_or_else(absent);
+    }
+    match (find(archive, include.name), include.version) {
+        (Err(Error::VirtualPackage { providers, .. }), None) if providers.len() == 1 => {
+            find(archive, &providers.concat())
+        }
+        (found, _) => found,
     }
 }
 

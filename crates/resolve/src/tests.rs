@@ -190,6 +190,8 @@ fn names_that_cannot_be_met() {
         .include("mta")
         .fails(&["cannot choose mta: it is virtual, provided by exim4, postfix"]);
     case("another architecture", archive).include("nginx:arm64").fails(&["nginx:arm64", "no architecture arm64"]);
+    case("a virtual package with a version", "Package: p\nProvides: v (= 1)").include("v=1").fails(&["virtual"]);
+    case("an excluded virtual package", "Package: p\nProvides: v").exclude("v").fails(&["virtual"]);
     case("both ways", archive).include("nginx").exclude("nginx").fails(&["nginx", "excluded too"]);
     case("not a name at all", archive).include("../nginx").fails(&["../nginx", "no package name"]);
     case("no apt", "Package: a\nPriority: required").variant(Variant::Minbase).fails(&["cannot find the package apt"]);
@@ -204,7 +206,7 @@ fn alternatives_as_apt_chooses_them() {
         Package: c\nDepends: gone | y\n
         Package: d\nDepends: v\n
         Package: p1\nProvides: v\nPriority: extra\n
-        Package: p2\nProvides: v\nPriority: optional\n
+        Package: p2\nProvides: v\nPriority: standard\n
         Package: e\nDepends: v (>= 2)\n
         Package: p3\nProvides: v (= 2~)\n
         Package: p4\nProvides: v (= 2), v (= 3)\nPriority: extra\n
@@ -221,6 +223,41 @@ fn alternatives_as_apt_chooses_them() {
     of("a qualifier for another one", "g").fails(&["g (included) depends on x:arm64", "another architecture"]);
     of("no Recommends", "h").gives("base: h x*");
     of("Recommends as far as they go", "h").with(|r| r.recommends = true).gives("base: h p3* x*");
+}
+
+/// Of providers nothing else tells apart, the one mentioned last; this alone depends on the order of stanzas.
+#[test]
+fn ties_are_broken_as_apt_breaks_them() {
+    let plan = |archive: &str, list| {
+        let plan = case("ties", archive).include(list).run_on(|_| {}).unwrap();
+        plan.packages().map(|(_, package)| package.name.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let archive = "
+        Package: user\nDepends: v\n
+        Package: p1\nProvides: v\n
+        Package: p3\nProvides: v\n
+        Package: p2\nProvides: v\n
+        Package: keeper\nDepends: p1, other\n
+        Package: other\nDepends: v\n
+        Package: picky\nDepends: p3 | v";
+    assert_eq!(plan(archive, "user"), "p2 user");
+    assert_eq!(plan(&format!("Package: early\nSuggests: p2\n\n{archive}"), "user"), "p3 user");
+    assert_eq!(plan(&format!("Package: early\nConflicts: p2:any\n\n{archive}"), "user"), "p2 user");
+    assert_eq!(plan(archive, "keeper"), "keeper other p1", "one that is there already is enough");
+    assert_eq!(plan(archive, "picky"), "p3 picky", "the one of that name before others");
+}
+
+#[test]
+fn includes_are_taken_as_they_come() {
+    let archive = "
+        Package: z\nDepends: x | y\n
+        Package: b\nDepends: y | x\n
+        Package: x\n\nPackage: y\n
+        Package: alone\nProvides: alias";
+    let of = |says, list| case(says, archive).include(list);
+    of("b before z", "b z").gives("base: b y* z");
+    of("z before b", "z b").gives("base: b x* z");
+    of("a virtual name with one provider", "alias").gives("base: alone");
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! The outcome is a proposal. The caller checks it and turns to the solver if it does not hold.
 
 use crate::Error;
-use crate::index::{Archive, Id};
+use crate::index::{Archive, Asker, Id};
 use crate::needs::{Group, Kind};
 use std::collections::BTreeSet;
 
@@ -32,6 +32,8 @@ struct Frame {
     /// Protected before the walk came to it.
     protected: bool,
     group: usize,
+    /// What may meet the group under way, most wanted first, and which of it is next.
+    options: Vec<Id>,
     option: usize,
     failed: bool,
     /// The child under way only passes protection on: whatever becomes of it, the group is met.
@@ -124,7 +126,7 @@ impl Walk<'_, '_> {
         }
         let state = &mut self.states[id];
         (state.marked, state.open) = (true, true);
-        self.stack.push(Frame { id, protected, group: 0, option: 0, failed, propagating: false });
+        self.stack.push(Frame { id, protected, group: 0, options: Vec::new(), option: 0, failed, propagating: false });
         Ok(None)
     }
 
@@ -162,7 +164,13 @@ impl Walk<'_, '_> {
     /// Marks the `number`th possible option of a group, or gives the group up.
     fn try_option(&mut self, group: &Group<'_>, number: usize, protected: bool) -> Result<Option<bool>, Error> {
         let critical = group.kind != Kind::Recommends;
-        if let Some(&option) = group.options.get(number) {
+        if number == 0 {
+            let Some(id) = self.stack.last().map(|frame| frame.id) else { return Ok(Some(false)) };
+            let options = self.by_taste(id, group);
+            let Some(frame) = self.stack.last_mut() else { return Ok(Some(false)) };
+            frame.options = options;
+        }
+        if let Some(&option) = self.stack.last().and_then(|frame| frame.options.get(number)) {
             if protected && critical && self.only_option(group) == Some(option) {
                 self.states[option].protected = true;
             }
@@ -178,6 +186,23 @@ impl Walk<'_, '_> {
         frame.failed |= critical;
         (frame.group, frame.option) = (frame.group + 1, 0);
         Ok(None)
+    }
+
+    /// The options of a group as apt would try them.
+    fn by_taste(&self, id: Id, group: &Group<'_>) -> Vec<Id> {
+        if group.options.len() < 2 {
+            return group.options.clone();
+        }
+        let asker = Asker::Needs(self.archive.rank(id));
+        let mut options: Vec<Id> = Vec::new();
+        for relation in &group.relations {
+            for option in self.archive.preferred(relation, asker, |id| self.states[id].protected) {
+                if !options.contains(&option) {
+                    options.push(option);
+                }
+            }
+        }
+        options
     }
 
     /// What is marked and still reachable: failed attempts leave their dependencies behind.

@@ -1,0 +1,109 @@
+//! Where an archive first mentions a name: what apt goes by where nothing else decides between two providers.
+//!
+//! apt numbers packages in the order in which it meets their names, as a stanza's own or in one of its relations
+//! (pkgCacheGenerator, apt-pkg/pkgcachegen.cc), and of two providers that are otherwise alike takes the one met last
+//! (CompareProviders, apt-pkg/depcache.cc). So the order of stanzas counts here, and nowhere else. It is the archive's:
+//! some sort an index by package, some by source.
+
+use crate::index::{Index, hash};
+use rootstrap_debian::packages::Package;
+
+/// Bits of a hash that [`Mentions::new`] looks at before it searches: nearly all names it meets are of no interest.
+const FILTER: u64 = 1 << 20;
+
+/// Some names, each with its place in the order of first mentions. Two names of one hash would share a place: that
+/// could only break a tie the other way.
+pub(crate) struct Mentions(Vec<(u64, u32)>);
+
+impl Mentions {
+    /// Reads all relations of the indexes, as far as they are for `architecture`, for the names with these hashes.
+    pub fn new(indexes: &[Index<'_>], architecture: &str, names: impl Iterator<Item = u64>) -> Self {
+        let mut places: Vec<(u64, u32)> = names.map(|name| (name, u32::MAX)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut filter = vec![false; FILTER as usize];
+        for &(name, _) in &places {
+            filter[(name % FILTER) as usize] = true;
+        }
+        let mut count = 0;
+        let mut met = |name: &str| {
+            let name = hash(name);
+            if filter[(name % FILTER) as usize]
+                && let Ok(found) = places.binary_search_by_key(&name, |entry| entry.0)
+                && places[found].1 == u32::MAX
+            {
+                places[found].1 = count;
+                count += 1;
+            }
+        };
+        for index in indexes {
+            let ours = |package: &&Package<'_>| package.architecture == "all" || package.architecture == architecture;
+            for package in index.packages.iter().filter(ours) {
+                met(package.name);
+                for field in fields(package) {
+                    field.split([',', '|']).filter_map(|entry| name(entry, architecture)).for_each(&mut met);
+                }
+            }
+        }
+        Self(places)
+    }
+
+    /// Where a name came; names that were not asked for or not met come last.
+    pub fn place(&self, name: &str) -> u32 {
+        let found = self.0.binary_search_by_key(&hash(name), |entry| entry.0);
+        found.ok().and_then(|at| self.0.get(at)).map_or(u32::MAX, |entry| entry.1)
+    }
+}
+
+/// What may mention a name, in apt's order of reading.
+fn fields<'a>(package: &Package<'a>) -> [&'a str; 9] {
+    [
+        package.pre_depends,
+        package.depends,
+        package.conflicts,
+        package.breaks,
+        package.recommends,
+        package.suggests,
+        package.replaces,
+        package.enhances,
+        package.provides,
+    ]
+}
+
+/// The name in an entry of a relation, unless it is `name:any`, which to apt is a name of its own.
+fn name<'a>(entry: &'a str, architecture: &str) -> Option<&'a str> {
+    let entry = entry.trim_ascii_start();
+    let end = entry.bytes().position(|b| b.is_ascii_whitespace() || b"([<".contains(&b)).unwrap_or(entry.len());
+    let name = entry.get(..end)?;
+    match name.split_once(':') {
+        None => Some(name),
+        Some((name, qualifier)) => (qualifier == architecture).then_some(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rootstrap_debian::packages;
+
+    #[test]
+    fn names_come_in_the_order_of_their_first_mention() {
+        let text =
+            "Package: b\nArchitecture: all\nDepends: x | late(>= 1), any:any, xx-y, v (>= over)\nSuggests: soft\n
+Package: late\nArchitecture: all\nSuggests: arch:amd64\n
+Package: a\nArchitecture: arm64\nDepends: over\n
+Package: any\nArchitecture: amd64\n
+Package: over\nArchitecture: amd64\nConflicts: y\nProvides: virtual\n";
+        let second = "Package: a\nArchitecture: all\nDepends: soft, second\n";
+        let index = |pocket, text| Index { pocket, component: "main", packages: packages::parse(text) };
+        let names = ["second", "virtual", "over", "arch", "any", "soft", "late", "b", "nowhere"];
+        let indexes = [index(0, text), index(1, second)];
+        let mentions = Mentions::new(&indexes, "amd64", names.iter().map(|name| hash(name)));
+        let mut sorted = names;
+        sorted.sort_by_key(|name| mentions.place(name));
+        assert_eq!(sorted.join(" "), "b late soft arch any over virtual second nowhere");
+        for unknown in ["nowhere", "not-asked-for"] {
+            assert_eq!(mentions.place(unknown), u32::MAX);
+        }
+    }
+}
