@@ -179,8 +179,9 @@ fn additions() -> Vec<Deb> {
             "#!/bin/sh\nset -e\ninitctl start mountall\n/sbin/initctl reload-configuration\n\
              initctl version >/var/lib/initctl.version\n",
         ),
-        required("a-directory").dir("/usr/share/quirk", 0o755),
-        required("z-directory").dir("/usr/share/quirk", 0o775),
+        // With a file of its own each: a package with none disappears.
+        required("a-directory").dir("/usr/share/quirk", 0o755).file("/usr/share/quirk/a", 0o644, ""),
+        required("z-directory").dir("/usr/share/quirk", 0o775).file("/usr/share/quirk/z", 0o644, ""),
         // passwd before 4.5 knows nothing of SOURCE_DATE_EPOCH.
         optional("passwd").script(
             "postinst",
