@@ -179,7 +179,8 @@ impl Build<'_> {
         if !self.set.pockets {
             command.arg("--pockets=release").arg(format!("--mirror={}", self.mirror));
         }
-        let also = self.suite.also.iter().filter(|_| against == "debootstrap" && self.variant == "important");
+        let of_suite = self.suite.also.iter().filter(|_| self.variant == "important");
+        let also = of_suite.chain(&self.set.also).filter(|_| against == "debootstrap");
         let include: Vec<&str> = self.set.include.iter().chain(also).map(String::as_str).collect();
         if !include.is_empty() {
             command.arg(format!("--include={}", include.join(",")));

@@ -11,6 +11,8 @@ pub struct Set {
     pub pockets: bool,
     /// A further architecture of the root.
     pub add_architecture: Option<String>,
+    /// What debootstrap takes in addition, as `also` in suites.txt.
+    pub also: Vec<String>,
     /// Packages.
     pub include: Vec<String>,
 }
@@ -41,6 +43,7 @@ impl Matrix {
                     for word in words {
                         match word.split_once('=') {
                             Some(("pockets", "all")) => set.pockets = true,
+                            Some(("also", name)) => set.also.push(name.to_owned()),
                             Some(("arch", arch)) => set.add_architecture = Some(arch.to_owned()),
                             Some(_) => return Err(format!("matrix.txt: what is {word}?")),
                             None => set.include.push((*word).to_owned()),
@@ -86,10 +89,16 @@ mod tests {
 
     #[test]
     fn cells_are_products_and_sets_have_names() {
-        let matrix = Matrix::parse("set more pockets=all arch=i386 a b\ncells s,t minbase,minbase+more x\n").unwrap();
+        let matrix =
+            Matrix::parse("set more pockets=all arch=i386 also=c a b\ncells s,t minbase,minbase+more x\n").unwrap();
         let names: Vec<_> = matrix.cells.iter().map(|cell| format!("{} {}", cell.suite, cell.variant)).collect();
         assert_eq!(names, ["s minbase", "s minbase+more", "t minbase", "t minbase+more"]);
-        let set = Set { pockets: true, add_architecture: Some("i386".into()), include: vec!["a".into(), "b".into()] };
+        let set = Set {
+            pockets: true,
+            add_architecture: Some("i386".into()),
+            also: vec!["c".into()],
+            include: vec!["a".into(), "b".into()],
+        };
         assert_eq!(matrix.variant("minbase+more").unwrap(), ("minbase", set));
         assert!(Matrix::parse("cells s minbase+none x").is_err());
         assert!(Matrix::parse("set x colour=red").is_err());
