@@ -1,5 +1,6 @@
 //! Two trees, path by path: everything that can be told apart is told.
 
+use rootstrap_image::compiled;
 use rootstrap_rootfs::{Device, Kind, Root, walk};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -40,7 +41,7 @@ pub struct Difference {
 
 /// All kinds of difference, for checking what people write. A `content` that only has its lines in another `order`, is
 /// dpkg's status with other `priority` and section fields, is a shadow file with another `day` of the last change, or
-/// is a `compiled` Python module of the same source is told apart, so that nobody has to accept more than that.
+/// is a `compiled` Python module that loads the same objects is told apart, so that nobody has to accept more than that.
 pub const KINDS: [&str; 15] = [
     "missing", "extra", "type", "mode", "owner", "content", "order", "priority", "day", "compiled", "target", "device",
     "xattr", "hardlink", "mtime",
@@ -158,9 +159,12 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
             } else if path.starts_with(b"etc/shadow") && undated(&our) == undated(&their) {
                 last.kind = "day";
             }
-        } else if let Some(last) = found.last_mut().filter(|_| path.ends_with(b".pyc") && our.size == their.size) {
-            let header = |tree: &Tree| tree.root.read(path).ok().flatten()?.get(..8).map(<[u8]>::to_vec);
-            if header(ours.0).is_some_and(|own| header(theirs.0) == Some(own)) {
+        } else if let (Some(version), Some(last)) = (compiled::version(path), found.last_mut()) {
+            let same = |tree: &Tree| {
+                let file = tree.root.read(path).ok().flatten()?;
+                Some(compiled::settled(&file, version).unwrap_or(file))
+            };
+            if same(ours.0).is_some_and(|own| same(theirs.0) == Some(own)) {
                 last.kind = "compiled";
             }
         }
@@ -399,16 +403,23 @@ mod tests {
                 )
                 .unwrap();
                 std::fs::write(dir.join("etc/shadow-"), format!("root:*:1:{}:9:\n", other.len())).unwrap();
-                std::fs::write(dir.join("a.pyc"), [b"header\xff\xff", code.as_bytes()].concat()).unwrap();
-                std::fs::write(dir.join("b.pyc"), [b"header\xff\xff", other.as_bytes()].concat()).unwrap();
-                std::fs::write(dir.join("c.pyc"), [b"head\xff\xff", code.as_bytes(), b"..."].concat()).unwrap();
+                std::fs::create_dir_all(dir.join("__pycache__")).unwrap();
+                // A set of two letters, written in the order of a random seed.
+                let module = |letters: [&str; 2]| {
+                    let letters = letters.map(|letter| format!("z\x01{letter}")).concat();
+                    [b"U\r\r\n\0\0\0\0source and size"[..16].to_vec(), b">\x02\0\0\0".to_vec(), letters.into()].concat()
+                };
+                let (first, second) = if code == "a" { (["x", "y"], ["x", "y"]) } else { (["y", "x"], ["y", "z"]) };
+                std::fs::write(dir.join("__pycache__/a.cpython-38.pyc"), module(first)).unwrap();
+                std::fs::write(dir.join("__pycache__/b.cpython-38.pyc"), module(second)).unwrap();
+                std::fs::write(dir.join("__pycache__/c.cpython-311.pyc"), module(first)).unwrap();
             }
         });
         let both: Vec<_> = both.iter().map(|(kind, path)| (*kind, path.as_str())).collect();
         let expected = [
-            ("compiled", "/a.pyc"),
-            ("content", "/b.pyc"),
-            ("content", "/c.pyc"),
+            ("compiled", "/__pycache__/a.cpython-38.pyc"),
+            ("content", "/__pycache__/b.cpython-38.pyc"),
+            ("content", "/__pycache__/c.cpython-311.pyc"),
             ("day", "/etc/shadow"),
             ("content", "/etc/shadow-"),
             ("content", "/other"),

@@ -23,7 +23,8 @@ const FLAG_REF: u8 = 0x80;
 /// The `N` of the Python 3.N that compiled the file at `path`, if it is from 3 to 10.
 ///
 /// The names are those of PEP 3147 and PEP 488: `__pycache__/module.cpython-38.opt-1.pyc`.
-pub(crate) fn version(path: &[u8]) -> Option<u8> {
+#[must_use]
+pub fn version(path: &[u8]) -> Option<u8> {
     let stem = path.strip_suffix(b".pyc")?;
     let stem = stem.strip_suffix(b".opt-1").or_else(|| stem.strip_suffix(b".opt-2")).unwrap_or(stem);
     let (directory, name) = stem.split_at(stem.iter().rposition(|&b| b == b'/')?);
@@ -36,7 +37,8 @@ pub(crate) fn version(path: &[u8]) -> Option<u8> {
 
 /// The file as it is every time, or `None` if it is so already or is not understood. `version` is the `N` of Python 3.N.
 /// The result is as long as `file`.
-pub(crate) fn settled(file: &[u8], version: u8) -> Option<Vec<u8>> {
+#[must_use]
+pub fn settled(file: &[u8], version: u8) -> Option<Vec<u8>> {
     // The magic number, ended by CR and LF; from PEP 552 on flags; then time and size of the source, or its hash.
     let (header, rest) = file.split_at_checked(if version < 7 { 12 } else { 16 })?;
     if header.get(2..4) != Some(b"\r\n") {

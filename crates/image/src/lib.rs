@@ -6,7 +6,7 @@
 //! clock: every time comes from the tree or from the epoch the caller names.
 
 mod canonical;
-mod compiled;
+pub mod compiled;
 pub mod compress;
 pub mod docker;
 mod error;
