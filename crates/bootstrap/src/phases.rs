@@ -76,6 +76,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
                 root: site.root_path.clone(),
                 epoch,
                 environment: Vec::new(),
+                aside: site.root.aside().cloned().unwrap_or_default(),
                 cancel: request.cancel.clone(),
             };
             let sandbox = sandbox.insert(Sandbox::start(&options)?);

@@ -1,14 +1,15 @@
 //! Where a root grows before anybody sees it, and how it gets to its place.
 
 use crate::{Error, Request, Target};
+use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::compress::Compression;
 use rootstrap_image::tar;
-use rootstrap_rootfs::Root;
-use rustix::fs::Mode;
+use rootstrap_rootfs::{Aside, Root};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of files become so many per cent on disk, and scripts write some more.
@@ -117,11 +118,15 @@ impl Staging {
             guard.mounted = true;
         }
         let room = |name: &str, mode: u32| -> Result<Root, Error> {
-            let (path, mode) = (guard.directory.join(name), Mode::from_raw_mode(mode));
+            let (path, mode) = (guard.directory.join(name), rustix::fs::Mode::from_raw_mode(mode));
             rustix::fs::mkdir(&path, mode).map_err(Error::errno("create", &path))?;
             rustix::fs::chmod(&path, mode).map_err(Error::errno("change the mode of", &path))?;
             Ok(Root::open(&path)?)
         };
+        // Where the kernel makes no device nodes, or knows one owner only.
+        let mode = privilege::held();
+        let aside = Arc::new(Aside::new(mode == Mode::Single));
+        let room = |name, mode| room(name, mode).map(|room| room.keeping(Arc::clone(&aside)));
         let (root, store) = (room("root", 0o755)?, room("store", 0o700)?);
         let (directory, mounted) = guard.release();
         Ok(Self { directory, mounted, root, store })
@@ -186,7 +191,8 @@ impl Staging {
             let to = path.join(name);
             std::fs::rename(self.root_path().join(name), &to).map_err(Error::io("move the finished tree to", &to))?;
         }
-        rustix::fs::chmod(path, Mode::from_raw_mode(0o755)).map_err(Error::errno("change the mode of", path))?;
+        rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(0o755))
+            .map_err(Error::errno("change the mode of", path))?;
         // Moving the entries in was a change; its time is not of this run's business.
         let time = rustix::fs::Timespec { tv_sec: epoch, tv_nsec: 0 };
         let times = rustix::fs::Timestamps { last_access: time, last_modification: time };

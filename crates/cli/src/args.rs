@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 use clap::{Parser, ValueEnum};
+use rootstrap_bootstrap::privilege::Mode;
 use rootstrap_bootstrap::{Variant, parse_moment};
 use std::path::PathBuf;
 
@@ -82,6 +83,11 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "no_cache")]
     pub offline: bool,
 
+    /// How to get the rights a build needs: root, unshare (users with a range in /etc/subuid), single (all others) or
+    /// chroot (root of a plain container); the best that holds unless given
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<Mode>,
+
     /// Judge expiry at this moment and not now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
     #[arg(long, value_name = "DATE", value_parser = moment)]
     pub valid_at: Option<i64>,
@@ -121,6 +127,10 @@ fn variant(name: &str) -> Result<Variant, String> {
         Some(hint) => format!("{error}\n  hint: {hint}"),
         None => error.to_string(),
     })
+}
+
+fn mode(name: &str) -> Result<Mode, String> {
+    Mode::from_name(name).ok_or_else(|| "it is root, unshare, single or chroot".to_owned())
 }
 
 fn moment(text: &str) -> Result<i64, String> {

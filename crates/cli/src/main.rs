@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // This binary is also the inside of its own sandbox.
-    rootstrap_bootstrap::enter_if_asked();
-    commands::bootstrap::run(args::Args::parse())
+    let arguments = rootstrap_bootstrap::enter_if_asked();
+    let args = args::Args::parse_from(&arguments);
+    commands::bootstrap::run(args, &arguments)
 }

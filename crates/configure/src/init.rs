@@ -5,10 +5,12 @@
 //! the kernel ends everything that is left with it.
 #![allow(unsafe_code, reason = "unshare, prctl in a child before exec, and one ioctl have no safe form")]
 
-use crate::{mounts, privilege, seccomp, wire};
+use crate::privilege::{self, Mode};
+use crate::seccomp::{self, Asked};
+use crate::{mounts, supervisor, wire};
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -20,22 +22,27 @@ pub(crate) const OUTER: &str = "__rootstrap-sandbox";
 /// First argument of the second stage.
 const INNER: &str = "__rootstrap-init";
 
-/// Becomes the inside of a sandbox if this process was started as one; returns at once otherwise.
+/// Becomes what this process was started as by this same program, if it was; returns the program's own arguments otherwise.
 ///
-/// A program that uses [`crate::Sandbox`] calls this first thing in `main`, before it starts a thread.
-pub fn enter_if_asked() {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let [stage, argument, rest @ ..] = arguments.as_slice() else { return };
+/// A program that uses [`crate::Sandbox`] or [`privilege::enter`] calls this first thing in `main`, before it starts a
+/// thread, and goes on with what it returns.
+#[must_use]
+pub fn enter_if_asked() -> Vec<OsString> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let [_, stage, rest @ ..] = arguments.as_slice() else { return arguments };
     let result = match (stage.to_str(), rest) {
-        (Some(OUTER), _) => outer(Path::new(argument)),
-        (Some(INNER), _) => inner(Path::new(argument)),
-        (Some(privilege::STAGE), [program, arguments @ ..]) => {
-            let error = privilege::stage(&argument.to_string_lossy(), program, arguments);
-            let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-            let _ = write!(std::io::stderr(), "error: {error}\n{hint}");
+        (Some(OUTER), [mode, root]) => outer(mode, Path::new(root)),
+        (Some(INNER), [mode, root]) => inner(mode, Path::new(root)),
+        (Some(privilege::STAGE), rest) => {
+            privilege::stage(rest);
             std::process::exit(1);
         }
-        _ => return,
+        (Some(privilege::INSIDE), rest) => {
+            let Some(own) = privilege::inside(rest) else { return arguments };
+            privilege::remove_if_asked(&own);
+            return own;
+        }
+        _ => return arguments,
     };
     if let Err(reason) = result {
         // The caller reads the first frame; a plain exit would tell it nothing.
@@ -53,15 +60,18 @@ fn socket() -> Result<UnixStream, String> {
     fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
 }
 
-fn outer(root: &Path) -> Result<(), String> {
+fn outer(mode: &OsStr, root: &Path) -> Result<(), String> {
     keep_no_descriptors();
+    if mode == Mode::Chroot.name() {
+        return inner(mode, root);
+    }
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
     // SAFETY: this process has one thread and shares no file descriptor table.
     unsafe { rustix::thread::unshare_unsafe(flags) }
         .map_err(|errno| format!("the kernel refuses new namespaces: {errno}"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(INNER).arg(root);
+    command.arg(INNER).arg(mode).arg(root);
     die_with_parent(&mut command);
     let mut child = command.spawn().map_err(|error| format!("cannot start the first process: {error}"))?;
     let status = child.wait().map_err(|error| format!("cannot wait for the first process: {error}"))?;
@@ -86,11 +96,16 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     }
 }
 
-fn inner(root: &Path) -> Result<(), String> {
+fn inner(mode: &OsStr, root: &Path) -> Result<(), String> {
+    let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
-    mounts::enter(root)?;
-    raise_loopback();
-    rustix::system::sethostname(b"localhost").map_err(|errno| format!("cannot set the host name: {errno}"))?;
+    if mode == Mode::Chroot {
+        mounts::enter_without(root)?;
+    } else {
+        mounts::enter(root, mode)?;
+        raise_loopback();
+        rustix::system::sethostname(b"localhost").map_err(|errno| format!("cannot set the host name: {errno}"))?;
+    }
     process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Some scripts close every possible descriptor; with a host's million that takes seconds.
     let files = process::Rlimit { current: Some(1024), maximum: Some(4096) };
@@ -101,14 +116,21 @@ fn inner(root: &Path) -> Result<(), String> {
         libc::syscall(libc::SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, std::ptr::null::<u8>())
     };
     process::setsid().map_err(|errno| format!("cannot leave the caller's session: {errno}"))?;
-    if let Err(error) = seccomp::suppress_sync() {
-        // Slower, not wrong: a kernel without seccomp is no reason to stop.
-        let _ = writeln!(std::io::stderr(), "rootstrap: fsync is not suppressed: {error}");
-    }
+    // No program gains rights by being run; and without CAP_SYS_ADMIN a filter is taken under this condition only.
+    rustix::thread::set_no_new_privs(true).map_err(|errno| format!("cannot give up new privileges: {errno}"))?;
     let lost = |error: std::io::Error| format!("cannot talk to the caller: {error}");
-    wire::send(&mut socket, &["ready"]).map_err(lost)?;
+    let asked = Asked::of(mode);
+    match seccomp::install(asked) {
+        Ok(listener) => supervisor::hand_over(&mut socket, listener).map_err(lost)?,
+        // Slower, not wrong: a kernel without seccomp is no reason to stop.
+        Err(error) if !asked.anything() => {
+            let _ = writeln!(std::io::stderr(), "rootstrap: fsync is not suppressed: {error}");
+            supervisor::hand_over(&mut socket, None).map_err(lost)?;
+        }
+        Err(error) => return Err(format!("cannot supervise package scripts by seccomp: {error}")),
+    }
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
-        let answer = match run(&words) {
+        let answer = match run(&words, mode) {
             Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
             Err(error) => ["cannot".to_owned(), error],
         };
@@ -118,7 +140,7 @@ fn inner(root: &Path) -> Result<(), String> {
 }
 
 /// Words: number of arguments, the arguments, then the environment as `NAME=value`.
-fn run(words: &[String]) -> Result<ExitStatus, String> {
+fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     let malformed = || "malformed command".to_owned();
     let (count, rest) = words.split_first().ok_or_else(malformed)?;
     let count = count.parse::<usize>().map_err(|_| malformed())?;
@@ -128,7 +150,7 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
-    unsafe { command.pre_exec(drop_capabilities) };
+    unsafe { command.pre_exec(move || drop_capabilities(mode)) };
     let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan; reap whatever ends until the command itself does.
@@ -141,10 +163,12 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
     }
 }
 
-/// What scripts may do as root: own, read and change files whoever they belong to, switch users, send signals. Not: make
-/// device nodes, mounts or modules, trace processes, or administer anything of the kernel's. That process 1 keeps more
+const SYS_CHROOT: u32 = 18;
+
+/// What scripts may do as root: own, read and change files whoever they belong to, make device nodes (which nobody can
+/// open), switch users, send signals. Not: make mounts or modules, trace processes, or administer anything of the kernel's. That process 1 keeps more
 /// than they have also bars them from its `/proc/1/exe`, which is the host's own file (ptrace(2), "access mode checking").
-const CAPABILITIES: [u32; 12] = [
+const CAPABILITIES: [u32; 13] = [
     0,  // CAP_CHOWN
     1,  // CAP_DAC_OVERRIDE
     3,  // CAP_FOWNER
@@ -154,14 +178,16 @@ const CAPABILITIES: [u32; 12] = [
     7,  // CAP_SETUID
     8,  // CAP_SETPCAP
     10, // CAP_NET_BIND_SERVICE
-    18, // CAP_SYS_CHROOT
+    SYS_CHROOT, 27, // CAP_MKNOD
     29, // CAP_AUDIT_WRITE
     31, // CAP_SETFCAP
 ];
 
 /// Takes all others out of the bounding set: what root gains by the exec that follows is what is left in it.
-fn drop_capabilities() -> std::io::Result<()> {
-    for capability in (0..64).filter(|number| !CAPABILITIES.contains(number)) {
+fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
+    // Whoever may change the root once more gets out of one that is no mount.
+    let kept = |number: &u32| CAPABILITIES.contains(number) && !(mode == Mode::Chroot && *number == SYS_CHROOT);
+    for capability in (0..64).filter(|number| !kept(number)) {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
             let error = std::io::Error::last_os_error();

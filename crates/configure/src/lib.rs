@@ -4,6 +4,7 @@
 //! network namespaces, after `pivot_root`, so that no file, process or network of the host is in reach. When the
 //! [`Sandbox`] is gone, so is every process and mount it had.
 
+mod calls;
 pub mod dpkg;
 pub mod fakes;
 mod init;
@@ -12,6 +13,7 @@ pub mod preinst;
 pub mod privilege;
 mod sandbox;
 mod seccomp;
+mod supervisor;
 mod wire;
 
 pub use init::enter_if_asked;

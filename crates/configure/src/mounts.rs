@@ -1,7 +1,8 @@
 //! The mounts of the sandbox: the staging root as `/`, a small /dev, fresh /proc and /sys. All of them private.
 
-use rootstrap_rootfs::Device;
-use rustix::fs::{self, CWD, Mode, OFlags};
+use crate::privilege::Mode as Rung;
+use rootstrap_rootfs::{Root, skeleton};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process;
@@ -13,27 +14,44 @@ fn explain<T>(result: Result<T, Errno>, what: &str) -> Result<T, String> {
     result.map_err(|errno| format!("cannot {what}: {errno}"))
 }
 
+/// Makes `root` the root of this process where nothing can be mounted. Its /dev gets nodes of its own, which archives take
+/// from a table anyway and a directory is to have.
+///
+/// # Errors
+/// The first step the kernel refuses, in words.
+pub(crate) fn enter_without(root: &Path) -> Result<(), String> {
+    let tree = Root::open(root).map_err(|error| error.to_string())?;
+    let made = skeleton::fill_dev(&tree, 0).map_err(|error| error.to_string())?;
+    let null = fs::open(root.join("dev/null"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    if !made || null.is_err() {
+        return Err("device nodes cannot be made or opened below the staging directory; the container may need \
+                    --cap-add MKNOD, or TMPDIR on a filesystem without nodev"
+            .to_owned());
+    }
+    explain(process::chroot(root), "change the root")?;
+    explain(process::chdir("/"), "enter the new root")
+}
+
 /// Makes `root` the root of this process, its mount namespace being private already.
 ///
 /// # Errors
 /// The first step the kernel refuses, in words.
-pub(crate) fn enter(root: &Path) -> Result<(), String> {
+pub(crate) fn enter(root: &Path, rung: Rung) -> Result<(), String> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     explain(mount::mount_change("/", private), "make the mounts private")?;
     // pivot_root wants a mount point.
     explain(mount::mount_bind_recursive(root, root), "bind the staging root")?;
     explain(process::chdir(root), "enter the staging root")?;
-    fill_dev()?;
-    let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
-    explain(mount::mount("proc", "proc", "proc", strict, None), "mount /proc")?;
-    // The parts of /proc that change the kernel listen to user 0 alone, capabilities or not.
-    for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
-        let path = format!("proc/{part}");
-        if mount::mount_bind(&path, &path).is_ok() {
-            let read_only = MountFlags::BIND | MountFlags::RDONLY | strict;
-            explain(mount::mount_remount(&path, read_only, ""), &format!("make /{path} read-only"))?;
-        }
+    if rung == Rung::Root {
+        // Real root can make any device; nobody shall open it here.
+        let flags = explain(fs::statvfs("."), "inspect the staging root")?.f_flag;
+        let kept = MountFlags::from_bits_truncate(u32::try_from(flags.bits()).unwrap_or(0));
+        let kept = kept & (MountFlags::NOSUID | MountFlags::RDONLY | MountFlags::NOEXEC);
+        explain(mount::mount_remount(".", MountFlags::BIND | MountFlags::NODEV | kept, ""), "keep devices out")?;
     }
+    fill_dev()?;
+    fill_proc()?;
+    let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
     // Read-only: scripts look at it, none may change the kernel. Where the host hides its own /sys the kernel
     // refuses a new one; scripts cope, as they do in containers.
     match mount::mount("sysfs", "sys", "sysfs", strict | MountFlags::RDONLY, None) {
@@ -46,38 +64,54 @@ pub(crate) fn enter(root: &Path) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
-/// A device node, or in a user namespace, where none can be made, the host's `like` in its place.
-fn make_device(name: &str, like: &str, device: Device) -> Result<(), String> {
-    let path = format!("dev/{name}");
-    let number = fs::makedev(device.major, device.minor);
-    match fs::mknodat(CWD, &path, fs::FileType::CharacterDevice, Mode::from_raw_mode(0o666), number) {
-        Ok(()) => explain(fs::chmod(&path, Mode::from_raw_mode(0o666)), "change the mode of a device"),
-        Err(_) => {
-            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-            explain(fs::open(&path, flags, Mode::from_raw_mode(0o666)), "create a mount point in /dev")?;
-            explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))
+/// A /proc of the sandbox's processes. Where a container masks parts of its own the kernel refuses a new one, and that of
+/// the container has to do: its processes are seen there, and cannot be reached.
+fn fill_proc() -> Result<(), String> {
+    let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
+    match mount::mount("proc", "proc", "proc", strict, None) {
+        Ok(()) => {}
+        Err(Errno::PERM) => return explain(mount::mount_bind_recursive("/proc", "proc"), "bind /proc"),
+        Err(errno) => return Err(format!("cannot mount /proc: {errno}")),
+    }
+    // The parts of /proc that change the kernel listen to user 0 alone, capabilities or not.
+    for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
+        let path = format!("proc/{part}");
+        if mount::mount_bind(&path, &path).is_ok() {
+            let read_only = MountFlags::BIND | MountFlags::RDONLY | strict;
+            explain(mount::mount_remount(&path, read_only, ""), &format!("make /{path} read-only"))?;
         }
     }
+    Ok(())
+}
+
+/// The host's device `like` as /dev/`name`. Nodes of our own would work for real root only, and where they do, so would
+/// any that a script makes beside them.
+fn bind_device(name: &str, like: &str) -> Result<(), String> {
+    let path = format!("dev/{name}");
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    explain(fs::open(&path, flags, Mode::from_raw_mode(0o666)), "create a mount point in /dev")?;
+    explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))
 }
 
 /// A tmpfs, so that the tree's own /dev stays as the packages left it.
 fn fill_dev() -> Result<(), String> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    explain(mount::mount("tmpfs", "dev", "tmpfs", flags, Some(c"mode=0755,size=1m")), "mount a tmpfs on /dev")?;
-    for (name, device) in rootstrap_rootfs::skeleton::DEVICES {
+    let own = flags | MountFlags::NODEV;
+    explain(mount::mount("tmpfs", "dev", "tmpfs", own, Some(c"mode=0755,size=1m")), "mount a tmpfs on /dev")?;
+    for (name, _) in skeleton::DEVICES {
         if matches!(name, "console" | "ptmx") {
             continue;
         }
-        make_device(name, name, device)?;
+        bind_device(name, name)?;
         if name == "null" {
             // The sign of a /dev that makes its own nodes: makedev's scripts, which could make none here, leave it alone.
-            make_device(".devfsd", name, device)?;
+            bind_device(".devfsd", name)?;
         }
     }
-    for (name, target) in rootstrap_rootfs::skeleton::DEVICE_LINKS {
+    for (name, target) in skeleton::DEVICE_LINKS {
         symlink(target, format!("dev/{name}")).map_err(|error| format!("cannot fill /dev: {error}"))?;
     }
-    for name in rootstrap_rootfs::skeleton::DEVICE_DIRECTORIES {
+    for name in skeleton::DEVICE_DIRECTORIES {
         explain(fs::mkdir(format!("dev/{name}"), Mode::from_raw_mode(0o755)), "fill /dev")?;
     }
     // An instance of its own: the caller's terminals are not in it.

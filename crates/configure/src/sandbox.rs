@@ -1,15 +1,18 @@
 //! The outside of the sandbox: start it, send it commands, read what they print.
 
-use crate::{Error, init, wire};
+use crate::privilege::{self, Mode};
+use crate::{Error, init, supervisor, wire};
+use rootstrap_rootfs::Aside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 /// Lines of output kept for an error message.
 const TAIL: usize = 12;
@@ -25,6 +28,8 @@ pub struct Options {
     pub epoch: i64,
     /// The environment beyond the fixed one, for scripts of one distribution.
     pub environment: Vec<(String, String)>,
+    /// What the filesystem cannot hold: the scripts' changes of owners and their device nodes go there.
+    pub aside: Arc<Aside>,
     /// Set from outside to make a running command end.
     pub cancel: Arc<AtomicBool>,
 }
@@ -38,6 +43,8 @@ pub struct Sandbox {
     output: PipeReader,
     environment: Vec<String>,
     cancel: Arc<AtomicBool>,
+    mode: Mode,
+    supervisor: Option<JoinHandle<()>>,
     unfinished: Vec<u8>,
 }
 
@@ -79,11 +86,10 @@ impl Sandbox {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Lost)?;
         let (output, writer) = io::pipe().map_err(Error::Lost)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg(init::OUTER).arg(&options.root).env_clear();
+        let mode = privilege::held();
+        command.arg(init::OUTER).arg(mode.name()).arg(&options.root).env_clear();
         command.stdin(std::os::fd::OwnedFd::from(theirs));
         command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
-        // A terminal's Ctrl-C is for us, who end the sandbox in order.
-        command.process_group(0);
         init::die_with_parent(&mut command);
         // Whatever outlives its parents in there becomes ours to wait for.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
@@ -107,9 +113,20 @@ impl Sandbox {
         environment.push(format!("SOURCE_DATE_EPOCH={}", options.epoch));
         environment.extend(options.environment.iter().map(|(name, value)| format!("{name}={value}")));
         let cancel = Arc::clone(&options.cancel);
-        let mut sandbox = Self { child, socket, output, environment, cancel, unfinished: Vec::new() };
+        let mut sandbox =
+            Self { child, socket, output, environment, cancel, mode, supervisor: None, unfinished: Vec::new() };
         match sandbox.answer(&mut |_| {}, &mut VecDeque::new())?.as_slice() {
-            [ready] if ready == "ready" => Ok(sandbox),
+            [ready] if ready == "ready" => {
+                let listener = supervisor::take_over(&sandbox.socket).map_err(Error::Lost)?;
+                sandbox.supervisor = listener
+                    .map(|listener| {
+                        let init = sandbox.child.id();
+                        supervisor::start(listener, Arc::clone(&options.aside), mode != Mode::Chroot, init)
+                    })
+                    .transpose()
+                    .map_err(Error::Lost)?;
+                Ok(sandbox)
+            }
             [_, reason] => Err(Error::Sandbox(reason.clone())),
             _ => Err(Error::Sandbox("it gave no sensible answer".into())),
         }
@@ -220,10 +237,17 @@ impl Drop for Sandbox {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
+        if self.mode == Mode::Chroot {
+            privilege::end_orphans(&[]);
+        }
         // Process 1 of the sandbox, orphaned by that, can be waited for only when its last process is gone: nobody
         // writes to the tree any more.
         while let Ok(Some(_)) | Err(rustix::io::Errno::INTR) =
             rustix::process::wait(rustix::process::WaitOptions::empty())
         {}
+        // It ends with the last process of the sandbox.
+        if let Some(supervisor) = self.supervisor.take() {
+            let _ = supervisor.join();
+        }
     }
 }

@@ -1,84 +1,260 @@
-//! fsync and its family as no-ops: a tree that is thrown away on failure gains nothing from a thousand of them.
+//! The system call filter around package scripts.
 //!
-//! The filter answers success without doing anything; every other system call passes. One flush at publication
-//! takes their place.
-#![allow(unsafe_code, reason = "prctl(PR_SET_SECCOMP) takes a pointer to the filter")]
+//! fsync and its family answer success without doing anything: a tree that is thrown away on failure gains nothing from a
+//! thousand of them, and one flush at publication takes their place. Ways to more rights than a script has are refused.
+//! What this process cannot let the kernel do as root could, it has its supervisor asked for (`seccomp_unotify(2)`).
+//! Every other call passes.
+#![allow(unsafe_code, reason = "seccomp(2) takes a pointer to the filter")]
 
+use crate::calls::{Call, TABLES, Table};
+use crate::privilege::Mode;
 use libc::{sock_filter, sock_fprog};
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const JUMP_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 /// Offsets into `struct seccomp_data`.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
-/// `AUDIT_ARCH_*` with the numbers of fsync, fdatasync, sync, syncfs, msync and sync_file_range there, for every
-/// architecture whose programs a kernel of the host's may run.
-#[cfg(target_arch = "x86_64")]
-const TABLE: &[(u32, &[u32])] = &[
-    // x32 programs carry the same architecture and bit 30 in the number.
-    (0xc000_003e, &[74, 75, 162, 306, 26, 277, 0x4000_004a, 0x4000_004b, 0x4000_00a2, 0x4000_0132, 0x4000_001a]),
-    (0x4000_0003, &[118, 148, 36, 344, 144, 314]),
+/// The lower half of an argument.
+const fn argument(index: u32) -> u32 {
+    16 + 8 * index + if cfg!(target_endian = "big") { 4 } else { 0 }
+}
+
+/// x32 programs carry the architecture of 64-bit ones and this bit in the number.
+const X32: u32 = 0x4000_0000;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// It fails with this error; 0 is success.
+    Fails(libc::c_int),
+    /// The supervisor is asked.
+    Ask,
+}
+
+/// When: always, or if the masked lower half of an argument is one of these.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Always,
+    Argument { index: u32, mask: u32, values: &'static [u32] },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    calls: &'static [Call],
+    when: When,
+    answer: Answer,
+}
+
+const NEW_USER: u32 = 0x1000_0000; // CLONE_NEWUSER
+const KINDS: u32 = 0o170_000; // S_IFMT
+const DEVICES: &[u32] = &[0o020_000, 0o060_000]; // S_IFCHR, S_IFBLK
+/// TIOCSTI and TIOCLINUX type on a terminal as if its user did.
+const TYPING: &[u32] = &[0x5412, 0x541c];
+const INTERNET: &[u32] = &[2, 10, 17]; // AF_INET, AF_INET6, AF_PACKET
+
+/// For every sandbox.
+const ALWAYS: &[Rule] = &[
+    Rule { calls: &[Call::Sync], when: When::Always, answer: Answer::Fails(0) },
+    Rule { calls: &[Call::Ioctl], when: arg(1, u32::MAX, TYPING), answer: Answer::Fails(libc::EPERM) },
+    // A user namespace of its own would give a script all capabilities again.
+    Rule { calls: &[Call::Unshare], when: arg(0, NEW_USER, &[NEW_USER]), answer: Answer::Fails(libc::EPERM) },
+    Rule {
+        calls: &[Call::Clone],
+        when: arg(if cfg!(target_arch = "s390x") { 1 } else { 0 }, NEW_USER, &[NEW_USER]),
+        answer: Answer::Fails(libc::EPERM),
+    },
+    // Its flags are out of reach here; the C library takes clone(2) then.
+    Rule { calls: &[Call::Clone3], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
 ];
-#[cfg(target_arch = "aarch64")]
-const TABLE: &[(u32, &[u32])] =
-    &[(0xc000_00b7, &[82, 83, 81, 267, 227, 84]), (0x4000_0028, &[118, 148, 36, 373, 144, 341])];
-#[cfg(target_arch = "riscv64")]
-const TABLE: &[(u32, &[u32])] = &[(0xc000_00f3, &[82, 83, 81, 267, 227, 84])];
-#[cfg(target_arch = "s390x")]
-const TABLE: &[(u32, &[u32])] = &[(0x8000_0016, &[118, 148, 36, 338, 144, 307])];
-#[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
-const TABLE: &[(u32, &[u32])] = &[(0xc000_0015, &[118, 148, 36, 348, 144, 308])];
-#[cfg(target_arch = "arm")]
-const TABLE: &[(u32, &[u32])] = &[(0x4000_0028, &[118, 148, 36, 373, 144, 341])];
-#[cfg(target_arch = "x86")]
-const TABLE: &[(u32, &[u32])] = &[(0x4000_0003, &[118, 148, 36, 344, 144, 314])];
-#[cfg(not(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "riscv64",
-    target_arch = "s390x",
-    all(target_arch = "powerpc64", target_endian = "little"),
-    target_arch = "arm",
-    target_arch = "x86"
-)))]
-const TABLE: &[(u32, &[u32])] = &[];
+
+const NODES: &[Rule] = &[
+    Rule { calls: &[Call::Mknod], when: arg(1, KINDS, DEVICES), answer: Answer::Ask },
+    Rule { calls: &[Call::Mknodat], when: arg(2, KINDS, DEVICES), answer: Answer::Ask },
+];
+
+const OWNERS: &[Rule] = &[Rule {
+    calls: &[
+        Call::Chown,
+        Call::Lchown,
+        Call::Fchown,
+        Call::Fchownat,
+        Call::Stat,
+        Call::Lstat,
+        Call::Fstat,
+        Call::Fstatat,
+        Call::Statx,
+        Call::Stat64,
+        Call::Lstat64,
+        Call::Fstat64,
+        Call::Fstatat64,
+        Call::SetIds,
+    ],
+    when: When::Always,
+    answer: Answer::Ask,
+}];
+
+const NO_MOUNTS: &[Rule] = &[
+    Rule {
+        calls: &[
+            Call::Open,
+            Call::Openat,
+            Call::Stat,
+            Call::Lstat,
+            Call::Fstatat,
+            Call::Statx,
+            Call::Stat64,
+            Call::Lstat64,
+            Call::Fstatat64,
+            Call::Access,
+            Call::Faccessat,
+            Call::Readlink,
+            Call::Readlinkat,
+            Call::Chmod,
+            Call::Fchmodat,
+            Call::Chown,
+            Call::Lchown,
+            Call::Fchownat,
+            Call::Utimensat,
+            Call::Linkat,
+            Call::Statfs,
+        ],
+        when: When::Always,
+        answer: Answer::Ask,
+    },
+    Rule { calls: &[Call::Socket], when: arg(0, u32::MAX, INTERNET), answer: Answer::Fails(libc::EAFNOSUPPORT) },
+];
+
+const fn arg(index: u32, mask: u32, values: &'static [u32]) -> When {
+    When::Argument { index, mask, values }
+}
+
+/// What the supervisor has to be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Device nodes: the kernel makes none here.
+    pub nodes: bool,
+    /// Owners: there is one user only.
+    pub owners: bool,
+    /// /proc: it cannot be mounted. Without mounts there is no network of its own either, so it is refused.
+    pub proc: bool,
+}
+
+impl Asked {
+    /// What has to be asked for in a mode.
+    pub(crate) fn of(mode: Mode) -> Self {
+        Self {
+            nodes: matches!(mode, Mode::Unshare | Mode::Single),
+            owners: mode == Mode::Single,
+            proc: mode == Mode::Chroot,
+        }
+    }
+
+    fn rules(self) -> impl Iterator<Item = &'static Rule> + Clone {
+        let parts = [(true, ALWAYS), (self.nodes, NODES), (self.owners, OWNERS), (self.proc, NO_MOUNTS)];
+        parts.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, rules)| rules)
+    }
+
+    /// Whether it is asked for anything.
+    pub(crate) fn anything(self) -> bool {
+        self != Self::default()
+    }
+}
 
 fn statement(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
 }
 
-fn program() -> Vec<sock_filter> {
-    let mut program = vec![statement(LOAD, ARCHITECTURE)];
-    for (architecture, numbers) in TABLE {
-        let length = u8::try_from(numbers.len()).unwrap_or(u8::MAX);
-        // Not this architecture: skip the load, the comparisons and the two returns.
-        program.push(sock_filter { code: JUMP_EQUAL, jt: 0, jf: length + 3, k: *architecture });
-        program.push(statement(LOAD, NUMBER));
-        for (index, &number) in (0u8..).zip(*numbers) {
-            // A match jumps over the remaining comparisons and the "allow" to the "nothing done, success".
-            program.push(sock_filter { code: JUMP_EQUAL, jt: length - index, jf: 0, k: number });
+fn returned(answer: Answer) -> u32 {
+    match answer {
+        Answer::Fails(errno) => libc::SECCOMP_RET_ERRNO | u32::try_from(errno).unwrap_or(0),
+        Answer::Ask => libc::SECCOMP_RET_USER_NOTIF,
+    }
+}
+
+/// The statements for one call number, which is loaded; they fall through if the rule does not apply.
+fn judge(number: u32, rule: &Rule) -> Vec<sock_filter> {
+    let answer = statement(RETURN, returned(rule.answer));
+    let body = match rule.when {
+        When::Always => vec![answer],
+        When::Argument { index, mask, values } => {
+            let mut body = vec![statement(LOAD, argument(index)), statement(AND, mask)];
+            for value in values {
+                body.push(sock_filter { code: JUMP_EQUAL, jt: 0, jf: 1, k: *value });
+                body.push(answer);
+            }
+            // The number again, for the comparisons that follow.
+            body.push(statement(LOAD, NUMBER));
+            body
         }
-        program.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
-        program.push(statement(RETURN, libc::SECCOMP_RET_ERRNO));
+    };
+    let length = u8::try_from(body.len()).unwrap_or(u8::MAX);
+    let mut all = vec![sock_filter { code: JUMP_EQUAL, jt: 0, jf: length, k: number }];
+    all.extend(body);
+    all
+}
+
+fn section((architecture, numbers): &Table, asked: Asked) -> Vec<sock_filter> {
+    let mut body = vec![statement(LOAD, NUMBER)];
+    if cfg!(target_arch = "x86_64") {
+        body.push(sock_filter { code: JUMP_BITS, jt: 0, jf: 1, k: X32 });
+        body.push(statement(RETURN, returned(Answer::Fails(libc::ENOSYS))));
+    }
+    for rule in asked.rules() {
+        for (_, number) in numbers.iter().filter(|(call, _)| rule.calls.contains(call)) {
+            body.extend(judge(*number, rule));
+        }
+    }
+    body.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut all = vec![sock_filter { code: JUMP_EQUAL, jt: 1, jf: 0, k: *architecture }, statement(JUMP, length)];
+    all.extend(body);
+    all
+}
+
+fn program(asked: Asked) -> Vec<sock_filter> {
+    let mut program = vec![statement(LOAD, ARCHITECTURE)];
+    for table in TABLES {
+        // A section that does not apply leaves the architecture loaded.
+        program.extend(section(table, asked));
     }
     program.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
     program
 }
 
-/// Installs the filter for this process and everything it starts from now on.
+/// Installs the filter for this process and everything it starts from now on. Returns where the supervisor hears what it
+/// is asked, if it is asked for anything.
 ///
 /// # Errors
 /// The kernel has no seccomp, or forbids it.
-pub(crate) fn suppress_sync() -> io::Result<()> {
-    let mut program = program();
+pub(crate) fn install(asked: Asked) -> io::Result<Option<OwnedFd>> {
+    let mut program = program(asked);
     let filter = sock_fprog { len: u16::try_from(program.len()).unwrap_or(0), filter: program.as_mut_ptr() };
-    // SAFETY: `filter` points at `program`, which outlives the call; the kernel copies it.
-    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let listener = if asked.anything() { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
+    // A signal must not cut off a call that is being answered: it would be made twice (Linux 5.19).
+    let killable = if asked.anything() { libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV } else { 0 };
+    let mut result = -1;
+    for flags in [listener | killable, listener] {
+        // SAFETY: `filter` points at `program`, which outlives the call; the kernel copies it.
+        result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
+        if result >= 0 {
+            break;
+        }
+    }
+    match i32::try_from(result) {
+        // SAFETY: with NEW_LISTENER the result is a new descriptor, ours alone.
+        Ok(fd) if fd > 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+        Ok(0) => Ok(None),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 #[cfg(test)]
@@ -86,29 +262,63 @@ mod tests {
     use super::*;
 
     /// What the program answers for a call: the part of BPF it uses, interpreted.
-    fn answer(architecture: u32, number: u32) -> u32 {
-        let program = program();
+    fn answer(asked: Asked, architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
+        let program = program(asked);
         let (mut at, mut accumulator) = (0usize, 0);
         loop {
             let step = program[at];
             at += 1;
+            let jump = |yes: bool| usize::from(if yes { step.jt } else { step.jf });
             match step.code {
-                LOAD => accumulator = if step.k == NUMBER { number } else { architecture },
-                JUMP_EQUAL => at += usize::from(if accumulator == step.k { step.jt } else { step.jf }),
+                LOAD if step.k == NUMBER => accumulator = number,
+                LOAD if step.k == ARCHITECTURE => accumulator = architecture,
+                LOAD => accumulator = arguments[(0..3).find(|index| argument(*index) == step.k).unwrap() as usize],
+                AND => accumulator &= step.k,
+                JUMP => at += step.k as usize,
+                JUMP_EQUAL => at += jump(accumulator == step.k),
+                JUMP_BITS => at += jump(accumulator & step.k != 0),
                 _ => return step.k,
             }
         }
     }
 
     #[test]
-    fn only_the_sync_family_is_answered() {
-        for (architecture, numbers) in TABLE {
+    fn each_call_gets_the_answer_of_its_rule_and_all_others_pass() {
+        let all = Asked { nodes: true, owners: true, proc: false };
+        for (architecture, numbers) in TABLES {
             for number in 0..600 {
-                let suppressed = numbers.contains(&number);
-                let expected = if suppressed { libc::SECCOMP_RET_ERRNO } else { libc::SECCOMP_RET_ALLOW };
-                assert_eq!(answer(*architecture, number), expected, "{architecture:#x} {number}");
+                let calls = || numbers.iter().filter(|(_, known)| *known == number).map(|(call, _)| *call);
+                for (asked, arguments) in [(Asked::default(), [0; 3]), (all, [0; 3])] {
+                    let rule = asked.rules().find(|rule| {
+                        calls().any(|call| rule.calls.contains(&call)) && matches!(rule.when, When::Always)
+                    });
+                    let expected = rule.map_or(libc::SECCOMP_RET_ALLOW, |rule| returned(rule.answer));
+                    assert_eq!(answer(asked, *architecture, number, arguments), expected, "{architecture:#x} {number}");
+                }
             }
         }
-        assert_eq!(answer(0xdead_beef, 74), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(answer(all, 0xdead_beef, 74, [0; 3]), libc::SECCOMP_RET_ALLOW);
+    }
+
+    #[test]
+    fn arguments_decide() {
+        let nodes = Asked { nodes: true, ..Asked::default() };
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        for (architecture, numbers) in TABLES {
+            let number = |wanted: Call| numbers.iter().find(|(call, _)| *call == wanted).unwrap().1;
+            let mknod = |mode| answer(nodes, *architecture, number(Call::Mknodat), [0, 0, mode]);
+            assert_eq!(mknod(0o020_666), libc::SECCOMP_RET_USER_NOTIF);
+            assert_eq!(mknod(0o060_660), libc::SECCOMP_RET_USER_NOTIF);
+            // A fifo is everybody's to make.
+            assert_eq!(mknod(0o010_666), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(answer(nodes, *architecture, number(Call::Ioctl), [0, 0x5412, 0]), refused);
+            assert_eq!(answer(nodes, *architecture, number(Call::Ioctl), [0, 0x5401, 0]), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(answer(nodes, *architecture, number(Call::Unshare), [NEW_USER | 0x200, 0, 0]), refused);
+            assert_eq!(answer(nodes, *architecture, number(Call::Unshare), [0x200, 0, 0]), libc::SECCOMP_RET_ALLOW);
+        }
+        if cfg!(target_arch = "x86_64") {
+            let x32 = answer(Asked::default(), 0xc000_003e, X32 | 1, [0; 3]);
+            assert_eq!(x32, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+        }
     }
 }

@@ -111,8 +111,7 @@ pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
     }
     settle_compiled(root, options.epoch)?;
     // Whatever the umask of the caller was. An unprivileged caller may not own its own root; archives record it.
-    let owner = (Some(rustix::fs::Uid::ROOT), Some(rustix::fs::Gid::ROOT));
-    let _ = rustix::fs::fchown(root.fd(), owner.0, owner.1);
+    let _ = root.set_owner_of(root.fd(), 0, 0);
     rustix::fs::fchmod(root.fd(), 0o755.into()).map_err(|errno| crate::Error::root("change mode of", errno))?;
     Ok(())
 }

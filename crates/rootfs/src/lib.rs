@@ -4,12 +4,14 @@
 //! are followed as if the root were `/`, `..` stops there, and magic links (`/proc/PID/fd`) are refused. The crate
 //! knows nothing of packages.
 
+mod aside;
 mod entry;
 mod place;
 mod root;
 pub mod skeleton;
 mod walk;
 
+pub use aside::{Aside, Kept};
 pub use entry::{Attributes, Device, Kind, Metadata};
 pub use place::{Cursor, Place};
 pub use root::Root;

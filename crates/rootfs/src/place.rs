@@ -1,5 +1,6 @@
 //! A place in the tree: an open directory and one name in it.
 
+use crate::aside::Aside;
 use crate::entry::{Attributes, Device, Kind, Metadata};
 use crate::{Error, Result, Root};
 use rustix::fs::{self, AtFlags, Dev, FileType, Mode, OFlags, Timespec, Timestamps};
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Resolves paths one after another and keeps the last parent open: neighbours in an archive share it.
 ///
@@ -46,7 +48,8 @@ impl<'r> Cursor<'r> {
                 dir
             }
         };
-        Ok(Place { dir, name: OsStr::from_bytes(name).to_owned(), path: path.to_vec() })
+        let aside = self.root.aside.clone();
+        Ok(Place { dir, name: OsStr::from_bytes(name).to_owned(), path: path.to_vec(), aside })
     }
 
     /// As [`Cursor::at`], creating missing parent directories (0755, root).
@@ -83,6 +86,7 @@ pub struct Place {
     dir: Rc<OwnedFd>,
     name: OsString,
     path: Vec<u8>,
+    aside: Option<Arc<Aside>>,
 }
 
 impl Place {
@@ -110,7 +114,7 @@ impl Place {
         name.push(suffix);
         let mut path = self.path.clone();
         path.extend_from_slice(suffix.as_bytes());
-        Self { dir: Rc::clone(&self.dir), name, path }
+        Self { dir: Rc::clone(&self.dir), name, path, aside: self.aside.clone() }
     }
 
     /// What is there, or `None`.
@@ -119,10 +123,21 @@ impl Place {
     /// The system refuses to say.
     pub fn metadata(&self) -> Result<Option<Metadata>> {
         match fs::statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat.into())),
+            Ok(stat) => {
+                let mut metadata = stat.into();
+                if let Some(aside) = &self.aside {
+                    aside.amend(&mut metadata, || self.hold());
+                }
+                Ok(Some(metadata))
+            }
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.err("inspect")(errno)),
         }
+    }
+
+    /// The entry itself, as a path only: what is done with it then is done to no other that takes its name.
+    fn hold(&self) -> rustix::io::Result<OwnedFd> {
+        fs::openat(&self.dir, &self.name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
 
     /// Creates a new, empty file of mode 0, open for writing.
@@ -174,7 +189,7 @@ impl Place {
     /// Creates a device node or fifo.
     ///
     /// # Errors
-    /// Something is there already, the system refuses (device nodes need real root), or `kind` is neither.
+    /// Something is there already, the system refuses (device nodes need real root, or an [`Aside`]), or `kind` is neither.
     pub fn create_node(&self, kind: Kind, device: Device, attributes: Attributes) -> Result<()> {
         let file_type = match kind {
             Kind::CharDevice => FileType::CharacterDevice,
@@ -183,8 +198,15 @@ impl Place {
             _ => return Err(self.err("create node")(rustix::io::Errno::INVAL)),
         };
         let number: Dev = fs::makedev(device.major, device.minor);
-        fs::mknodat(&self.dir, &self.name, file_type, Mode::from_raw_mode(0o600), number)
-            .map_err(self.err("create node"))?;
+        let made = fs::mknodat(&self.dir, &self.name, file_type, Mode::from_raw_mode(0o600), number);
+        match (made, &self.aside) {
+            (Err(rustix::io::Errno::PERM), Some(aside)) if kind != Kind::Fifo => {
+                self.create_file()?;
+                let kept = self.hold().and_then(|entry| aside.make_node(entry.as_fd(), kind, device));
+                kept.map_err(self.err("create node"))?;
+            }
+            (made, _) => made.map_err(self.err("create node"))?,
+        }
         self.set_attributes(attributes)
     }
 
@@ -248,9 +270,16 @@ impl Place {
     /// # Errors
     /// The system refuses.
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
-        let (uid, gid) = (fs::Uid::from_raw(uid), fs::Gid::from_raw(gid));
-        fs::chownat(&self.dir, &self.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(self.err("change owner of"))
+        let changed = match &self.aside {
+            Some(aside) if aside.keeps_owners() => {
+                self.hold().and_then(|entry| aside.change_owner(entry.as_fd(), Some(uid), Some(gid)))
+            }
+            _ => {
+                let (uid, gid) = (fs::Uid::from_raw(uid), fs::Gid::from_raw(gid));
+                fs::chownat(&self.dir, &self.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            }
+        };
+        changed.map_err(self.err("change owner of"))
     }
 
     /// Sets the mode. Where a link is, that is an error: links have none.
@@ -260,8 +289,7 @@ impl Place {
     pub fn set_mode(&self, mode: u32) -> Result<()> {
         // fchmodat follows links, and something of a script may still be alive to plant one: so the entry is held
         // first, and what is held is changed.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let entry = fs::openat(&self.dir, &self.name, flags, Mode::empty()).map_err(self.err("change mode of"))?;
+        let entry = self.hold().map_err(self.err("change mode of"))?;
         let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
         fs::chmod(path, Mode::from_raw_mode(mode)).map_err(self.err("change mode of"))
     }

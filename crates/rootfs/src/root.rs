@@ -1,5 +1,6 @@
 //! The root of a tree and the everyday operations on paths below it.
 
+use crate::aside::Aside;
 use crate::entry::{Attributes, Kind, Metadata};
 use crate::place::{Cursor, Place};
 use crate::{Error, Result};
@@ -9,6 +10,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Lookups tried before one counts as failed.
 const RETRIES: usize = 1000;
@@ -16,6 +18,7 @@ const RETRIES: usize = 1000;
 /// A directory taken as `/`.
 pub struct Root {
     dir: OwnedFd,
+    pub(crate) aside: Option<Arc<Aside>>,
 }
 
 impl Root {
@@ -26,8 +29,31 @@ impl Root {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         match fs::open(path, flags, Mode::empty()) {
-            Ok(dir) => Ok(Self { dir }),
+            Ok(dir) => Ok(Self { dir, aside: None }),
             Err(errno) => Err(Error::new("open", path.as_os_str().as_bytes(), errno)),
+        }
+    }
+
+    /// The same root, for which `aside` holds what the filesystem cannot.
+    #[must_use]
+    pub fn keeping(self, aside: Arc<Aside>) -> Self {
+        Self { aside: Some(aside), ..self }
+    }
+
+    /// What the filesystem cannot hold of this root.
+    #[must_use]
+    pub fn aside(&self) -> Option<&Arc<Aside>> {
+        self.aside.as_ref()
+    }
+
+    /// Sets the owner of an open file of this root.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_owner_of(&self, file: BorrowedFd<'_>, uid: u32, gid: u32) -> rustix::io::Result<()> {
+        match &self.aside {
+            Some(aside) => aside.change_owner(file, Some(uid), Some(gid)),
+            None => fs::fchown(file, Some(fs::Uid::from_raw(uid)), Some(fs::Gid::from_raw(gid))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A tree in one fixed order: each directory before its children, children sorted by the bytes of their names.
 
+use crate::aside::Aside;
 use crate::entry::{Kind, Metadata};
 use crate::{Error, Result, Root};
 use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
@@ -81,15 +82,20 @@ pub fn walk<E: From<Error>>(
     root: &Root,
     visit: &mut dyn FnMut(&Visit<'_>) -> std::result::Result<bool, E>,
 ) -> std::result::Result<(), E> {
-    let metadata = fs::fstat(root.fd()).map_err(|errno| Error::new("inspect", b"/", errno))?.into();
+    let aside = root.aside.as_deref();
+    let mut metadata = fs::fstat(root.fd()).map_err(|errno| Error::new("inspect", b"/", errno))?.into();
+    if let Some(aside) = aside {
+        aside.of(root.fd()).amend(&mut metadata);
+    }
     if visit(&Visit { path: b"", metadata, directory: root.fd(), name: b"" })? {
-        descend(root.fd(), &mut Vec::new(), visit)?;
+        descend(root.fd(), aside, &mut Vec::new(), visit)?;
     }
     Ok(())
 }
 
 fn descend<E: From<Error>>(
     directory: BorrowedFd<'_>,
+    aside: Option<&Aside>,
     path: &mut Vec<u8>,
     visit: &mut dyn FnMut(&Visit<'_>) -> std::result::Result<bool, E>,
 ) -> std::result::Result<(), E> {
@@ -100,15 +106,19 @@ fn descend<E: From<Error>>(
         }
         path.extend_from_slice(&name);
         let os_name = OsStr::from_bytes(&name);
-        let metadata: Metadata = fs::statat(directory, os_name, AtFlags::SYMLINK_NOFOLLOW)
+        let mut metadata: Metadata = fs::statat(directory, os_name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| Error::new("inspect", path, errno))?
             .into();
+        if let Some(aside) = aside {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            aside.amend(&mut metadata, || fs::openat(directory, os_name, flags, Mode::empty()));
+        }
         let deeper = visit(&Visit { path, metadata, directory, name: &name })?;
         if deeper && metadata.kind == Kind::Directory {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
             let child = fs::openat(directory, os_name, flags, Mode::empty())
                 .map_err(|errno| Error::new("open", path, errno))?;
-            descend(child.as_fd(), path, visit)?;
+            descend(child.as_fd(), aside, path, visit)?;
         }
         path.truncate(length);
     }

@@ -62,7 +62,7 @@ pub fn stage(mut deb: File, label: &str, store: &Root, slot: usize, cancel: &Ato
     // dpkg wants digests of conffiles always, of all files where the package brings no md5sums.
     let all = control.member("md5sums").is_none();
     let wanted: HashSet<&[u8]> = control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect();
-    let mut writer = BodyWriter { bodies: &bodies, count: 0, bytes: 0, buffer: vec![0; 1 << 17], cancel };
+    let mut writer = BodyWriter { store, bodies: &bodies, count: 0, bytes: 0, buffer: vec![0; 1 << 17], cancel };
     let entries = entries::read(payload, &mut |path, attributes, body, size| {
         writer.write(attributes, body, size, all || wanted.contains(path))
     });
@@ -83,6 +83,7 @@ fn read_member(deb: &mut File, member: &ar::Member) -> io::Result<Vec<u8>> {
 }
 
 struct BodyWriter<'a> {
+    store: &'a Root,
     bodies: &'a OwnedFd,
     count: usize,
     bytes: u64,
@@ -99,7 +100,7 @@ impl BodyWriter<'_> {
         size: u64,
         digest: bool,
     ) -> io::Result<EntryKind> {
-        use rustix::fs::{self, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+        use rustix::fs::{self, Mode, OFlags, Timespec, Timestamps};
         let number = self.count;
         self.count += 1;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -123,8 +124,7 @@ impl BodyWriter<'_> {
         }
         self.bytes += size;
         if (attributes.uid, attributes.gid) != (0, 0) {
-            let owner = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-            fs::fchown(file.as_fd(), owner.0, owner.1)?;
+            self.store.set_owner_of(file.as_fd(), attributes.uid, attributes.gid)?;
         }
         fs::fchmod(file.as_fd(), Mode::from_raw_mode(attributes.mode))?;
         let time = Timespec { tv_sec: attributes.mtime, tv_nsec: 0 };

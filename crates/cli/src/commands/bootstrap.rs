@@ -4,24 +4,27 @@ use crate::args::{Args, PlanFormat};
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::surroundings;
-use rootstrap_bootstrap::privilege::{self, Rights};
-use rootstrap_bootstrap::{Error, Request, Target, parse_moment};
+use rootstrap_bootstrap::privilege::{self, Held, Rights};
+use rootstrap_bootstrap::{Error, Event, Request, Target, parse_moment};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 /// Runs the command and says how it went.
-pub(crate) fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args, arguments: &[OsString]) -> ExitCode {
     let level = match (args.quiet, args.verbose) {
         (true, _) => Level::Quiet,
         (_, true) => Level::Verbose,
         _ => Level::Normal,
     };
     let plan = args.print_plan;
+    let mode = args.mode;
+    let mut held = None;
     let log = args.log.clone();
     let request = match request(args) {
         Ok(request) => request,
@@ -33,8 +36,8 @@ pub(crate) fn run(args: Args) -> ExitCode {
     };
     // Threads may start only once the rights are there.
     if plan.is_none() {
-        match privilege::enter(&pass_signals_to) {
-            Ok(Rights::Here) => {}
+        match privilege::enter(mode, arguments, &pass_signals_to) {
+            Ok(Rights::Here(here)) => held = Some(here),
             Ok(Rights::Elsewhere(code)) => {
                 if code != 0 {
                     // It may not have come as far as that; once more does no harm.
@@ -51,6 +54,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
     stop_on_signals(&request);
     let progress = Progress::new(level, log);
     let report = |event| progress.event(&event);
+    if let Some(held) = &held {
+        say_mode(held, &report);
+    }
     let result = match plan {
         Some(format) => rootstrap_bootstrap::plan(&request, &report).and_then(|plan| {
             progress.end();
@@ -70,6 +76,14 @@ pub(crate) fn run(args: Args) -> ExitCode {
             let log = matches!(error, Error::Configure(_)).then(|| progress.log().keep(&request.temporary)).flatten();
             fail(&error, log)
         }
+    }
+}
+
+/// Which mode it is, and what is in the way of a better one.
+fn say_mode(held: &Held, report: &dyn Fn(Event)) {
+    report(Event::Note(format!("mode: {}", held.mode.name())));
+    for obstacle in &held.obstacles {
+        report(Event::Note(obstacle.clone()));
     }
 }
 

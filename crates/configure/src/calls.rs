@@ -1,0 +1,268 @@
+//! The system calls the filter and the supervisor care about, by the numbers each architecture gives them.
+
+/// A system call, or several that differ only in how they take their arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// fsync and its family.
+    Sync,
+    Chown,
+    Lchown,
+    Fchown,
+    Fchownat,
+    Mknod,
+    Mknodat,
+    Stat,
+    Lstat,
+    Fstat,
+    Fstatat,
+    Statx,
+    /// 32-bit programs' `struct stat64`.
+    Stat64,
+    Lstat64,
+    Fstat64,
+    Fstatat64,
+    /// Any change of the process's users and groups.
+    SetIds,
+    Ioctl,
+    Unshare,
+    Clone,
+    Clone3,
+    Socket,
+    Open,
+    Openat,
+    Access,
+    Faccessat,
+    Readlink,
+    Readlinkat,
+    Chmod,
+    Fchmodat,
+    Utimensat,
+    Linkat,
+    Statfs,
+}
+use Call::*;
+
+/// `AUDIT_ARCH_*` of an architecture and its numbers.
+pub(crate) type Table = (u32, &'static [(Call, u32)]);
+
+/// Every architecture whose programs a kernel of the host's may run, the host's own first.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const TABLES: &[Table] = &[(0xc000_003e, &NATIVE), (0x4000_0003, I386)];
+#[cfg(target_arch = "aarch64")]
+pub(crate) const TABLES: &[Table] = &[(0xc000_00b7, &NATIVE), (0x4000_0028, ARM)];
+#[cfg(target_arch = "riscv64")]
+pub(crate) const TABLES: &[Table] = &[(0xc000_00f3, &NATIVE)];
+#[cfg(target_arch = "s390x")]
+pub(crate) const TABLES: &[Table] = &[(0x8000_0016, &NATIVE)];
+#[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
+pub(crate) const TABLES: &[Table] = &[(0xc000_0015, &NATIVE)];
+#[cfg(target_arch = "arm")]
+pub(crate) const TABLES: &[Table] = &[(0x4000_0028, ARM)];
+#[cfg(target_arch = "x86")]
+pub(crate) const TABLES: &[Table] = &[(0x4000_0003, I386)];
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    all(target_arch = "powerpc64", target_endian = "little"),
+    target_arch = "arm",
+    target_arch = "x86"
+)))]
+pub(crate) const TABLES: &[Table] = &[];
+
+/// Which call a number is on an architecture.
+pub(crate) fn call(architecture: u32, number: u32) -> Option<Call> {
+    let (_, table) = TABLES.iter().find(|(known, _)| *known == architecture)?;
+    table.iter().find(|(_, known)| *known == number).map(|(call, _)| *call)
+}
+
+#[cfg(target_pointer_width = "64")]
+const fn number(number: libc::c_long) -> u32 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "all of them are below 1000")]
+    {
+        number as u32
+    }
+}
+
+/// Those the architectures with the oldest ABIs have beside the newer ones.
+#[cfg(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64"))]
+const OLD: [(Call, u32); 11] = [
+    (Chown, number(libc::SYS_chown)),
+    (Lchown, number(libc::SYS_lchown)),
+    (Mknod, number(libc::SYS_mknod)),
+    (Stat, number(libc::SYS_stat)),
+    (Lstat, number(libc::SYS_lstat)),
+    (Open, number(libc::SYS_open)),
+    (Access, number(libc::SYS_access)),
+    (Readlink, number(libc::SYS_readlink)),
+    (Chmod, number(libc::SYS_chmod)),
+    (Fstatat, number(libc::SYS_newfstatat)),
+    (Fstat, number(libc::SYS_fstat)),
+];
+#[cfg(all(
+    target_pointer_width = "64",
+    not(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64"))
+))]
+const OLD: [(Call, u32); 2] = [(Fstatat, number(libc::SYS_newfstatat)), (Fstat, number(libc::SYS_fstat))];
+
+#[cfg(target_pointer_width = "64")]
+const NEW: [(Call, u32); 29] = [
+    (Sync, number(libc::SYS_fsync)),
+    (Sync, number(libc::SYS_fdatasync)),
+    (Sync, number(libc::SYS_sync)),
+    (Sync, number(libc::SYS_syncfs)),
+    (Sync, number(libc::SYS_msync)),
+    #[cfg(not(target_arch = "powerpc64"))]
+    (Sync, number(libc::SYS_sync_file_range)),
+    #[cfg(target_arch = "powerpc64")]
+    (Sync, number(libc::SYS_sync_file_range2)),
+    (Fchown, number(libc::SYS_fchown)),
+    (Fchownat, number(libc::SYS_fchownat)),
+    (Mknodat, number(libc::SYS_mknodat)),
+    (Statx, number(libc::SYS_statx)),
+    (SetIds, number(libc::SYS_setuid)),
+    (SetIds, number(libc::SYS_setgid)),
+    (SetIds, number(libc::SYS_setreuid)),
+    (SetIds, number(libc::SYS_setregid)),
+    (SetIds, number(libc::SYS_setresuid)),
+    (SetIds, number(libc::SYS_setresgid)),
+    (SetIds, number(libc::SYS_setgroups)),
+    (Ioctl, number(libc::SYS_ioctl)),
+    (Unshare, number(libc::SYS_unshare)),
+    (Clone, number(libc::SYS_clone)),
+    (Clone3, number(libc::SYS_clone3)),
+    (Socket, number(libc::SYS_socket)),
+    (Openat, number(libc::SYS_openat)),
+    (Faccessat, number(libc::SYS_faccessat)),
+    (Readlinkat, number(libc::SYS_readlinkat)),
+    (Fchmodat, number(libc::SYS_fchmodat)),
+    (Utimensat, number(libc::SYS_utimensat)),
+    (Linkat, number(libc::SYS_linkat)),
+    (Statfs, number(libc::SYS_statfs)),
+];
+
+/// Numbers from 424 on are the same everywhere (Linux `scripts/syscall.tbl`).
+#[cfg(target_pointer_width = "64")]
+const COMMON: [(Call, u32); 2] = [(Faccessat, 439), (Fchmodat, 452)];
+
+#[cfg(target_pointer_width = "64")]
+const NATIVE: [(Call, u32); OLD.len() + NEW.len() + COMMON.len()] = {
+    let mut all = [(Sync, 0); OLD.len() + NEW.len() + COMMON.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < OLD.len() {
+            OLD[at]
+        } else if at < OLD.len() + NEW.len() {
+            NEW[at - OLD.len()]
+        } else {
+            COMMON[at - OLD.len() - NEW.len()]
+        };
+        at += 1;
+    }
+    all
+};
+
+/// Linux `arch/x86/entry/syscalls/syscall_32.tbl`.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+const I386: &[(Call, u32)] = &[
+    (Sync, 118),
+    (Sync, 148),
+    (Sync, 36),
+    (Sync, 344),
+    (Sync, 144),
+    (Sync, 314),
+    (Chown, 212),
+    (Lchown, 198),
+    (Fchown, 207),
+    (Fchownat, 298),
+    (Mknod, 14),
+    (Mknodat, 297),
+    (Stat64, 195),
+    (Lstat64, 196),
+    (Fstat64, 197),
+    (Fstatat64, 300),
+    (Statx, 383),
+    (SetIds, 23),
+    (SetIds, 46),
+    (SetIds, 70),
+    (SetIds, 71),
+    (SetIds, 81),
+    (SetIds, 164),
+    (SetIds, 170),
+    (SetIds, 203),
+    (SetIds, 204),
+    (SetIds, 206),
+    (SetIds, 208),
+    (SetIds, 210),
+    (SetIds, 213),
+    (SetIds, 214),
+    (Ioctl, 54),
+    (Unshare, 310),
+    (Clone, 120),
+    (Clone3, 435),
+    (Socket, 359),
+    (Open, 5),
+    (Openat, 295),
+    (Access, 33),
+    (Faccessat, 307),
+    (Faccessat, 439),
+    (Readlink, 85),
+    (Readlinkat, 305),
+    (Chmod, 15),
+    (Fchmodat, 306),
+    (Fchmodat, 452),
+    (Linkat, 303),
+];
+
+/// Linux `arch/arm/tools/syscall.tbl`.
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+const ARM: &[(Call, u32)] = &[
+    (Sync, 118),
+    (Sync, 148),
+    (Sync, 36),
+    (Sync, 373),
+    (Sync, 144),
+    (Sync, 341),
+    (Chown, 212),
+    (Lchown, 198),
+    (Fchown, 207),
+    (Fchownat, 325),
+    (Mknod, 14),
+    (Mknodat, 324),
+    (Stat64, 195),
+    (Lstat64, 196),
+    (Fstat64, 197),
+    (Fstatat64, 327),
+    (Statx, 397),
+    (SetIds, 23),
+    (SetIds, 46),
+    (SetIds, 70),
+    (SetIds, 71),
+    (SetIds, 81),
+    (SetIds, 164),
+    (SetIds, 170),
+    (SetIds, 203),
+    (SetIds, 204),
+    (SetIds, 206),
+    (SetIds, 208),
+    (SetIds, 210),
+    (SetIds, 213),
+    (SetIds, 214),
+    (Ioctl, 54),
+    (Unshare, 337),
+    (Clone, 120),
+    (Clone3, 435),
+    (Socket, 281),
+    (Open, 5),
+    (Openat, 322),
+    (Access, 33),
+    (Faccessat, 334),
+    (Faccessat, 439),
+    (Readlink, 85),
+    (Readlinkat, 332),
+    (Chmod, 15),
+    (Fchmodat, 333),
+    (Fchmodat, 452),
+    (Linkat, 330),
+];

@@ -1,0 +1,129 @@
+//! Which ids a user namespace gets (user_namespaces(7)).
+
+use super::Mode;
+use rustix::process;
+use std::process::Command;
+
+/// Debian and Ubuntu number their users up to 65534.
+pub(super) const NEEDED: u64 = 65535;
+
+/// A reason and a hint.
+type Refusal = (String, String);
+
+/// How the ids of a new user namespace lead to those of this one.
+pub(super) enum Map {
+    /// No new namespace.
+    None,
+    /// Written by the setuid helpers newuidmap(1) and newgidmap(1): 0 is the caller, the others come from these ranges.
+    Helpers { users: (u32, u32), groups: (u32, u32) },
+    /// Every id of this namespace leads to itself.
+    Same,
+    /// 0 is the caller; there is no other.
+    Own,
+}
+
+impl Map {
+    /// The map for a mode.
+    pub(super) fn of(mode: Mode) -> Result<Self, Refusal> {
+        let uid = process::getuid();
+        match mode {
+            Mode::Root | Mode::Chroot => Ok(Self::None),
+            Mode::Single => Ok(Self::Own),
+            Mode::Unshare if uid.is_root() && of_this_namespace() >= NEEDED => Ok(Self::Same),
+            Mode::Unshare => {
+                let range = |file| subordinate(file, uid.as_raw());
+                Ok(Self::Helpers { users: range("/etc/subuid")?, groups: range("/etc/subgid")? })
+            }
+        }
+    }
+
+    /// Gives `child`, which has left for its namespace, its ids.
+    pub(super) fn write(&self, child: u32) -> Result<(), Refusal> {
+        let (uid, gid) = (process::geteuid().as_raw(), process::getegid().as_raw());
+        match self {
+            Self::None => Ok(()),
+            Self::Helpers { users, groups } => {
+                map_ids("newuidmap", child, uid, *users)?;
+                map_ids("newgidmap", child, gid, *groups)
+            }
+            Self::Same => {
+                write(child, "uid_map", &same("/proc/self/uid_map"))?;
+                write(child, "gid_map", &same("/proc/self/gid_map"))
+            }
+            Self::Own => {
+                // Without it an unprivileged process may not map a group (user_namespaces(7)).
+                write(child, "setgroups", "deny")?;
+                write(child, "uid_map", &format!("0 {uid} 1"))?;
+                write(child, "gid_map", &format!("0 {gid} 1"))
+            }
+        }
+    }
+}
+
+fn write(child: u32, file: &str, text: &str) -> Result<(), Refusal> {
+    std::fs::write(format!("/proc/{child}/{file}"), text)
+        .map_err(|error| (format!("the kernel refuses the ids of a user namespace ({file}): {error}"), String::new()))
+}
+
+/// Each range of ids of this namespace onto itself.
+fn same(file: &str) -> String {
+    let map = std::fs::read_to_string(file).unwrap_or_default();
+    let ranges = map.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (start, count) = (words.next()?, words.nth(1)?);
+        Some(format!("{start} {start} {count}\n"))
+    });
+    ranges.collect()
+}
+
+/// How many user ids this namespace has.
+pub(super) fn of_this_namespace() -> u64 {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    // No map to read: no namespaces, so all of them.
+    if map.is_empty() { u64::MAX } else { counts.sum() }
+}
+
+/// The first range of subordinate ids of the caller, by number or name (subuid(5)).
+fn subordinate(file: &str, uid: u32) -> Result<(u32, u32), Refusal> {
+    let name = user_name(uid);
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let range = text.lines().find_map(|line| {
+        let mut words = line.trim().split(':');
+        let owner = words.next()?;
+        let (start, count) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let ours = owner == uid.to_string() || Some(owner) == name.as_deref();
+        (ours && u64::from(count) >= NEEDED).then_some((start, count))
+    });
+    let user = name.unwrap_or_else(|| uid.to_string());
+    range.ok_or_else(|| {
+        (
+            format!("{user} has no range of 65536 ids in {file}"),
+            format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
+        )
+    })
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    let text = std::fs::read_to_string("/etc/passwd").ok()?;
+    text.lines().find_map(|line| {
+        let mut words = line.split(':');
+        let name = words.next()?;
+        (words.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+fn map_ids(helper: &str, process: u32, own: u32, (start, count): (u32, u32)) -> Result<(), Refusal> {
+    let words = [process, 0, own, 1, 1, start, count].map(|number| number.to_string());
+    match Command::new(helper).args(&words).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err((
+            format!("{helper} failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            "check the caller's ranges in /etc/subuid and /etc/subgid".to_owned(),
+        )),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err((format!("{helper} is not installed"), "as root: apt install uidmap".to_owned()))
+        }
+        Err(error) => Err((format!("cannot run {helper}: {error}"), String::new())),
+    }
+}

@@ -1,0 +1,291 @@
+//! A /proc for scripts where none can be mounted: what a call names below /proc is looked up in that of this process, as
+//! far as it is about the calling process itself or about the machine. Nothing of other processes is shown.
+#![allow(unsafe_code, reason = "one ioctl, and calls that rustix has no form of")]
+
+use super::Reply;
+use super::task::{CWD, Task, descriptor, number};
+use crate::calls::Call;
+use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// What is shown of the calling process.
+const OWN: [&str; 22] = [
+    "attr",
+    "auxv",
+    "cgroup",
+    "cmdline",
+    "comm",
+    "cwd",
+    "environ",
+    "exe",
+    "fd",
+    "fdinfo",
+    "limits",
+    "loginuid",
+    "maps",
+    "mountinfo",
+    "mounts",
+    "oom_score_adj",
+    "root",
+    "sessionid",
+    "stat",
+    "statm",
+    "status",
+    "uid_map",
+];
+
+/// What is shown of the machine. What is below `sys` can be read only.
+const MACHINE: [&str; 14] = [
+    "cmdline",
+    "cpuinfo",
+    "devices",
+    "filesystems",
+    "loadavg",
+    "meminfo",
+    "misc",
+    "modules",
+    "partitions",
+    "stat",
+    "swaps",
+    "sys",
+    "uptime",
+    "version",
+];
+
+/// The answer to a call that names something of /proc; `None` for any other.
+pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u32) -> Option<Reply> {
+    let [first, second, third, fourth, fifth, _] = *arguments;
+    let path = match call {
+        Call::Open
+        | Call::Stat
+        | Call::Lstat
+        | Call::Stat64
+        | Call::Lstat64
+        | Call::Access
+        | Call::Readlink
+        | Call::Chmod
+        | Call::Chown
+        | Call::Lchown
+        | Call::Statfs => first,
+        _ => second,
+    };
+    // Some calls name the file by a descriptor alone.
+    let path = if path == 0 { Vec::new() } else { task.path(path).ok()? };
+    if call == Call::Linkat {
+        return link(task, descriptor(first), &path, arguments);
+    }
+    if call == Call::Statfs {
+        return matches!(path.as_slice(), b"/proc" | b"/proc/").then(|| statfs(task, second).into());
+    }
+    if call == Call::Openat && matches!(path.as_slice(), b"/proc" | b"/proc/") {
+        // Whether a /proc is mounted is asked of what is open. It is, but a directory of it would lead everywhere.
+        let flags = OFlags::from_bits_retain(number(third));
+        let asks = flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY);
+        return asks.then(|| open(task, OsStr::new("version"), flags.bits()));
+    }
+    let place = place(task, &path, init)?;
+    let place = OsStr::from_bytes(&place);
+    let follow = |flags: u32| number(flags.into()) & AtFlags::SYMLINK_NOFOLLOW.bits() == 0;
+    let owners = |uid: u64, gid: u64| {
+        let some = |id: u64| Some(number(id)).filter(|id| *id != u32::MAX);
+        let (uid, gid) = (some(uid).map(Uid::from_raw), some(gid).map(Gid::from_raw));
+        fs::chownat(task.proc, place, uid, gid, AtFlags::empty()).into()
+    };
+    let mode = |mode: u64| fs::chmodat(task.proc, place, Mode::from_raw_mode(number(mode)), AtFlags::empty()).into();
+    let access = |mode: u64| {
+        let mode = Access::from_bits_truncate(number(mode));
+        fs::accessat(task.proc, place, mode, AtFlags::empty()).into()
+    };
+    Some(match call {
+        Call::Open => open(task, place, number(second)),
+        Call::Openat => open(task, place, number(third)),
+        Call::Stat => stat(task, place, true, second),
+        Call::Lstat => stat(task, place, false, second),
+        Call::Fstatat => stat(task, place, follow(number(fourth)), third),
+        Call::Statx => statx(task, place, number(third), number(fourth), fifth),
+        Call::Access => access(second),
+        Call::Faccessat => access(third),
+        Call::Readlink => readlink(task, place, second, third),
+        Call::Readlinkat => readlink(task, place, third, fourth),
+        Call::Chmod => mode(second),
+        Call::Fchmodat => mode(third),
+        Call::Chown | Call::Lchown => owners(second, third),
+        Call::Fchownat => owners(third, fourth),
+        Call::Utimensat => touch(task, place, third).into(),
+        _ => Reply::Kernel,
+    })
+}
+
+/// Where in this process's /proc the path is, if it is shown there.
+fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
+    let path = std::str::from_utf8(path).ok()?;
+    let own = match path.strip_prefix("/dev/") {
+        Some("stdin") => Some("fd/0"),
+        Some("stdout") => Some("fd/1"),
+        Some("stderr") => Some("fd/2"),
+        Some(rest) => rest.strip_prefix("fd").filter(|rest| rest.is_empty() || rest.starts_with('/')).map(|_| rest),
+        None => None,
+    };
+    let (pid, rest) = match own {
+        Some(rest) => (task.pid, rest),
+        None => {
+            let below = path.strip_prefix("/proc/")?.trim_start_matches('/');
+            let (first, rest) = below.split_once('/').unwrap_or((below, ""));
+            if MACHINE.contains(&first) {
+                let climbs = rest.split('/').any(|part| part == "..");
+                return (!climbs).then(|| below.as_bytes().to_vec());
+            }
+            let pid = match first {
+                "self" | "thread-self" => task.pid,
+                "1" => init,
+                other => other.parse().ok().filter(|pid| *pid == task.pid)?,
+            };
+            (pid, rest)
+        }
+    };
+    let rest = rest.trim_matches('/');
+    let (first, below) = rest.split_once('/').unwrap_or((rest, ""));
+    // Beyond a link to a directory the way would lead on from there, out of the task's root.
+    let known = match (first, below) {
+        ("", _) => true,
+        ("fd" | "fdinfo", below) => below.bytes().all(|byte| byte.is_ascii_digit()),
+        ("attr", below) => !below.split('/').any(|part| part == ".."),
+        (first, "") => OWN.contains(&first),
+        _ => false,
+    };
+    let mine =
+        pid == task.pid || matches!(first, "root" | "cmdline" | "comm" | "cgroup" | "environ" | "stat" | "status");
+    (known && mine).then(|| format!("{pid}/{rest}").trim_end_matches('/').as_bytes().to_vec())
+}
+
+/// Opens for the task and gives it the descriptor.
+fn open(task: &Task<'_>, place: &OsStr, flags: u32) -> Reply {
+    let machine = !place.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    let flags = OFlags::from_bits_retain(flags);
+    if machine && flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+        return Reply::Fails(Errno::ROFS);
+    }
+    let opened = fs::openat(task.proc, place, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty());
+    let opened = opened.and_then(|file| if leads_on(&file)? { Err(Errno::NOENT) } else { Ok(file) });
+    let result = opened.and_then(|file| give(task, &file, flags.contains(OFlags::CLOEXEC)));
+    result.map_or_else(Reply::Fails, |()| Reply::Answered)
+}
+
+/// Whether this is a directory of /proc: from there any process's root can be reached.
+fn leads_on(file: &OwnedFd) -> Result<bool, Errno> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    let directory = fs::FileType::from_raw_mode(fs::fstat(file)?.st_mode) == fs::FileType::Directory;
+    let kind = u64::try_from(fs::fstatfs(file)?.f_type).unwrap_or(0);
+    Ok(directory && kind == PROC_SUPER_MAGIC)
+}
+
+/// The open file as the task's own next descriptor, and that as the value of its call.
+fn give(task: &Task<'_>, file: &OwnedFd, cloexec: bool) -> Result<(), Errno> {
+    let given = libc::seccomp_notif_addfd {
+        id: task.id,
+        flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).unwrap_or(0),
+        srcfd: u32::try_from(file.as_raw_fd()).unwrap_or(0),
+        newfd: 0,
+        newfd_flags: if cloexec { OFlags::CLOEXEC.bits() } else { 0 },
+    };
+    // SAFETY: the call reads the structure it is given.
+    let result = unsafe { libc::ioctl(task.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const given) };
+    if result >= 0 { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// Any value as the bytes the kernel would write.
+fn bytes<T>(value: &T) -> Vec<u8> {
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    // SAFETY: the structures of the system are plain numbers, zeroed before they were filled, so all bytes are set.
+    unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
+}
+
+fn text(path: &OsStr) -> Result<std::ffi::CString, Errno> {
+    std::ffi::CString::new(path.as_bytes()).map_err(|_| Errno::INVAL)
+}
+
+fn last() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+fn stat(task: &Task<'_>, place: &OsStr, follow: bool, address: u64) -> Reply {
+    let fill = || {
+        let path = text(place)?;
+        // SAFETY: all fields are numbers.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+        // SAFETY: the call reads a string and fills the structure it is given.
+        let result = unsafe { libc::fstatat(task.proc.as_raw_fd(), path.as_ptr(), &raw mut stat, flags) };
+        if result != 0 { Err(last()) } else { task.write(address, &bytes(&stat)) }
+    };
+    fill().into()
+}
+
+fn statx(task: &Task<'_>, place: &OsStr, flags: u32, mask: u32, address: u64) -> Reply {
+    let fill = || {
+        let path = text(place)?;
+        // SAFETY: all fields are numbers.
+        let mut statx: libc::statx = unsafe { std::mem::zeroed() };
+        let flags = flags.cast_signed();
+        // SAFETY: the call reads a string and fills the structure it is given.
+        let result = unsafe { libc::statx(task.proc.as_raw_fd(), path.as_ptr(), flags, mask, &raw mut statx) };
+        if result != 0 { Err(last()) } else { task.write(address, &bytes(&statx)) }
+    };
+    fill().into()
+}
+
+fn readlink(task: &Task<'_>, place: &OsStr, address: u64, room: u64) -> Reply {
+    let read = || {
+        let text = fs::readlinkat(task.proc, place, Vec::new())?.into_bytes();
+        let text = task.seen(text);
+        let text = text.get(..usize::try_from(room).unwrap_or(0)).unwrap_or(&text);
+        task.write(address, text)?;
+        Ok(i64::try_from(text.len()).unwrap_or(0))
+    };
+    read().map_or_else(Reply::Fails, Reply::Value)
+}
+
+fn touch(task: &Task<'_>, place: &OsStr, times: u64) -> Result<(), Errno> {
+    let path = text(place)?;
+    let times = if times == 0 { None } else { Some(task.read(times, size_of::<[libc::timespec; 2]>())?) };
+    let times = times.map(|bytes| {
+        // SAFETY: the structure is plain numbers, and there are as many bytes.
+        unsafe { bytes.as_ptr().cast::<[libc::timespec; 2]>().read_unaligned() }
+    });
+    let pointer = times.as_ref().map_or(std::ptr::null(), |times| times.as_ptr());
+    // SAFETY: the call reads a string and, unless null, two times.
+    let result = unsafe { libc::utimensat(task.proc.as_raw_fd(), path.as_ptr(), pointer, 0) };
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+fn statfs(task: &Task<'_>, address: u64) -> Result<(), Errno> {
+    // SAFETY: all fields are numbers.
+    let mut statfs: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the call fills the structure it is given.
+    if unsafe { libc::fstatfs(task.proc.as_raw_fd(), &raw mut statfs) } != 0 {
+        return Err(last());
+    }
+    task.write(address, &bytes(&statfs))
+}
+
+/// A name for an open file, as is given to one that was made without: by /proc/self/fd, or by the descriptor itself, which
+/// takes a right that scripts do not have.
+fn link(task: &Task<'_>, from: i32, path: &[u8], arguments: &[u64; 6]) -> Option<Reply> {
+    let [_, _, to, name, flags, _] = *arguments;
+    let flags = AtFlags::from_bits_retain(number(flags));
+    let file = match path.strip_prefix(b"/proc/self/fd/") {
+        Some(digits) if flags.contains(AtFlags::SYMLINK_FOLLOW) => std::str::from_utf8(digits).ok()?.parse().ok()?,
+        None if path.is_empty() && flags.contains(AtFlags::EMPTY_PATH) && from != CWD => from,
+        _ => return None,
+    };
+    let link = || {
+        let (parent, name) = task.parent(descriptor(to), &task.path(name)?)?;
+        let place = format!("{}/fd/{file}", task.pid);
+        task.waits()?;
+        fs::linkat(task.proc, place, &parent, name, AtFlags::SYMLINK_FOLLOW)
+    };
+    Some(link().into())
+}
