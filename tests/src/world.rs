@@ -92,7 +92,7 @@ impl World {
         let mut command = user.command(program::path());
         self.surround(&mut command);
         command.arg(&self.suite).args(arguments).args(self.own_arguments());
-        command.arg("--cache-dir").arg(self.path("out/cache-of-the-user"));
+        command.arg("--cache-dir").arg(self.path(&format!("out/cache-of-{}", user.uid)));
         command
     }
 

@@ -76,6 +76,8 @@ pub struct Summary {
     pub architecture: String,
     /// Where it went.
     pub target: Target,
+    /// What could not be done as it should, a sentence each.
+    pub limits: Vec<String>,
 }
 
 /// Where events go.

@@ -38,7 +38,7 @@ pub(crate) fn finish(
     }
     // Nodes for whoever enters the directory with chroot; archives get theirs from a table.
     if matches!(request.target, crate::Target::Directory(_)) {
-        skeleton::fill_dev(root, epoch)?;
+        skeleton::fill_dev(&root.plain()?, epoch)?;
     }
     tidy::clamp_times(root, epoch)?;
     Ok(())

@@ -12,6 +12,7 @@ mod event;
 mod finish;
 mod foreign;
 pub mod host;
+mod manifest;
 mod phases;
 mod recipe;
 pub mod request;

@@ -2,10 +2,15 @@
 
 use crate::event::{Report, Stage};
 use crate::staging::{self, Staging};
-use crate::{Error, Event, Request, Summary, Target, archive, bodies, finish, foreign, phases};
+use crate::{Error, Event, Request, Summary, Target, archive, bodies, finish, foreign, manifest, phases};
+use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
 use std::sync::atomic::Ordering;
+
+/// What a plain container takes from the sandbox.
+const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: \
+                             /proc was stood in for, the network was refused to them, the container's processes were not";
 
 /// Decides what would be installed, and installs nothing.
 ///
@@ -45,6 +50,9 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     let given = request.target.clone();
     let request = &Request { target: staging::resolve(&given)?, ..request.clone() };
     foreign::check(request)?;
+    if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
+        manifest::check(path)?;
+    }
     // Each decoded package keeps a directory open until its phase comes.
     raise_descriptor_limit();
 
@@ -90,7 +98,22 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
 
     report(Event::Stage(Stage::Publish));
     *publishing = true;
-    let archive_bytes = staging.publish(request, epoch)?;
+    let mut limits = Vec::new();
+    if privilege::held() == Mode::Chroot {
+        limits.push(CHROOT_LIMITS.to_owned());
+    }
+    let manifest = match &request.target {
+        Target::Directory(path) => manifest::extract(&staging.root)?.map(|text| (path, text)),
+        _ => None,
+    };
+    if let Some((path, text)) = &manifest {
+        limits.push(manifest::write(path, text)?);
+    }
+    let archive_bytes = staging.publish(request, epoch).inspect_err(|_| {
+        if let Some((path, _)) = &manifest {
+            manifest::remove(path);
+        }
+    })?;
     Ok(Summary {
         packages: wanted.len(),
         deb_bytes: wanted.iter().map(|deb| deb.size).sum(),
@@ -99,6 +122,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         suite: suite.codename.clone(),
         architecture: request.architecture()?.to_owned(),
         target: given,
+        limits,
     })
 }
 

@@ -103,7 +103,11 @@ impl Staging {
             }
             Target::Archive(..) | Target::Stdout => {
                 let needed = bytes.saturating_mul(HEADROOM) / 100;
-                (request.temporary.as_path(), "staging".into(), needed < available_memory() / 2)
+                (
+                    request.temporary.as_path(),
+                    "staging".into(),
+                    needed < available_memory() / 2 && privilege::held() != Mode::Chroot,
+                )
             }
         };
         let directory = create_own_directory(place, &stem)?;

@@ -178,6 +178,9 @@ impl Progress {
             HumanBytes(summary.deb_bytes),
             HumanBytes(summary.file_bytes),
         );
+        for limit in &summary.limits {
+            self.say(&state, Level::Normal, &format!("warning: {limit}"));
+        }
         let total: Duration = state.times.iter().map(|(_, time)| *time).sum();
         let times: Vec<String> =
             state.times.iter().map(|(stage, time)| format!("{} {:.2} s", stage.name(), time.as_secs_f64())).collect();

@@ -39,6 +39,8 @@ pub(crate) enum Call {
     Utimensat,
     Linkat,
     Statfs,
+    Setxattr,
+    Getxattr,
 }
 use Call::*;
 
@@ -107,7 +109,7 @@ const OLD: [(Call, u32); 11] = [
 const OLD: [(Call, u32); 2] = [(Fstatat, number(libc::SYS_newfstatat)), (Fstat, number(libc::SYS_fstat))];
 
 #[cfg(target_pointer_width = "64")]
-const NEW: [(Call, u32); 29] = [
+const NEW: [(Call, u32); 31] = [
     (Sync, number(libc::SYS_fsync)),
     (Sync, number(libc::SYS_fdatasync)),
     (Sync, number(libc::SYS_sync)),
@@ -140,6 +142,8 @@ const NEW: [(Call, u32); 29] = [
     (Utimensat, number(libc::SYS_utimensat)),
     (Linkat, number(libc::SYS_linkat)),
     (Statfs, number(libc::SYS_statfs)),
+    (Setxattr, number(libc::SYS_setxattr)),
+    (Getxattr, number(libc::SYS_getxattr)),
 ];
 
 /// Numbers from 424 on are the same everywhere (Linux `scripts/syscall.tbl`).
@@ -213,6 +217,8 @@ const I386: &[(Call, u32)] = &[
     (Fchmodat, 306),
     (Fchmodat, 452),
     (Linkat, 303),
+    (Setxattr, 226),
+    (Getxattr, 229),
 ];
 
 /// Linux `arch/arm/tools/syscall.tbl`.
@@ -265,4 +271,6 @@ const ARM: &[(Call, u32)] = &[
     (Fchmodat, 333),
     (Fchmodat, 452),
     (Linkat, 330),
+    (Setxattr, 226),
+    (Getxattr, 229),
 ];

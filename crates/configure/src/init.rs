@@ -130,7 +130,7 @@ fn inner(mode: &OsStr, root: &Path) -> Result<(), String> {
         Err(error) => return Err(format!("cannot supervise package scripts by seccomp: {error}")),
     }
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
-        let answer = match run(&words, mode) {
+        let answer = match run(&words) {
             Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
             Err(error) => ["cannot".to_owned(), error],
         };
@@ -140,7 +140,7 @@ fn inner(mode: &OsStr, root: &Path) -> Result<(), String> {
 }
 
 /// Words: number of arguments, the arguments, then the environment as `NAME=value`.
-fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
+fn run(words: &[String]) -> Result<ExitStatus, String> {
     let malformed = || "malformed command".to_owned();
     let (count, rest) = words.split_first().ok_or_else(malformed)?;
     let count = count.parse::<usize>().map_err(|_| malformed())?;
@@ -150,7 +150,7 @@ fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
-    unsafe { command.pre_exec(move || drop_capabilities(mode)) };
+    unsafe { command.pre_exec(drop_capabilities) };
     let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan; reap whatever ends until the command itself does.
@@ -163,12 +163,11 @@ fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     }
 }
 
-const SYS_CHROOT: u32 = 18;
-
 /// What scripts may do as root: own, read and change files whoever they belong to, make device nodes (which nobody can
-/// open), switch users, send signals. Not: make mounts or modules, trace processes, or administer anything of the kernel's. That process 1 keeps more
+/// open), switch users, send signals. Not: make mounts or modules, change the root, trace processes, or administer anything of
+/// the kernel's. That process 1 keeps more
 /// than they have also bars them from its `/proc/1/exe`, which is the host's own file (ptrace(2), "access mode checking").
-const CAPABILITIES: [u32; 13] = [
+const CAPABILITIES: [u32; 12] = [
     0,  // CAP_CHOWN
     1,  // CAP_DAC_OVERRIDE
     3,  // CAP_FOWNER
@@ -178,16 +177,14 @@ const CAPABILITIES: [u32; 13] = [
     7,  // CAP_SETUID
     8,  // CAP_SETPCAP
     10, // CAP_NET_BIND_SERVICE
-    SYS_CHROOT, 27, // CAP_MKNOD
+    27, // CAP_MKNOD
     29, // CAP_AUDIT_WRITE
     31, // CAP_SETFCAP
 ];
 
 /// Takes all others out of the bounding set: what root gains by the exec that follows is what is left in it.
-fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
-    // Whoever may change the root once more gets out of one that is no mount.
-    let kept = |number: &u32| CAPABILITIES.contains(number) && !(mode == Mode::Chroot && *number == SYS_CHROOT);
-    for capability in (0..64).filter(|number| !kept(number)) {
+fn drop_capabilities() -> std::io::Result<()> {
+    for capability in (0..64).filter(|number| !CAPABILITIES.contains(number)) {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
             let error = std::io::Error::last_os_error();

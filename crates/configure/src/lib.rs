@@ -63,6 +63,8 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Privilege { hint, .. } if !hint.is_empty() => Some(hint),
+            // It says so itself.
+            Self::Sandbox(reason) if reason.contains("--cap-add") => None,
             Self::Sandbox(_) => Some("rootstrap has to make namespaces and mounts; a container may need --privileged"),
             _ => None,
         }

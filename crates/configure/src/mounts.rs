@@ -58,9 +58,17 @@ pub(crate) fn enter(root: &Path, rung: Rung) -> Result<(), String> {
         Ok(()) | Err(Errno::PERM | Errno::BUSY) => {}
         Err(errno) => return Err(format!("cannot mount /sys: {errno}")),
     }
-    explain(process::pivot_root(".", "."), "change the root")?;
-    // The old root now lies over the new one at `/`; detaching it leaves no way back.
-    explain(mount::unmount(".", UnmountFlags::DETACH), "detach the host's root")?;
+    match process::pivot_root(".", ".") {
+        // The old root now lies over the new one at `/`; detaching it leaves no way back.
+        Ok(()) => explain(mount::unmount(".", UnmountFlags::DETACH), "detach the host's root")?,
+        // Containers' seccomp profiles refuse it even where they allow mounts. Moved over `/`, the new root hides the old
+        // one, and scripts may not change their root.
+        Err(Errno::PERM) => {
+            explain(mount::mount_move(".", "/"), "move the staging root over /")?;
+            explain(process::chroot("."), "change the root")?;
+        }
+        Err(errno) => return Err(format!("cannot change the root: {errno}")),
+    }
     explain(process::chdir("/"), "enter the new root")
 }
 

@@ -126,6 +126,8 @@ const NO_MOUNTS: &[Rule] = &[
             Call::Utimensat,
             Call::Linkat,
             Call::Statfs,
+            Call::Setxattr,
+            Call::Getxattr,
         ],
         when: When::Always,
         answer: Answer::Ask,

@@ -107,13 +107,14 @@ impl Aside {
         self.keep(entry, Kept { node: Some((kind, device)), ..before })
     }
 
-    /// Amends `metadata` by what is kept; `open` gives the entry as a path.
-    pub(crate) fn amend(&self, metadata: &mut Metadata, open: impl FnOnce() -> io::Result<OwnedFd>) {
-        if self.may_know(metadata.identity)
-            && let Ok(entry) = open()
-        {
-            self.of(std::os::fd::AsFd::as_fd(&entry)).amend(metadata);
+    /// Amends `metadata` by what is kept, and returns it; `open` gives the entry as a path.
+    pub(crate) fn amend(&self, metadata: &mut Metadata, open: impl FnOnce() -> io::Result<OwnedFd>) -> Kept {
+        if !self.may_know(metadata.identity) {
+            return Kept::default();
         }
+        let kept = open().map(|entry| self.of(std::os::fd::AsFd::as_fd(&entry))).unwrap_or_default();
+        kept.amend(metadata);
+        kept
     }
 
     fn keep(&self, entry: BorrowedFd<'_>, kept: Kept) -> io::Result<()> {

@@ -40,6 +40,15 @@ impl Root {
         Self { aside: Some(aside), ..self }
     }
 
+    /// The same root as the filesystem itself has it.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn plain(&self) -> Result<Self> {
+        let dir = self.dir.try_clone().map_err(|error| Error::new("open", b"/", error))?;
+        Ok(Self { dir, aside: None })
+    }
+
     /// What the filesystem cannot hold of this root.
     #[must_use]
     pub fn aside(&self) -> Option<&Arc<Aside>> {

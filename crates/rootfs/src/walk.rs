@@ -1,6 +1,6 @@
 //! A tree in one fixed order: each directory before its children, children sorted by the bytes of their names.
 
-use crate::aside::Aside;
+use crate::aside::{Aside, Kept};
 use crate::entry::{Kind, Metadata};
 use crate::{Error, Result, Root};
 use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
@@ -14,6 +14,8 @@ pub struct Visit<'w> {
     pub path: &'w [u8],
     /// What it is.
     pub metadata: Metadata,
+    /// What of it the filesystem does not hold; `metadata` says so already.
+    pub kept: Kept,
     directory: BorrowedFd<'w>,
     name: &'w [u8],
 }
@@ -84,10 +86,9 @@ pub fn walk<E: From<Error>>(
 ) -> std::result::Result<(), E> {
     let aside = root.aside.as_deref();
     let mut metadata = fs::fstat(root.fd()).map_err(|errno| Error::new("inspect", b"/", errno))?.into();
-    if let Some(aside) = aside {
-        aside.of(root.fd()).amend(&mut metadata);
-    }
-    if visit(&Visit { path: b"", metadata, directory: root.fd(), name: b"" })? {
+    let kept = aside.map(|aside| aside.of(root.fd())).unwrap_or_default();
+    kept.amend(&mut metadata);
+    if visit(&Visit { path: b"", metadata, kept, directory: root.fd(), name: b"" })? {
         descend(root.fd(), aside, &mut Vec::new(), visit)?;
     }
     Ok(())
@@ -109,11 +110,10 @@ fn descend<E: From<Error>>(
         let mut metadata: Metadata = fs::statat(directory, os_name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| Error::new("inspect", path, errno))?
             .into();
-        if let Some(aside) = aside {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            aside.amend(&mut metadata, || fs::openat(directory, os_name, flags, Mode::empty()));
-        }
-        let deeper = visit(&Visit { path, metadata, directory, name: &name })?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let entry = || fs::openat(directory, os_name, flags, Mode::empty());
+        let kept = aside.map(|aside| aside.amend(&mut metadata, entry)).unwrap_or_default();
+        let deeper = visit(&Visit { path, metadata, kept, directory, name: &name })?;
         if deeper && metadata.kind == Kind::Directory {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
             let child = fs::openat(directory, os_name, flags, Mode::empty())

@@ -1,7 +1,6 @@
 //! What a package's script cannot reach: network, files, processes and environment of the host; and it cannot stay.
 
 use rootstrap_testkit::deb::Deb;
-use rootstrap_testkit::host;
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::machine::User;
 use rootstrap_tests::world::World;
@@ -11,24 +10,6 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-
-/// bash, which can open a connection by itself, and what could reach the kernel, as a package beside those that have
-/// their libraries.
-fn bash(others: &[Deb]) -> Result<Deb, String> {
-    let mut deb = Deb::new("bash", "5").field("Priority", "optional").field("Essential", "no");
-    for file in host::programs(&["bash", "mount", "mknod", "chmod"])? {
-        let path = if file.path.starts_with("/usr/") { file.path.clone() } else { format!("/usr{}", file.path) };
-        let top = file.path.matches('/').count() == 1;
-        if top || others.iter().any(|other| other.ships(&path)) {
-            continue;
-        }
-        deb = match &file.link {
-            Some(target) => deb.symlink(&path, target),
-            None => deb.file(&path, file.mode, &file.content),
-        };
-    }
-    Ok(deb)
-}
 
 /// A process of the host, ended with the test.
 struct Host(Child);
@@ -42,7 +23,8 @@ impl Drop for Host {
 
 /// Runs a script that tries everything and tells what it got.
 fn reaches_nothing(name: &str, user: Option<&User>) {
-    let bash = need!(name, base::debs(Layout::Merged).and_then(|debs| bash(&debs)));
+    // bash can open a connection by itself.
+    let tools = need!(name, base::tools(&["bash", "mount", "mknod", "chmod"]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -60,7 +42,10 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
          for place in /proc/[0-9]*; do ! grep -q {token_start}'-'{token_end} $place/cmdline 2>/dev/null || echo process; done\n\
          ! kill -0 {pid} 2>/dev/null || [ -n \"$(grep -s . /proc/{pid}/comm)\" ] || echo kill\n\
          command -v mount mknod chmod >/dev/null || echo tools\n\
-         ! mknod /var/lib/disk b 8 0 2>/dev/null || echo mknod\n\
+         for node in /var/lib/evil /dev/evil; do\n\
+         mknod $node c 1 9 || echo mknod\n\
+         ! (read -r -N 4 random <$node && [ -n \"$random\" ]) 2>/dev/null || echo device\n\
+         rm -f $node || true\ndone\n\
          ! chmod 4777 /proc/1/exe 2>/dev/null || echo chmod\n\
          ! cat /proc/1/exe >/dev/null 2>&1 || echo exe\n\
          ! (echo x >/proc/sys/kernel/hostname) 2>/dev/null || echo sysctl\n\
@@ -76,8 +61,8 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
         token_end = token.split_once('-').unwrap().1,
         pid = host.0.id(),
     );
-    let spy = Deb::new("spy", "1").field("Pre-Depends", "bash").script("postinst", &postinst);
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bash, spy])));
+    let spy = Deb::new("spy", "1").field("Pre-Depends", "tools").script("postinst", &postinst);
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [tools, spy])));
     let target = world.target("root");
     let arguments = [target.as_str(), "--include=spy"];
     let mut command = match user {

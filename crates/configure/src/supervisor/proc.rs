@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "one ioctl, and calls that rustix has no form of")]
 
 use super::Reply;
-use super::task::{CWD, Task, descriptor, number};
+use super::task::{CWD, Task, descriptor, last, number};
 use crate::calls::Call;
 use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -69,7 +69,9 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
         | Call::Chmod
         | Call::Chown
         | Call::Lchown
-        | Call::Statfs => first,
+        | Call::Statfs
+        | Call::Setxattr
+        | Call::Getxattr => first,
         _ => second,
     };
     // Some calls name the file by a descriptor alone.
@@ -115,6 +117,8 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
         Call::Chown | Call::Lchown => owners(second, third),
         Call::Fchownat => owners(third, fourth),
         Call::Utimensat => touch(task, place, third).into(),
+        Call::Setxattr => set_attribute(task, place, arguments).into(),
+        Call::Getxattr => attribute(task, place, arguments).map_or_else(Reply::Fails, Reply::Value),
         _ => Reply::Kernel,
     })
 }
@@ -207,10 +211,6 @@ fn text(path: &OsStr) -> Result<std::ffi::CString, Errno> {
     std::ffi::CString::new(path.as_bytes()).map_err(|_| Errno::INVAL)
 }
 
-fn last() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
-}
-
 fn stat(task: &Task<'_>, place: &OsStr, follow: bool, address: u64) -> Reply {
     let fill = || {
         let path = text(place)?;
@@ -259,6 +259,31 @@ fn touch(task: &Task<'_>, place: &OsStr, times: u64) -> Result<(), Errno> {
     // SAFETY: the call reads a string and, unless null, two times.
     let result = unsafe { libc::utimensat(task.proc.as_raw_fd(), path.as_ptr(), pointer, 0) };
     if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+/// The longest value of an extended attribute (`XATTR_SIZE_MAX`).
+const VALUE: u64 = 65536;
+
+/// The file as a path of this process, for calls that know no directory to start from, and the attribute's name.
+fn attributed(task: &Task<'_>, place: &OsStr, name: u64) -> Result<(String, Vec<u8>), Errno> {
+    let place = place.to_str().ok_or(Errno::INVAL)?;
+    Ok((format!("/proc/self/fd/{}/{place}", task.proc.as_raw_fd()), task.path(name)?))
+}
+
+fn set_attribute(task: &Task<'_>, place: &OsStr, arguments: &[u64; 6]) -> Result<(), Errno> {
+    let [_, name, value, size, flags, _] = *arguments;
+    let (path, name) = attributed(task, place, name)?;
+    let value = task.read(value, usize::try_from(size.min(VALUE)).unwrap_or(0))?;
+    fs::setxattr(path, OsStr::from_bytes(&name), &value, fs::XattrFlags::from_bits_retain(number(flags)))
+}
+
+fn attribute(task: &Task<'_>, place: &OsStr, arguments: &[u64; 6]) -> Result<i64, Errno> {
+    let [_, name, address, size, ..] = *arguments;
+    let (path, name) = attributed(task, place, name)?;
+    let mut value = vec![0; usize::try_from(size.min(VALUE)).unwrap_or(0)];
+    let length = fs::getxattr(path, OsStr::from_bytes(&name), &mut value)?;
+    task.write(address, value.get(..length).unwrap_or_default())?;
+    Ok(i64::try_from(length).unwrap_or(0))
 }
 
 fn statfs(task: &Task<'_>, address: u64) -> Result<(), Errno> {

@@ -1,0 +1,120 @@
+//! Owners and device nodes that a directory cannot hold, written beside it: `NAME.mtree`, in the format of mtree(5).
+
+use crate::Error;
+use rootstrap_rootfs::{Kept, Kind, Root, walk};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The first lines of every manifest: it replaces no file without them.
+const HEAD: &str = "#mtree\n# What rootstrap could not give the directory beside this file.\n";
+
+/// Where the manifest of the directory `target` is.
+pub(crate) fn path(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".mtree");
+    target.with_file_name(name)
+}
+
+/// Refuses a target beside which no manifest can be written: something else is there.
+pub(crate) fn check(target: &Path) -> Result<(), Error> {
+    let path = path(target);
+    match std::fs::read(&path) {
+        Ok(text) if text.starts_with(HEAD.as_bytes()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(Error::Target {
+            path,
+            reason: "the owners of files have to be written there, and something else is there".to_owned(),
+            hint: "rename it, or write an archive: it holds them itself",
+        }),
+    }
+}
+
+/// Takes what a directory cannot hold out of `root`, and returns the manifest of it; `None` if there is nothing.
+///
+/// # Errors
+/// The tree cannot be read or changed.
+pub(crate) fn extract(root: &Root) -> Result<Option<String>, Error> {
+    let (mut lines, mut nodes) = (String::new(), Vec::new());
+    walk::<Error>(root, &mut |visit| {
+        let (found, kept) = (visit.metadata, visit.kept);
+        if kept == Kept::default() {
+            return Ok(true);
+        }
+        let (kind, device) = match found.kind {
+            Kind::File | Kind::Socket => ("file", None),
+            Kind::Directory => ("dir", None),
+            Kind::Symlink => ("link", None),
+            Kind::Fifo => ("fifo", None),
+            Kind::CharDevice => ("char", Some(found.device)),
+            Kind::BlockDevice => ("block", Some(found.device)),
+        };
+        let of = found.attributes;
+        let (path, mode) = (escape(visit.path), of.mode);
+        let _ = write!(lines, "./{path} type={kind} uid={} gid={} mode={mode:04o}", of.uid, of.gid);
+        if let Some(device) = device {
+            let _ = write!(lines, " device=linux,{},{}", device.major, device.minor);
+            nodes.push(visit.path.to_vec());
+        }
+        lines.push('\n');
+        Ok(true)
+    })?;
+    for node in nodes {
+        root.remove(&node)?;
+    }
+    Ok((!lines.is_empty()).then(|| format!("{HEAD}{lines}")))
+}
+
+/// Takes the manifest of a directory that was not published away.
+pub(crate) fn remove(target: &Path) {
+    let _ = std::fs::remove_file(path(target));
+}
+
+/// Writes the manifest in one step; what its reader has to know.
+pub(crate) fn write(target: &Path, text: &str) -> Result<String, Error> {
+    let path = path(target);
+    let mut new = path.clone().into_os_string();
+    new.push(format!(".rootstrap-{}", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&new);
+        Error::io("write", &path)(error)
+    })?;
+    let listed = "owners and device nodes that a directory of yours cannot hold are listed in";
+    Ok(format!("{listed} {}; an archive holds them itself", path.display()))
+}
+
+/// As vis(3) writes names in octal.
+fn escape(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for &byte in path {
+        if byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'*' | b'?' | b'[') {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "\\{byte:03o}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_one_word() {
+        assert_eq!(escape(b"usr/bin/[ a\n\xff"), "usr/bin/\\133\\040a\\012\\377");
+        assert_eq!(path(Path::new("/a/root.d")), Path::new("/a/root.d.mtree"));
+    }
+
+    #[test]
+    fn only_our_own_manifest_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("root");
+        check(&target).unwrap();
+        write(&target, &format!("{HEAD}./x type=file uid=0 gid=5 mode=0640\n")).unwrap();
+        check(&target).unwrap();
+        std::fs::write(dir.path().join("root.mtree"), "somebody's").unwrap();
+        assert!(check(&target).is_err());
+    }
+}
