@@ -11,11 +11,14 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const USAGE: &str = "usage: cargo xtask bench [--suite S] [--variant V] [--arch A] [--runs N] [--mirror URL]
-         [--against mmdebstrap,debootstrap] [--scenario cold|warm|image] [--work DIR] [--ours PROGRAM] [--write]
+         [--against mmdebstrap,debootstrap,unshare,single,chroot] [--scenario cold|warm|image] [--work DIR] [--ours PROGRAM] [--write]
          [-- more arguments of ours]
 
 cold: nothing of ours is cached; warm: our cache holds everything, theirs what they can keep; image: cold, and a
-gzip-compressed archive instead of a directory. Must be root.";
+gzip-compressed archive instead of a directory. Must be root. unshare, single and chroot are ours in those modes.";
+
+/// Ours in other modes, to be named as the other side.
+const MODES: [&str; 3] = ["unshare", "single", "chroot"];
 
 /// What to measure.
 pub struct Options {
@@ -164,6 +167,10 @@ fn measure(options: &Options, work: &Path) -> Result<Vec<Series>, String> {
             let cache = work.join(format!("{}-cache", series.tool));
             let command = if series.tool == "rootstrap" {
                 ours(options, &build, &program, &target, &cache)
+            } else if MODES.contains(&series.tool.as_str()) {
+                let mut command = ours(options, &build, &program, &target, &cache);
+                command.arg(format!("--mode={}", series.tool));
+                command
             } else {
                 let cache = (options.scenario == Scenario::Warm).then_some(cache.as_path());
                 cache
