@@ -1,10 +1,11 @@
 //! The only door into the target: a directory fd and `openat2(RESOLVE_IN_ROOT)`.
 //!
 //! Invariant: no path given to this crate reaches anything outside the root it was opened on. Symbolic links
-//! are followed as if the root were `/`, `..` stops there, and magic links (`/proc/PID/fd`) are refused. The crate
-//! knows nothing of packages.
+//! are followed as if the root were `/`, `..` stops there, and magic links (`/proc/PID/fd`) and other mounts are
+//! refused. The crate knows nothing of packages.
 
 mod aside;
+mod copy;
 mod entry;
 mod place;
 mod root;
@@ -12,6 +13,7 @@ pub mod skeleton;
 mod walk;
 
 pub use aside::{Aside, Kept};
+pub use copy::copy;
 pub use entry::{Attributes, Device, Kind, Metadata};
 pub use place::{Cursor, Place};
 pub use root::Root;

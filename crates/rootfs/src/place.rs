@@ -294,6 +294,28 @@ impl Place {
         fs::chmod(path, Mode::from_raw_mode(mode)).map_err(self.err("change mode of"))
     }
 
+    /// Sets extended attributes, if any; `false` if this filesystem cannot hold them. Where a link is, that is an error.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_xattrs(&self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<bool> {
+        if xattrs.is_empty() {
+            return Ok(true);
+        }
+        let err = || self.err("set attributes of");
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let entry = fs::openat(&self.dir, &self.name, flags, Mode::empty()).map_err(err())?;
+        let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
+        for (name, value) in xattrs {
+            match fs::setxattr(&path, OsStr::from_bytes(name), value, fs::XattrFlags::empty()) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::NOTSUP) => return Ok(false),
+                Err(errno) => return Err(err()(errno)),
+            }
+        }
+        Ok(true)
+    }
+
     /// Sets the modification time (seconds since 1970), of a link itself.
     ///
     /// # Errors

@@ -21,6 +21,13 @@ pub struct Root {
     pub(crate) aside: Option<Arc<Aside>>,
 }
 
+impl From<OwnedFd> for Root {
+    /// Takes a directory that is open for reading.
+    fn from(dir: OwnedFd) -> Self {
+        Self { dir }
+    }
+}
+
 impl Root {
     /// Opens the directory `path` of the host.
     ///
@@ -73,7 +80,7 @@ impl Root {
     }
 
     fn open_at(&self, verb: &'static str, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let relative = if path.is_empty() { &b"."[..] } else { path };
         let mut result = Err(rustix::io::Errno::AGAIN);
         // The kernel gives up a lookup with `..` when anything is renamed meanwhile, anywhere (openat2(2), EAGAIN).

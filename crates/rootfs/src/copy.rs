@@ -1,0 +1,359 @@
+//! A whole tree to another filesystem, with everything an entry is made of.
+
+use crate::entry::{Kind, Metadata};
+use crate::place::{Cursor, Place};
+use crate::{Error, Result, Root, Visit, walk};
+use rustix::fs::SeekFrom;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+/// Entries handed to a thread at once: enough that they share most of their directories.
+const BATCH: usize = 64;
+
+/// Bytes read at once, and the size from which a file may have holes worth keeping.
+const BUFFER: usize = 1 << 18;
+
+/// Copies the tree `from` to `path`, which is made in `to`: contents, holes, modes, owners, times in seconds, links of both
+/// kinds, nodes and extended attributes. The result does not depend on the number of `threads`. Sockets are left out:
+/// nobody listens at them any more; so are the labels of security modules, which are the host's.
+///
+/// Returns the paths whose extended attributes the new place cannot hold, sorted.
+///
+/// # Errors
+/// Something is at `path`, the system refuses, or `cancel` was set; what was copied by then stays.
+pub fn copy(from: &Root, to: &Root, path: &[u8], threads: usize, cancel: &AtomicBool) -> Result<Vec<Vec<u8>>> {
+    let (failed, first, bare) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+    let copy = Copy { from, to, path, cancel, failed, first, bare };
+    let (sender, receiver) = channel();
+    let receiver = Mutex::new(receiver);
+    let rest = std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| copy.note(copy.work(&receiver)));
+        }
+        copy.note(copy.walk(sender))
+    });
+    copy.note(rest.map_or(Ok(()), |rest| copy.finish(&rest)));
+    if let Some(error) = copy.first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut bare = copy.bare.into_inner().unwrap_or_else(PoisonError::into_inner);
+    bare.sort();
+    Ok(bare)
+}
+
+struct Copy<'c> {
+    from: &'c Root,
+    to: &'c Root,
+    path: &'c [u8],
+    cancel: &'c AtomicBool,
+    /// Set with the first error; whoever stops for that has one too, which says less.
+    failed: AtomicBool,
+    first: Mutex<Option<Error>>,
+    bare: Mutex<Vec<Vec<u8>>>,
+}
+
+/// One entry on its way to a thread.
+struct Entry {
+    path: Vec<u8>,
+    metadata: Metadata,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The text of a symbolic link.
+    text: Vec<u8>,
+}
+
+/// What is done when all files are there.
+#[derive(Default)]
+struct Rest {
+    /// Each directory before what is in it.
+    directories: Vec<Entry>,
+    /// Further names of a file, and its first one.
+    links: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Copy<'_> {
+    /// Keeps the first error and has all threads stop.
+    fn note<T>(&self, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                self.failed.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    fn check_stopped(&self, path: &[u8]) -> Result<()> {
+        let stopped = self.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed);
+        if stopped { Err(Error::new("copy", path, std::io::Error::other("interrupted"))) } else { Ok(()) }
+    }
+
+    fn target(&self, path: &[u8]) -> Vec<u8> {
+        [self.path, b"/", path].concat()
+    }
+
+    /// Makes the directories, and sends all that goes into them to the threads.
+    fn walk(&self, sender: Sender<Vec<Entry>>) -> Result<Rest> {
+        let mut rest = Rest::default();
+        let mut names: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
+        let mut to = Cursor::new(self.to);
+        let mut batch = Vec::with_capacity(BATCH);
+        walk::<Error>(self.from, &mut |visit| {
+            self.check_stopped(visit.path)?;
+            let metadata = visit.metadata;
+            if metadata.links > 1 && metadata.kind != Kind::Directory {
+                if let Some(first) = names.get(&metadata.identity) {
+                    rest.links.push((visit.path.to_vec(), first.clone()));
+                    return Ok(false);
+                }
+                names.insert(metadata.identity, visit.path.to_vec());
+            }
+            let entry = Entry::read(visit)?;
+            if metadata.kind == Kind::Directory {
+                // Closed to others until it is whole.
+                let attributes = crate::Attributes { mode: 0o700, ..metadata.attributes };
+                to.at(&self.target(&entry.path))?.create_directory(attributes)?;
+                rest.directories.push(entry);
+            } else {
+                batch.push(entry);
+                if batch.len() == BATCH {
+                    // Without a receiver all threads have failed, which is told by them.
+                    let _ = sender.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+                }
+            }
+            Ok(true)
+        })?;
+        let _ = sender.send(batch);
+        Ok(rest)
+    }
+
+    fn work(&self, receiver: &Mutex<Receiver<Vec<Entry>>>) -> Result<()> {
+        let (mut from, mut to) = (Cursor::new(self.from), Cursor::new(self.to));
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(batch) = next else { return Ok(()) };
+            for entry in &batch {
+                self.check_stopped(&entry.path)?;
+                let (from, to) = (|| from.at(&entry.path), to.at(&self.target(&entry.path))?);
+                self.make(entry, from, &to, &mut buffer)?;
+            }
+        }
+    }
+
+    fn make(&self, entry: &Entry, from: impl FnOnce() -> Result<Place>, to: &Place, buffer: &mut [u8]) -> Result<()> {
+        let Metadata { kind, attributes, device, size, .. } = entry.metadata;
+        match kind {
+            Kind::Directory | Kind::Socket => return Ok(()),
+            Kind::Symlink => to.create_symlink(&entry.text, attributes)?,
+            Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => to.create_node(kind, device, attributes)?,
+            Kind::File => {
+                let (mut source, mut target) = (from()?.open()?, to.create_file()?);
+                copy_contents(&mut source, &mut target, size, buffer).map_err(|error| to.error("copy", error))?;
+                to.set_attributes(attributes)?;
+            }
+        }
+        self.set_xattrs(entry, to)
+    }
+
+    fn set_xattrs(&self, entry: &Entry, to: &Place) -> Result<()> {
+        if !to.set_xattrs(&entry.xattrs)? {
+            self.bare.lock().unwrap_or_else(PoisonError::into_inner).push(entry.path.clone());
+        }
+        Ok(())
+    }
+
+    /// Further names, and then the directories, whose times stand only when nothing in them changes any more.
+    fn finish(&self, rest: &Rest) -> Result<()> {
+        self.check_stopped(b"")?;
+        let (mut existing, mut new) = (Cursor::new(self.to), Cursor::new(self.to));
+        for (path, first) in &rest.links {
+            self.check_stopped(path)?;
+            new.at(&self.target(path))?.create_link(&existing.at(&self.target(first))?)?;
+        }
+        for entry in rest.directories.iter().rev() {
+            let place = new.at(&self.target(&entry.path))?;
+            place.set_attributes(entry.metadata.attributes)?;
+            self.set_xattrs(entry, &place)?;
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn read(visit: &Visit<'_>) -> Result<Self> {
+        let text = if visit.metadata.kind == Kind::Symlink { visit.link_target()? } else { Vec::new() };
+        let mut xattrs = visit.xattrs()?;
+        xattrs.retain(|(name, _)| name == b"security.capability" || !name.starts_with(b"security."));
+        Ok(Self { path: visit.path.to_vec(), metadata: visit.metadata, xattrs, text })
+    }
+}
+
+/// Read and write: between two filesystems `copy_file_range` refuses, and sendfile(2) is no quicker.
+fn copy_contents(from: &mut File, to: &mut File, size: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+    if size <= BUFFER as u64 {
+        return copy_range(from, to, size, buffer);
+    }
+    let mut position = 0;
+    while position < size {
+        let start = match rustix::fs::seek(&*from, SeekFrom::Data(position)) {
+            Ok(start) => start,
+            // Nothing but a hole up to the end.
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = rustix::fs::seek(&*from, SeekFrom::Hole(start))?;
+        rustix::fs::seek(&*from, SeekFrom::Start(start))?;
+        rustix::fs::seek(&*to, SeekFrom::Start(start))?;
+        copy_range(from, to, end.saturating_sub(start), buffer)?;
+        position = end;
+    }
+    to.set_len(size)
+}
+
+fn copy_range(from: &mut File, to: &mut File, length: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+    let mut from = from.take(length);
+    loop {
+        match from.read(buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(buffer.get(..count).unwrap_or_default())?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{XattrFlags, setxattr};
+    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::path::Path;
+
+    /// Everything there is to an entry but its number and its change time.
+    fn dump(root: &Root) -> Vec<String> {
+        let mut lines = Vec::new();
+        walk::<Error>(root, &mut |visit| {
+            let Metadata { kind, attributes, size, device, links, .. } = visit.metadata;
+            let size = if kind == Kind::File { size } else { 0 };
+            let links = if kind == Kind::Directory { 0 } else { links };
+            let text = if kind == Kind::Symlink { visit.link_target()? } else { Vec::new() };
+            let mut contents = Vec::new();
+            if kind == Kind::File {
+                visit.open()?.read_to_end(&mut contents).unwrap();
+            }
+            let sum = contents.iter().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+            let (path, xattrs) = (String::from_utf8_lossy(visit.path).into_owned(), visit.xattrs()?);
+            lines.push(format!("{path} {kind:?} {attributes:?} {size} {device:?} {links} {text:?} {sum} {xattrs:?}"));
+            Ok(true)
+        })
+        .unwrap();
+        lines
+    }
+
+    fn set(root: &Root, path: &str, mode: u32, mtime: i64) {
+        let place = root.at(path.as_bytes()).unwrap();
+        if place.metadata().unwrap().unwrap().kind != Kind::Symlink {
+            place.set_mode(mode).unwrap();
+        }
+        place.set_mtime(mtime).unwrap();
+    }
+
+    fn fill(place: &Path, root: &Root) {
+        for path in ["a/deep/er", "many", "closed"] {
+            std::fs::create_dir_all(place.join(path)).unwrap();
+        }
+        std::fs::write(place.join("a/suid"), "suid").unwrap();
+        std::fs::write(place.join("a/empty"), "").unwrap();
+        std::fs::write(place.join("a/deep/er/odd \n\u{fffd}"), vec![7; BUFFER * 2 + 5]).unwrap();
+        std::fs::write(place.join("closed/file"), "x").unwrap();
+        for number in 0..3 * BATCH {
+            std::fs::write(place.join(format!("many/{number}")), number.to_string()).unwrap();
+        }
+        std::fs::hard_link(place.join("a/suid"), place.join("a/deep/also")).unwrap();
+        std::fs::hard_link(place.join("a/suid"), place.join("0first")).unwrap();
+        symlink("/nowhere", place.join("link")).unwrap();
+        std::fs::hard_link(place.join("link"), place.join("link-too")).unwrap();
+        let sparse = File::create(place.join("sparse")).unwrap();
+        std::os::unix::fs::FileExt::write_at(&sparse, b"end", 8 << 20).unwrap();
+        sparse.set_len(16 << 20).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, place.join("fifo"), rustix::fs::FileType::Fifo, 0o640.into(), 0).unwrap();
+        let xattr = |path: &str, name: &str, value: &[u8]| {
+            // Not every filesystem of every kernel has them for users.
+            let _ = setxattr(place.join(path), name, value, XattrFlags::empty());
+        };
+        xattr("a/empty", "user.one", b"1");
+        xattr("closed", "user.two", b"2");
+        if rustix::process::getuid().is_root() {
+            let device = |name, kind, major| {
+                let attributes = crate::Attributes { mode: 0o660, uid: 3, gid: 4, mtime: 5 };
+                root.at(name).unwrap().create_node(kind, crate::Device { major, minor: 3 }, attributes).unwrap();
+            };
+            device(b"null", Kind::CharDevice, 1);
+            device(b"disk", Kind::BlockDevice, 7);
+            for (path, uid, gid) in [("a/suid", 0, 42), ("link", 1, 2), ("many/7", 1000, 8), ("a/deep", 6, 12)] {
+                root.at(path.as_bytes()).unwrap().set_owner(uid, gid).unwrap();
+            }
+            xattr("many/7", "security.capability", b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        }
+        let modes = [("a/suid", 0o6711), ("fifo", 0o622), ("a/deep/er", 0o1777), ("a/deep", 0o2755), ("closed", 0o500)];
+        for (number, (path, mode)) in modes.into_iter().enumerate() {
+            set(root, path, mode, 1_000_000 + i64::try_from(number).unwrap());
+        }
+        set(root, "link", 0, -5);
+        set(root, "a", 0o755, 77);
+    }
+
+    #[test]
+    fn a_copy_is_equal_whatever_the_threads() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::create_dir(&to).unwrap();
+        let (source, target) = (Root::open(&from).unwrap(), Root::open(&to).unwrap());
+        fill(&from, &source);
+        for threads in [1, 4] {
+            let name = format!("copy{threads}");
+            let bare = copy(&source, &target, name.as_bytes(), threads, &AtomicBool::new(false)).unwrap();
+            assert_eq!(bare, [b""; 0]);
+            let (before, after) = (dump(&source), dump(&Root::open(&to.join(&name)).unwrap()));
+            for (before, after) in before.iter().zip(&after) {
+                assert_eq!(before, after);
+            }
+            assert_eq!(before.len(), after.len());
+            let copied = |path: &str| to.join(&name).join(path).symlink_metadata().unwrap();
+            assert_eq!(copied("a/suid").ino(), copied("a/deep/also").ino());
+            assert!(copied("sparse").blocks() < 1000, "the holes are filled");
+        }
+        assert!(copy(&source, &target, b"copy1", 1, &AtomicBool::new(false)).is_err(), "something is there");
+    }
+
+    #[test]
+    fn sockets_are_left_out_and_a_cancelled_copy_fails() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::create_dir(&to).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap();
+        std::fs::write(from.join("file"), "x").unwrap();
+        let (from, target) = (Root::open(&from).unwrap(), Root::open(&to).unwrap());
+        copy(&from, &target, b"copy", 2, &AtomicBool::new(false)).unwrap();
+        assert_eq!(target.list(b"copy").unwrap(), [b"file"]);
+        assert!(copy(&from, &target, b"stopped", 2, &AtomicBool::new(true)).is_err());
+        assert!(!to.join("stopped/file").exists());
+    }
+
+    #[test]
+    fn attributes_a_filesystem_cannot_hold_are_told() {
+        let attribute = (b"user.one".to_vec(), b"1".to_vec());
+        let place = Root::open(Path::new("/proc")).unwrap().at(b"version").unwrap();
+        assert!(place.set_xattrs(&[]).unwrap());
+        if rustix::process::getuid().is_root() {
+            assert!(!place.set_xattrs(&[attribute]).unwrap());
+        }
+    }
+}
