@@ -3,7 +3,7 @@
 use crate::event::Report;
 use crate::host::host_mirrors;
 use crate::suite::{self, Pocket, Suite};
-use crate::{Error, Event, Request};
+use crate::{Error, Event, Request, hidden};
 use rootstrap_fetch::{Keyring, Options, Policy, Session, VerifiedPocket, Wanted};
 use rootstrap_resolve::{Index, Plan};
 use std::borrow::Cow;
@@ -12,6 +12,8 @@ use std::borrow::Cow;
 pub(crate) struct Archive {
     pub session: Session,
     pub pockets: Vec<VerifiedPocket>,
+    /// Where downloads lie that are not kept.
+    _private: Option<hidden::Directory>,
 }
 
 /// The suite a request names: a listed one, or what a modern one would be where mirror and keyring are given.
@@ -36,8 +38,13 @@ pub(crate) fn open(request: &Request, suite: &Suite, report: Report<'_>) -> Resu
     let architecture = request.architecture()?;
     let keyring = keyring(request, suite)?;
     let pockets = pockets(request, suite, architecture, report)?;
+    // One of our own, so that the next run can remove it if this one is killed.
+    let private = match request.cache {
+        None => Some(hidden::Directory::create(&request.temporary, "cache".as_ref())?),
+        Some(_) => None,
+    };
     let session = Session::open(Options {
-        cache: request.cache.clone(),
+        cache: request.cache.clone().or(private.as_ref().map(|directory| directory.path().to_owned())),
         temporary: request.temporary.clone(),
         offline: request.offline,
         jobs: request.jobs,
@@ -48,7 +55,7 @@ pub(crate) fn open(request: &Request, suite: &Suite, report: Report<'_>) -> Resu
     let policy = Policy { now: request.valid_at.unwrap_or(request.now), allow_rollback: request.allow_rollback };
     let pockets = session
         .pockets(&pockets, &request.architectures()?, &keyring, &policy, &|event| report(Event::Fetch(event)))?;
-    Ok(Archive { session, pockets })
+    Ok(Archive { session, pockets, _private: private })
 }
 
 fn keyring(request: &Request, suite: &Suite) -> Result<Keyring, Error> {

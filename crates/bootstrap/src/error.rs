@@ -19,6 +19,8 @@ pub enum Error {
     ForeignArchitecture { wanted: String, machine: String },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
+    Memory(rustix::io::Errno),
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
     NoDpkg,
     #[error("cannot {verb} {}", path.display())]
@@ -97,7 +99,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         if self.system().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
             return Some(
-                "the filesystem is full: free some space, or choose another place (archives are staged below TMPDIR)"
+                "the filesystem is full: free some space, choose another place, or stage elsewhere (--staging, TMPDIR)"
                     .to_owned(),
             );
         }
@@ -116,6 +118,9 @@ impl Error {
                 Some("install qemu-user-static and binfmt-support, so that the kernel can run such programs".to_owned())
             }
             Self::Target { hint, .. } => Some((*hint).to_owned()),
+            Self::Memory(_) => {
+                Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())
+            }
             Self::NoDpkg => Some("add --include=dpkg, or use --variant=extract to unpack only".to_owned()),
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Some("the program that reads the archive ended early; see what it says".to_owned())

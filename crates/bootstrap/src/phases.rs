@@ -16,7 +16,8 @@ use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
 use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, filters, triggers};
 use std::io::Seek;
-use std::path::{Path, PathBuf};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 /// Configured before all others, in this order: the rest of the first phase counts on them. debootstrap's list, whose
 /// last comes only with its default variant; the order of everything that is configured later depends on it.
@@ -30,9 +31,9 @@ pub(crate) struct Site<'a> {
     pub request: &'a Request,
     pub suite: &'a Suite,
     pub plan: &'a Plan,
-    /// The growing root, and the same as a path of the host.
+    /// The growing root, and the directory that has it under the name `root`.
     pub root: &'a Root,
-    pub root_path: PathBuf,
+    pub staging: BorrowedFd<'a>,
     /// The time of everything that has none of its own.
     pub epoch: i64,
     pub report: Report<'a>,
@@ -73,7 +74,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
             }
             report(Event::Stage(Stage::Configure));
             let options = rootstrap_configure::Options {
-                root: site.root_path.clone(),
+                staging: site.staging.try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
                 epoch,
                 environment: Vec::new(),
                 aside: site.root.aside().cloned().unwrap_or_default(),

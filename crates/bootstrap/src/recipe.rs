@@ -1,8 +1,10 @@
 //! The whole on one page: suite, indexes, plan, debs, phases, finish, publish.
 
 use crate::event::{Report, Stage};
-use crate::staging::{self, Staging};
-use crate::{Error, Event, Request, Summary, Target, archive, bodies, finish, foreign, manifest, phases};
+use crate::staging::Staging;
+use crate::{
+    Error, Event, Request, Summary, Target, archive, bodies, finish, foreign, hidden, manifest, phases, target,
+};
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
@@ -48,7 +50,11 @@ pub fn break_off(request: &Request) {
 fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result<Summary, Error> {
     let suite = archive::find_suite(request)?;
     let given = request.target.clone();
-    let request = &Request { target: staging::resolve(&given)?, ..request.clone() };
+    let request = &Request { target: target::resolve(&given)?, ..request.clone() };
+    for path in target::places(request).iter().flat_map(|place| hidden::sweep(place)) {
+        report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
+    }
+    target::check(request)?;
     foreign::check(request)?;
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
@@ -66,8 +72,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     let wanted = archive.wanted(&plan);
 
     let installed = plan.packages().map(|(_, package)| package.installed_size).sum();
-    let staging = Staging::create(request, installed)?;
-    staging::check_executable(&staging)?;
+    let staging = Staging::create(request, installed, report)?;
     let work = bodies::Work {
         session: &archive.session,
         wanted: &wanted,
@@ -82,7 +87,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
             suite: &suite,
             plan: &plan,
             root: &staging.root,
-            root_path: staging.root_path(),
+            staging: staging.directory(),
             epoch,
             report,
         };
@@ -109,7 +114,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     if let Some((path, text)) = &manifest {
         limits.push(manifest::write(path, text)?);
     }
-    let archive_bytes = staging.publish(request, epoch).inspect_err(|_| {
+    let archive_bytes = staging.publish(request, epoch, report).inspect_err(|_| {
         if let Some((path, _)) = &manifest {
             manifest::remove(path);
         }

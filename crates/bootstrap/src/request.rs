@@ -33,6 +33,18 @@ impl Target {
     }
 }
 
+/// Where a root grows before it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StagingPlace {
+    /// In memory, or on disk where that is too small or not to be had.
+    #[default]
+    Auto,
+    /// In memory, or not at all.
+    Memory,
+    /// Beside a directory target; for archives in the temporary directory.
+    Disk,
+}
+
 /// What the host says of itself, read by the caller.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
@@ -91,7 +103,9 @@ pub struct Request {
     pub now: i64,
     /// What the host says of itself.
     pub host: Host,
-    /// Where archives are staged.
+    /// Where the root grows.
+    pub staging: StagingPlace,
+    /// Where archives are staged on disk, and downloads lie that are not kept.
     pub temporary: PathBuf,
     /// Set from outside to stop.
     pub cancel: Arc<AtomicBool>,
@@ -123,6 +137,7 @@ impl Request {
             epoch: None,
             now,
             host: Host::default(),
+            staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),
             cancel: Arc::default(),
         }

@@ -87,6 +87,9 @@ pub(crate) struct Args {
     /// chroot (root of a plain container); the best that holds unless given
     #[arg(long, value_name = "MODE", value_parser = mode)]
     pub mode: Option<Mode>,
+    /// Where the root grows before it is moved to TARGET: memory leaves nothing behind whatever happens
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub staging: Staging,
 
     /// Judge expiry at this moment and not now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
     #[arg(long, value_name = "DATE", value_parser = moment)]
@@ -111,6 +114,17 @@ pub(crate) struct Args {
     /// Write everything to a file as well
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+/// Where the root grows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Staging {
+    /// In memory if half of what is available suffices, else on disk
+    Auto,
+    /// In memory
+    Memory,
+    /// Beside a directory; for archives in TMPDIR
+    Disk,
 }
 
 /// How a plan is printed.

@@ -2,6 +2,7 @@
 
 use rootstrap_bootstrap::Proxies;
 use rootstrap_bootstrap::request::Host;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,13 +17,18 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The same for a variable that names a file, whose bytes need not be text.
+fn path_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 /// Where downloads are kept: `/var/cache` for root, the XDG directory for everybody else.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
     if is_root() {
         return Some(PathBuf::from("/var/cache/rootstrap"));
     }
-    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || path_variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let xdg = path_variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     xdg.or_else(home).map(|cache| cache.join("rootstrap"))
 }
 
@@ -34,7 +40,7 @@ fn is_root() -> bool {
     own && std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-/// Where archives are staged.
+/// Where archives are staged on disk.
 pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()
 }

@@ -2,9 +2,9 @@
 
 use crate::privilege::Mode as Rung;
 use rootstrap_rootfs::{Root, skeleton};
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{self, MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{self, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use rustix::process;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -14,15 +14,15 @@ fn explain<T>(result: Result<T, Errno>, what: &str) -> Result<T, String> {
     result.map_err(|errno| format!("cannot {what}: {errno}"))
 }
 
-/// Makes `root` the root of this process where nothing can be mounted. Its /dev gets nodes of its own, which archives take
-/// from a table anyway and a directory is to have.
+/// Makes `root`, a directory of the working directory, the root of this process where nothing can be mounted. Its /dev gets
+/// nodes of its own, which archives take from a table anyway and a directory is to have.
 ///
 /// # Errors
 /// The first step the kernel refuses, in words.
-pub(crate) fn enter_without(root: &Path) -> Result<(), String> {
-    let tree = Root::open(root).map_err(|error| error.to_string())?;
+pub(crate) fn enter_without(root: &str) -> Result<(), String> {
+    let tree = Root::open(Path::new(root)).map_err(|error| error.to_string())?;
     let made = skeleton::fill_dev(&tree, 0).map_err(|error| error.to_string())?;
-    let null = fs::open(root.join("dev/null"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let null = fs::open(format!("{root}/dev/null"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     if !made || null.is_err() {
         return Err("device nodes cannot be made or opened below the staging directory; the container may need \
                     --cap-add MKNOD, or TMPDIR on a filesystem without nodev"
@@ -32,13 +32,16 @@ pub(crate) fn enter_without(root: &Path) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
-/// Makes `root` the root of this process, its mount namespace being private already.
+/// Makes `root`, a directory of the working directory, the root of this process in its own mount namespace.
 ///
 /// # Errors
 /// The first step the kernel refuses, in words.
-pub(crate) fn enter(root: &Path, rung: Rung) -> Result<(), String> {
+pub(crate) fn enter(root: &str, rung: Rung) -> Result<(), String> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     explain(mount::mount_change("/", private), "make the mounts private")?;
+    // Staging in memory has no place among the mounts yet, and only what has one can be bound. Any will do: the host's
+    // root goes away, and this with it. A staging directory is no mount, for which the kernel answers EINVAL.
+    let moved = mount::move_mount(CWD, ".", CWD, "/", MoveMountFlags::empty());
     // pivot_root wants a mount point.
     explain(mount::mount_bind_recursive(root, root), "bind the staging root")?;
     explain(process::chdir(root), "enter the staging root")?;
@@ -60,7 +63,13 @@ pub(crate) fn enter(root: &Path, rung: Rung) -> Result<(), String> {
     }
     match process::pivot_root(".", ".") {
         // The old root now lies over the new one at `/`; detaching it leaves no way back.
-        Ok(()) => explain(mount::unmount(".", UnmountFlags::DETACH), "detach the host's root")?,
+        Ok(()) => {
+            // Over it lies what was moved there.
+            if moved.is_ok() {
+                explain(mount::unmount(".", UnmountFlags::DETACH), "detach the staging area")?;
+            }
+            explain(mount::unmount(".", UnmountFlags::DETACH), "detach the host's root")?;
+        }
         // Containers' seccomp profiles refuse it even where they allow mounts. Moved over `/`, the new root hides the old
         // one, and scripts may not change their root.
         Err(Errno::PERM) => {

@@ -6,9 +6,9 @@ use rootstrap_rootfs::Aside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +22,9 @@ const LONGEST_LINE: usize = 1 << 16;
 
 /// How to start a sandbox.
 pub struct Options {
-    /// The staging root, as a path of the host.
-    pub root: PathBuf,
+    /// The directory in which the staging root is, under the name `root`: one of the host's, or the top of a mount that
+    /// is not part of any namespace (`fsmount(2)`). Such a mount can be used for one sandbox only.
+    pub staging: OwnedFd,
     /// The time scripts shall take for now (`SOURCE_DATE_EPOCH`), seconds since 1970.
     pub epoch: i64,
     /// The environment beyond the fixed one, for scripts of one distribution.
@@ -87,8 +88,11 @@ impl Sandbox {
         let (output, writer) = io::pipe().map_err(Error::Lost)?;
         let mut command = Command::new("/proc/self/exe");
         let mode = privilege::held();
-        command.arg(init::OUTER).arg(mode.name()).arg(&options.root).env_clear();
-        command.stdin(std::os::fd::OwnedFd::from(theirs));
+        command.arg(init::OUTER).arg(mode.name()).env_clear();
+        // A path would not lead to a mount that has no place; and of all descriptors the kernel takes only the working
+        // directory along into a new mount namespace.
+        command.current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));
+        command.stdin(OwnedFd::from(theirs));
         command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
         init::die_with_parent(&mut command);
         // Whatever outlives its parents in there becomes ours to wait for.

@@ -24,7 +24,7 @@ pub struct Root {
 impl From<OwnedFd> for Root {
     /// Takes a directory that is open for reading.
     fn from(dir: OwnedFd) -> Self {
-        Self { dir }
+        Self { dir, aside: None }
     }
 }
 

@@ -10,10 +10,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 /// A run whose last postinst never ends, and the name by which its processes are known.
-struct Blocked {
-    world: World,
-    package: String,
-    child: Child,
+pub(crate) struct Blocked {
+    pub(crate) world: World,
+    pub(crate) package: String,
+    pub(crate) child: Child,
     stderr: BufReader<std::process::ChildStderr>,
 }
 
@@ -24,13 +24,13 @@ impl Drop for Blocked {
     }
 }
 
-fn block(test: &str, target: &str, user: Option<&User>) -> Result<Blocked, String> {
+pub(crate) fn block(test: &str, target: &str, more: &[&str], user: Option<&User>) -> Result<Blocked, String> {
     let package = format!("blocker{}-{test}-x", std::process::id());
     let postinst = "#!/bin/sh\nmkfifo /var/lib/fifo\necho waiting for ever\nread line </var/lib/fifo\n";
     let world = World::new(&base::archive(Layout::Merged, [Deb::new(&package, "1").script("postinst", postinst)])?);
     let target = if target == "-" { "-".to_owned() } else { world.target(target) };
     let include = format!("--include={package}");
-    let arguments = [target.as_str(), "-v", &include];
+    let arguments = [&[target.as_str(), "-v", &include], more].concat();
     let mut command = match user {
         Some(user) => world.command_as(user, &arguments),
         None => world.command(&arguments),
@@ -48,7 +48,7 @@ fn block(test: &str, target: &str, user: Option<&User>) -> Result<Blocked, Strin
 /// A signal ends the run in order: status 130, one line, nothing left.
 fn interrupted(name: &str, signal: Signal, target: &str, user: Option<&User>) {
     let test = name.rsplit(':').next().unwrap().replace('_', "-");
-    let mut run = need!(name, block(&test, target, user));
+    let mut run = need!(name, block(&test, target, &[], user));
     kill_process(machine::pid(&run.child), signal).unwrap();
     machine::wait_until("the run ends", || run.child.try_wait().unwrap().is_some());
     let mut said = String::new();
@@ -97,12 +97,13 @@ fn sigterm_to_a_user() {
     interrupted(name, Signal::TERM, "root.tar", Some(&user));
 }
 
-/// Not even SIGKILL leaves a process or a mount; of files, root's staging is left, because nobody is there to remove it.
+/// Not even SIGKILL leaves a process or a mount; of files, root's staging on disk is left, because nobody is there to remove it
+/// before the next run.
 #[test]
 fn sigkill() {
     let name = "privileged::sigkill";
     need!(name, machine::root());
-    let mut run = need!(name, block("sigkill", "root", None));
+    let mut run = need!(name, block("sigkill", "root", &["--staging=disk"], None));
     kill_process(machine::pid(&run.child), Signal::KILL).unwrap();
     run.child.wait().unwrap();
     machine::wait_until("the sandbox ends with its parent", || machine::processes(&run.package).is_empty());
@@ -116,7 +117,7 @@ fn sigkill() {
 fn sigkill_to_a_user() {
     let name = "privileged::sigkill_to_a_user";
     let user = need!(name, machine::user());
-    let mut run = need!(name, block("sigkill-user", "root", Some(&user)));
+    let mut run = need!(name, block("sigkill-user", "root", &["--staging=disk"], Some(&user)));
     kill_process(machine::pid(&run.child), Signal::KILL).unwrap();
     run.child.wait().unwrap();
     machine::wait_until("the sandbox ends with its parent", || machine::processes(&run.package).is_empty());
@@ -129,7 +130,7 @@ fn sigkill_to_a_user() {
 }
 
 /// The run inside a shell script of its own mount namespace; `"$@"` is the run.
-fn within(world: &World, script: &str, arguments: &[&str]) -> Command {
+pub(crate) fn within(world: &World, script: &str, arguments: &[&str]) -> Command {
     let inner = world.command(arguments);
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args());
@@ -145,10 +146,11 @@ fn a_full_disk() {
     need!(name, machine::root());
     let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
     let target = world.target("root");
-    for megabytes in [1, 5] {
+    let places = [("1", "disk"), ("5", "disk"), ("5", "memory")];
+    for (megabytes, staging) in places {
         let script =
             format!("mount -t tmpfs -o size={megabytes}m none out || exit 99; \"$@\"; code=$?; ls -A out; exit $code");
-        let outcome = world.finish(&mut within(&world, &script, &[&target])).expect(1);
+        let outcome = world.finish(&mut within(&world, &script, &[&target, &format!("--staging={staging}")])).expect(1);
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), "", "something is left");
         let said = &outcome.stderr;
         assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{said}");
@@ -168,7 +170,7 @@ fn a_script_that_fills_the_disk() {
         World::new(&need!(name, base::archive(Layout::Merged, [Deb::new("much", "1").script("postinst", postinst)])));
     let target = world.target("root");
     let script = "mount -t tmpfs -o size=100m none out || exit 99; \"$@\"; code=$?; ls -A out; exit $code";
-    let outcome = world.finish(&mut within(&world, script, &[&target, "--include=much"])).expect(1);
+    let outcome = world.finish(&mut within(&world, script, &[&target, "--staging=disk", "--include=much"])).expect(1);
     assert_eq!(String::from_utf8_lossy(&outcome.stdout), "", "something is left");
     let outcome = outcome.says(&["error: cannot run the postinst of much: exit status 1", "No space left on device"]);
     assert_eq!(outcome.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", outcome.stderr);

@@ -1,11 +1,11 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
-use crate::args::{Args, PlanFormat};
+use crate::args::{Args, PlanFormat, Staging};
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::surroundings;
 use rootstrap_bootstrap::privilege::{self, Held, Rights};
-use rootstrap_bootstrap::{Error, Event, Request, Target, parse_moment};
+use rootstrap_bootstrap::{Error, Event, Request, StagingPlace, Target, parse_moment};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error as _;
@@ -127,6 +127,11 @@ fn request(args: Args) -> Result<Request, String> {
         allow_rollback: args.allow_rollback,
         epoch: epoch.transpose()?,
         host: surroundings::host(),
+        staging: match args.staging {
+            Staging::Auto => StagingPlace::Auto,
+            Staging::Memory => StagingPlace::Memory,
+            Staging::Disk => StagingPlace::Disk,
+        },
         temporary: surroundings::temporary_directory(),
         ..Request::new(&args.suite, target, surroundings::now())
     })
