@@ -9,6 +9,7 @@ mod old_suites;
 mod quirks;
 mod sandbox;
 mod scripts;
+mod staging;
 mod systems;
 
 use rootstrap_testkit::deb::Deb;

@@ -21,8 +21,12 @@ impl Drop for Host {
     }
 }
 
-/// Runs a script that tries everything and tells what it got.
+/// Runs a script that tries everything and tells what it got, in a root in memory and in one on disk.
 fn reaches_nothing(name: &str, user: Option<&User>) {
+    ["--staging=memory", "--staging=disk"].into_iter().for_each(|staging| reaches_nothing_of(name, staging, user));
+}
+
+fn reaches_nothing_of(name: &str, staging: &str, user: Option<&User>) {
     // bash can open a connection by itself.
     let tools = need!(name, base::tools(&["bash", "mount", "mknod", "chmod"]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -52,6 +56,8 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
          ! (echo h >/proc/sysrq-trigger) 2>/dev/null || echo sysrq\n\
          mkdir -p /var/lib/old && ! mount --bind / /var/lib/old 2>/dev/null || echo mounted\n\
          rmdir /var/lib/old\n\
+         roots=0; while read -r _ _ _ _ place _; do [ \"$place\" != / ] || roots=$((roots + 1)); done </proc/self/mountinfo\n\
+         [ $roots = 1 ] || echo \"$roots roots\"\n\
          env >/var/lib/environment\n\
          mkfifo /var/lib/fifo\n\
          bash -c 'trap \"\" HUP INT TERM; read line </var/lib/fifo' daemon-{token} </dev/null >/dev/null 2>&1 &\n\
@@ -64,7 +70,7 @@ fn reaches_nothing(name: &str, user: Option<&User>) {
     let spy = Deb::new("spy", "1").field("Pre-Depends", "tools").script("postinst", &postinst);
     let world = World::new(&need!(name, base::archive(Layout::Merged, [tools, spy])));
     let target = world.target("root");
-    let arguments = [target.as_str(), "--include=spy"];
+    let arguments = [target.as_str(), staging, "--include=spy"];
     let mut command = match user {
         Some(user) => world.command_as(user, &arguments),
         None => world.command(&arguments),
