@@ -73,6 +73,14 @@ impl World {
         command
     }
 
+    /// The same as another user.
+    pub fn bare_as(&self, user: &User, arguments: &[&str]) -> Command {
+        let mut command = user.command(program::path());
+        self.surround(&mut command);
+        command.args(arguments);
+        command
+    }
+
     fn surround(&self, command: &mut Command) {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.path("home"));
         // The host's apt may have a proxy, which has no business on the loopback interface.
@@ -87,11 +95,10 @@ impl World {
         command
     }
 
-    /// The same as another user, who has a cache of his own.
+    /// As [`World::command`], for another user, who has a cache of his own.
     pub fn command_as(&self, user: &User, arguments: &[&str]) -> Command {
-        let mut command = user.command(program::path());
-        self.surround(&mut command);
-        command.arg(&self.suite).args(arguments).args(self.own_arguments());
+        let mut command = self.bare_as(user, &[self.suite.as_str()]);
+        command.args(arguments).args(self.own_arguments());
         command.arg("--cache-dir").arg(self.path(&format!("out/cache-of-{}", user.uid)));
         command
     }

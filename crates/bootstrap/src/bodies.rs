@@ -8,7 +8,9 @@ use rootstrap_rootfs::Root;
 use rootstrap_unpack::Staged;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Seek;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread::Scope;
@@ -17,6 +19,21 @@ use std::thread::Scope;
 pub(crate) struct Body {
     pub staged: Staged,
     pub deb: File,
+}
+
+impl Body {
+    /// Copies the .deb into `directory` of the root, and says under which absolute path. The very file that was verified,
+    /// whatever its name in the cache leads to by now.
+    pub fn put_deb(&self, root: &Root, directory: &str) -> Result<String, Error> {
+        let control = &self.staged.control;
+        let path = format!("/{directory}/{}_{}.deb", control.package, control.architecture);
+        let place = root.at(path.as_bytes())?;
+        let (mut from, mut to) = (&self.deb, place.create_file()?);
+        from.rewind().and_then(|()| std::io::copy(&mut from, &mut to)).map_err(Error::io("copy", Path::new(&path)))?;
+        place.set_owner(0, 0)?;
+        place.set_mode(0o644)?;
+        Ok(path)
+    }
 }
 
 /// The packages of a plan as they become ready.

@@ -21,6 +21,8 @@ pub enum Error {
     Target { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
     Memory(rustix::io::Errno),
+    #[error("cannot finish {}: {reason}", path.display())]
+    FirstStage { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
     NoDpkg,
     #[error("cannot {verb} {}", path.display())]
@@ -88,7 +90,8 @@ impl Error {
             Self::UnknownSuite { .. }
             | Self::UnknownPocket { .. }
             | Self::UnknownArchitecture { .. }
-            | Self::Target { .. } => 2,
+            | Self::Target { .. }
+            | Self::FirstStage { .. } => 2,
             Self::Fetch(error) if error.is_verification() => 3,
             _ => 1,
         }
@@ -117,7 +120,7 @@ impl Error {
             Self::ForeignArchitecture { .. } => {
                 Some("install qemu-user-static and binfmt-support, so that the kernel can run such programs".to_owned())
             }
-            Self::Target { hint, .. } => Some((*hint).to_owned()),
+            Self::Target { hint, .. } | Self::FirstStage { hint, .. } => Some((*hint).to_owned()),
             Self::Memory(_) => {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())
             }

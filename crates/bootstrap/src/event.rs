@@ -78,6 +78,8 @@ pub struct Summary {
     pub target: Target,
     /// What could not be done as it should, a sentence each.
     pub limits: Vec<String>,
+    /// Whether the second stage is still to be run.
+    pub unfinished: bool,
 }
 
 /// Where events go.

@@ -21,10 +21,7 @@ pub(crate) fn finish(
         tidy::clamp_times(root, epoch)?;
         return Ok(());
     }
-    write_if_absent(root, "etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")?;
-    write_if_absent(root, "etc/hostname", "localhost\n")?;
-    sources::write(root, request, suite, served)?;
-    mark_automatic(root, plan, request.architecture()?)?;
+    files(root, request, suite, served, plan)?;
     tidy::tidy(root, &tidy::Tidy { epoch, image: request.image })?;
     if request.image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
@@ -42,6 +39,20 @@ pub(crate) fn finish(
     }
     tidy::clamp_times(root, epoch)?;
     Ok(())
+}
+
+/// The files no package ships.
+pub(crate) fn files(
+    root: &Root,
+    request: &Request,
+    suite: &Suite,
+    served: &[VerifiedPocket],
+    plan: &Plan,
+) -> Result<(), Error> {
+    write_if_absent(root, "etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")?;
+    write_if_absent(root, "etc/hostname", "localhost\n")?;
+    sources::write(root, request, suite, served)?;
+    mark_automatic(root, plan, request.architecture()?)
 }
 
 fn write_if_absent(root: &Root, path: &str, text: &str) -> Result<(), Error> {

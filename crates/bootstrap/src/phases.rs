@@ -15,7 +15,6 @@ use rootstrap_rootfs::{Root, skeleton};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
 use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, filters, triggers};
-use std::io::Seek;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -41,17 +40,8 @@ pub(crate) struct Site<'a> {
 
 /// Fills the root phase by phase. Returns the bytes of all files unpacked.
 pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, Error> {
-    let &Site { request, suite, plan, root, epoch, report, .. } = site;
-    let mut installer = Installer {
-        request,
-        suite,
-        root,
-        report,
-        claims: Claims::default(),
-        dpkg_version: dpkg_version(plan),
-        epoch,
-        bytes: 0,
-    };
+    let &Site { request, plan, root, epoch, report, .. } = site;
+    let mut installer = Installer::new(site);
     let mut sandbox = None;
     let mut next = 0;
     for (number, phase) in plan.phases.iter().enumerate() {
@@ -66,15 +56,11 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
             if request.variant == Variant::Extract {
                 continue;
             }
-            if root.metadata(b"usr/bin/dpkg")?.is_none() {
-                return Err(Error::NoDpkg);
-            }
-            for mount_point in ["dev", "proc", "sys"] {
-                root.create_directories(mount_point.as_bytes(), 0o755)?;
-            }
+            prepare(root)?;
             report(Event::Stage(Stage::Configure));
             let options = rootstrap_configure::Options {
                 staging: site.staging.try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
+                root: "root".into(),
                 epoch,
                 environment: Vec::new(),
                 aside: site.root.aside().cloned().unwrap_or_default(),
@@ -96,6 +82,33 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
     Ok(installer.bytes)
 }
 
+/// The files of the first phase, and nothing run. Returns the packages left to dpkg.
+pub(crate) fn extract<'p>(site: &Site<'_>, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
+    let for_dpkg = Installer::new(site).extract(packages)?;
+    prepare(site.root)?;
+    Ok(for_dpkg)
+}
+
+/// What the sandbox needs of a root.
+fn prepare(root: &Root) -> Result<(), Error> {
+    if root.metadata(b"usr/bin/dpkg")?.is_none() {
+        return Err(Error::NoDpkg);
+    }
+    for mount_point in ["dev", "proc", "sys"] {
+        root.create_directories(mount_point.as_bytes(), 0o755)?;
+    }
+    Ok(())
+}
+
+/// Those of the first phase that are configured before all others.
+pub(crate) fn core(variant: Variant, packages: &[Body]) -> Vec<&'static str> {
+    let default = matches!(variant, Variant::Important | Variant::Standard);
+    let is_core = |name: &&str| {
+        (default || *name != "debconf") && packages.iter().any(|body| body.staged.control.package == *name)
+    };
+    CORE.into_iter().filter(is_core).collect()
+}
+
 struct Installer<'a> {
     request: &'a Request,
     suite: &'a Suite,
@@ -107,7 +120,13 @@ struct Installer<'a> {
     bytes: u64,
 }
 
-impl Installer<'_> {
+impl<'a> Installer<'a> {
+    fn new(site: &Site<'a>) -> Self {
+        let &Site { request, suite, plan, root, epoch, report, .. } = site;
+        let claims = Claims::default();
+        Self { request, suite, root, report, claims, dpkg_version: dpkg_version(plan), epoch, bytes: 0 }
+    }
+
     /// The first phase's files, no script run yet. Returns the packages left to dpkg.
     fn extract<'p>(&mut self, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
         self.merge_usr(packages)?;
@@ -237,11 +256,7 @@ impl Installer<'_> {
             self.root.remove(b"usr/bin/awk")?;
         }
         self.hand_over(sandbox, for_dpkg)?;
-        let default = matches!(self.request.variant, Variant::Important | Variant::Standard);
-        let is_core = |name: &&str| {
-            (default || *name != "debconf") && packages.iter().any(|body| body.staged.control.package == *name)
-        };
-        let core: Vec<&str> = CORE.into_iter().filter(is_core).collect();
+        let core = core(self.request.variant, packages);
         dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
         database::unconfigure(self.root, &core)?;
         // Required packages may count on each other without saying so (usrmerge on debianutils): one that fails
@@ -301,18 +316,8 @@ impl Installer<'_> {
             return Ok(());
         }
         self.root.create_directories(HANDOVER.as_bytes(), 0o700)?;
-        let mut paths = Vec::new();
-        for body in packages {
-            let control = &body.staged.control;
-            let path = format!("{HANDOVER}/{}_{}.deb", control.package, control.architecture);
-            // The very file that was verified, whatever its name in the cache leads to by now.
-            let mut from = &body.deb;
-            let mut to = self.root.at(path.as_bytes())?.create_file()?;
-            from.rewind()
-                .and_then(|()| std::io::copy(&mut from, &mut to))
-                .map_err(Error::io("copy", Path::new(&path)))?;
-            paths.push(format!("/{path}"));
-        }
+        let put = |body: &&Body| body.put_deb(self.root, HANDOVER);
+        let paths: Vec<String> = packages.iter().map(put).collect::<Result<_, _>>()?;
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         dpkg::unpack(sandbox, &paths, &mut |line| self.output(line))?;
         self.root.remove_tree(HANDOVER.as_bytes())?;
@@ -362,7 +367,7 @@ impl Installer<'_> {
 }
 
 /// A .deb has to be the package its index entry says it is.
-fn check_names(packages: &[Body], planned: &[Planned]) -> Result<(), Error> {
+pub(crate) fn check_names(packages: &[Body], planned: &[Planned]) -> Result<(), Error> {
     for (body, planned) in packages.iter().zip(planned) {
         let control = &body.staged.control;
         if (&control.package, &control.version) != (&planned.name, &planned.version) {
@@ -376,7 +381,7 @@ fn check_names(packages: &[Body], planned: &[Planned]) -> Result<(), Error> {
 }
 
 /// The version dpkg calls itself: the upstream part of its package's, without what a derivative adds.
-fn dpkg_version(plan: &Plan) -> String {
+pub(crate) fn dpkg_version(plan: &Plan) -> String {
     let version = plan.packages().find(|(_, package)| package.name == "dpkg").map(|(_, package)| &package.version);
     let version = version.map_or("", String::as_str);
     version.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default().to_owned()

@@ -3,7 +3,8 @@
 use crate::event::{Report, Stage};
 use crate::staging::Staging;
 use crate::{
-    Error, Event, Request, Summary, Target, archive, bodies, finish, foreign, hidden, manifest, phases, target,
+    Error, Event, Request, Summary, Target, archive, bodies, finish, first_stage, foreign, hidden, manifest, phases,
+    target,
 };
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::tar;
@@ -55,7 +56,9 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
     target::check(request)?;
-    foreign::check(request)?;
+    if !request.foreign {
+        foreign::check(request)?;
+    }
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
     }
@@ -91,7 +94,10 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
             epoch,
             report,
         };
-        let result = phases::install(&site, &mut bodies);
+        let result = match request.foreign {
+            true => first_stage::make(&site, &mut bodies, &archive.pockets),
+            false => phases::install(&site, &mut bodies),
+        };
         if result.is_err() {
             request.cancel.store(true, Ordering::Relaxed);
         }
@@ -99,7 +105,10 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     })?;
 
     report(Event::Stage(Stage::Finish));
-    finish::finish(&staging.root, request, &suite, &archive.pockets, &plan, epoch)?;
+    match request.foreign {
+        true => first_stage::finish(&staging.root, request, epoch)?,
+        false => finish::finish(&staging.root, request, &suite, &archive.pockets, &plan, epoch)?,
+    }
 
     report(Event::Stage(Stage::Publish));
     *publishing = true;
@@ -128,6 +137,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         architecture: request.architecture()?.to_owned(),
         target: given,
         limits,
+        unfinished: request.foreign,
     })
 }
 

@@ -67,6 +67,9 @@ pub struct Request {
     pub target: Target,
     /// Whether the result is a container base image: tidied further, with the settings such images have.
     pub image: bool,
+    /// Whether nothing of the target is run now: what is left is done later by [`second_stage`](crate::second_stage). Makes
+    /// no sense with `image` or [`Variant::Extract`].
+    pub foreign: bool,
     /// Which packages to start from.
     pub variant: Variant,
     /// Debian architecture; the host's own if `None`.
@@ -119,6 +122,7 @@ impl Request {
             suite: suite.to_owned(),
             target,
             image: false,
+            foreign: false,
             variant: Variant::default(),
             architecture: None,
             add_architectures: Vec::new(),

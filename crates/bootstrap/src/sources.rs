@@ -9,6 +9,12 @@ use rootstrap_rootfs::Root;
 /// Where apt documents the vendor's own entries (package apt, `doc/examples`).
 const EXAMPLES: [&str; 2] = ["usr/share/doc/apt/examples/debian.sources", "usr/share/doc/apt/examples/sources.list"];
 
+/// The files of packages that the sources depend on.
+pub(crate) fn looked_at(suite: &Suite) -> Vec<&str> {
+    let keyrings = suite.vendor().map_or(&[][..], |vendor| &vendor.signed_by);
+    EXAMPLES.into_iter().chain(keyrings.iter().map(String::as_str)).collect()
+}
+
 /// Writes the sources. A system without apt's directory gets none.
 pub(crate) fn write(root: &Root, request: &Request, suite: &Suite, served: &[VerifiedPocket]) -> Result<(), Error> {
     if root.metadata(b"etc/apt")?.is_none() {

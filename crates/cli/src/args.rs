@@ -1,6 +1,6 @@
 //! The command line as it is typed.
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
 use rootstrap_bootstrap::{Variant, parse_moment};
 use std::path::PathBuf;
@@ -10,6 +10,47 @@ use std::path::PathBuf;
 /// Exit status: 0 done, 1 failed, 2 wrong usage, 3 something from the mirror is not what it should be.
 #[derive(Debug, Parser)]
 #[command(name = "rootstrap", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    // Absent only if there is a command.
+    #[command(flatten)]
+    pub bootstrap: Option<Args>,
+}
+
+/// What there is to do beside making a root filesystem. The words are no suite's name.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Finish what --foreign began, on a machine that runs the programs of the target
+    SecondStage(SecondStage),
+}
+
+/// Finish what --foreign began, on a machine that runs the programs of the target.
+///
+/// After a failure the same command goes on where it stopped.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SecondStage {
+    /// The tree to finish; this very system unless given
+    #[arg(default_value = "/")]
+    pub directory: PathBuf,
+
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Show everything, the packages' own output too
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// Write everything to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// The words of `rootstrap SUITE TARGET`.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Codename, alias or version: trixie, stable, 24.04
     pub suite: String,
@@ -26,6 +67,10 @@ pub(crate) struct Args {
     /// Make a container base image: `rootstrap focal --image | docker import - focal`
     #[arg(long)]
     pub image: bool,
+
+    /// Run nothing of the target, whatever this machine is: /rootstrap/second-stage finishes it there
+    #[arg(long, conflicts_with = "image")]
+    pub foreign: bool,
 
     /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract
     #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
@@ -158,16 +203,33 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        Args::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
     fn lists_and_dashes() {
-        let args = Args::parse_from(["rootstrap", "trixie", "-", "--variant=-", "--include=a,b", "--include", "c"]);
+        let line = ["rootstrap", "trixie", "-", "--variant=-", "--include=a,b", "--include", "c"];
+        let args = CommandLine::parse_from(line).bootstrap.unwrap();
         assert_eq!(args.variant, Variant::Important);
         assert_eq!(args.include, ["a", "b", "c"]);
-        assert!(Args::try_parse_from(["rootstrap", "trixie"]).is_err());
-        assert!(Args::try_parse_from(["rootstrap", "trixie", "--image"]).is_ok());
-        assert!(Args::try_parse_from(["rootstrap", "trixie", "--print-plan=json"]).is_ok());
+        assert!(CommandLine::try_parse_from(["rootstrap"]).is_err());
+        assert!(CommandLine::try_parse_from(["rootstrap", "trixie"]).is_err());
+        assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--image"]).is_ok());
+        assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--print-plan=json"]).is_ok());
+    }
+
+    #[test]
+    fn commands_and_suites() {
+        let line = |words: &[&str]| CommandLine::try_parse_from([&["rootstrap"], words].concat()).unwrap();
+        let directory = |words: &[&str]| match line(words).command {
+            Some(Command::SecondStage(arguments)) => arguments.directory,
+            None => panic!("{words:?} is taken for a suite"),
+        };
+        assert_eq!(directory(&["second-stage"]), PathBuf::from("/"));
+        assert_eq!(directory(&["second-stage", "out", "-v"]), PathBuf::from("out"));
+        for words in [&["trixie", "second-stage"][..], &["--include=x", "trixie", "second-stage"]] {
+            assert_eq!(line(words).bootstrap.unwrap().target.unwrap(), PathBuf::from("second-stage"));
+        }
+        assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--foreign", "--image"]).is_err());
     }
 }

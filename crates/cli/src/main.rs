@@ -14,6 +14,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // This binary is also the inside of its own sandbox.
     let arguments = rootstrap_bootstrap::enter_if_asked();
-    let args = args::Args::parse_from(&arguments);
-    commands::bootstrap::run(args, &arguments)
+    let line = args::CommandLine::parse_from(&arguments);
+    match (line.command, line.bootstrap) {
+        (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &arguments),
+        (None, Some(args)) => commands::bootstrap::run(args, &arguments),
+        // clap has said what is missing before it comes to this.
+        (None, None) => ExitCode::from(2),
+    }
 }

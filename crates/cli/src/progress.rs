@@ -4,6 +4,7 @@ use crate::log::Log;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstrap_bootstrap::{Event, FetchEvent, Stage, Summary, Target, format_date};
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,17 @@ pub(crate) enum Level {
     Quiet,
     Normal,
     Verbose,
+}
+
+impl Level {
+    /// What the two switches mean.
+    pub(crate) fn of(quiet: bool, verbose: bool) -> Self {
+        match (quiet, verbose) {
+            (true, _) => Self::Quiet,
+            (_, true) => Self::Verbose,
+            _ => Self::Normal,
+        }
+    }
 }
 
 /// Shows events and keeps the time of each stage.
@@ -178,14 +190,30 @@ impl Progress {
             HumanBytes(summary.deb_bytes),
             HumanBytes(summary.file_bytes),
         );
+        self.say(&state, Level::Normal, &made);
         for limit in &summary.limits {
             self.say(&state, Level::Normal, &format!("warning: {limit}"));
         }
+        if summary.unfinished {
+            let text = "a first stage: where its programs run, /rootstrap/second-stage in it finishes it";
+            self.say(&state, Level::Normal, text);
+        }
+        self.say_times(&state);
+    }
+
+    /// What a second stage finished, and how long that took.
+    pub(crate) fn finished(&self, directory: &Path) {
+        self.end();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.say(&state, Level::Normal, &format!("finished {}", directory.display()));
+        self.say_times(&state);
+    }
+
+    fn say_times(&self, state: &State) {
         let total: Duration = state.times.iter().map(|(_, time)| *time).sum();
         let times: Vec<String> =
             state.times.iter().map(|(stage, time)| format!("{} {:.2} s", stage.name(), time.as_secs_f64())).collect();
-        self.say(&state, Level::Normal, &made);
-        self.say(&state, Level::Normal, &format!("{} ({:.2} s in all)", times.join(", "), total.as_secs_f64()));
+        self.say(state, Level::Normal, &format!("{} ({:.2} s in all)", times.join(", "), total.as_secs_f64()));
     }
 }
 

@@ -5,6 +5,16 @@ use crate::{Error, Sandbox};
 /// A line of dpkg's log is wanted even where its configuration is not in place yet.
 const LOG: &str = "--log=/var/log/dpkg.log";
 
+/// The arguments before the names of the first packages: dependencies or not, for they need each other.
+pub const CONFIGURE_FIRST: [&str; 4] = [LOG, "--force-depends", "--force-confold", "--configure"];
+
+/// The arguments that configure everything.
+pub const CONFIGURE_ALL: [&str; 4] = [LOG, "--force-confold", "--configure", "-a"];
+
+/// The arguments before .debs. Triggers wait until the phase is configured, as those of packages unpacked without dpkg do.
+pub const UNPACK: [&str; 6] =
+    [LOG, "--force-depends", "--force-confold", "--force-unsafe-io", "--no-triggers", "--unpack"];
+
 /// Configures the packages named, dependencies or not: the first few of a system need each other.
 ///
 /// # Errors
@@ -13,9 +23,7 @@ pub fn configure(sandbox: &mut Sandbox, packages: &[&str], line: &mut dyn FnMut(
     if packages.is_empty() {
         return Ok(());
     }
-    let mut arguments = vec!["dpkg", LOG, "--force-depends", "--force-confold", "--configure"];
-    arguments.extend(packages);
-    run(sandbox, &arguments, "configure the first packages", line)
+    run(sandbox, &[&["dpkg"], &CONFIGURE_FIRST[..], packages].concat(), "configure the first packages", line)
 }
 
 /// Configures everything that is unpacked and runs the triggers.
@@ -23,7 +31,7 @@ pub fn configure(sandbox: &mut Sandbox, packages: &[&str], line: &mut dyn FnMut(
 /// # Errors
 /// A script fails.
 pub fn configure_all(sandbox: &mut Sandbox, line: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    run(sandbox, &["dpkg", LOG, "--force-confold", "--configure", "-a"], "configure the packages", line)
+    run(sandbox, &[&["dpkg"], &CONFIGURE_ALL[..]].concat(), "configure the packages", line)
 }
 
 /// Unpacks .debs that lie in the root.
@@ -31,11 +39,7 @@ pub fn configure_all(sandbox: &mut Sandbox, line: &mut dyn FnMut(&str)) -> Resul
 /// # Errors
 /// dpkg refuses one, or a script fails.
 pub fn unpack(sandbox: &mut Sandbox, debs: &[&str], line: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let mut arguments = vec!["dpkg", LOG, "--force-depends", "--force-confold", "--force-unsafe-io"];
-    // Triggers wait until the phase is configured, as those of packages unpacked without dpkg do.
-    arguments.extend(["--no-triggers", "--unpack"]);
-    arguments.extend(debs);
-    run(sandbox, &arguments, "unpack with the target's dpkg", line)
+    run(sandbox, &[&["dpkg"], &UNPACK[..], debs].concat(), "unpack with the target's dpkg", line)
 }
 
 /// The package a line of dpkg's output says is being configured.
@@ -45,7 +49,12 @@ pub fn configured(line: &str) -> Option<&str> {
     Some(name.split(':').next().unwrap_or(name))
 }
 
-fn run(sandbox: &mut Sandbox, arguments: &[&str], action: &str, line: &mut dyn FnMut(&str)) -> Result<(), Error> {
+/// Runs a program that is dpkg or shows what dpkg prints. `action` completes "cannot …" where dpkg does not say which
+/// script failed.
+///
+/// # Errors
+/// It does not end with status 0.
+pub fn run(sandbox: &mut Sandbox, arguments: &[&str], action: &str, line: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let mut failure = Failure::default();
     let exit = sandbox.run(arguments, &[], &mut |text| {
         failure.read(text);

@@ -4,10 +4,13 @@
 use rootstrap_rootfs::{Kind, Root};
 
 /// invoke-rc.d asks it first; 101 forbids every action.
-const POLICY: &str = "usr/sbin/policy-rc.d";
+pub const POLICY: &str = "usr/sbin/policy-rc.d";
+
+/// Its text.
+pub const POLICY_TEXT: &str = "#!/bin/sh\nexit 101\n";
 
 /// Programs replaced where they exist.
-const REPLACED: [&str; 3] = ["sbin/start-stop-daemon", "usr/sbin/start-stop-daemon", "sbin/initctl"];
+pub const REPLACED: [&str; 3] = ["sbin/start-stop-daemon", "usr/sbin/start-stop-daemon", "sbin/initctl"];
 
 const REAL: &str = ".REAL";
 
@@ -17,21 +20,26 @@ const DOES_NOTHING: &str = "#!/bin/sh\n# Services are not started while the syst
 const INITCTL: &str = "#!/bin/sh\n# Jobs are not started while the system is being made.\n\
                        [ \"$1\" != version ] || exec /sbin/initctl.REAL \"$@\"\nexit 0\n";
 
+/// What stands in for the program at `path`.
+#[must_use]
+pub fn stand_in(path: &str) -> &'static str {
+    if path.ends_with("/initctl") { INITCTL } else { DOES_NOTHING }
+}
+
 /// Puts the stand-ins in place where they are not yet. Called again after more packages came in.
 ///
 /// # Errors
 /// The tree cannot be changed.
 pub fn install(root: &Root) -> rootstrap_rootfs::Result<()> {
     if root.metadata(POLICY.as_bytes())?.is_none() && root.metadata(b"usr/sbin")?.is_some() {
-        root.write(POLICY.as_bytes(), b"#!/bin/sh\nexit 101\n", 0o755)?;
+        root.write(POLICY.as_bytes(), POLICY_TEXT.as_bytes(), 0o755)?;
     }
     for path in REPLACED {
         let program = root.metadata(path.as_bytes())?;
         if program.is_some_and(|meta| meta.kind == Kind::File) && !is_replaced(root, path)? {
             let place = root.at(path.as_bytes())?;
             place.rename_to(&place.with_suffix(REAL))?;
-            let fake = if path.ends_with("/initctl") { INITCTL } else { DOES_NOTHING };
-            root.write(path.as_bytes(), fake.as_bytes(), 0o755)?;
+            root.write(path.as_bytes(), stand_in(path).as_bytes(), 0o755)?;
         }
     }
     Ok(())
@@ -49,7 +57,7 @@ pub fn remove(root: &Root) -> rootstrap_rootfs::Result<()> {
             place.with_suffix(REAL).rename_to(&place)?;
         }
     }
-    if root.read(POLICY.as_bytes())?.as_deref() == Some(b"#!/bin/sh\nexit 101\n") {
+    if root.read(POLICY.as_bytes())?.as_deref() == Some(POLICY_TEXT.as_bytes()) {
         root.remove(POLICY.as_bytes())?;
     }
     Ok(())

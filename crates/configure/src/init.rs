@@ -30,8 +30,8 @@ pub fn enter_if_asked() -> Vec<OsString> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let [_, stage, rest @ ..] = arguments.as_slice() else { return arguments };
     let result = match (stage.to_str(), rest) {
-        (Some(OUTER), [mode]) => outer(mode),
-        (Some(INNER), [mode]) => inner(mode),
+        (Some(OUTER), [mode, root]) => outer(mode, root),
+        (Some(INNER), [mode, root]) => inner(mode, root),
         (Some(privilege::STAGE), rest) => {
             privilege::stage(rest);
             std::process::exit(1);
@@ -59,11 +59,11 @@ fn socket() -> Result<UnixStream, String> {
     fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
 }
 
-/// The working directory is the one with the staging root.
-fn outer(mode: &OsStr) -> Result<(), String> {
+/// The working directory is the one that has the staging root under the name `root`.
+fn outer(mode: &OsStr, root: &OsStr) -> Result<(), String> {
     keep_no_descriptors();
     if mode == Mode::Chroot.name() {
-        return inner(mode);
+        return inner(mode, root);
     }
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
@@ -71,7 +71,7 @@ fn outer(mode: &OsStr) -> Result<(), String> {
     unsafe { rustix::thread::unshare_unsafe(flags) }
         .map_err(|errno| format!("the kernel refuses new namespaces: {errno}"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(INNER).arg(mode);
+    command.arg(INNER).arg(mode).arg(root);
     die_with_parent(&mut command);
     let mut child = command.spawn().map_err(|error| format!("cannot start the first process: {error}"))?;
     let status = child.wait().map_err(|error| format!("cannot wait for the first process: {error}"))?;
@@ -96,13 +96,13 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     }
 }
 
-fn inner(mode: &OsStr) -> Result<(), String> {
+fn inner(mode: &OsStr, root: &OsStr) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
     if mode == Mode::Chroot {
-        mounts::enter_without("root")?;
+        mounts::enter_without(root)?;
     } else {
-        mounts::enter("root", mode)?;
+        mounts::enter(root, mode)?;
         raise_loopback();
         rustix::system::sethostname(b"localhost").map_err(|errno| format!("cannot set the host name: {errno}"))?;
     }

@@ -17,7 +17,7 @@ mod supervisor;
 mod wire;
 
 pub use init::enter_if_asked;
-pub use sandbox::{Exit, Options, Sandbox};
+pub use sandbox::{ENVIRONMENT, Exit, Options, Sandbox};
 
 /// Why configuring failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
 use rustix::process;
+use std::ffi::OsStr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -19,10 +20,10 @@ fn explain<T>(result: Result<T, Errno>, what: &str) -> Result<T, String> {
 ///
 /// # Errors
 /// The first step the kernel refuses, in words.
-pub(crate) fn enter_without(root: &str) -> Result<(), String> {
+pub(crate) fn enter_without(root: &OsStr) -> Result<(), String> {
     let tree = Root::open(Path::new(root)).map_err(|error| error.to_string())?;
     let made = skeleton::fill_dev(&tree, 0).map_err(|error| error.to_string())?;
-    let null = fs::open(format!("{root}/dev/null"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let null = fs::open(Path::new(root).join("dev/null"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     if !made || null.is_err() {
         return Err("device nodes cannot be made or opened below the staging directory; the container may need \
                     --cap-add MKNOD, or TMPDIR on a filesystem without nodev"
@@ -36,7 +37,7 @@ pub(crate) fn enter_without(root: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// The first step the kernel refuses, in words.
-pub(crate) fn enter(root: &str, rung: Rung) -> Result<(), String> {
+pub(crate) fn enter(root: &OsStr, rung: Rung) -> Result<(), String> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     explain(mount::mount_change("/", private), "make the mounts private")?;
     // Staging in memory has no place among the mounts yet, and only what has one can be bound. Any will do: the host's

@@ -5,6 +5,7 @@ use crate::{Error, init, supervisor, wire};
 use rootstrap_rootfs::Aside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -20,11 +21,27 @@ const TAIL: usize = 12;
 /// Bytes after which a line counts as one, whether it has an end or not.
 const LONGEST_LINE: usize = 1 << 16;
 
+/// The environment of everything that runs in a root, beside `SOURCE_DATE_EPOCH`.
+pub const ENVIRONMENT: [(&str, &str); 11] = [
+    ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/root"),
+    ("USER", "root"),
+    ("LOGNAME", "root"),
+    ("SHELL", "/bin/sh"),
+    ("TERM", "dumb"),
+    ("TZ", "UTC"),
+    ("LANG", "C.UTF-8"),
+    ("LC_ALL", "C.UTF-8"),
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+];
+
 /// How to start a sandbox.
 pub struct Options {
-    /// The directory in which the staging root is, under the name `root`: one of the host's, or the top of a mount that
-    /// is not part of any namespace (`fsmount(2)`). Such a mount can be used for one sandbox only.
+    /// The directory in which the staging root is: one of the host's, or the top of a mount that has no place there.
     pub staging: OwnedFd,
+    /// The staging root's name in it.
+    pub root: OsString,
     /// The time scripts shall take for now (`SOURCE_DATE_EPOCH`), seconds since 1970.
     pub epoch: i64,
     /// The environment beyond the fixed one, for scripts of one distribution.
@@ -88,7 +105,7 @@ impl Sandbox {
         let (output, writer) = io::pipe().map_err(Error::Lost)?;
         let mut command = Command::new("/proc/self/exe");
         let mode = privilege::held();
-        command.arg(init::OUTER).arg(mode.name()).env_clear();
+        command.arg(init::OUTER).arg(mode.name()).arg(&options.root).env_clear();
         // A path would not lead to a mount that has no place; and of all descriptors the kernel takes only the working
         // directory along into a new mount namespace.
         command.current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));
@@ -100,20 +117,7 @@ impl Sandbox {
             .map_err(|errno| Error::Lost(errno.into()))?;
         let child = command.spawn().map_err(|error| Error::Sandbox(format!("cannot start a process: {error}")))?;
         drop(command);
-        let environment = [
-            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-            ("HOME", "/root"),
-            ("USER", "root"),
-            ("LOGNAME", "root"),
-            ("SHELL", "/bin/sh"),
-            ("TERM", "dumb"),
-            ("TZ", "UTC"),
-            ("LANG", "C.UTF-8"),
-            ("LC_ALL", "C.UTF-8"),
-            ("DEBIAN_FRONTEND", "noninteractive"),
-            ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
-        ];
-        let mut environment: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
         environment.push(format!("SOURCE_DATE_EPOCH={}", options.epoch));
         environment.extend(options.environment.iter().map(|(name, value)| format!("{name}={value}")));
         let cancel = Arc::clone(&options.cancel);

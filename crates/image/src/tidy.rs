@@ -82,6 +82,22 @@ const IMAGE: &[Rule] = &[
     ("etc/udev/rules.d/70-persistent-cd.rules", Remove, "names the host's hardware"),
 ];
 
+/// The rules for every target as commands of a shell that has `remove PATH`, `empty DIRECTORY NAME…`, `endings DIRECTORY
+/// ENDING…` and `truncate_file PATH`: for trees that are finished where this program is not.
+#[must_use]
+pub fn commands() -> String {
+    let line = |(path, what, _reason): &Rule| {
+        let (command, words) = match what {
+            Remove => ("remove", &[][..]),
+            Empty(kept) => ("empty", *kept),
+            Endings(endings) => ("endings", *endings),
+            Truncate => ("truncate_file", &[][..]),
+        };
+        [&[command, path], words].concat().join(" ")
+    };
+    ALWAYS.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Brings `root` into the state it is published in. Running it again changes nothing.
 ///
 /// # Errors
@@ -110,10 +126,17 @@ pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
         remove_below(root, b"usr", is_bytecode)?;
     }
     settle_compiled(root, options.epoch)?;
-    // Whatever the umask of the caller was. An unprivileged caller may not own its own root; archives record it.
+    settle_root(root)
+}
+
+/// Gives the root itself its owner and mode, whatever the umask of the caller was.
+///
+/// # Errors
+/// The system refuses.
+pub fn settle_root(root: &Root) -> Result<()> {
+    // An unprivileged caller may not own its own root; archives record it.
     let _ = root.set_owner_of(root.fd(), 0, 0);
-    rustix::fs::fchmod(root.fd(), 0o755.into()).map_err(|errno| crate::Error::root("change mode of", errno))?;
-    Ok(())
+    rustix::fs::fchmod(root.fd(), 0o755.into()).map_err(|errno| crate::Error::root("change mode of", errno))
 }
 
 /// Sets every modification time after `epoch` to `epoch`: files, directories and links. The last change to a tree

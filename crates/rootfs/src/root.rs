@@ -101,6 +101,14 @@ impl Root {
         self.open_at("open", path, OFlags::DIRECTORY | OFlags::RDONLY)
     }
 
+    /// The directory `path` leads to as a root of its own.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn below(&self, path: &[u8]) -> Result<Self> {
+        self.open_directory(path).map(|dir| Self { dir, aside: self.aside.clone() })
+    }
+
     /// Opens the file `path` leads to for reading, links followed inside the root.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod old_suites;
 mod quirks;
 mod sandbox;
 mod scripts;
+mod second_stage;
 mod staging;
 mod systems;
 

@@ -5,7 +5,7 @@ use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::surroundings;
 use rootstrap_bootstrap::privilege::{self, Held, Rights};
-use rootstrap_bootstrap::{Error, Event, Request, StagingPlace, Target, parse_moment};
+use rootstrap_bootstrap::{Error, Event, Request, StagingPlace, Target, Variant, parse_moment};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error as _;
@@ -13,15 +13,12 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the command and says how it went.
 pub(crate) fn run(args: Args, arguments: &[OsString]) -> ExitCode {
-    let level = match (args.quiet, args.verbose) {
-        (true, _) => Level::Quiet,
-        (_, true) => Level::Verbose,
-        _ => Level::Normal,
-    };
+    let level = Level::of(args.quiet, args.verbose);
     let plan = args.print_plan;
     let mode = args.mode;
     let mut held = None;
@@ -51,7 +48,7 @@ pub(crate) fn run(args: Args, arguments: &[OsString]) -> ExitCode {
             }
         }
     }
-    stop_on_signals(&request);
+    stop_on_signals(&request.cancel);
     let progress = Progress::new(level, log);
     let report = |event| progress.event(&event);
     if let Some(held) = &held {
@@ -98,6 +95,9 @@ fn request(args: Args) -> Result<Request, String> {
             "cannot write an archive to a terminal\nhint: pipe it (| docker import - NAME) or name a TARGET".into()
         );
     }
+    if args.foreign && args.variant == Variant::Extract {
+        return Err("cannot use --foreign with --variant=extract, which has no second stage".into());
+    }
     let epoch = surroundings::variable("SOURCE_DATE_EPOCH");
     let epoch = epoch.map(|text| parse_moment(&format!("@{text}")).ok_or("SOURCE_DATE_EPOCH is no number of seconds"));
     let mut mirrors: Vec<String> = args.mirror_argument.into_iter().chain(args.mirror).collect();
@@ -110,6 +110,7 @@ fn request(args: Args) -> Result<Request, String> {
     let cache = if args.no_cache { None } else { args.cache_dir.or_else(surroundings::cache_directory) };
     Ok(Request {
         image: args.image,
+        foreign: args.foreign,
         variant: args.variant,
         architecture: args.arch,
         add_architectures: args.add_architecture,
@@ -138,8 +139,8 @@ fn request(args: Args) -> Result<Request, String> {
 }
 
 /// The first signal asks for an orderly end, an interrupt or termination after it for any; hangups may repeat.
-fn stop_on_signals(request: &Request) {
-    let cancel = request.cancel.clone();
+pub(super) fn stop_on_signals(cancel: &Arc<AtomicBool>) {
+    let cancel = cancel.clone();
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         std::thread::spawn(move || {
             for signal in signals.forever() {
@@ -152,19 +153,19 @@ fn stop_on_signals(request: &Request) {
 }
 
 /// In the process that only waits: what it is told goes to the one that works.
-fn pass_signals_to(process: u32) {
+pub(super) fn pass_signals_to(process: u32) {
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         std::thread::spawn(move || signals.forever().for_each(|_| privilege::interrupt(process)));
     }
 }
 
-fn usage(problem: &str) -> ExitCode {
+pub(super) fn usage(problem: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {problem}");
     2.into()
 }
 
 /// The error, its causes, where to read more, and what to do, each once.
-fn fail(error: &Error, log: Option<PathBuf>) -> ExitCode {
+pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> ExitCode {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(error) = cause {

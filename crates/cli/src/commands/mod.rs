@@ -1,3 +1,4 @@
 //! One file a command.
 
 pub(crate) mod bootstrap;
+pub(crate) mod second_stage;
