@@ -55,7 +55,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     for path in target::places(request).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
-    target::check(request)?;
+    target::check(request, &given)?;
     if !request.foreign {
         foreign::check(request)?;
     }

@@ -67,8 +67,7 @@ impl Staging {
             rustix::fs::fchmod(&opened, mode).map_err(Error::errno("change the mode of", path))?;
             Ok(Root::from(opened))
         };
-        // Where the kernel makes no device nodes, or knows one owner only.
-        let aside = Arc::new(Aside::new(privilege::held() == privilege::Mode::Single));
+        let aside = aside();
         let room = |name, mode| room(name, mode).map(|room| room.keeping(Arc::clone(&aside)));
         let (root, store) = (room("root", 0o755)?, room("store", 0o700)?);
         Ok(Self { ground, root, store })
@@ -125,6 +124,11 @@ impl Ground {
             Self::Disk(directory) => directory.fd(),
         }
     }
+}
+
+/// For where the kernel makes no device nodes, or knows one owner only.
+pub(crate) fn aside() -> Arc<Aside> {
+    Arc::new(Aside::new(privilege::held() == privilege::Mode::Single))
 }
 
 fn on_disk(request: &Request) -> Result<Ground, Error> {

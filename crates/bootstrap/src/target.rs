@@ -2,6 +2,7 @@
 
 use crate::hidden::{Directory, NewFile};
 use crate::request::{StagingPlace, Target};
+use crate::staging::aside;
 use crate::{Error, Request, memory};
 use rootstrap_resolve::Variant;
 use rootstrap_rootfs::{Attributes, Device, Kind, Root};
@@ -33,8 +34,20 @@ pub(crate) fn resolve(target: &Target) -> Result<Target, Error> {
     })
 }
 
-/// Refuses a resolved target that cannot work: something is there, or its filesystem is not fit.
-pub(crate) fn check(request: &Request) -> Result<(), Error> {
+/// Refuses a resolved target that cannot work: something is there, or its filesystem is not fit. The words have the name
+/// that was `given`.
+pub(crate) fn check(request: &Request, given: &Target) -> Result<(), Error> {
+    check_resolved(request).map_err(|error| match (error, &request.target, given) {
+        (
+            Error::Target { path, reason, hint },
+            Target::Directory(resolved) | Target::Archive(resolved, _),
+            Target::Directory(given) | Target::Archive(given, _),
+        ) if path == *resolved => Error::Target { path: given.clone(), reason, hint },
+        (error, ..) => error,
+    })
+}
+
+fn check_resolved(request: &Request) -> Result<(), Error> {
     check_free(&request.target)?;
     if request.staging == StagingPlace::Memory {
         memory::filesystem(1 << 20).map_err(Error::Memory)?;
@@ -45,7 +58,11 @@ pub(crate) fn check(request: &Request) -> Result<(), Error> {
             let place = place_of(path);
             check_writable(path, place)?;
             let probe = Directory::create(place, stem_of(path)).map_err(not_writable(path))?;
-            check_fit(path, &probe.root()?, "choose a place on ext4, xfs, btrfs or tmpfs, or write an archive")?;
+            check_fit(
+                path,
+                &probe.root()?.keeping(aside()),
+                "choose a place on ext4, xfs, btrfs or tmpfs, or write an archive",
+            )?;
             if staging_on_disk { check_executable(request, place) } else { Ok(()) }
         }
         Target::Archive(..) | Target::Stdout => {
@@ -129,7 +146,11 @@ pub(crate) fn check_temporary(request: &Request) -> Result<(), Error> {
     let place = request.temporary.as_path();
     check_executable(request, place)?;
     let probe = Directory::create(place, OsStr::new("staging")).map_err(not_writable(place))?;
-    check_fit(place, &probe.root()?, "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs, or use --staging=memory")
+    check_fit(
+        place,
+        &probe.root()?.keeping(aside()),
+        "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs, or use --staging=memory",
+    )
 }
 
 /// Refuses a filesystem that cannot hold what every system has. Tries it in the empty directory `probe`: what a
