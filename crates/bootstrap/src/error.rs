@@ -15,8 +15,8 @@ pub enum Error {
     UnknownArchitecture { name: String },
     #[error("cannot tell the Debian architecture of this machine ({machine})")]
     UnknownMachine { machine: String },
-    #[error("cannot run programs for {wanted} on this machine ({machine})")]
-    ForeignArchitecture { wanted: String, machine: String },
+    #[error("cannot run programs for {wanted} on this machine ({machine}): {reason}")]
+    ForeignArchitecture { wanted: String, machine: String, reason: String, hint: String },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
@@ -115,11 +115,12 @@ impl Error {
                 nearest.join(", ")
             )),
             Self::UnknownPocket { .. } => Some("pockets are release, updates, security and backports".to_owned()),
+            Self::UnknownArchitecture { name } if name.contains(',') => {
+                Some("--arch takes one; give the others to --add-architecture".to_owned())
+            }
             Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
             Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
-            Self::ForeignArchitecture { .. } => {
-                Some("install qemu-user-static and binfmt-support, so that the kernel can run such programs".to_owned())
-            }
+            Self::ForeignArchitecture { hint, .. } => Some(hint.clone()),
             Self::Target { hint, .. } | Self::FirstStage { hint, .. } => Some((*hint).to_owned()),
             Self::Memory(_) => {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())

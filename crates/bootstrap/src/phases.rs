@@ -6,6 +6,7 @@
 
 use crate::bodies::{Bodies, Body};
 use crate::event::{Report, Stage};
+use crate::foreign::Emulation;
 use crate::suite::{MergedUsr, Suite};
 use crate::{Error, Event, Request};
 use rootstrap_configure::preinst::Preinst;
@@ -35,6 +36,7 @@ pub(crate) struct Site<'a> {
     pub staging: BorrowedFd<'a>,
     /// The time of everything that has none of its own.
     pub epoch: i64,
+    pub emulation: Emulation,
     pub report: Report<'a>,
 }
 
@@ -62,7 +64,8 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
                 staging: site.staging.try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
                 root: "root".into(),
                 epoch,
-                environment: Vec::new(),
+                environment: site.emulation.environment.clone(),
+                emulators: site.emulation.emulators.clone(),
                 aside: site.root.aside().cloned().unwrap_or_default(),
                 cancel: request.cancel.clone(),
             };

@@ -1,6 +1,7 @@
 //! The whole on one page: suite, indexes, plan, debs, phases, finish, publish.
 
 use crate::event::{Report, Stage};
+use crate::foreign::Emulation;
 use crate::staging::Staging;
 use crate::{
     Error, Event, Request, Summary, Target, archive, bodies, finish, first_stage, foreign, hidden, manifest, phases,
@@ -56,9 +57,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
     target::check(request, &given)?;
-    if !request.foreign {
-        foreign::check(request)?;
-    }
+    let emulation = if request.foreign { Emulation::default() } else { foreign::emulation(request)? };
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
     }
@@ -92,6 +91,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
             root: &staging.root,
             staging: staging.directory(),
             epoch,
+            emulation,
             report,
         };
         let result = match request.foreign {

@@ -52,6 +52,8 @@ pub struct Host {
     pub machine: String,
     /// The text of `/etc/os-release`.
     pub os_release: String,
+    /// Where programs are looked for (`PATH`).
+    pub programs: Vec<PathBuf>,
     /// apt's sources, as file name and contents.
     pub sources: Vec<(String, String)>,
     /// The proxies of the environment, or apt's.

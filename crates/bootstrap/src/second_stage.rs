@@ -34,7 +34,7 @@ pub fn second_stage(directory: &Path, host: &Host, cancel: Arc<AtomicBool>, repo
         host: host.clone(),
         ..Request::new("", Target::Directory(path.clone()), 0)
     };
-    foreign::check(&request)?;
+    let emulation = foreign::emulation(&request)?;
     report(Event::Planned { packages: plan.packages });
     report(Event::Stage(Stage::Configure));
     let parent = path.parent().unwrap_or(&path);
@@ -42,7 +42,8 @@ pub fn second_stage(directory: &Path, host: &Host, cancel: Arc<AtomicBool>, repo
         staging: std::fs::File::open(parent).map_err(Error::io("open", parent))?.into(),
         root: path.file_name().unwrap_or_default().to_owned(),
         epoch: plan.epoch,
-        environment: Vec::new(),
+        environment: emulation.environment,
+        emulators: emulation.emulators,
         aside: Arc::default(),
         cancel,
     };

@@ -51,6 +51,7 @@ pub(crate) fn host() -> Host {
     let os_release = Some(read("/etc/os-release")).filter(|text| !text.is_empty());
     Host {
         machine: machine(),
+        programs: std::env::split_paths(&variable("PATH").unwrap_or_default()).collect(),
         os_release: os_release.unwrap_or_else(|| read("/usr/lib/os-release")),
         sources: apt_files("/etc/apt/sources.list", "/etc/apt/sources.list.d", &["list", "sources"]),
         proxies: proxies(),

@@ -7,7 +7,7 @@
 
 use crate::privilege::{self, Mode};
 use crate::seccomp::{self, Asked};
-use crate::{mounts, supervisor, wire};
+use crate::{emulator, mounts, supervisor, wire};
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
 use std::ffi::{OsStr, OsString};
@@ -30,8 +30,9 @@ pub fn enter_if_asked() -> Vec<OsString> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let [_, stage, rest @ ..] = arguments.as_slice() else { return arguments };
     let result = match (stage.to_str(), rest) {
-        (Some(OUTER), [mode, root]) => outer(mode, root),
-        (Some(INNER), [mode, root]) => inner(mode, root),
+        (Some(OUTER), [mode, root, emulators @ ..]) => outer(mode, root, emulators),
+        (Some(INNER), [mode, root, emulators @ ..]) => inner(mode, root, emulators),
+        (Some(emulator::MAPPER), [process]) => emulator::map(&process.to_string_lossy()),
         (Some(privilege::STAGE), rest) => {
             privilege::stage(rest);
             std::process::exit(1);
@@ -60,10 +61,13 @@ fn socket() -> Result<UnixStream, String> {
 }
 
 /// The working directory is the one that has the staging root under the name `root`.
-fn outer(mode: &OsStr, root: &OsStr) -> Result<(), String> {
+fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
     keep_no_descriptors();
     if mode == Mode::Chroot.name() {
-        return inner(mode, root);
+        return inner(mode, root, &[]);
+    }
+    if !emulators.is_empty() {
+        emulator::leave()?;
     }
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
@@ -71,7 +75,7 @@ fn outer(mode: &OsStr, root: &OsStr) -> Result<(), String> {
     unsafe { rustix::thread::unshare_unsafe(flags) }
         .map_err(|errno| format!("the kernel refuses new namespaces: {errno}"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(INNER).arg(mode).arg(root);
+    command.arg(INNER).arg(mode).arg(root).args(emulators);
     die_with_parent(&mut command);
     let mut child = command.spawn().map_err(|error| format!("cannot start the first process: {error}"))?;
     let status = child.wait().map_err(|error| format!("cannot wait for the first process: {error}"))?;
@@ -96,9 +100,11 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     }
 }
 
-fn inner(mode: &OsStr, root: &OsStr) -> Result<(), String> {
+fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
+    // Kept until this process ends, as long as anything in here may run.
+    let _handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
     if mode == Mode::Chroot {
         mounts::enter_without(root)?;
     } else {

@@ -4,8 +4,10 @@
 //! network namespaces, after `pivot_root`, so that no file, process or network of the host is in reach. When the
 //! [`Sandbox`] is gone, so is every process and mount it had.
 
+pub mod binfmt;
 mod calls;
 pub mod dpkg;
+pub mod emulator;
 pub mod fakes;
 mod init;
 mod mounts;
@@ -16,6 +18,7 @@ mod seccomp;
 mod supervisor;
 mod wire;
 
+pub use emulator::Emulator;
 pub use init::enter_if_asked;
 pub use sandbox::{ENVIRONMENT, Exit, Options, Sandbox};
 

@@ -1,7 +1,7 @@
 //! The outside of the sandbox: start it, send it commands, read what they print.
 
 use crate::privilege::{self, Mode};
-use crate::{Error, init, supervisor, wire};
+use crate::{Emulator, Error, emulator, init, supervisor, wire};
 use rootstrap_rootfs::Aside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
@@ -44,10 +44,12 @@ pub struct Options {
     pub root: OsString,
     /// The time scripts shall take for now (`SOURCE_DATE_EPOCH`), seconds since 1970.
     pub epoch: i64,
-    /// The environment beyond the fixed one, for scripts of one distribution.
+    /// The environment beyond the fixed one, for scripts of one distribution or their emulator.
     pub environment: Vec<(String, String)>,
     /// What the filesystem cannot hold: the scripts' changes of owners and their device nodes go there.
     pub aside: Arc<Aside>,
+    /// What runs the root's programs, where the kernel cannot by itself.
+    pub emulators: Vec<Emulator>,
     /// Set from outside to make a running command end.
     pub cancel: Arc<AtomicBool>,
 }
@@ -104,11 +106,15 @@ impl Sandbox {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Lost)?;
         let (output, writer) = io::pipe().map_err(Error::Lost)?;
         let mut command = Command::new("/proc/self/exe");
-        let mode = privilege::held();
-        command.arg(init::OUTER).arg(mode.name()).arg(&options.root).env_clear();
+        let mode = match privilege::held() {
+            // With an emulator of its own the sandbox is in a user namespace, whoever started it.
+            Mode::Root if !options.emulators.is_empty() => Mode::Unshare,
+            held => held,
+        };
+        command.arg(init::OUTER).arg(mode.name()).arg(&options.root).args(emulator::to_words(&options.emulators));
         // A path would not lead to a mount that has no place; and of all descriptors the kernel takes only the working
         // directory along into a new mount namespace.
-        command.current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));
+        command.env_clear().current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));
         command.stdin(OwnedFd::from(theirs));
         command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
         init::die_with_parent(&mut command);
