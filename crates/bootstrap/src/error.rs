@@ -120,7 +120,9 @@ impl Error {
             }
             Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
             Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
-            Self::ForeignArchitecture { hint, .. } => Some(hint.clone()),
+            Self::ForeignArchitecture { hint, .. } => {
+                Some(format!("{hint}; or make a first stage (--foreign) and finish it where its programs run"))
+            }
             Self::Target { hint, .. } | Self::FirstStage { hint, .. } => Some((*hint).to_owned()),
             Self::Memory(_) => {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())

@@ -94,6 +94,8 @@ stand_in() {
 }
 
 install_stand_ins() {
+    # The sign of a /dev that makes its own nodes: makedev's scripts leave it alone.
+    if [ ! -e /dev/.devfsd ] && run mknod /dev/.devfsd c 1 3; then true >$state/devfsd; fi
     if [ ! -e @POLICY@ ] && [ -d "$(dirname @POLICY@)" ]; then
         say '@POLICY_TEXT@' >@POLICY@ && chmod 755 @POLICY@ || fail 'cannot write @POLICY@'
     fi
@@ -101,6 +103,7 @@ install_stand_ins() {
 }
 
 remove_stand_ins() {
+    if [ -e $state/devfsd ]; then rm -f /dev/.devfsd; fi
     for path in @REPLACED@; do
         if [ -f "$path.REAL" ]; then mv -f "$path.REAL" "$path"; fi
     done
@@ -348,11 +351,22 @@ truncate_file() {
     if [ -f "/$1" ] && [ ! -L "/$1" ]; then : >"/$1"; fi
 }
 
+# The day of the last change of a password is no later than the tree's: older tools ask the clock.
+clamp_days() {
+    for path in /etc/shadow /etc/shadow-; do
+        if [ ! -f $path ] || [ -L $path ] || ! run command -v awk; then continue; fi
+        cp -p $path $path.rootstrap-new &&
+            awk -F: -v OFS=: -v day=$((SOURCE_DATE_EPOCH / 86400)) '$3 > day { $3 = day } 1' $path >$path.rootstrap-new &&
+            mv -f $path.rootstrap-new $path
+    done
+}
+
 # What a finished tree must not have, from the table that other trees are tidied by.
 tidy_up() {
 @TIDY@
     if [ -e /etc/machine-id ]; then rm -f /etc/machine-id && : >/etc/machine-id && chmod 644 /etc/machine-id; fi
     if [ -e /var/lib/dpkg/status-old ]; then cp -p /var/lib/dpkg/status /var/lib/dpkg/status-old; fi
+    clamp_days
 }
 
 main() {

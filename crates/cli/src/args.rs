@@ -24,12 +24,12 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Finish what --foreign began, on a machine that runs the programs of the target
+    ///
+    /// After a failure the same command goes on where it stopped.
     SecondStage(SecondStage),
 }
 
-/// Finish what --foreign began, on a machine that runs the programs of the target.
-///
-/// After a failure the same command goes on where it stopped.
+/// The words of `rootstrap second-stage`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecondStage {
     /// The tree to finish; this very system unless given

@@ -14,7 +14,8 @@ use std::path::Path;
 
 const INCLUDE: &str = "--include=probe,watcher,hello";
 
-/// A package of the first phase whose preinst makes its own link anew and takes a file of a later one aside.
+/// A package of the first phase whose preinst makes its own link anew and takes aside what a later one has: a file, and a
+/// directory that is a link here, as those are that a merged /usr replaces.
 fn diverter() -> [Deb; 2] {
     let preinst = "#!/bin/sh\nset -e\nrm -f /usr/lib/diverter/link\nln -s file /usr/lib/diverter/link\n\
                    dpkg-divert --package diverter --no-rename --divert /usr/lib/taken.aside --add /usr/lib/taken\n\
@@ -24,6 +25,7 @@ fn diverter() -> [Deb; 2] {
     let first = required("diverter")
         .file("/usr/lib/diverter/file", 0o644, "file\n")
         .symlink("/usr/lib/diverter/link", "file")
+        .symlink("/usr/lib/place", "diverter")
         .script("preinst", preinst);
     let second = required("taken").file("/usr/lib/taken", 0o640, "taken\n").dir("/usr/lib/place", 0o750);
     [first, second]
@@ -147,6 +149,34 @@ fn a_postinst_of_the_first_phase_is_tried_again() {
 #[test]
 fn a_preinst_of_the_first_phase_is_tried_again() {
     fails("privileged::a_preinst_of_the_first_phase_is_tried_again", "preinst", true);
+}
+
+/// As a power cut would: while dpkg configures the first packages, and again while it unpacks the last.
+#[test]
+fn a_dpkg_that_is_killed_is_started_again() {
+    let name = "privileged::a_dpkg_that_is_killed_is_started_again";
+    need!(name, machine::root());
+    let kills = |mark: &str| format!("#!/bin/sh\n[ -e /{mark} ] || {{ echo >/{mark}; kill -KILL $PPID; exit 1; }}\n");
+    let first = Deb::new("mawk-user", "1").field("Essential", "yes").field("Priority", "required");
+    let first = first.script("postinst", &kills("first"));
+    let later = Deb::new("later", "1").file("/usr/share/later", 0o644, "later\n").script("preinst", &kills("later"));
+    let last = Deb::new("later-too", "1").field("Pre-Depends", "later").conffile("/etc/later", "later\n");
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [first, later, last])));
+    let root = world.target("root");
+    world.run(&[&root, "--include=later-too", "--foreign"]).expect(0);
+    let root = Path::new(&root);
+    // The first time all of the first phase is configured twice in any case.
+    let output = base::inside(root, &["/rootstrap/second-stage"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: cannot unpack with dpkg: exit status 137\n"), "{said}");
+    assert!(root.join("first").exists() && root.join("later").exists());
+    base::prints(root, &["/rootstrap/second-stage"]);
+    base::assert_consistent(root);
+    for mark in ["first", "later"] {
+        fs::remove_file(root.join(mark)).unwrap();
+    }
+    assert_eq!(fs::read(root.join("etc/later")).unwrap(), b"later\n");
 }
 
 #[test]
