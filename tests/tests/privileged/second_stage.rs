@@ -256,6 +256,7 @@ fn requests_that_make_no_sense() {
          hint: give the directory that `rootstrap SUITE DIRECTORY --foreign` made\n"
     );
     world.finish(&mut world.bare(&["second-stage"])).expect(2).says(&["error: cannot run /rootstrap/second-stage: "]);
+    world.finish(&mut world.bare(&["-q", "second-stage", &root])).expect(2).says(&["\nhint: options come after the"]);
     let help = world.finish(&mut world.bare(&["second-stage", "--help"])).expect(0);
     assert!(String::from_utf8_lossy(&help.stdout).contains("The tree to finish"));
 }

@@ -1,9 +1,10 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
-use crate::args::{Args, PlanFormat, Staging};
+use crate::args::{Args, CommandLine, PlanFormat, Staging};
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::surroundings;
+use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Rights};
 use rootstrap_bootstrap::{Error, Event, Request, StagingPlace, Target, Variant, parse_moment};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -94,6 +95,12 @@ fn request(args: Args) -> Result<Request, String> {
         return Err(
             "cannot write an archive to a terminal\nhint: pipe it (| docker import - NAME) or name a TARGET".into()
         );
+    }
+    if CommandLine::command().find_subcommand(&args.suite).is_some() {
+        return Err(format!(
+            "cannot use `{0}` as a suite\nhint: options come after the command: rootstrap {0} …",
+            args.suite
+        ));
     }
     if args.foreign && args.variant == Variant::Extract {
         return Err("cannot use --foreign with --variant=extract, which has no second stage".into());
