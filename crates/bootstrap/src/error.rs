@@ -19,6 +19,8 @@ pub enum Error {
     ForeignArchitecture { wanted: String, machine: String, reason: String, hint: String },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot stage in {}: {reason}", path.display())]
+    Temporary { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
     Memory(rustix::io::Errno),
     #[error("cannot finish {}: {reason}", path.display())]
@@ -91,7 +93,8 @@ impl Error {
             | Self::UnknownPocket { .. }
             | Self::UnknownArchitecture { .. }
             | Self::Target { .. }
-            | Self::FirstStage { .. } => 2,
+            | Self::FirstStage { .. }
+            | Self::Temporary { .. } => 2,
             Self::Fetch(error) if error.is_verification() => 3,
             _ => 1,
         }
@@ -123,7 +126,9 @@ impl Error {
             Self::ForeignArchitecture { hint, .. } => {
                 Some(format!("{hint}; or make a first stage (--foreign) and finish it where its programs run"))
             }
-            Self::Target { hint, .. } | Self::FirstStage { hint, .. } => Some((*hint).to_owned()),
+            Self::Target { hint, .. } | Self::FirstStage { hint, .. } | Self::Temporary { hint, .. } => {
+                Some((*hint).to_owned())
+            }
             Self::Memory(_) => {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())
             }

@@ -133,13 +133,15 @@ pub(crate) fn aside() -> Arc<Aside> {
 
 fn on_disk(request: &Request) -> Result<Ground, Error> {
     let (place, stem) = match &request.target {
-        Target::Directory(path) => (place_of(path), stem_of(path)),
+        Target::Directory(path) => {
+            check_executable(request, path, place_of(path))?;
+            (place_of(path), stem_of(path))
+        }
         Target::Archive(..) | Target::Stdout => {
             check_temporary(request)?;
             (request.temporary.as_path(), "staging".as_ref())
         }
     };
-    check_executable(request, place)?;
     Directory::create(place, stem).map(Ground::Disk)
 }
 

@@ -34,16 +34,14 @@ pub(crate) fn resolve(target: &Target) -> Result<Target, Error> {
     })
 }
 
-/// Refuses a resolved target that cannot work: something is there, or its filesystem is not fit. The words have the name
-/// that was `given`.
+/// Refuses a resolved target that cannot work: something is there, or its filesystem is not fit. The error names it as it
+/// was `given`.
 pub(crate) fn check(request: &Request, given: &Target) -> Result<(), Error> {
-    check_resolved(request).map_err(|error| match (error, &request.target, given) {
-        (
-            Error::Target { path, reason, hint },
-            Target::Directory(resolved) | Target::Archive(resolved, _),
-            Target::Directory(given) | Target::Archive(given, _),
-        ) if path == *resolved => Error::Target { path: given.clone(), reason, hint },
-        (error, ..) => error,
+    check_resolved(request).map_err(|error| match (error, given) {
+        (Error::Target { reason, hint, .. }, Target::Directory(path) | Target::Archive(path, _)) => {
+            Error::Target { path: path.clone(), reason, hint }
+        }
+        (error, _) => error,
     })
 }
 
@@ -63,7 +61,7 @@ fn check_resolved(request: &Request) -> Result<(), Error> {
                 &probe.root()?.keeping(aside()),
                 "choose a place on ext4, xfs, btrfs or tmpfs, or write an archive",
             )?;
-            if staging_on_disk { check_executable(request, place) } else { Ok(()) }
+            if staging_on_disk { check_executable(request, path, place) } else { Ok(()) }
         }
         Target::Archive(..) | Target::Stdout => {
             if let Target::Archive(path, _) = &request.target {
@@ -128,12 +126,12 @@ fn not_writable(path: &Path) -> impl FnOnce(Error) -> Error {
     }
 }
 
-/// Whether programs can be run from a tree that grows in `place`.
-pub(crate) fn check_executable(request: &Request, place: &Path) -> Result<(), Error> {
+/// Whether programs can be run from a tree for `path` that grows in `place`.
+pub(crate) fn check_executable(request: &Request, path: &Path, place: &Path) -> Result<(), Error> {
     let flags = statvfs(place).map_err(Error::errno("inspect", place))?.f_flag;
     if flags.contains(StatVfsMountFlags::NOEXEC) && request.variant != Variant::Extract {
         return Err(Error::Target {
-            path: place.to_owned(),
+            path: path.to_owned(),
             reason: "its filesystem is mounted noexec, so package scripts cannot run there".to_owned(),
             hint: "use --staging=memory, choose another place, or remount it with exec",
         });
@@ -144,13 +142,19 @@ pub(crate) fn check_executable(request: &Request, place: &Path) -> Result<(), Er
 /// Whether a tree can grow in the temporary directory.
 pub(crate) fn check_temporary(request: &Request) -> Result<(), Error> {
     let place = request.temporary.as_path();
-    check_executable(request, place)?;
-    let probe = Directory::create(place, OsStr::new("staging")).map_err(not_writable(place))?;
-    check_fit(
-        place,
-        &probe.root()?.keeping(aside()),
-        "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs, or use --staging=memory",
-    )
+    let fit = || {
+        check_executable(request, place, place)?;
+        let probe = Directory::create(place, OsStr::new("staging")).map_err(not_writable(place))?;
+        check_fit(
+            place,
+            &probe.root()?.keeping(aside()),
+            "set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs, or use --staging=memory",
+        )
+    };
+    fit().map_err(|error| match error {
+        Error::Target { path, reason, hint } => Error::Temporary { path, reason, hint },
+        other => other,
+    })
 }
 
 /// Refuses a filesystem that cannot hold what every system has. Tries it in the empty directory `probe`: what a

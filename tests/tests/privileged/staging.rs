@@ -130,7 +130,7 @@ fn filesystems_that_forbid() {
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), "", "something is left");
         assert_eq!(world.server.requests().len(), before, "something was fetched");
     };
-    let noexec = ["mounted noexec", "hint: use --staging=memory"];
+    let noexec = ["root as the target: its filesystem is mounted noexec", "hint: use --staging=memory"];
     refused("mode=0755,noexec", &[&target, "--staging=disk"], &noexec);
     refused("mode=0755,ro", &[&target], &["root as the target: its filesystem is mounted read-only"]);
     let archive = world.target("root.tar");
@@ -138,7 +138,7 @@ fn filesystems_that_forbid() {
     // For archives it is the temporary directory that has to be fit.
     let script = "mount -t tmpfs -o mode=0755,noexec none tmp || exit 99; \"$@\"";
     let outcome = world.finish(&mut within(&world, script, &[&archive, "--staging=disk"])).expect(2);
-    outcome.says(&["tmp as the target: its filesystem is mounted noexec", "hint: use --staging=memory"]);
+    outcome.says(&["error: cannot stage in DIR/tmp: its filesystem is mounted noexec", "hint: use --staging=memory"]);
     world.finish(&mut within(&world, script, &[&archive, "--staging=memory"])).expect(0);
     base::assert_nothing_left(&world, &["root.tar"]);
 }
