@@ -1,6 +1,7 @@
 //! Owners and device nodes that a directory cannot hold, written beside it: `NAME.mtree`, in the format of mtree(5).
 
 use crate::Error;
+use rootstrap_configure::privilege;
 use rootstrap_rootfs::{Kept, Kind, Root, walk};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,11 @@ pub(crate) fn extract(root: &Root) -> Result<Option<String>, Error> {
     Ok((!lines.is_empty()).then(|| format!("{HEAD}{lines}")))
 }
 
+/// The directory is where it belongs, so its manifest stays.
+pub(crate) fn keep(target: &Path) {
+    privilege::on_death_keep(&path(target));
+}
+
 /// Takes the manifest of a directory that was not published away.
 pub(crate) fn remove(target: &Path) {
     let _ = std::fs::remove_file(path(target));
@@ -72,9 +78,11 @@ pub(crate) fn remove(target: &Path) {
 /// Writes the manifest in one step; what its reader has to know.
 pub(crate) fn write(target: &Path, text: &str) -> Result<String, Error> {
     let path = path(target);
+    privilege::on_death_remove(&path);
     let mut new = path.clone().into_os_string();
     new.push(format!(".rootstrap-{}", std::process::id()));
     let new = PathBuf::from(new);
+    privilege::on_death_remove(&new);
     let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
     written.map_err(|error| {
         let _ = std::fs::remove_file(&new);

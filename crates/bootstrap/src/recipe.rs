@@ -128,6 +128,9 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
             manifest::remove(path);
         }
     })?;
+    if let Some((path, _)) = &manifest {
+        manifest::keep(path);
+    }
     Ok(Summary {
         packages: wanted.len(),
         deb_bytes: wanted.iter().map(|deb| deb.size).sum(),

@@ -10,8 +10,8 @@ mod janitor;
 mod obstacle;
 
 pub(crate) use child::{INSIDE, STAGE, inside, stage};
-pub use janitor::on_death_remove;
 pub(crate) use janitor::{end_orphans, remove_if_asked};
+pub use janitor::{on_death_keep, on_death_remove};
 
 use crate::{Error, wire};
 use rustix::process::{self, Pid, Signal};

@@ -164,9 +164,12 @@ fn a_place_that_is_not_the_users() {
 fn kill_all(run: &mut crate::ends::Blocked) {
     let place = run.world.path("");
     let place = place.to_str().unwrap().to_owned();
-    for line in machine::processes(&place).iter().chain(&machine::processes(&run.package)) {
-        let number = line.split(' ').next().and_then(|number| number.parse().ok()).unwrap();
-        let _ = kill_process(rustix::process::Pid::from_raw(number).unwrap(), Signal::KILL);
+    // Stopped first: nobody shall clean up after another.
+    for signal in [Signal::STOP, Signal::KILL] {
+        for line in machine::processes(&place).iter().chain(&machine::processes(&run.package)) {
+            let number = line.split(' ').next().and_then(|number| number.parse().ok()).unwrap();
+            let _ = kill_process(rustix::process::Pid::from_raw(number).unwrap(), signal);
+        }
     }
     run.child.wait().unwrap();
     machine::wait_until("all processes end", || {

@@ -22,9 +22,18 @@ pub(super) fn remember(socket: UnixStream) {
 /// Has the waiting parent remove `path`, a file or a directory with all that is in it, if this process is killed. Without
 /// a parent nothing happens.
 pub fn on_death_remove(path: &Path) {
+    tell("remove", path);
+}
+
+/// Takes [`on_death_remove`] back: `path` is part of the result now.
+pub fn on_death_keep(path: &Path) {
+    tell("keep", path);
+}
+
+fn tell(word: &str, path: &Path) {
     if let Some(parent) = PARENT.get() {
         let mut socket = parent.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = wire::send(&mut *socket, &["remove", &to_hex(path)]);
+        let _ = wire::send(&mut *socket, &[word, &to_hex(path)]);
     }
 }
 
@@ -32,10 +41,11 @@ pub fn on_death_remove(path: &Path) {
 pub(super) fn listen(socket: &mut UnixStream) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     while let Ok(Some(words)) = wire::receive(socket) {
-        if let [word, path] = words.as_slice()
-            && word == "remove"
-        {
-            paths.extend(from_hex(path));
+        let [word, path] = words.as_slice() else { continue };
+        let Some(path) = from_hex(path) else { continue };
+        paths.retain(|known| *known != path);
+        if word == "remove" {
+            paths.push(path);
         }
     }
     paths
