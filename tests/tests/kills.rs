@@ -10,6 +10,7 @@ use rootstrap_tests::need;
 use rootstrap_tests::world::World;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -118,6 +119,21 @@ fn start(world: &World, arguments: &[String], user: Option<&User>) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Of the target that is there: how many entries it has, or bytes.
+fn size(world: &World) -> u64 {
+    fn entries(directory: &Path) -> u64 {
+        let entries = fs::read_dir(directory).unwrap().flatten();
+        let below = entries.map(|entry| if entry.file_type().unwrap().is_dir() { 1 + entries_of(&entry.path()) } else { 1 });
+        below.sum()
+    }
+    fn entries_of(directory: &Path) -> u64 {
+        // Devices are root's alone to make.
+        if directory.ends_with("root/dev") { 0 } else { entries(directory) }
+    }
+    let archive = world.path("out/root.tar");
+    if archive.exists() { fs::metadata(archive).unwrap().len() } else { entries(&world.path("out/root")) }
+}
+
 /// Whether the child ends by itself before so much time has passed.
 fn ends_within(child: &mut Child, time: Duration) -> bool {
     let (sender, receiver) = mpsc::channel::<()>();
@@ -158,10 +174,16 @@ fn a_killed_run_leaves_nothing() {
             wait_for_all();
         }
     }
+    // What a whole target is: the entries of a directory, the bytes of an archive.
+    let sizes = [1, 2].map(|round| {
+        remove_all(&world);
+        assert!(start(&world, &arguments(&world, round), None).wait().unwrap().success());
+        size(&world)
+    });
     remove_all(&world);
 
     let before = mounts();
-    let mut killed = 0;
+    let (mut killed, mut late) = (0, 0);
     for round in 0..MOMENTS {
         let victim = VICTIMS[round as usize % VICTIMS.len()];
         let user = whose[round as usize / VICTIMS.len() % whose.len()];
@@ -183,13 +205,18 @@ fn a_killed_run_leaves_nothing() {
             assert!(left.iter().any(|name| name.starts_with("root")), "{what}: {left:?}");
         } else {
             killed += 1;
-            assert!(!left.iter().any(|name| name == "root" || name == "root.tar"), "{what}: {left:?}");
+            // The rename is the moment: a signal that comes later finds the whole target there, or nothing.
+            let published = left.iter().any(|name| name == "root" || name == "root.tar");
+            assert!(!published || size(&world) == sizes[usize::from(round % 3 == 2)], "{what}: {left:?}");
+            left.retain(|name| !name.starts_with("root"));
+            assert!(published || !world.path("out/root.mtree").exists(), "{what}: a list without its directory");
             // With nobody left to remove it, what is on disk waits for the next run in the same place.
             assert!(left.is_empty() || matches!(victim, Victim::All), "{what}: {left:?}");
+            late += u32::from(published);
         }
         remove_all(&world);
     }
-    assert!(killed > MOMENTS / 2, "only {killed} of {MOMENTS} runs were killed");
+    assert!(killed - late > MOMENTS / 2, "only {killed} of {MOMENTS} runs were killed, {late} of them too late");
     for (round, user) in (0..).zip(whose) {
         let mut command = start(&world, &[world.target(&format!("done-{round}.tar")), "--offline".to_owned()], user);
         assert!(command.wait().unwrap().success(), "the cache does not serve the next run");

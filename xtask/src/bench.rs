@@ -15,7 +15,8 @@ const USAGE: &str = "usage: cargo xtask bench [--suite S] [--variant V] [--arch 
          [-- more arguments of ours]
 
 cold: nothing of ours is cached; warm: our cache holds everything, theirs what they can keep; image: cold, and a
-gzip-compressed archive instead of a directory. Must be root. unshare, single and chroot are ours in those modes.";
+gzip-compressed archive instead of a directory. Must be root. With an --arch this machine does not run, the other
+tools need an emulator registered with the kernel. unshare, single and chroot are ours in those modes.";
 
 /// Ours in other modes, to be named as the other side.
 const MODES: [&str; 3] = ["unshare", "single", "chroot"];
@@ -26,7 +27,8 @@ pub struct Options {
     pub suite: String,
     /// As the tools call it.
     pub variant: String,
-    arch: Option<String>,
+    /// The architecture, if it is not this machine's.
+    pub arch: Option<String>,
     /// Rounds; in each every tool runs once.
     pub runs: usize,
     mirror: Option<String>,

@@ -82,7 +82,8 @@ fn heading(options: &Options) -> String {
         Scenario::Warm => "warm",
         Scenario::Image => "image",
     };
-    format!("## {} {}, {scenario}", options.suite, options.variant)
+    let arch = options.arch.as_ref().map(|arch| format!(" {arch}")).unwrap_or_default();
+    format!("## {}{arch} {}, {scenario}", options.suite, options.variant)
 }
 
 fn sorted(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Vec<f64> {

@@ -249,6 +249,8 @@ impl Drop for Sandbox {
             && matches!(wire::receive(&mut self.socket), Ok(None));
         if !polite {
             let _ = self.child.kill();
+            // A process 1 whose parent was gone before it could ask to be killed with it hears this.
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
         let _ = self.child.wait();
         if self.mode == Mode::Chroot {
