@@ -59,37 +59,43 @@ pub(crate) fn emulation(request: &Request) -> Result<Emulation, Error> {
         return Ok(Emulation { emulators, environment });
     }
     let handlers = handlers();
-    let ours: Vec<_> = handlers.iter().flatten().filter(|(_, handler)| handler.runs(wanted)).collect();
-    if ours.iter().any(|(_, handler)| handler.enabled && handler.is_fixed()) && globally_enabled() {
+    let on = globally_enabled();
+    let mut ours = handlers.iter().flatten().filter(|(_, handler)| handler.runs(wanted));
+    if on && ours.clone().any(|(_, handler)| handler.enabled && handler.is_fixed()) {
         return Ok(Emulation { emulators: Vec::new(), environment });
     }
-    let (mut reasons, mut hints) = (Vec::new(), Vec::new());
-    match ours.first() {
-        Some((name, handler)) if handler.enabled && globally_enabled() => {
-            reasons.push(format!(
-                "the kernel's handler {name} lacks the flag F, so its emulator would have to be in the root"
-            ));
+    let unfit = ours.next().map(|(name, handler)| match handler.enabled && on {
+        true => format!("the kernel's handler {name} lacks the flag F, so its emulator would have to be in the root"),
+        false => format!("the kernel's handler {name} is switched off"),
+    });
+    let (reason, hint) = refusal(wanted, program.err(), kernel, unfit, handlers.is_some());
+    Err(Error::ForeignArchitecture { wanted: wanted.to_owned(), machine: request.host.machine.clone(), reason, hint })
+}
+
+/// Why the programs of an architecture cannot be run, and what to do: what is wrong with QEMU, with the kernel and with
+/// the handler it was given, and whether the kernel shows its handlers.
+fn refusal(
+    wanted: &str,
+    program: Option<String>,
+    kernel: Option<String>,
+    handler: Option<String>,
+    shown: bool,
+) -> (String, String) {
+    let mut hints = Vec::new();
+    if binfmt::qemu_name(wanted).is_none() {
+        hints.push("--variant=extract unpacks without running anything".to_owned());
+    } else {
+        if program.is_some() {
+            hints.push("install qemu-user-static (on newer Debian qemu-user)".to_owned());
         }
-        Some((name, _)) => reasons.push(format!("the kernel's handler {name} is switched off")),
-        None => {}
-    }
-    let installed = program.is_ok();
-    if let Err(reason) = program {
-        reasons.push(reason);
-        hints.push("install qemu-user-static (on newer Debian qemu-user)".to_owned());
-    }
-    if let Some(reason) = kernel {
-        reasons.push(reason);
-        if handlers.is_none() {
-            hints.push(format!(
-                "mount -t binfmt_misc binfmt_misc {HANDLERS}, if emulators are registered on this machine"
-            ));
+        if kernel.is_some() {
+            let mount = format!("mount -t binfmt_misc binfmt_misc {HANDLERS}");
+            hints.extend((!shown).then_some(mount));
+            hints.push("register the emulator with the flag F (package binfmt-support does)".to_owned());
         }
-        let package = if installed { "register the emulator (package binfmt-support)" } else { "binfmt-support" };
-        hints.push(package.to_owned());
     }
-    let (machine, reason) = (request.host.machine.clone(), reasons.join("; "));
-    Err(Error::ForeignArchitecture { wanted: wanted.to_owned(), machine, reason, hint: hints.join(", and ") })
+    let reasons: Vec<String> = [handler, program, kernel].into_iter().flatten().collect();
+    (reasons.join("; "), hints.join("; "))
 }
 
 /// A QEMU that runs an architecture's programs and needs no libraries: it runs inside the root.
@@ -128,7 +134,7 @@ fn obstacle() -> Option<String> {
     let system = rustix::system::uname();
     let release = system.release().to_string_lossy();
     if version(&release).is_none_or(|version| version < PRIVATE_HANDLERS) {
-        return Some(format!("Linux {release} registers emulators for the whole machine only, before 6.7"));
+        return Some(format!("Linux {release} has handlers for the whole machine only, and 6.7 for a sandbox"));
     }
     let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
     (limit.trim() == "0").then(|| "user namespaces are switched off (user.max_user_namespaces)".to_owned())
@@ -171,6 +177,27 @@ mod tests {
         assert!(version("5.15.0-91-generic").unwrap() < PRIVATE_HANDLERS);
         assert!(version("7.0-rc1").unwrap() > PRIVATE_HANDLERS);
         assert_eq!(version("plan9"), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_what_helps() {
+        let some = |text: &str| Some(text.to_owned());
+        let (reason, hint) = refusal("arm64", some("no qemu"), None, None, false);
+        assert_eq!(
+            (reason.as_str(), hint.as_str()),
+            ("no qemu", "install qemu-user-static (on newer Debian qemu-user)")
+        );
+        let (reason, hint) = refusal("arm64", None, some("an old kernel"), some("a handler without F"), true);
+        assert_eq!(reason, "a handler without F; an old kernel");
+        assert_eq!(hint, "register the emulator with the flag F (package binfmt-support does)");
+        let (_, hint) = refusal("arm64", some("no qemu"), some("an old kernel"), None, false);
+        assert_eq!(
+            hint,
+            "install qemu-user-static (on newer Debian qemu-user); mount -t binfmt_misc binfmt_misc \
+             /proc/sys/fs/binfmt_misc; register the emulator with the flag F (package binfmt-support does)"
+        );
+        let (_, hint) = refusal("vax", some("no emulator of vax is known"), None, None, true);
+        assert_eq!(hint, "--variant=extract unpacks without running anything");
     }
 
     #[test]
