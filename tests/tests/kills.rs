@@ -103,7 +103,7 @@ fn mounts() -> String {
 /// What a run of this round is asked for: where the root grows and where it goes.
 fn arguments(world: &World, round: u32) -> Vec<String> {
     let target = if round % 3 == 2 { "root.tar" } else { "root" };
-    let staging = if round % 2 == 0 { "--staging=memory" } else { "--staging=disk" };
+    let staging = if round.is_multiple_of(2) { "--staging=memory" } else { "--staging=disk" };
     vec![world.target(target), staging.to_owned(), "--include=busy".to_owned(), "-q".to_owned()]
 }
 
@@ -123,7 +123,8 @@ fn start(world: &World, arguments: &[String], user: Option<&User>) -> Child {
 fn size(world: &World) -> u64 {
     fn entries(directory: &Path) -> u64 {
         let entries = fs::read_dir(directory).unwrap().flatten();
-        let below = entries.map(|entry| if entry.file_type().unwrap().is_dir() { 1 + entries_of(&entry.path()) } else { 1 });
+        let below =
+            entries.map(|entry| if entry.file_type().unwrap().is_dir() { 1 + entries_of(&entry.path()) } else { 1 });
         below.sum()
     }
     fn entries_of(directory: &Path) -> u64 {
@@ -189,7 +190,6 @@ fn a_killed_run_leaves_nothing() {
         let user = whose[round as usize / VICTIMS.len() % whose.len()];
         let what = format!("round {round}: {victim:?} {user:?} {:?}", arguments(&world, round));
         let mut child = start(&world, &arguments(&world, round), user);
-        let since = Instant::now();
         let ended = ends_within(&mut child, whole * round / MOMENTS);
         if !ended {
             kill(&child, victim);
