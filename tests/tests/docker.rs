@@ -95,3 +95,41 @@ fn trixie_is_the_same_image_each_time() {
     };
     assert_eq!(digest(), digest());
 }
+
+/// Root of a plain container, with the capabilities and the seccomp profile that engines give: nothing can be mounted. The
+/// container is one of ours.
+#[test]
+fn a_plain_container_makes_the_same_image() {
+    let name = "docker::a_plain_container_makes_the_same_image";
+    need!(name, machine::builder());
+    need!(name, engine());
+    need!(name, live::answers(cache(), "trixie"));
+    let arguments = ["trixie", "-", "--image", "--variant=important"];
+    let ours = live::command(cache(), &[&arguments[..], &["--quiet"]].concat()).output().unwrap();
+    assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
+    let image = import("trixie", "plain");
+    let volume = |from: &Path, to: &str| format!("--volume={}:{to}:ro", from.display());
+    let inside = |user: &str| {
+        let mut command = Command::new("docker");
+        command.args(["run", "--rm", "--network=host", "--user", user, "--env=TMPDIR=/tmp"]);
+        // The mirror this machine takes, which an image of ours does not name.
+        command
+            .args([volume(rootstrap_tests::program::path(), "/rootstrap"), volume(Path::new("/etc/apt"), "/etc/apt")]);
+        command.args([&image.0, "/rootstrap"]).args(arguments).args(["--no-cache", "--verbose"]);
+        command.output().unwrap()
+    };
+    let theirs = inside("0");
+    let said = String::from_utf8_lossy(&theirs.stderr);
+    assert!(theirs.status.success(), "{said}");
+    assert!(said.starts_with("mode: chroot\nnot unshare: a seccomp filter"), "{said}");
+    assert!(said.contains("\nwarning: nothing can be mounted here"), "{said}");
+    assert!(theirs.stdout == ours.stdout, "{} and {} bytes differ", theirs.stdout.len(), ours.stdout.len());
+    // Somebody else there has no way at all, and is told which would be one.
+    let nobody = inside("4242");
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    assert_eq!(nobody.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("a seccomp filter") && said.contains("hint: run the container with --security-opt"),
+        "{said}"
+    );
+}

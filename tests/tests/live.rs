@@ -80,3 +80,30 @@ fn a_user_makes_the_same_focal() {
     assert!(ours.stdout == theirs.stdout, "{} and {} bytes differ", ours.stdout.len(), theirs.stdout.len());
     assert!(ours.stdout.len() > 10_000_000 && !root.exists());
 }
+
+/// The same system in every mode, its scripts with all they do to owners and devices.
+fn same_in_every_mode(name: &str, suite: &str, variant: &str) {
+    need!(name, machine::root());
+    need!(name, live::answers(cache(), suite));
+    let archive = |mode: &str| {
+        let arguments = [suite, "-", "--quiet", variant, "--mode", mode];
+        let output = live::command(cache(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{mode}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.len() > 10_000_000);
+        output.stdout
+    };
+    let root = archive("root");
+    for mode in ["unshare", "single", "chroot"] {
+        assert!(archive(mode) == root, "{suite} is another archive in mode {mode}");
+    }
+}
+
+#[test]
+fn trixie_is_the_same_in_every_mode() {
+    same_in_every_mode("live::trixie_is_the_same_in_every_mode", "trixie", "--variant=minbase");
+}
+
+#[test]
+fn focal_is_the_same_in_every_mode() {
+    same_in_every_mode("live::focal_is_the_same_in_every_mode", "focal", "--variant=important");
+}
