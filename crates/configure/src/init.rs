@@ -136,7 +136,7 @@ fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), Strin
         Err(error) => return Err(format!("cannot supervise package scripts by seccomp: {error}")),
     }
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
-        let answer = match run(&words) {
+        let answer = match run(&words, mode) {
             Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
             Err(error) => ["cannot".to_owned(), error],
         };
@@ -146,7 +146,7 @@ fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), Strin
 }
 
 /// Words: number of arguments, the arguments, then the environment as `NAME=value`.
-fn run(words: &[String]) -> Result<ExitStatus, String> {
+fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     let malformed = || "malformed command".to_owned();
     let (count, rest) = words.split_first().ok_or_else(malformed)?;
     let count = count.parse::<usize>().map_err(|_| malformed())?;
@@ -156,7 +156,7 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
-    unsafe { command.pre_exec(drop_capabilities) };
+    unsafe { command.pre_exec(move || drop_capabilities(mode)) };
     let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan; reap whatever ends until the command itself does.
@@ -169,11 +169,13 @@ fn run(words: &[String]) -> Result<ExitStatus, String> {
     }
 }
 
-/// What scripts may do as root: own, read and change files whoever they belong to, make device nodes (which nobody can
-/// open), switch users, send signals. Not: make mounts or modules, change the root, trace processes, or administer anything of
+/// CAP_MKNOD, where what is made cannot be opened. Elsewhere nodes are kept aside.
+const MKNOD: u32 = 27;
+
+/// What scripts may do as root: own, read and change files whoever they belong to, switch users, send signals. Not: make mounts or modules, change the root, trace processes, or administer anything of
 /// the kernel's. That process 1 keeps more
 /// than they have also bars them from its `/proc/1/exe`, which is the host's own file (ptrace(2), "access mode checking").
-const CAPABILITIES: [u32; 12] = [
+const CAPABILITIES: [u32; 11] = [
     0,  // CAP_CHOWN
     1,  // CAP_DAC_OVERRIDE
     3,  // CAP_FOWNER
@@ -183,14 +185,14 @@ const CAPABILITIES: [u32; 12] = [
     7,  // CAP_SETUID
     8,  // CAP_SETPCAP
     10, // CAP_NET_BIND_SERVICE
-    27, // CAP_MKNOD
     29, // CAP_AUDIT_WRITE
     31, // CAP_SETFCAP
 ];
 
 /// Takes all others out of the bounding set: what root gains by the exec that follows is what is left in it.
-fn drop_capabilities() -> std::io::Result<()> {
-    for capability in (0..64).filter(|number| !CAPABILITIES.contains(number)) {
+fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
+    let kept = |number: &u32| CAPABILITIES.contains(number) || (mode == Mode::Root && *number == MKNOD);
+    for capability in (0..64).filter(|number| !kept(number)) {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
             let error = std::io::Error::last_os_error();

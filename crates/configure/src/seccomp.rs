@@ -153,11 +153,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// What has to be asked for in a mode.
     pub(crate) fn of(mode: Mode) -> Self {
-        Self {
-            nodes: matches!(mode, Mode::Unshare | Mode::Single),
-            owners: mode == Mode::Single,
-            proc: mode == Mode::Chroot,
-        }
+        Self { nodes: mode != Mode::Root, owners: mode == Mode::Single, proc: mode == Mode::Chroot }
     }
 
     fn rules(self) -> impl Iterator<Item = &'static Rule> + Clone {

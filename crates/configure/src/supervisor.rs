@@ -141,6 +141,7 @@ impl Supervisor {
         {
             return reply;
         }
-        if self.has_proc { owners::answer(task, &self.aside, call, arguments) } else { Reply::Kernel }
+        let of_proc_only = !self.has_proc && !matches!(call, Call::Mknod | Call::Mknodat);
+        if of_proc_only { Reply::Kernel } else { owners::answer(task, &self.aside, call, arguments) }
     }
 }

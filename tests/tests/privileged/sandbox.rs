@@ -23,12 +23,14 @@ impl Drop for Host {
 
 /// Runs a script that tries everything and tells what it got, in a root in memory and in one on disk.
 fn reaches_nothing(name: &str, user: Option<&User>) {
-    ["--staging=memory", "--staging=disk"].into_iter().for_each(|staging| reaches_nothing_of(name, staging, user));
+    for staging in ["--staging=memory", "--staging=disk"] {
+        reaches_nothing_but(name, &[staging], user, "");
+    }
 }
 
-fn reaches_nothing_of(name: &str, staging: &str, user: Option<&User>) {
-    // bash can open a connection by itself.
-    let tools = need!(name, base::tools(&["bash", "mount", "mknod", "chmod"]));
+fn reaches_nothing_but(name: &str, more: &[&str], user: Option<&User>, expected: &str) {
+    // bash can open a connection by itself, perl make any system call.
+    let tools = need!(name, base::tools(&["bash", "mount", "mknod", "chmod", "chroot", "unshare", "nsenter", "perl"]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -42,7 +44,8 @@ fn reaches_nothing_of(name: &str, staging: &str, user: Option<&User>) {
     let postinst = format!(
         "#!/bin/bash\nset -e\nexec >/var/lib/seen\n\
          (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo network\n\
-         for place in '' /proc/1/root /proc/self/root /..; do [ ! -e \"$place{canary}\" ] || echo file; done\n\
+         cd /\n\
+         for place in '' /proc/1/root /proc/self/root /.. ../../..; do [ ! -e \"$place{canary}\" ] || echo file; done\n\
          for place in /proc/[0-9]*; do ! grep -q {token_start}'-'{token_end} $place/cmdline 2>/dev/null || echo process; done\n\
          ! kill -0 {pid} 2>/dev/null || [ -n \"$(grep -s . /proc/{pid}/comm)\" ] || echo kill\n\
          command -v mount mknod chmod >/dev/null || echo tools\n\
@@ -56,6 +59,16 @@ fn reaches_nothing_of(name: &str, staging: &str, user: Option<&User>) {
          ! (echo h >/proc/sysrq-trigger) 2>/dev/null || echo sysrq\n\
          mkdir -p /var/lib/old && ! mount --bind / /var/lib/old 2>/dev/null || echo mounted\n\
          rmdir /var/lib/old\n\
+         # The ways out of a root: another one inside with the old one still open, another namespace, another process's.\n\
+         ! perl -e 'mkdir q(/var/lib/in); open D, q(<), q(/); chroot(q(/var/lib/in)) and exit 0; rmdir q(/var/lib/in); exit 1' || echo chroot\n\
+         ! nsenter --target 1 --mount true 2>/dev/null || echo nsenter\n\
+         ! unshare --user true 2>/dev/null || echo unshare\n\
+         ! unshare --mount true 2>/dev/null || echo mount namespace\n\
+         [ ! -e /proc/1/root{canary} ] && [ ! -e /proc/1/cwd{canary} ] || echo init\n\
+         # A terminal of the caller's, and typing on one.\n\
+         ! (: </dev/tty) 2>/dev/null || echo tty\n\
+         ! perl -e 'open T, q(+<), q(/dev/ptmx) or exit 1; my $c = q(x); exit !ioctl(T, 0x5412, $c)' || echo typed\n\
+         ! perl -e 'exit !(syscall(101, 16, 1, 0, 0) == 0)' || echo traced\n\
          roots=0; while read -r _ _ _ _ place _; do [ \"$place\" != / ] || roots=$((roots + 1)); done </proc/self/mountinfo\n\
          [ $roots = 1 ] || echo \"$roots roots\"\n\
          env >/var/lib/environment\n\
@@ -70,14 +83,14 @@ fn reaches_nothing_of(name: &str, staging: &str, user: Option<&User>) {
     let spy = Deb::new("spy", "1").field("Pre-Depends", "tools").script("postinst", &postinst);
     let world = World::new(&need!(name, base::archive(Layout::Merged, [tools, spy])));
     let target = world.target("root");
-    let arguments = [target.as_str(), staging, "--include=spy"];
+    let arguments = [&[target.as_str(), "--include=spy"], more].concat();
     let mut command = match user {
         Some(user) => world.command_as(user, &arguments),
         None => world.command(&arguments),
     };
     world.finish(command.env("ROOTSTRAP_TEST_SECRET", &token).env("LD_LIBRARY_PATH", "/nowhere")).expect(0);
     let root = Path::new(&target);
-    assert_eq!(fs::read_to_string(root.join("var/lib/seen")).unwrap(), "done\n");
+    assert_eq!(fs::read_to_string(root.join("var/lib/seen")).unwrap(), format!("{expected}done\n"));
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody connected");
     assert!(host.0.try_wait().unwrap().is_none(), "the host's process was ended");
     assert_eq!(machine::processes(&format!("daemon-{token}")), [""; 0]);
@@ -89,6 +102,7 @@ fn reaches_nothing_of(name: &str, staging: &str, user: Option<&User>) {
     {
         assert!(environment.lines().any(|known| known == line), "{line} is not in {environment}");
     }
+    fs::remove_file(format!("{target}.mtree")).ok();
     base::assert_nothing_left(&world, &["root"]);
 }
 
@@ -104,6 +118,21 @@ fn a_script_of_a_user_reaches_nothing_of_the_host() {
     let name = "privileged::a_script_of_a_user_reaches_nothing_of_the_host";
     let user = need!(name, machine::user());
     reaches_nothing(name, Some(&user));
+}
+
+#[test]
+fn a_script_of_a_user_without_a_range_reaches_nothing_of_the_host() {
+    let name = "privileged::a_script_of_a_user_without_a_range_reaches_nothing_of_the_host";
+    let stranger = need!(name, machine::stranger());
+    reaches_nothing(name, Some(&stranger));
+}
+
+/// What a plain container leaves is not nothing: processes can be sent signals. The run says so.
+#[test]
+fn a_script_without_namespaces_reaches_no_file_and_no_network() {
+    let name = "privileged::a_script_without_namespaces_reaches_no_file_and_no_network";
+    need!(name, machine::root());
+    reaches_nothing_but(name, &["--mode=chroot"], None, "kill\n0 roots\n");
 }
 
 /// What the caller has open, a lock file or a directory, would be a way out.

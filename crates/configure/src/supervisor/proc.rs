@@ -59,6 +59,7 @@ const MACHINE: [&str; 14] = [
 pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u32) -> Option<Reply> {
     let [first, second, third, fourth, fifth, _] = *arguments;
     let path = match call {
+        Call::Mknod | Call::Mknodat => return None,
         Call::Open
         | Call::Stat
         | Call::Lstat
@@ -88,7 +89,11 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
         let asks = flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY);
         return asks.then(|| open(task, OsStr::new("version"), flags.bits()));
     }
-    let place = place(task, &path, init)?;
+    let Some(place) = place(task, &path, init) else {
+        // What is not shown cannot be made either: the directory below is that of the tree.
+        let opens = matches!(call, Call::Open | Call::Openat) && path.starts_with(b"/proc/");
+        return opens.then_some(Reply::Fails(Errno::NOENT));
+    };
     let place = OsStr::from_bytes(&place);
     let follow = |flags: u32| number(flags.into()) & AtFlags::SYMLINK_NOFOLLOW.bits() == 0;
     let owners = |uid: u64, gid: u64| {
