@@ -2,7 +2,9 @@
 //!
 //! Invariant: this crate alone starts processes in the root, and they run with private mount, pid, ipc, uts and
 //! network namespaces, after `pivot_root`, so that no file, process or network of the host is in reach. When the
-//! [`Sandbox`] is gone, so is every process and mount it had.
+//! [`Sandbox`] is gone, so is every process and mount it had. Where nothing can be mounted ([`privilege::Mode::Chroot`])
+//! the filter and the supervisor take the place of the namespaces, as far as they can: processes outside can be sent
+//! signals then.
 
 pub mod binfmt;
 mod calls;
