@@ -81,26 +81,50 @@ const NODES: &[Rule] = &[
     Rule { calls: &[Call::Mknodat], when: arg(2, KINDS, DEVICES), answer: Answer::Ask },
 ];
 
-const OWNERS: &[Rule] = &[Rule {
-    calls: &[
-        Call::Chown,
-        Call::Lchown,
-        Call::Fchown,
-        Call::Fchownat,
-        Call::Stat,
-        Call::Lstat,
-        Call::Fstat,
-        Call::Fstatat,
-        Call::Statx,
-        Call::Stat64,
-        Call::Lstat64,
-        Call::Fstat64,
-        Call::Fstatat64,
-        Call::SetIds,
-    ],
-    when: When::Always,
-    answer: Answer::Ask,
-}];
+const CREATES: u32 = 0o100; // O_CREAT
+
+const OWNERS: &[Rule] = &[
+    Rule {
+        calls: &[
+            Call::Chown,
+            Call::Lchown,
+            Call::Fchown,
+            Call::Fchownat,
+            Call::Stat,
+            Call::Lstat,
+            Call::Fstat,
+            Call::Fstatat,
+            Call::Statx,
+            Call::Stat64,
+            Call::Lstat64,
+            Call::Fstat64,
+            Call::Fstatat64,
+            Call::SetIds,
+            Call::Setuid,
+            Call::Setgid,
+            Call::Setreuid,
+            Call::Setregid,
+            Call::Setresuid,
+            Call::Setresgid,
+            Call::Getuid,
+            Call::Geteuid,
+            Call::Getgid,
+            Call::Getegid,
+            Call::Getresuid,
+            Call::Getresgid,
+            Call::Mkdir,
+            Call::Mkdirat,
+            Call::Symlink,
+            Call::Symlinkat,
+            Call::Mknod,
+            Call::Mknodat,
+        ],
+        when: When::Always,
+        answer: Answer::Ask,
+    },
+    Rule { calls: &[Call::Open], when: arg(1, CREATES, &[CREATES]), answer: Answer::Ask },
+    Rule { calls: &[Call::Openat], when: arg(2, CREATES, &[CREATES]), answer: Answer::Ask },
+];
 
 const NO_MOUNTS: &[Rule] = &[
     Rule {

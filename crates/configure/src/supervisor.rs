@@ -8,6 +8,7 @@
 mod owners;
 mod proc;
 mod task;
+mod users;
 
 use crate::calls::{Call, call};
 use crate::wire;
@@ -24,6 +25,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use task::Task;
+use users::Users;
 
 /// What becomes of a call.
 enum Reply {
@@ -81,7 +83,7 @@ pub(crate) fn start(listener: OwnedFd, aside: Arc<Aside>, has_proc: bool, init: 
     let wake = 1u64; // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
     // SAFETY: the call takes a number; a kernel that does not know it changes nothing.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, wake) };
-    let supervisor = Supervisor { listener, proc, aside, has_proc, init };
+    let supervisor = Supervisor { listener, proc, aside, users: Users::default(), has_proc, init };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())
 }
 
@@ -90,6 +92,7 @@ struct Supervisor {
     /// The /proc this process is in.
     proc: OwnedFd,
     aside: Arc<Aside>,
+    users: Users,
     /// Whether scripts have a /proc of their own.
     has_proc: bool,
     /// Process 1 of the sandbox, or what stands for it.
@@ -142,6 +145,10 @@ impl Supervisor {
             return reply;
         }
         let of_proc_only = !self.has_proc && !matches!(call, Call::Mknod | Call::Mknodat);
-        if of_proc_only { Reply::Kernel } else { owners::answer(task, &self.aside, call, arguments) }
+        if of_proc_only {
+            return Reply::Kernel;
+        }
+        let of_users = self.users.answer(task, call, arguments);
+        of_users.unwrap_or_else(|| owners::answer(task, &self.aside, &self.users, call, arguments))
     }
 }

@@ -26,6 +26,15 @@ fn owner() -> Deb {
         mknod -m 640 owner/node c 10 200\n\
         mkfifo owner/fifo\nchown 1:1 owner/fifo\n\
         [ \"$(stat -c %u:%g /srv/mail/box)\" = 8:8 ]\n\
+        # What another user makes is that user's, and who asks is told.\n\
+        mkdir -m 1777 owner/open\n\
+        setpriv --reuid 33 --regid 34 --clear-groups bash -e -c '\n\
+        [ $UID:$EUID = 33:33 ]\n! [ -O owner/open ]\ncd owner/open\n\
+        touch file\nmkdir dir\nln -s nowhere link\nset -C\n: >new\nmkfifo fifo\n[ -O file ]\n[ -G dir ]\n\
+        ! setpriv --reuid 0 true 2>/dev/null'\n\
+        [ $UID = 0 ] && [ -O owner/open ]\n\
+        mkdir owner/shared\nchown :50 owner/shared\nchmod 2775 owner/shared\ntouch owner/shared/file\n\
+        [ \"$(stat -c %u:%g owner/shared/file owner/open/new)\" = \"0:50\n33:34\" ]\n\
         echo fine >/var/lib/owner/done\n";
     Deb::new("owner", "1")
         .field("Pre-Depends", "tools")
@@ -35,7 +44,7 @@ fn owner() -> Deb {
 }
 
 fn world(name: &str) -> Option<World> {
-    let tools = || base::tools(&["bash", "stat", "chown", "mknod", "ln", "cp", "mv", "touch"]);
+    let tools = || base::tools(&["bash", "stat", "chown", "mknod", "ln", "cp", "mv", "touch", "setpriv"]);
     let made = tools().and_then(|tools| base::archive(Layout::Merged, [tools, owner()]));
     match made {
         Ok(archive) => Some(World::new(&archive)),
@@ -91,6 +100,11 @@ fn an_archive_has_the_same_bytes_in_every_mode() {
     assert_eq!(entry(&root, "./var/lib/owner/link"), (5, 60, 0o777, b'2'));
     assert_eq!(entry(&root, "./var/lib/owner/node"), (0, 0, 0o640, b'3'));
     assert_eq!(entry(&root, "./var/lib/owner/fifo").0, 1);
+    assert_eq!(entry(&root, "./var/lib/owner/open/file"), (33, 34, 0o644, b'0'));
+    assert_eq!(entry(&root, "./var/lib/owner/open/dir/"), (33, 34, 0o755, b'5'));
+    assert_eq!(entry(&root, "./var/lib/owner/open/link"), (33, 34, 0o777, b'2'));
+    assert_eq!(entry(&root, "./var/lib/owner/open/fifo"), (33, 34, 0o644, b'6'));
+    assert_eq!(entry(&root, "./var/lib/owner/shared/file"), (0, 50, 0o644, b'0'));
     assert_eq!(entry(&root, "./srv/mail/box"), (8, 8, 0o600, b'0'));
     assert_eq!(entry(&root, "./usr/bin/sgid"), (0, 42, 0o2755, b'0'));
     for (mode, user) in [

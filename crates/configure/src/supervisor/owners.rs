@@ -3,6 +3,7 @@
 
 use super::Reply;
 use super::task::{CWD, Task, descriptor, number};
+use super::users::Users;
 use crate::calls::Call;
 use rootstrap_rootfs::{Aside, Device, Kept, Kind, Metadata};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
@@ -12,20 +13,18 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 const NOFOLLOW: u32 = AtFlags::SYMLINK_NOFOLLOW.bits();
 const EMPTY_PATH: u32 = AtFlags::EMPTY_PATH.bits();
 
-pub(super) fn answer(task: &Task<'_>, aside: &Aside, call: Call, arguments: &[u64; 6]) -> Reply {
+pub(super) fn answer(task: &Task<'_>, aside: &Aside, users: &Users, call: Call, arguments: &[u64; 6]) -> Reply {
     let [first, second, third, fourth, fifth, _] = *arguments;
     // Where the entry is named: a descriptor, a path, and whether a link at its end is followed.
     let at = |from: u64, path: u64, flags: u32| named(task, descriptor(from), path, flags);
     let here = |path: u64, flags: u32| named(task, CWD, path, flags);
     match call {
-        // There is one user only; who switches to another goes on as the one.
-        Call::SetIds => Reply::Value(0),
         Call::Chown => chown(aside, here(first, 0), second, third),
         Call::Lchown => chown(aside, here(first, NOFOLLOW), second, third),
         Call::Fchown => chown(aside, task.held(descriptor(first)), second, third),
         Call::Fchownat => chown(aside, at(first, second, number(fifth)), third, fourth),
-        Call::Mknod => mknod(task, aside, CWD, first, second, third).into(),
-        Call::Mknodat => mknod(task, aside, descriptor(first), second, third, fourth).into(),
+        Call::Mknod if is_device(second) => mknod(task, aside, CWD, first, second, third).into(),
+        Call::Mknodat if is_device(third) => mknod(task, aside, descriptor(first), second, third, fourth).into(),
         Call::Stat => stat(task, aside, here(first, 0), second, as_stat),
         Call::Lstat => stat(task, aside, here(first, NOFOLLOW), second, as_stat),
         Call::Fstat => stat(task, aside, task.held(descriptor(first)), second, as_stat),
@@ -35,8 +34,12 @@ pub(super) fn answer(task: &Task<'_>, aside: &Aside, call: Call, arguments: &[u6
         Call::Lstat64 => stat(task, aside, here(first, NOFOLLOW), second, as_stat64),
         Call::Fstat64 => stat(task, aside, task.held(descriptor(first)), second, as_stat64),
         Call::Fstatat64 => stat(task, aside, at(first, second, number(fourth)), third, as_stat64),
-        _ => Reply::Kernel,
+        _ => users.make(task, aside, call, arguments).unwrap_or(Reply::Kernel),
     }
+}
+
+fn is_device(mode: u64) -> bool {
+    matches!(FileType::from_raw_mode(number(mode)), FileType::CharacterDevice | FileType::BlockDevice)
 }
 
 fn named(task: &Task<'_>, from: i32, path: u64, flags: u32) -> Result<OwnedFd, Errno> {

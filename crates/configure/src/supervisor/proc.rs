@@ -4,6 +4,7 @@
 
 use super::Reply;
 use super::task::{CWD, Task, descriptor, last, number};
+use super::users::give;
 use crate::calls::Call;
 use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -189,20 +190,6 @@ fn leads_on(file: &OwnedFd) -> Result<bool, Errno> {
     let directory = fs::FileType::from_raw_mode(fs::fstat(file)?.st_mode) == fs::FileType::Directory;
     let kind = u64::try_from(fs::fstatfs(file)?.f_type).unwrap_or(0);
     Ok(directory && kind == PROC_SUPER_MAGIC)
-}
-
-/// The open file as the task's own next descriptor, and that as the value of its call.
-fn give(task: &Task<'_>, file: &OwnedFd, cloexec: bool) -> Result<(), Errno> {
-    let given = libc::seccomp_notif_addfd {
-        id: task.id,
-        flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).unwrap_or(0),
-        srcfd: u32::try_from(file.as_raw_fd()).unwrap_or(0),
-        newfd: 0,
-        newfd_flags: if cloexec { OFlags::CLOEXEC.bits() } else { 0 },
-    };
-    // SAFETY: the call reads the structure it is given.
-    let result = unsafe { libc::ioctl(task.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const given) };
-    if result >= 0 { Ok(()) } else { Err(Errno::IO) }
 }
 
 /// Any value as the bytes the kernel would write.

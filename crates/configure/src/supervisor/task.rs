@@ -197,15 +197,37 @@ impl Task<'_> {
         }
     }
 
+    /// When a process began, so that its number can be told from a later one's.
+    pub(super) fn born(&self, pid: u32) -> Option<String> {
+        self.stat(pid)?.split_whitespace().nth(19).map(str::to_owned)
+    }
+
+    /// The process that started another, or for a thread the process it is of.
+    pub(super) fn above(&self, pid: u32) -> Option<u32> {
+        let status = self.text(&format!("{pid}/status"))?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
+        let process = field("Tgid:")?;
+        if process == pid { field("PPid:") } else { Some(process) }
+    }
+
+    /// What follows the name in proc_pid_stat(5), which may hold anything.
+    fn stat(&self, pid: u32) -> Option<String> {
+        let text = self.text(&format!("{pid}/stat"))?;
+        text.rsplit_once(')').map(|(_, rest)| rest.to_owned())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let file = fs::openat(self.proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut std::fs::File::from(file), &mut text).ok()?;
+        Some(text)
+    }
+
     /// The permissions the task's new files shall not have.
     pub(super) fn umask(&self) -> u32 {
-        let read = |file: OwnedFd| {
-            let mut text = String::new();
-            std::io::Read::read_to_string(&mut std::fs::File::from(file), &mut text).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-            u32::from_str_radix(line.trim(), 8).ok()
-        };
-        self.own("status", OFlags::RDONLY).ok().and_then(read).unwrap_or(0o022)
+        let status = self.text(&format!("{}/status", self.pid));
+        let umask = status.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("Umask:")));
+        umask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
     }
 }
 
