@@ -145,7 +145,8 @@ fn without_an_emulator_the_error_says_what_to_install() {
     let missing = world.finish(command.env("PATH", &programs)).expect(1);
     let machine = if cfg!(target_arch = "x86_64") { "x86_64" } else { std::env::consts::ARCH };
     let error = format!("error: cannot run programs for arm64 on this machine ({machine}): ");
-    let hint = "hint: install qemu-user-static (on newer Debian qemu-user)\n";
+    let hint = "hint: install qemu-user-static (on newer Debian qemu-user); or make a first stage (--foreign) and finish \
+                it where its programs run\n";
     let reason = "there is no qemu-aarch64-static or qemu-aarch64 in PATH\n";
     assert_eq!(missing.stderr, format!("{error}{reason}{hint}"));
     fs::copy("/bin/sh", programs.join("qemu-aarch64")).unwrap();

@@ -94,8 +94,23 @@ pub(crate) fn end_orphans(before: &[Pid]) {
     }
 }
 
-/// The children of this process, by /proc (proc_pid_stat(5)).
+/// The children of this process.
 pub(super) fn children() -> Vec<Pid> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists: Result<Vec<String>, _> =
+        threads.map(|thread| std::fs::read_to_string(thread.path().join("children"))).collect();
+    match lists {
+        Ok(lists) => {
+            let numbers = lists.iter().flat_map(|list| list.split_whitespace());
+            numbers.filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
+        }
+        // A kernel without CONFIG_PROC_CHILDREN.
+        Err(_) => children_by_parent(),
+    }
+}
+
+/// The same by looking at every process (proc_pid_stat(5)).
+fn children_by_parent() -> Vec<Pid> {
     let own = process::getpid().as_raw_nonzero().to_string();
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let children = entries.filter_map(|entry| {
@@ -121,6 +136,16 @@ fn from_hex(text: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn children_are_found_in_both_ways() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        assert!(children().contains(&pid) && children_by_parent().contains(&pid));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!children().contains(&pid) && !children_by_parent().contains(&pid));
+    }
 
     #[test]
     fn any_path_gets_through() {
