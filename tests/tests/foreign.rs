@@ -148,12 +148,12 @@ fn without_an_emulator_the_error_says_what_to_install() {
     let hint = "hint: install qemu-user-static (on newer Debian qemu-user); or make a first stage (--foreign) and finish \
                 it where its programs run\n";
     let reason = "there is no qemu-aarch64-static or qemu-aarch64 in PATH\n";
-    assert_eq!(missing.stderr, format!("{error}{reason}{hint}"));
+    assert_eq!(missing.stderr, format!("mode: root\n{error}{reason}{hint}"));
     fs::copy("/bin/sh", programs.join("qemu-aarch64")).unwrap();
     fs::set_permissions(programs.join("qemu-aarch64"), PermissionsExt::from_mode(0o755)).unwrap();
     let dynamic = world.finish(command.env("PATH", &programs)).expect(1);
     let reason = "DIR/programs/qemu-aarch64 needs libraries, which the new root has not\n";
-    assert_eq!(dynamic.transcript, format!("{error}{reason}{hint}"));
+    assert_eq!(dynamic.transcript, format!("mode: root\n{error}{reason}{hint}"));
     // Nothing runs, so nothing is needed.
     let target = world.target("unpacked");
     let mut command = world.command(&[&target, "--arch=arm64", "--variant=extract", "--include=base-files,dpkg"]);
