@@ -13,8 +13,8 @@ use rootstrap_resolve::Plan;
 use std::sync::atomic::Ordering;
 
 /// What a plain container takes from the sandbox.
-const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: \
-                             /proc was stood in for, the network was refused to them, the container's processes were not";
+const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: /proc was \
+                             stood in for and the network refused, but signals could reach the container's processes";
 
 /// Decides what would be installed, and installs nothing.
 ///

@@ -143,6 +143,8 @@ fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
         Some(rest) => (task.pid, rest),
         None => {
             let below = path.strip_prefix("/proc/")?.trim_start_matches('/');
+            // A link to one of the process's own.
+            let below = if below == "mounts" { "self/mounts" } else { below };
             let (first, rest) = below.split_once('/').unwrap_or((below, ""));
             if MACHINE.contains(&first) {
                 let climbs = rest.split('/').any(|part| part == "..");
