@@ -4,7 +4,7 @@
 //! for a namespace of its own, with the ids of the one it comes from, and registers it there: the host needs none, and
 //! those it has stay as they are. The handler goes when the sandbox does.
 
-use crate::binfmt;
+use crate::{binfmt, privilege};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::thread::UnshareFlags;
@@ -62,7 +62,7 @@ pub(crate) fn map(process: &str) -> ! {
             File::options()
                 .write(true)
                 .open(format!("/proc/{process}/{name}"))?
-                .write_all(identity(&own).as_bytes())?;
+                .write_all(privilege::identity(&own).as_bytes())?;
         }
         Ok(())
     });
@@ -70,16 +70,6 @@ pub(crate) fn map(process: &str) -> ! {
         let _ = write!(io::stdout(), "cannot map the ids of a user namespace for the emulator: {error}");
     }
     std::process::exit(i32::from(result.is_err()))
-}
-
-/// A map that leaves every id of a namespace as it is: `inside outside count`, by the namespace's own map.
-fn identity(own: &str) -> String {
-    let ranges = own.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let (inside, count) = (words.next()?, words.nth(1)?);
-        Some(format!("{inside} {inside} {count}\n"))
-    });
-    ranges.collect()
 }
 
 /// Registers emulators, given as [`to_words`] makes them, for this user namespace, as long as the result is kept.
@@ -114,15 +104,4 @@ fn register_one(handlers: &OwnedFd, architecture: &str, interpreter: &Path) -> i
     let line = line.ok_or_else(|| io::Error::other(format!("no program is known to be for {architecture}")))?;
     let register = rustix::fs::openat(handlers, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     File::from(register).write_all(line.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_stay_as_they_are() {
-        assert_eq!(identity("         0          0 4294967295\n"), "0 0 4294967295\n");
-        assert_eq!(identity("0 1001 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
-    }
 }

@@ -10,6 +10,7 @@ mod janitor;
 mod obstacle;
 
 pub(crate) use child::{INSIDE, STAGE, inside, stage};
+pub(crate) use ids::identity;
 pub(crate) use janitor::{end_orphans, remove_if_asked};
 pub use janitor::{on_death_keep, on_death_remove};
 

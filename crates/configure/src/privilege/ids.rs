@@ -67,11 +67,15 @@ fn write(child: u32, file: &str, text: &str) -> Result<(), Refusal> {
 
 /// Each range of ids of this namespace onto itself.
 fn same(file: &str) -> String {
-    let map = std::fs::read_to_string(file).unwrap_or_default();
-    let ranges = map.lines().filter_map(|line| {
+    identity(&std::fs::read_to_string(file).unwrap_or_default())
+}
+
+/// A map that leaves every id of a namespace as it is: `inside outside count`, by the namespace's own map.
+pub(crate) fn identity(own: &str) -> String {
+    let ranges = own.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
-        let (start, count) = (words.next()?, words.nth(1)?);
-        Some(format!("{start} {start} {count}\n"))
+        let (inside, count) = (words.next()?, words.nth(1)?);
+        Some(format!("{inside} {inside} {count}\n"))
     });
     ranges.collect()
 }
@@ -125,5 +129,16 @@ fn map_ids(helper: &str, process: u32, own: u32, (start, count): (u32, u32)) -> 
             Err((format!("{helper} is not installed"), "as root: apt install uidmap".to_owned()))
         }
         Err(error) => Err((format!("cannot run {helper}: {error}"), String::new())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stay_as_they_are() {
+        assert_eq!(identity("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(identity("0 1001 1\n1 100000 65536\n"), "0 0 1\n1 1 65536\n");
     }
 }

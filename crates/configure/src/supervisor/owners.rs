@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the kernel's structures as bytes")]
 
 use super::Reply;
-use super::task::{CWD, Task, descriptor, number};
+use super::task::{CWD, Task, bytes, descriptor, number};
 use super::users::Users;
 use crate::calls::Call;
 use rootstrap_rootfs::{Aside, Device, Kept, Kind, Metadata};
@@ -102,13 +102,6 @@ fn shown(entry: &OwnedFd, kept: &Kept) -> Result<(u32, Metadata), Errno> {
         None => mode & libc::S_IFMT,
     };
     Ok((kind | mode & 0o7777, metadata))
-}
-
-/// Any value as the bytes the kernel would write.
-fn bytes<T>(value: &T) -> Vec<u8> {
-    let start = std::ptr::from_ref(value).cast::<u8>();
-    // SAFETY: the structures of the system are plain numbers, zeroed before they were filled, so all bytes are set.
-    unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
 }
 
 fn as_stat(entry: &OwnedFd, kept: &Kept) -> Result<Vec<u8>, Errno> {

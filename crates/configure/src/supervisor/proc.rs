@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "one ioctl, and calls that rustix has no form of")]
 
 use super::Reply;
-use super::task::{CWD, Task, descriptor, last, number};
+use super::task::{CWD, Task, bytes, descriptor, last, number};
 use super::users::give;
 use crate::calls::Call;
 use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid};
@@ -192,13 +192,6 @@ fn leads_on(file: &OwnedFd) -> Result<bool, Errno> {
     let directory = fs::FileType::from_raw_mode(fs::fstat(file)?.st_mode) == fs::FileType::Directory;
     let kind = u64::try_from(fs::fstatfs(file)?.f_type).unwrap_or(0);
     Ok(directory && kind == PROC_SUPER_MAGIC)
-}
-
-/// Any value as the bytes the kernel would write.
-fn bytes<T>(value: &T) -> Vec<u8> {
-    let start = std::ptr::from_ref(value).cast::<u8>();
-    // SAFETY: the structures of the system are plain numbers, zeroed before they were filled, so all bytes are set.
-    unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
 }
 
 fn text(path: &OsStr) -> Result<std::ffi::CString, Errno> {

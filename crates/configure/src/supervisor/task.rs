@@ -231,6 +231,13 @@ impl Task<'_> {
     }
 }
 
+/// A structure as the bytes the kernel would write.
+pub(super) fn bytes<T>(value: &T) -> Vec<u8> {
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    // SAFETY: the structures of the system are plain numbers, zeroed before they were filled, so all bytes are set.
+    unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
+}
+
 /// The error of the last call.
 pub(super) fn last() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
