@@ -120,14 +120,16 @@ struct Installer<'a> {
     claims: Claims,
     dpkg_version: String,
     epoch: i64,
+    emulated: bool,
     bytes: u64,
 }
 
 impl<'a> Installer<'a> {
     fn new(site: &Site<'a>) -> Self {
         let &Site { request, suite, plan, root, epoch, report, .. } = site;
-        let claims = Claims::default();
-        Self { request, suite, root, report, claims, dpkg_version: dpkg_version(plan), epoch, bytes: 0 }
+        let (claims, dpkg_version) = (Claims::default(), dpkg_version(plan));
+        let emulated = !site.emulation.emulators.is_empty();
+        Self { request, suite, root, report, claims, dpkg_version, epoch, emulated, bytes: 0 }
     }
 
     /// The first phase's files, no script run yet. Returns the packages left to dpkg.
@@ -226,7 +228,7 @@ impl<'a> Installer<'a> {
 
     /// Scripts of the first phase, all of it being extracted.
     fn first(&mut self, sandbox: &mut Sandbox, packages: &[Body], for_dpkg: &[&Body]) -> Result<(), Error> {
-        fakes::install(self.root)?;
+        fakes::install(self.root, self.emulated)?;
         if self.root.metadata(b"sbin/ldconfig")?.is_some() {
             let exit = sandbox.run(&["/sbin/ldconfig"], &[], &mut |line| self.output(line))?;
             exit.check(|| "run ldconfig".to_owned())?;
@@ -308,7 +310,7 @@ impl<'a> Installer<'a> {
         }
         self.record(&merged, Conffiles::New)?;
         (self.report)(Event::Stage(Stage::Configure));
-        fakes::install(self.root)?;
+        fakes::install(self.root, self.emulated)?;
         dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
         Ok(())
     }

@@ -20,27 +20,53 @@ const DOES_NOTHING: &str = "#!/bin/sh\n# Services are not started while the syst
 const INITCTL: &str = "#!/bin/sh\n# Jobs are not started while the system is being made.\n\
                        [ \"$1\" != version ] || exec /sbin/initctl.REAL \"$@\"\nexit 0\n";
 
+/// Replaced where programs are emulated: it is called by every second script, and takes 0.1 s there to find out that
+/// without an earlier version of the package there is nothing to move (dpkg-maintscript-helper(1)).
+const HELPER: &str = "usr/bin/dpkg-maintscript-helper";
+
+const HELPER_TEXT: &str = r#"#!/bin/sh
+# On a first installation no file of an earlier version is there to be moved or removed.
+first() {
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
+    [ $# -gt 1 ] || return 1
+    case $2 in
+        install | configure) [ -z "$3" ] ;;
+        *) return 1 ;;
+    esac
+}
+case $1 in
+    rm_conffile | mv_conffile | symlink_to_dir | dir_to_symlink) first "$@" && exit 0 ;;
+esac
+exec /usr/bin/dpkg-maintscript-helper.REAL "$@"
+"#;
+
 /// What stands in for the program at `path`.
 #[must_use]
 pub fn stand_in(path: &str) -> &'static str {
     if path.ends_with("/initctl") { INITCTL } else { DOES_NOTHING }
 }
 
-/// Puts the stand-ins in place where they are not yet. Called again after more packages came in.
+/// Puts the stand-ins in place where they are not yet, for programs that are `emulated` one more. Called again after more
+/// packages came in.
 ///
 /// # Errors
 /// The tree cannot be changed.
-pub fn install(root: &Root) -> rootstrap_rootfs::Result<()> {
+pub fn install(root: &Root, emulated: bool) -> rootstrap_rootfs::Result<()> {
     if root.metadata(POLICY.as_bytes())?.is_none() && root.metadata(b"usr/sbin")?.is_some() {
         root.write(POLICY.as_bytes(), POLICY_TEXT.as_bytes(), 0o755)?;
     }
     for path in REPLACED {
-        let program = root.metadata(path.as_bytes())?;
-        if program.is_some_and(|meta| meta.kind == Kind::File) && !is_replaced(root, path)? {
-            let place = root.at(path.as_bytes())?;
-            place.rename_to(&place.with_suffix(REAL))?;
-            root.write(path.as_bytes(), stand_in(path).as_bytes(), 0o755)?;
-        }
+        replace(root, path, stand_in(path))?;
+    }
+    if emulated { replace(root, HELPER, HELPER_TEXT) } else { Ok(()) }
+}
+
+fn replace(root: &Root, path: &str, text: &str) -> rootstrap_rootfs::Result<()> {
+    let program = root.metadata(path.as_bytes())?;
+    if program.is_some_and(|meta| meta.kind == Kind::File) && !is_replaced(root, path)? {
+        let place = root.at(path.as_bytes())?;
+        place.rename_to(&place.with_suffix(REAL))?;
+        root.write(path.as_bytes(), text.as_bytes(), 0o755)?;
     }
     Ok(())
 }
@@ -50,7 +76,7 @@ pub fn install(root: &Root) -> rootstrap_rootfs::Result<()> {
 /// # Errors
 /// The tree cannot be changed.
 pub fn remove(root: &Root) -> rootstrap_rootfs::Result<()> {
-    for path in REPLACED {
+    for path in REPLACED.into_iter().chain([HELPER]) {
         // In a merged /usr two of the names are one file; the second finds nothing left to do.
         if is_replaced(root, path)? {
             let place = root.at(path.as_bytes())?;
@@ -81,12 +107,19 @@ mod tests {
         root.create_directories(b"usr/sbin", 0o755).unwrap();
         std::os::unix::fs::symlink("usr/sbin", dir.path().join("sbin")).unwrap();
         root.write(b"usr/sbin/start-stop-daemon", b"real", 0o755).unwrap();
+        root.create_directories(b"usr/bin", 0o755).unwrap();
+        root.write(b"usr/bin/dpkg-maintscript-helper", b"real", 0o755).unwrap();
         for _ in 0..2 {
-            install(&root).unwrap();
+            install(&root, true).unwrap();
         }
         assert_ne!(root.read(b"sbin/start-stop-daemon").unwrap().unwrap(), b"real");
         assert!(root.read(b"usr/sbin/policy-rc.d").unwrap().is_some());
+        assert!(
+            root.read(b"usr/bin/dpkg-maintscript-helper").unwrap().unwrap().starts_with(b"#!/bin/sh\n# On a first")
+        );
         remove(&root).unwrap();
+        assert_eq!(root.list(b"usr/bin").unwrap(), [b"dpkg-maintscript-helper"]);
+        assert_eq!(root.read(b"usr/bin/dpkg-maintscript-helper").unwrap().unwrap(), b"real");
         assert_eq!(root.list(b"usr/sbin").unwrap(), [b"start-stop-daemon"]);
         assert_eq!(root.read(b"sbin/start-stop-daemon").unwrap().unwrap(), b"real");
     }
