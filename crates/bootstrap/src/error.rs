@@ -17,6 +17,12 @@ pub enum Error {
     UnknownMachine { machine: String },
     #[error("cannot run programs for {wanted} on this machine ({machine}): {reason}")]
     ForeignArchitecture { wanted: String, machine: String, reason: String, hint: String },
+    #[error("cannot put roots of several architectures into one file or directory")]
+    SeveralPlatforms,
+    #[error("cannot make a container image for {architecture}: containers have no name for it")]
+    NoPlatform { architecture: String },
+    #[error("cannot make an image of {}: {reason}", path.display())]
+    Source { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in {}: {reason}", path.display())]
@@ -92,6 +98,9 @@ impl Error {
             Self::UnknownSuite { .. }
             | Self::UnknownPocket { .. }
             | Self::UnknownArchitecture { .. }
+            | Self::SeveralPlatforms
+            | Self::NoPlatform { .. }
+            | Self::Source { .. }
             | Self::Target { .. }
             | Self::FirstStage { .. }
             | Self::Temporary { .. } => 2,
@@ -118,15 +127,21 @@ impl Error {
                 nearest.join(", ")
             )),
             Self::UnknownPocket { .. } => Some("pockets are release, updates, security and backports".to_owned()),
-            Self::UnknownArchitecture { name } if name.contains(',') => {
-                Some("--arch takes one; give the others to --add-architecture".to_owned())
-            }
             Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
+            Self::SeveralPlatforms => Some(
+                "an image of several has a name ending in .oci.tar or .oci; packages of further architectures in one root \
+                 need --add-architecture"
+                    .to_owned(),
+            ),
+            Self::NoPlatform { .. } => Some("write a tar archive instead".to_owned()),
             Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
             Self::ForeignArchitecture { hint, .. } => {
                 Some(format!("{hint}; or make a first stage (--foreign) and finish it where its programs run"))
             }
-            Self::Target { hint, .. } | Self::FirstStage { hint, .. } | Self::Temporary { hint, .. } => {
+            Self::Source { hint, .. }
+            | Self::Target { hint, .. }
+            | Self::FirstStage { hint, .. }
+            | Self::Temporary { hint, .. } => {
                 Some((*hint).to_owned())
             }
             Self::Memory(_) => {

@@ -1,6 +1,6 @@
 //! What happens during a run, as data for whoever shows it.
 
-use crate::request::Target;
+use crate::Target;
 
 /// A part of the run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum Event {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Packages installed.
     pub packages: usize,
@@ -72,8 +72,12 @@ pub struct Summary {
     pub archive_bytes: Option<u64>,
     /// Codename of the suite.
     pub suite: String,
-    /// Architecture.
-    pub architecture: String,
+    /// Architectures, one unless it is an image of several platforms.
+    pub architectures: Vec<String>,
+    /// Digest of the container image, or of the index of several.
+    pub digest: Option<String>,
+    /// Id of the container image, as Docker and podman call it; of several, that of the first.
+    pub image: Option<String>,
     /// Where it went.
     pub target: Target,
     /// What could not be done as it should, a sentence each.

@@ -159,6 +159,21 @@ pub(crate) struct NewFile {
     name: Option<PathBuf>,
 }
 
+/// A file in `place` that never gets a name, to be read once it is written.
+pub(crate) fn nameless_file(place: &Path) -> Result<File, Error> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o600);
+    if let Ok(file) = rustix::fs::open(place, flags | OFlags::TMPFILE, mode) {
+        return Ok(file.into());
+    }
+    let (path, file) = under_new_name(place, OsStr::new("layer"), "create", |path| {
+        let file = rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+        Ok(lock(&file, path)?.then_some(file))
+    })?;
+    std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    Ok(file.into())
+}
+
 impl NewFile {
     /// Makes one to be published in the directory `place`.
     pub fn create(place: &Path) -> Result<Self, Error> {

@@ -162,7 +162,12 @@ fn deb822(text: &str) -> Vec<Entry> {
 }
 
 fn os_release_id(text: &str) -> Option<&str> {
-    let value = text.lines().find_map(|line| line.trim().strip_prefix("ID="))?;
+    os_release_field(text, "ID")
+}
+
+/// The value of a field of os-release(5), without its quotes.
+pub(crate) fn os_release_field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let value = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;
     Some(value.trim_matches(['"', '\'']))
 }
 

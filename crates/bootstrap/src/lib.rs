@@ -7,16 +7,20 @@
 
 mod archive;
 mod bodies;
+mod container;
+mod convert;
 mod error;
 mod event;
 mod finish;
 mod first_stage;
 mod foreign;
+mod format;
 mod hidden;
 pub mod host;
 mod manifest;
 mod memory;
 mod phases;
+mod publish;
 mod recipe;
 pub mod request;
 mod second_stage;
@@ -25,10 +29,13 @@ mod staging;
 pub mod suite;
 mod target;
 
+pub use container::Container;
+pub use convert::image;
 pub use error::Error;
 pub use event::{Event, Stage, Summary};
+pub use format::{Format, Target, Word};
 pub use recipe::{bootstrap, break_off, plan};
-pub use request::{Request, StagingPlace, Target};
+pub use request::{Request, StagingPlace};
 pub use rootstrap_configure::{enter_if_asked, privilege};
 pub use rootstrap_debian::release::{format_date, parse_moment};
 pub use rootstrap_fetch::{Event as FetchEvent, Proxies};

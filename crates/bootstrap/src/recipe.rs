@@ -2,12 +2,15 @@
 
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
+use crate::publish::{Finished, publish_layout};
 use crate::staging::Staging;
+use crate::suite::Suite;
 use crate::{
-    Error, Event, Request, Summary, Target, archive, bodies, finish, first_stage, foreign, hidden, manifest, phases,
-    target,
+    Error, Event, Request, Summary, Target, archive, bodies, container, finish, first_stage, foreign, hidden, manifest,
+    phases, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
+use rootstrap_image::oci::{Image, Layout};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
 use std::sync::atomic::Ordering;
@@ -44,7 +47,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
 
 /// For a run that fails before it wrote anything: an empty stream would be an empty image to `docker import`.
 pub fn break_off(request: &Request) {
-    if request.target == Target::Stdout {
+    if matches!(request.target, Target::Stdout(_)) {
         let _ = tar::spoil(&mut std::io::stdout());
     }
 }
@@ -52,24 +55,117 @@ pub fn break_off(request: &Request) {
 fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result<Summary, Error> {
     let suite = archive::find_suite(request)?;
     let given = request.target.clone();
-    let request = &Request { target: target::resolve(&given)?, ..request.clone() };
+    let image = request.image || request.makes_image();
+    let request = &Request { target: target::resolve(&given)?, image, ..request.clone() };
     for path in target::places(request).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
     target::check(request, &given)?;
-    let emulation = if request.foreign { Emulation::default() } else { foreign::emulation(request)? };
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
     }
+    let names = container::names(request, Some(&suite.codename))?;
     // Each decoded package keeps a directory open until its phase comes.
     raise_descriptor_limit();
+    let mut limits = Vec::new();
+    if privilege::held() == Mode::Chroot && !request.foreign {
+        limits.push(CHROOT_LIMITS.to_owned());
+    }
+    let mut summary = Summary { target: given, unfinished: request.foreign, ..Summary::default() };
+    let mut images = Vec::new();
+    let mut epoch = 0;
+    for request in request.platforms()? {
+        let request = &request;
+        let Made { staging, epoch: date, packages, deb_bytes, file_bytes } = make(request, &suite, report)?;
+        epoch = date.max(epoch);
+        summary.suite.clone_from(&suite.codename);
+        summary.architectures.push(request.architecture()?.to_owned());
+        summary.packages += packages;
+        summary.deb_bytes += deb_bytes;
+        summary.file_bytes += file_bytes;
+        report(Event::Stage(Stage::Publish));
+        let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
+        let finished = Finished { root: &staging.root, grown: staging.grown(), epoch: date, dev, attributes: None };
+        if request.makes_image() {
+            let by = format!("rootstrap {} --variant={}", suite.codename, request.variant);
+            images.push(container::pack(&finished, request, request.architecture()?, &by)?);
+        }
+        if request.target.layer().is_none() {
+            *publishing = true;
+            summary.archive_bytes = publish_root(&finished, request, &mut limits, report)?;
+        }
+    }
+    *publishing = true;
+    summary.limits = limits;
+    if !images.is_empty() {
+        publish_images(images, &names, request, epoch, &mut summary, report)?;
+    }
+    Ok(summary)
+}
+
+/// Publishes anything but a container image.
+pub(crate) fn publish_root(
+    finished: &Finished<'_>,
+    request: &Request,
+    limits: &mut Vec<String>,
+    report: Report<'_>,
+) -> Result<Option<u64>, Error> {
+    let manifest = match &request.target {
+        Target::Directory(path) => manifest::extract(finished.root)?.map(|text| (path, text)),
+        _ => None,
+    };
+    if let Some((path, text)) = &manifest {
+        limits.push(manifest::write(path, text)?);
+    }
+    let archive_bytes = finished.publish(request, report).inspect_err(|_| {
+        if let Some((path, _)) = &manifest {
+            manifest::remove(path);
+        }
+    })?;
+    if let Some((path, _)) = &manifest {
+        manifest::keep(path);
+    }
+    Ok(archive_bytes)
+}
+
+/// Binds the images of all platforms into one, and puts it wherever it was asked for.
+pub(crate) fn publish_images(
+    images: Vec<Image>,
+    names: &[rootstrap_image::oci::Name],
+    request: &Request,
+    epoch: i64,
+    summary: &mut Summary,
+    report: Report<'_>,
+) -> Result<(), Error> {
+    let _ = report;
+    summary.image = images.first().map(|image| image.id().to_owned());
+    let layout = Layout::new(images, names);
+    summary.digest = Some(layout.digest().to_owned());
+    if request.target.layer().is_some() {
+        summary.archive_bytes = publish_layout(&layout, request, epoch)?;
+    }
+    Ok(())
+}
+
+/// A root that is finished and not yet published.
+struct Made {
+    staging: Staging,
+    epoch: i64,
+    packages: usize,
+    deb_bytes: u64,
+    file_bytes: u64,
+}
+
+/// Makes the root of one architecture.
+fn make(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Made, Error> {
+    let emulation = if request.foreign { Emulation::default() } else { foreign::emulation(request)? };
 
     report(Event::Stage(Stage::Indexes));
-    let archive = archive::open(request, &suite, report)?;
+    let archive = archive::open(request, suite, report)?;
     let epoch = request.epoch.unwrap_or_else(|| archive.date());
 
     report(Event::Stage(Stage::Plan));
-    let plan = archive.plan(request, &suite)?;
+    let plan = archive.plan(request, suite)?;
     report(Event::Planned { packages: plan.packages().count() });
     let wanted = archive.wanted(&plan);
 
@@ -86,7 +182,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         let mut bodies = bodies::start(scope, &work);
         let site = phases::Site {
             request,
-            suite: &suite,
+            suite,
             plan: &plan,
             root: &staging.root,
             staging: staging.directory(),
@@ -107,41 +203,10 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     report(Event::Stage(Stage::Finish));
     match request.foreign {
         true => first_stage::finish(&staging.root, request, epoch)?,
-        false => finish::finish(&staging.root, request, &suite, &archive.pockets, &plan, epoch)?,
+        false => finish::finish(&staging.root, request, suite, &archive.pockets, &plan, epoch)?,
     }
-
-    report(Event::Stage(Stage::Publish));
-    *publishing = true;
-    let mut limits = Vec::new();
-    if privilege::held() == Mode::Chroot {
-        limits.push(CHROOT_LIMITS.to_owned());
-    }
-    let manifest = match &request.target {
-        Target::Directory(path) => manifest::extract(&staging.root)?.map(|text| (path, text)),
-        _ => None,
-    };
-    if let Some((path, text)) = &manifest {
-        limits.push(manifest::write(path, text)?);
-    }
-    let archive_bytes = staging.publish(request, epoch, report).inspect_err(|_| {
-        if let Some((path, _)) = &manifest {
-            manifest::remove(path);
-        }
-    })?;
-    if let Some((path, _)) = &manifest {
-        manifest::keep(path);
-    }
-    Ok(Summary {
-        packages: wanted.len(),
-        deb_bytes: wanted.iter().map(|deb| deb.size).sum(),
-        file_bytes,
-        archive_bytes,
-        suite: suite.codename.clone(),
-        architecture: request.architecture()?.to_owned(),
-        target: given,
-        limits,
-        unfinished: request.foreign,
-    })
+    let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
+    Ok(Made { staging, epoch, packages: wanted.len(), deb_bytes, file_bytes })
 }
 
 /// The soft limit is for programs that use select(2); this one may have as many files open as the system allows.

@@ -1,37 +1,12 @@
 //! What can be asked for: one plain struct that says everything a run depends on.
 
-use crate::Error;
+use crate::container::Container;
+use crate::{Error, Target};
 use rootstrap_fetch::Proxies;
-use rootstrap_image::compress::Compression;
 use rootstrap_resolve::Variant;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-/// Where the result goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A directory that is absent or empty.
-    Directory(PathBuf),
-    /// A tar archive, replaced in one step.
-    Archive(PathBuf, Compression),
-    /// A tar archive on standard output.
-    Stdout,
-}
-
-impl Target {
-    /// What a path means by its ending; `-` is standard output.
-    #[must_use]
-    pub fn from_path(path: &Path) -> Self {
-        if path.as_os_str() == "-" {
-            return Self::Stdout;
-        }
-        match Compression::from_name(path) {
-            Some(compression) => Self::Archive(path.to_owned(), compression),
-            None => Self::Directory(path.to_owned()),
-        }
-    }
-}
 
 /// Where a root grows before it is published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,8 +42,13 @@ pub struct Request {
     pub suite: String,
     /// Where the result goes.
     pub target: Target,
-    /// Whether the result is a container base image: tidied further, with the settings such images have.
+    /// Whether the result is a container base image: tidied further, with the settings such images have. That it is
+    /// wherever the target is one.
     pub image: bool,
+    /// What is asked of it.
+    pub container: Container,
+    /// Where it is pushed, as `docker push` names it.
+    pub push: Vec<String>,
     /// Whether nothing of the target is run now: what is left is done later by [`second_stage`](crate::second_stage). Makes
     /// no sense with `image` or [`Variant::Extract`].
     pub foreign: bool,
@@ -76,6 +56,8 @@ pub struct Request {
     pub variant: Variant,
     /// Debian architecture; the host's own if `None`.
     pub architecture: Option<String>,
+    /// Architectures of further roots, for one image of several platforms.
+    pub further_platforms: Vec<String>,
     /// Further architectures of the root, whose packages can be included as `name:arch`.
     pub add_architectures: Vec<String>,
     /// Packages to add.
@@ -124,9 +106,12 @@ impl Request {
             suite: suite.to_owned(),
             target,
             image: false,
+            container: Container::default(),
+            push: Vec::new(),
             foreign: false,
             variant: Variant::default(),
             architecture: None,
+            further_platforms: Vec::new(),
             add_architectures: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
@@ -147,6 +132,39 @@ impl Request {
             temporary: PathBuf::from("/tmp"),
             cancel: Arc::default(),
         }
+    }
+
+    /// Whether a container image is made, be it to be pushed.
+    #[must_use]
+    pub fn makes_image(&self) -> bool {
+        self.target.layer().is_some() || !self.push.is_empty()
+    }
+
+    /// This request once for each architecture that a root is made for.
+    ///
+    /// # Errors
+    /// As [`Self::architecture`]; or there are several and no image is made.
+    pub fn platforms(&self) -> Result<Vec<Self>, Error> {
+        let mut all = vec![self.architecture()?.to_owned()];
+        for name in &self.further_platforms {
+            if !all.contains(name) {
+                all.push(name.clone());
+            }
+        }
+        let only_pushed = self.target == Target::Nowhere && !self.push.is_empty();
+        if all.len() > 1 && self.target.layer().is_none() && !only_pushed {
+            return Err(Error::SeveralPlatforms);
+        }
+        let of =
+            |architecture| Self { architecture: Some(architecture), further_platforms: Vec::new(), ..self.clone() };
+        let all: Vec<Self> = all.into_iter().map(of).collect();
+        for request in &all {
+            let architecture = request.architecture()?;
+            if self.makes_image() {
+                crate::container::platform(architecture)?;
+            }
+        }
+        Ok(all)
     }
 
     /// The architecture asked for, or the host's own.

@@ -1,7 +1,8 @@
 //! Whether a target can work, found out before anything is fetched.
 
+use crate::format::Target;
 use crate::hidden::{Directory, NewFile};
-use crate::request::{StagingPlace, Target};
+use crate::request::StagingPlace;
 use crate::staging::aside;
 use crate::{Error, Request, memory};
 use rootstrap_resolve::Variant;
@@ -14,35 +15,43 @@ use std::path::{Path, PathBuf};
 /// The target under a name that stays right: absolute, without links on the way, dots or slashes at the end. Refuses one
 /// that cannot be filled whatever is put there.
 pub(crate) fn resolve(target: &Target) -> Result<Target, Error> {
-    let given = match target {
-        Target::Stdout => return Ok(Target::Stdout),
-        Target::Archive(path, _) | Target::Directory(path) => path,
-    };
+    let Some(given) = target.path().map(Path::to_owned) else { return Ok(target.clone()) };
     let refuse = |reason: &str, hint| Err(Error::Target { path: given.clone(), reason: reason.to_owned(), hint });
-    let path = match (std::fs::canonicalize(given), given.file_name()) {
-        (Ok(path), _) if matches!(target, Target::Directory(_)) => path,
-        (_, Some(name)) => match std::fs::canonicalize(parent(given)) {
+    let path = match (std::fs::canonicalize(&given), given.file_name()) {
+        (Ok(path), _) if matches!(target, Target::Directory(_) | Target::Layout(..)) => path,
+        (_, Some(name)) => match std::fs::canonicalize(parent(&given)) {
             Ok(parent) if parent.is_dir() => parent.join(name),
             Ok(_) => return refuse("its parent is no directory", "choose another place"),
             Err(_) => return refuse("its parent directory does not exist", "create it first with mkdir -p"),
         },
         _ => return refuse("it names nothing that could be created", "choose another name"),
     };
-    Ok(match target {
-        Target::Archive(_, compression) => Target::Archive(path, *compression),
-        _ => Target::Directory(path),
-    })
+    Ok(target.at(path))
 }
 
 /// Refuses a resolved target that cannot work: something is there, or its filesystem is not fit. The error names it as it
 /// was `given`.
 pub(crate) fn check(request: &Request, given: &Target) -> Result<(), Error> {
-    check_resolved(request).map_err(|error| match (error, given) {
-        (Error::Target { reason, hint, .. }, Target::Directory(path) | Target::Archive(path, _)) => {
-            Error::Target { path: path.clone(), reason, hint }
-        }
+    check_resolved(request).map_err(|error| match (error, given.path()) {
+        (Error::Target { reason, hint, .. }, Some(path)) => Error::Target { path: path.to_owned(), reason, hint },
         (error, _) => error,
     })
+}
+
+/// Refuses a target inside of the directory it is made of: the next run would find it there.
+pub(crate) fn check_outside(request: &Request, source: &Path, given: &Target) -> Result<(), Error> {
+    let (Some(path), Some(given), Ok(source)) = (request.target.path(), given.path(), std::fs::canonicalize(source))
+    else {
+        return Ok(());
+    };
+    if source.is_dir() && path.starts_with(&source) {
+        return Err(Error::Target {
+            path: given.to_owned(),
+            reason: "it is inside of the directory that it is made of".to_owned(),
+            hint: "choose another place",
+        });
+    }
+    Ok(())
 }
 
 fn check_resolved(request: &Request) -> Result<(), Error> {
@@ -63,10 +72,17 @@ fn check_resolved(request: &Request) -> Result<(), Error> {
             )?;
             if staging_on_disk { check_executable(request, path, place) } else { Ok(()) }
         }
-        Target::Archive(..) | Target::Stdout => {
-            if let Target::Archive(path, _) = &request.target {
-                check_writable(path, parent(path))?;
-                NewFile::create(parent(path)).map_err(not_writable(path))?;
+        target => {
+            match target {
+                Target::File(path, _) => {
+                    check_writable(path, parent(path))?;
+                    NewFile::create(parent(path)).map_err(not_writable(path))?;
+                }
+                Target::Layout(path, _) => {
+                    check_writable(path, place_of(path))?;
+                    Directory::create(place_of(path), stem_of(path)).map_err(not_writable(path))?;
+                }
+                _ => {}
             }
             if staging_on_disk { check_temporary(request) } else { Ok(()) }
         }
@@ -74,21 +90,21 @@ fn check_resolved(request: &Request) -> Result<(), Error> {
 }
 
 fn check_free(target: &Target) -> Result<(), Error> {
-    let (Target::Archive(path, _) | Target::Directory(path)) = target else { return Ok(()) };
-    let refuse = |reason: &str, hint| Err(Error::Target { path: path.clone(), reason: reason.to_owned(), hint });
+    let Some(path) = target.path() else { return Ok(()) };
+    let refuse = |reason: &str, hint| Err(Error::Target { path: path.to_owned(), reason: reason.to_owned(), hint });
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("inspect", path)(error)),
     };
     match target {
-        Target::Archive(..) if !found.is_file() => refuse("it is there and no regular file", "choose another name"),
-        Target::Archive(..) | Target::Stdout => Ok(()),
-        Target::Directory(_) if !found.is_dir() => refuse(
+        Target::File(..) if !found.is_file() => refuse("it is there and no regular file", "choose another name"),
+        Target::File(..) | Target::Stdout(_) | Target::Nowhere => Ok(()),
+        Target::Directory(_) | Target::Layout(..) if !found.is_dir() => refuse(
             "it is there and no directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
-        Target::Directory(_) => {
+        Target::Directory(_) | Target::Layout(..) => {
             // A new filesystem is empty but for the directory fsck(8) keeps there.
             let of_filesystem = |name: &OsStr| name == "lost+found" && is_mount_point(path);
             for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
@@ -259,10 +275,10 @@ fn is_mount_point(path: &Path) -> bool {
 /// The directories in which a run for this target puts hidden ones.
 pub(crate) fn places(request: &Request) -> Vec<PathBuf> {
     let mut places = vec![request.temporary.clone()];
-    if let Target::Archive(path, _) | Target::Directory(path) = &request.target {
+    if let Some(path) = request.target.path() {
         places.push(parent(path).to_owned());
         if is_filled_in_place(path) {
-            places.push(path.clone());
+            places.push(path.to_owned());
         }
     }
     places

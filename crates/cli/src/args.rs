@@ -1,8 +1,9 @@
 //! The command line as it is typed.
 
+use crate::container::ContainerArgs;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
-use rootstrap_bootstrap::{Variant, parse_moment};
+use rootstrap_bootstrap::{StagingPlace, Variant, parse_moment};
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -18,15 +19,59 @@ pub(crate) struct CommandLine {
     // Absent only if there is a command.
     #[command(flatten)]
     pub bootstrap: Option<Args>,
+
+    // Beside it: clap does not see whether what has others in it is there.
+    #[command(flatten)]
+    pub container: ContainerArgs,
 }
 
 /// What there is to do beside making a root filesystem. The words are no suite's name.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a container image, or any other format, of a root filesystem that is there
+    Image(Image),
+
     /// Finish what --foreign began, on a machine that runs the programs of the target
     ///
     /// After a failure the same command goes on where it stopped.
     SecondStage(SecondStage),
+}
+
+/// The words of `rootstrap image`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Image {
+    /// A directory, a tar archive (- for standard input), or a program that needs no other file
+    pub source: PathBuf,
+
+    /// Where it goes; an image for docker load on standard output unless given
+    pub target: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub container: ContainerArgs,
+
+    /// Debian architecture; that of the first program in it unless given
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+
+    /// How to get the rights to read and keep all owners: root, unshare, single or chroot; the best that holds unless given
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<Mode>,
+
+    /// Where a tar archive is unpacked before it is packed again
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub staging: Staging,
+
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Show everything
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// Write everything to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
 }
 
 /// The words of `rootstrap second-stage`.
@@ -55,9 +100,10 @@ pub(crate) struct Args {
     /// Codename, alias or version: trixie, stable, 24.04
     pub suite: String,
 
-    /// An absent or empty directory; NAME.tar, .tar.gz, .tar.xz or .tar.zst; or - for a tar on standard output
+    /// An absent or empty directory; an archive NAME.tar, .tar.gz, .tar.xz, .tar.zst or .cpio; a container image
+    /// NAME.oci.tar, or as a directory NAME.oci; a filesystem NAME.squashfs or .ext4; or - for a tar on standard output
     /// (the default with --image)
-    #[arg(required_unless_present_any = ["image", "print_plan"])]
+    #[arg(required_unless_present_any = ["image", "print_plan", "format", "push"])]
     pub target: Option<PathBuf>,
 
     /// Mirror to use instead of the usual ones; written into the target's apt sources
@@ -88,9 +134,9 @@ pub(crate) struct Args {
     #[arg(long)]
     pub recommends: bool,
 
-    /// Debian architecture; this machine's own unless given
-    #[arg(long, value_name = "ARCH")]
-    pub arch: Option<String>,
+    /// Debian architecture; this machine's own unless given. Several, by commas, make one container image for all of them
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    pub arch: Vec<String>,
 
     /// Further architectures of the root, by commas; include their packages as name:arch
     #[arg(long, value_name = "ARCHS", value_delimiter = ',')]
@@ -172,6 +218,16 @@ pub(crate) enum Staging {
     Disk,
 }
 
+impl From<Staging> for StagingPlace {
+    fn from(staging: Staging) -> Self {
+        match staging {
+            Staging::Auto => Self::Auto,
+            Staging::Memory => Self::Memory,
+            Staging::Disk => Self::Disk,
+        }
+    }
+}
+
 /// How a plan is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum PlanFormat {
@@ -223,10 +279,12 @@ mod tests {
         let line = |words: &[&str]| CommandLine::try_parse_from([&["rootstrap"], words].concat()).unwrap();
         let directory = |words: &[&str]| match line(words).command {
             Some(Command::SecondStage(arguments)) => arguments.directory,
+            Some(Command::Image(arguments)) => arguments.source,
             None => panic!("{words:?} is taken for a suite"),
         };
         assert_eq!(directory(&["second-stage"]), PathBuf::from("/"));
         assert_eq!(directory(&["second-stage", "out", "-v"]), PathBuf::from("out"));
+        assert_eq!(directory(&["image", "x", "x.oci.tar", "--cmd", "/x"]), PathBuf::from("x"));
         for words in [&["trixie", "second-stage"][..], &["--include=x", "trixie", "second-stage"]] {
             assert_eq!(line(words).bootstrap.unwrap().target.unwrap(), PathBuf::from("second-stage"));
         }

@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod container;
 mod log;
 mod progress;
 mod surroundings;
@@ -16,8 +17,9 @@ fn main() -> ExitCode {
     let arguments = rootstrap_bootstrap::enter_if_asked();
     let line = args::CommandLine::parse_from(&arguments);
     match (line.command, line.bootstrap) {
+        (Some(args::Command::Image(args)), _) => commands::image::run(args, &arguments),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &arguments),
-        (None, Some(args)) => commands::bootstrap::run(args, &arguments),
+        (None, Some(args)) => commands::bootstrap::run(args, line.container, &arguments),
         // clap has said what is missing before it comes to this.
         (None, None) => ExitCode::from(2),
     }

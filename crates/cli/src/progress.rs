@@ -177,20 +177,33 @@ impl Progress {
         self.end();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let place = match &summary.target {
-            Target::Stdout => "standard output".to_owned(),
-            Target::Directory(path) | Target::Archive(path, _) => path.display().to_string(),
+            Target::Stdout(_) => ", in standard output".to_owned(),
+            Target::Nowhere => String::new(),
+            target => target.path().map(|path| format!(", in {}", path.display())).unwrap_or_default(),
         };
-        let archive =
-            summary.archive_bytes.map(|bytes| format!(", a tar of {}", HumanBytes(bytes))).unwrap_or_default();
-        let made = format!(
-            "{} {}: {} packages, {} of debs, {} of files{archive}, in {place}",
-            summary.suite,
-            summary.architecture,
-            summary.packages,
-            HumanBytes(summary.deb_bytes),
-            HumanBytes(summary.file_bytes),
-        );
+        let bytes = summary.archive_bytes.map(HumanBytes);
+        let archive = match (bytes, summary.target.layer()) {
+            (Some(bytes), Some(_)) => format!(", an image of {bytes}"),
+            (Some(bytes), None) => format!(", an archive of {bytes}"),
+            (None, _) => String::new(),
+        };
+        let made = match summary.packages {
+            // Made of something else than packages.
+            0 => format!("done{archive}{place}"),
+            packages => format!(
+                "{} {}: {} packages, {} of debs, {} of files{archive}{place}",
+                summary.suite,
+                summary.architectures.join(","),
+                packages,
+                HumanBytes(summary.deb_bytes),
+                HumanBytes(summary.file_bytes),
+            ),
+        };
         self.say(&state, Level::Normal, &made);
+        if let Some(digest) = &summary.digest {
+            let id = summary.image.as_deref().unwrap_or_default();
+            self.say(&state, Level::Normal, &format!("image {id}, digest {digest}"));
+        }
         for limit in &summary.limits {
             self.say(&state, Level::Normal, &format!("warning: {limit}"));
         }

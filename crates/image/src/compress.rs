@@ -3,27 +3,44 @@
 use crate::gzip;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::str::FromStr;
 
-/// How an archive is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The formats of compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the formats")]
-pub enum Compression {
+pub enum Algorithm {
+    #[default]
     None,
     Gzip,
     Xz,
     Zstd,
 }
 
+/// How an archive is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compression {
+    /// The format.
+    pub algorithm: Algorithm,
+    /// How hard to try, on the scale of the format; `None`: the level everybody takes.
+    pub level: Option<u8>,
+}
+
+impl From<Algorithm> for Compression {
+    fn from(algorithm: Algorithm) -> Self {
+        Self { algorithm, level: None }
+    }
+}
+
 /// File names and what they ask for.
-const SUFFIXES: [(&str, Compression); 8] = [
-    (".tar", Compression::None),
-    (".tar.gz", Compression::Gzip),
-    (".tgz", Compression::Gzip),
-    (".tar.xz", Compression::Xz),
-    (".txz", Compression::Xz),
-    (".tar.zst", Compression::Zstd),
-    (".tar.zstd", Compression::Zstd),
-    (".tzst", Compression::Zstd),
+const SUFFIXES: [(&str, Algorithm); 8] = [
+    (".tar", Algorithm::None),
+    (".tar.gz", Algorithm::Gzip),
+    (".tgz", Algorithm::Gzip),
+    (".tar.xz", Algorithm::Xz),
+    (".txz", Algorithm::Xz),
+    (".tar.zst", Algorithm::Zstd),
+    (".tar.zstd", Algorithm::Zstd),
+    (".tzst", Algorithm::Zstd),
 ];
 
 impl Compression {
@@ -31,16 +48,43 @@ impl Compression {
     #[must_use]
     pub fn from_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-        SUFFIXES.iter().find(|(suffix, _)| name.ends_with(suffix)).map(|&(_, compression)| compression)
+        SUFFIXES.iter().find(|(suffix, _)| name.ends_with(suffix)).map(|&(_, algorithm)| algorithm.into())
+    }
+}
+
+impl FromStr for Compression {
+    type Err = String;
+
+    /// `gzip`, or `zstd:19` with a level.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, level) = match text.split_once(':') {
+            None => (text, None),
+            Some((name, level)) => (name, Some(level)),
+        };
+        let (algorithm, levels) = match name {
+            "none" => (Algorithm::None, 0..=0),
+            "gzip" | "gz" => (Algorithm::Gzip, 0..=9),
+            "xz" => (Algorithm::Xz, 0..=9),
+            "zstd" | "zst" => (Algorithm::Zstd, 1..=22),
+            _ => return Err("it is gzip, zstd, xz or none".to_owned()),
+        };
+        let Some(level) = level else { return Ok(algorithm.into()) };
+        let outside = || format!("the levels of {name} are {} to {}", levels.start(), levels.end());
+        let level = level.parse().ok().filter(|level| levels.contains(level)).ok_or_else(outside)?;
+        Ok(Self { algorithm, level: Some(level) })
     }
 }
 
 // Levels and block size decide the bytes: a change of one is a change of every image.
-const XZ_PRESET: u32 = 6;
-/// As large as the dictionary of the preset: smaller blocks cost size, larger ones cores.
-const XZ_BLOCK: u64 = 8 << 20;
+const GZIP_LEVEL: u8 = 6;
+const XZ_PRESET: u8 = 6;
+/// The dictionaries of the presets (xz(1)), from that of the usual one on: smaller blocks cost size, larger ones cores.
+const XZ_BLOCKS: [(u8, u64); 4] = [(9, 64 << 20), (8, 32 << 20), (7, 16 << 20), (0, 8 << 20)];
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
-const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: u8 = 3;
 /// Headers come in pieces of 512 bytes.
 const PLAIN_BUFFER: usize = 256 << 10;
 const ZSTD_MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
@@ -73,21 +117,24 @@ impl<W: Write> Encoder<W> {
     /// As for [`Encoder::new`].
     pub fn with_threads(out: W, compression: Compression, threads: usize) -> io::Result<Self> {
         let workers = u32::try_from(threads.clamp(1, 64)).unwrap_or(1);
-        let inner = match compression {
-            Compression::None => Inner::Plain(BufWriter::with_capacity(PLAIN_BUFFER, out)),
-            Compression::Gzip => Inner::Gzip(gzip::Encoder::new(out, threads)?),
-            Compression::Xz => {
+        let level = |usual: u8| compression.level.unwrap_or(usual);
+        let inner = match compression.algorithm {
+            Algorithm::None => Inner::Plain(BufWriter::with_capacity(PLAIN_BUFFER, out)),
+            Algorithm::Gzip => Inner::Gzip(gzip::Encoder::new(out, level(GZIP_LEVEL).into(), threads)?),
+            Algorithm::Xz => {
+                let preset = level(XZ_PRESET);
+                let block = XZ_BLOCKS.iter().find(|(from, _)| preset >= *from).map_or(0, |(_, block)| *block);
                 let stream = xz2::stream::MtStreamBuilder::new()
                     .threads(workers)
-                    .preset(XZ_PRESET)
-                    .block_size(XZ_BLOCK)
+                    .preset(preset.into())
+                    .block_size(block)
                     .check(xz2::stream::Check::Crc64)
                     .encoder()
                     .map_err(io::Error::other)?;
                 Inner::Xz(Box::new(xz2::write::XzEncoder::new_stream(Gate::new(out), stream)))
             }
-            Compression::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Gate::new(out), ZSTD_LEVEL)?;
+            Algorithm::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Gate::new(out), level(ZSTD_LEVEL).into())?;
                 encoder.include_checksum(true)?;
                 // Never 0: without workers the bytes are others.
                 encoder.multithread(workers)?;
@@ -183,113 +230,5 @@ impl<W: Write> Write for Gate<W> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read;
-
-    const ALL: [Compression; 4] = [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd];
-
-    /// Text that compresses and noise that does not, longer than any block.
-    fn sample(length: usize) -> Vec<u8> {
-        let mut state = 1u64;
-        (0..length)
-            .map(|at| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                if at / 5000 % 2 == 0 { b'a' + (at / 7 % 9) as u8 } else { (state >> 56) as u8 }
-            })
-            .collect()
-    }
-
-    fn packed(data: &[u8], compression: Compression, threads: usize, chunk: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut encoder = Encoder::with_threads(&mut out, compression, threads).unwrap();
-        for chunk in data.chunks(chunk) {
-            encoder.write_all(chunk).unwrap();
-        }
-        encoder.finish().unwrap();
-        out
-    }
-
-    fn unpacked(data: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
-        let mut out = Vec::new();
-        match compression {
-            Compression::None => Ok(data.to_vec()),
-            // Not the multi-member decoder: one member is all there may be.
-            Compression::Gzip => flate2::read::GzDecoder::new(data).read_to_end(&mut out).map(|_| out),
-            Compression::Xz => xz2::read::XzDecoder::new(data).read_to_end(&mut out).map(|_| out),
-            Compression::Zstd => zstd::stream::read::Decoder::new(data)?.read_to_end(&mut out).map(|_| out),
-        }
-    }
-
-    #[test]
-    fn names() {
-        for (name, expected) in [
-            ("x.tar", Some(Compression::None)),
-            ("/a.b/x.tar.gz", Some(Compression::Gzip)),
-            ("X.TGZ", Some(Compression::Gzip)),
-            ("x.tar.xz", Some(Compression::Xz)),
-            ("x.tar.zst", Some(Compression::Zstd)),
-            ("x.gz", None),
-            ("tar", None),
-            ("/", None),
-        ] {
-            assert_eq!(Compression::from_name(Path::new(name)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_goes_in_comes_out_whatever_the_threads_and_the_chunks() {
-        // Empty, below one piece, exactly two pieces, several blocks of xz.
-        for length in [0, 1000, 2 << 20, (8 << 20) + 3] {
-            let data = sample(length);
-            for compression in ALL {
-                let one = packed(&data, compression, 1, 65536);
-                assert_eq!(unpacked(&one, compression).unwrap(), data, "{compression:?} {length}");
-                assert_eq!(one, packed(&data, compression, 2, 65536), "{compression:?} {length}: 2 threads");
-                assert_eq!(one, packed(&data, compression, 3, 10007), "{compression:?} {length}: other chunks");
-            }
-        }
-    }
-
-    #[test]
-    fn noise_does_not_confuse_the_pieces() {
-        let mut state = 7u64;
-        let mut noise = Vec::new();
-        for _ in 0..(5 << 20) {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            noise.push((state >> 33) as u8);
-        }
-        for compression in ALL {
-            assert_eq!(unpacked(&packed(&noise, compression, 2, 4096), compression).unwrap(), noise);
-        }
-    }
-
-    #[test]
-    fn without_finish_a_stream_is_an_error_to_its_reader() {
-        for length in [0, 1000, 2 << 20] {
-            let data = sample(length);
-            for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-                for abandon in [true, false] {
-                    let mut out = Vec::new();
-                    let mut encoder = Encoder::with_threads(&mut out, compression, 2).unwrap();
-                    encoder.write_all(&data).unwrap();
-                    if abandon {
-                        encoder.abandon();
-                        assert!(!out.is_empty(), "{compression:?} {length}");
-                    } else {
-                        drop(encoder);
-                    }
-                    if !out.is_empty() {
-                        assert!(unpacked(&out, compression).is_err(), "{compression:?} {length} {abandon}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_gzip_header_names_nobody() {
-        let out = packed(b"x", Compression::Gzip, 1, 1);
-        assert_eq!(out[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
-    }
-}
+#[path = "compress_tests.rs"]
+mod tests;

@@ -33,6 +33,12 @@ pub enum Error {
         /// The entry, below the root.
         path: PathBuf,
     },
+    /// An archive that a root is made from.
+    #[error("cannot unpack the archive")]
+    Extract(#[source] io::Error),
+    /// A compression that no layer of a container image may have.
+    #[error("cannot compress the layer of an image with xz")]
+    LayerCompression,
     /// The archive's receiver.
     #[error("cannot write the archive")]
     Write(#[source] io::Error),
@@ -59,8 +65,10 @@ impl Error {
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Tree(error) => Some(error.io()),
-            Self::Root { source, .. } | Self::Read { source, .. } | Self::Write(source) => Some(source),
-            Self::Whiteout { .. } => None,
+            Self::Root { source, .. } | Self::Read { source, .. } | Self::Write(source) | Self::Extract(source) => {
+                Some(source)
+            }
+            Self::Whiteout { .. } | Self::LayerCompression => None,
         }
     }
 

@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 
 /// Fixed for ever: it decides the bytes. Large enough to lose under 1 % against one piece.
 const PIECE: usize = 1 << 20;
-const LEVEL: u32 = 6;
 /// Deflate, no name, no time, default effort, "Unix".
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 /// A last, empty block with fixed codes.
@@ -30,7 +29,7 @@ pub(crate) struct Encoder<W: Write> {
 }
 
 impl<W: Write> Encoder<W> {
-    pub(crate) fn new(mut out: W, threads: usize) -> io::Result<Self> {
+    pub(crate) fn new(mut out: W, level: u32, threads: usize) -> io::Result<Self> {
         // At once, so that a stream abandoned before its first piece is no valid empty one.
         out.write_all(&HEADER)?;
         let (jobs, queue) = channel::<Job>();
@@ -38,7 +37,7 @@ impl<W: Write> Encoder<W> {
         let workers = (0..threads.max(1))
             .map(|_| {
                 let queue = Arc::clone(&queue);
-                std::thread::Builder::new().name("gzip".into()).spawn(move || work(&queue))
+                std::thread::Builder::new().name("gzip".into()).spawn(move || work(&queue, level))
             })
             .collect::<io::Result<Vec<_>>>()?;
         let pending = VecDeque::new();
@@ -104,21 +103,21 @@ impl<W: Write> Drop for Encoder<W> {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
+fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
     loop {
         // The lock is held while waiting for a job, not while doing it.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((piece, done)) = job else { return };
         // The encoder may have been dropped meanwhile.
-        let _ = done.send(deflate(&piece));
+        let _ = done.send(deflate(&piece, level));
     }
 }
 
 /// Deflates one piece to a whole number of bytes, not marked as the last.
-fn deflate(piece: &[u8]) -> Deflated {
+fn deflate(piece: &[u8], level: u32) -> Deflated {
     let mut crc = Crc::new();
     crc.update(piece);
-    let mut deflater = Compress::new(Compression::new(LEVEL), false);
+    let mut deflater = Compress::new(Compression::new(level), false);
     let mut bytes = Vec::with_capacity(piece.len() / 2 + 1024);
     loop {
         let read = usize::try_from(deflater.total_in()).unwrap_or(usize::MAX);

@@ -8,11 +8,19 @@
 mod canonical;
 pub mod compiled;
 pub mod compress;
+pub mod cpio;
 pub mod docker;
 mod error;
+pub mod ext4;
+pub mod extract;
 mod gzip;
+pub mod maker;
+pub mod oci;
 mod pax;
+pub mod squashfs;
 pub mod tar;
+mod tar_entry;
+mod tar_read;
 pub mod tidy;
 
 pub use error::{Error, Result};

@@ -5,13 +5,13 @@
 //! where it can hold the entry, PAX records where not; nothing GNU, nothing sparse: engines refuse those.
 
 use crate::compress::{Compression, Encoder};
-use crate::pax::Records;
+use crate::tar_entry::{END, Entry, padding};
 use crate::{Error, Result};
 use rootstrap_rootfs::{Attributes, Device, Kind, Metadata, Root, Visit, skeleton, walk};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use tar::{EntryType, Header};
+use tar::EntryType;
 
 /// What /dev holds in the archive, whatever it holds in the tree: an unprivileged user can make no nodes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Dev {
     Static,
     /// Nothing: container engines bring their own, and refuse nodes when they run unprivileged.
     Empty,
+    /// What it holds in the tree, if there is one.
+    Kept,
 }
 
 /// How an archive is written.
@@ -41,7 +43,7 @@ impl Options<'_> {
     /// An uncompressed archive of a system, with static device nodes.
     #[must_use]
     pub fn new(epoch: i64) -> Self {
-        Self { epoch, dev: Dev::Static, compression: Compression::None, layer: false, attributes: None }
+        Self { epoch, dev: Dev::Static, compression: Compression::default(), layer: false, attributes: None }
     }
 }
 
@@ -75,7 +77,8 @@ pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<
 /// # Errors
 /// As for [`write`].
 pub fn stream(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
-    let mut archive = Archive { out, options, written: Written::default(), links: HashMap::new(), dev: false };
+    let dev = options.dev == Dev::Kept;
+    let mut archive = Archive { out, options, written: Written::default(), links: HashMap::new(), dev };
     let done = walk(root, &mut |visit| archive.visit(visit)).and_then(|()| archive.finish());
     match done {
         Ok(()) => Ok(archive.written),
@@ -96,29 +99,14 @@ pub fn spoil(out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
-const BLOCK: usize = 512;
-/// The largest numbers in the octal fields of ustar.
-const MAX_ID: u64 = 0o7_777_777;
-const MAX_SIZE: u64 = 0o77_777_777_777;
-
 struct Archive<'a> {
     out: &'a mut dyn Write,
     options: &'a Options<'a>,
     written: Written,
     /// Name of the first and number of the missing names of each file that has several.
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+    /// Whether /dev is done, or nothing special.
     dev: bool,
-}
-
-/// One entry, before it is squeezed into a header.
-struct Entry<'e> {
-    kind: EntryType,
-    path: &'e [u8],
-    attributes: Attributes,
-    size: u64,
-    link: &'e [u8],
-    device: Option<Device>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Archive<'_> {
@@ -128,7 +116,7 @@ impl Archive<'_> {
         if !self.dev && path >= &b"dev"[..] {
             self.write_dev()?;
         }
-        if path == b"dev" {
+        if path == b"dev" && self.options.dev != Dev::Kept {
             return Ok(false);
         }
         if self.options.layer && is_whiteout(visit) {
@@ -137,8 +125,15 @@ impl Archive<'_> {
         let Metadata { kind, size, device, .. } = visit.metadata;
         let mut attributes = self.options.attributes.map_or(visit.metadata.attributes, |of| of(visit));
         attributes.mtime = attributes.mtime.min(self.options.epoch);
-        let mut entry =
-            Entry { kind: EntryType::Regular, path, attributes, size: 0, link: b"", device: None, xattrs: Vec::new() };
+        let mut entry = Entry {
+            kind: EntryType::Regular,
+            name: path,
+            attributes,
+            size: 0,
+            link: b"",
+            device: None,
+            xattrs: Vec::new(),
+        };
         let target;
         match kind {
             // Nothing could hold it, and nothing listens there.
@@ -176,11 +171,11 @@ impl Archive<'_> {
                 }
                 return self.write_entry(Entry { kind: EntryType::Link, link: &first, ..entry });
             }
-            self.links.insert(identity, (named(entry.path, false), links - 1));
+            self.links.insert(identity, (named(entry.name, false), links - 1));
         }
         entry.size = size;
         entry.xattrs = visit.xattrs()?;
-        let path = entry.path;
+        let path = entry.name;
         // Opened before its header is written: a file that cannot be read leaves no header behind.
         let file = visit.open()?;
         self.write_entry(entry)?;
@@ -212,7 +207,7 @@ impl Archive<'_> {
             // The time of the tree's own /dev tells whether nodes could be made there.
             let attributes = Attributes { mode, uid: 0, gid: 0, mtime: self.options.epoch };
             let (path, link) = (path.as_bytes(), link.as_bytes());
-            self.write_entry(Entry { kind, path, attributes, size: 0, link, device, xattrs: Vec::new() })
+            self.write_entry(Entry { kind, name: path, attributes, size: 0, link, device, xattrs: Vec::new() })
         };
         entry(EntryType::Directory, "dev", 0o755, "", None)?;
         if !contents {
@@ -230,64 +225,12 @@ impl Archive<'_> {
         Ok(())
     }
 
-    fn write_entry(&mut self, entry: Entry<'_>) -> Result<()> {
-        let mut header = Header::new_ustar();
-        let mut records = Records::default();
-        let name = named(entry.path, entry.kind == EntryType::Directory);
-        let Attributes { mode, uid, gid, mtime } = entry.attributes;
-        header.set_entry_type(entry.kind);
-        header.set_mode(mode);
-        let mut fit = |key: &str, value: i128, max: u64| {
-            u64::try_from(value).ok().filter(|&value| value <= max).unwrap_or_else(|| {
-                records.add(key.as_bytes(), value.to_string().as_bytes());
-                0
-            })
-        };
-        header.set_uid(fit("uid", uid.into(), MAX_ID));
-        header.set_gid(fit("gid", gid.into(), MAX_ID));
-        header.set_mtime(fit("mtime", mtime.into(), MAX_SIZE));
-        header.set_size(fit("size", entry.size.into(), MAX_SIZE));
-        if let Some(ustar) = header.as_ustar_mut() {
-            if !store(&mut ustar.name, &name) {
-                records.add(b"path", &name);
-            }
-            if !store(&mut ustar.linkname, entry.link) {
-                records.add(b"linkpath", entry.link);
-            }
-            if let Some(device) = entry.device {
-                ustar.set_device_major(device.major);
-                ustar.set_device_minor(device.minor);
-            }
-        }
-        for (key, value) in entry.xattrs.iter().filter(|(key, _)| is_kept(key)) {
-            records.add(&[b"SCHILY.xattr.", &key[..]].concat(), value);
-        }
-        if !records.bytes().is_empty() {
-            self.write_records(&records)?;
-        }
-        header.set_cksum();
-        self.put(header.as_bytes())?;
+    fn write_entry(&mut self, mut entry: Entry<'_>) -> Result<()> {
+        let name = named(entry.name, entry.kind == EntryType::Directory);
+        entry.xattrs.retain(|(key, _)| is_kept(key));
+        self.put(&Entry { name: &name, ..entry }.header())?;
         self.written.entries += 1;
         Ok(())
-    }
-
-    fn write_records(&mut self, records: &Records) -> Result<()> {
-        let length = records.bytes().len() as u64;
-        let mut header = Header::new_ustar();
-        if let Some(ustar) = header.as_ustar_mut() {
-            // One name for all of them: GNU tar's own default holds its process number.
-            store(&mut ustar.name, b"././@PaxHeader");
-        }
-        header.set_entry_type(EntryType::XHeader);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(length);
-        header.set_cksum();
-        self.put(header.as_bytes())?;
-        self.put(records.bytes())?;
-        self.pad(length)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
@@ -297,16 +240,14 @@ impl Archive<'_> {
     }
 
     fn pad(&mut self, size: u64) -> Result<()> {
-        let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
-        let zeros = [0; BLOCK];
-        if over > 0 { self.put(zeros.get(over..).unwrap_or_default()) } else { Ok(()) }
+        self.put(padding(size))
     }
 
     fn finish(&mut self) -> Result<()> {
         if !self.dev {
             self.write_dev()?;
         }
-        self.put(&[0; 2 * BLOCK])?;
+        self.put(&END)?;
         self.out.flush().map_err(Error::Write)
     }
 }
@@ -317,15 +258,10 @@ fn named(path: &[u8], directory: bool) -> Vec<u8> {
     [b"./", path, slash].concat()
 }
 
-/// Fills a text field, which need not end with a zero; `false` if it is too short.
-fn store(field: &mut [u8], text: &[u8]) -> bool {
-    field.get_mut(..text.len()).map(|field| field.copy_from_slice(text)).is_some()
-}
-
 /// Attributes that mean the same on another machine and can be set there: capabilities, and what users made up.
 /// Not ACLs (numbers of local accounts, refused by some engines), labels and signatures of this host's security
 /// modules, or the notes of the overlay filesystem this tree may lie on.
-fn is_kept(xattr: &[u8]) -> bool {
+pub(crate) fn is_kept(xattr: &[u8]) -> bool {
     let host: [&[u8]; 3] = [b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers."];
     xattr == b"security.capability"
         || (xattr.starts_with(b"user.") && !host.iter().any(|prefix| xattr.starts_with(prefix)))

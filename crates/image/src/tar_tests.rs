@@ -1,6 +1,7 @@
 //! Archives read back by the tar crate and by the host's tar.
 
 use super::*;
+use crate::compress::Algorithm;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -245,9 +246,10 @@ fn the_hosts_tar_reads_every_compression() {
     if !has_tar() {
         return;
     }
-    for compression in [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd] {
+    for compression in [Algorithm::None, Algorithm::Gzip, Algorithm::Xz, Algorithm::Zstd] {
         let out = tempfile::NamedTempFile::new().unwrap();
-        let bytes = archive(dir.path(), &Options { compression, dev: Dev::Static, ..options() }).unwrap();
+        let bytes =
+            archive(dir.path(), &Options { compression: compression.into(), dev: Dev::Static, ..options() }).unwrap();
         std::fs::write(out.path(), &bytes).unwrap();
         let listed = Command::new("tar").arg("-tvf").arg(out.path()).output().unwrap();
         let errors = String::from_utf8_lossy(&listed.stderr).into_owned();
@@ -281,13 +283,13 @@ impl Write for Full {
 }
 
 /// Reads the whole archive, as an importer does.
-fn read_back(bytes: &[u8], compression: Compression) -> io::Result<usize> {
+fn read_back(bytes: &[u8], compression: Algorithm) -> io::Result<usize> {
     let mut plain = Vec::new();
     match compression {
-        Compression::None => plain = bytes.to_vec(),
-        Compression::Gzip => _ = flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain)?,
-        Compression::Xz => _ = xz2::read::XzDecoder::new(bytes).read_to_end(&mut plain)?,
-        Compression::Zstd => _ = zstd::stream::read::Decoder::new(bytes)?.read_to_end(&mut plain)?,
+        Algorithm::None => plain = bytes.to_vec(),
+        Algorithm::Gzip => _ = flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain)?,
+        Algorithm::Xz => _ = xz2::read::XzDecoder::new(bytes).read_to_end(&mut plain)?,
+        Algorithm::Zstd => _ = zstd::stream::read::Decoder::new(bytes)?.read_to_end(&mut plain)?,
     }
     let mut entries = 0;
     for entry in ::tar::Archive::new(&plain[..]).entries()? {
@@ -303,8 +305,8 @@ fn a_failed_archive_is_an_error_to_its_reader() {
     make(dir.path(), &[0, 1, 2, 3, 4]);
     std::fs::write(dir.path().join(".wh.last"), "").unwrap();
     std::fs::rename(dir.path().join(".wh.last"), dir.path().join("b/deep/.wh.last")).unwrap();
-    for compression in [Compression::None, Compression::Gzip, Compression::Xz, Compression::Zstd] {
-        let options = Options { compression, ..options() };
+    for compression in [Algorithm::None, Algorithm::Gzip, Algorithm::Xz, Algorithm::Zstd] {
+        let options = Options { compression: compression.into(), ..options() };
         let whole = archive(dir.path(), &options).unwrap();
         assert!(read_back(&whole, compression).is_ok());
         // The tree fails: the archive ends on purpose.
@@ -321,5 +323,5 @@ fn a_failed_archive_is_an_error_to_its_reader() {
     }
     let mut out = Vec::new();
     spoil(&mut out).unwrap();
-    assert!(out.len() < 512 && read_back(&out, Compression::None).is_err());
+    assert!(out.len() < 512 && read_back(&out, Algorithm::None).is_err());
 }

@@ -4,6 +4,7 @@ use crate::aside::{Aside, Kept};
 use crate::entry::{Kind, Metadata};
 use crate::{Error, Result, Root};
 use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +41,24 @@ impl Visit<'_> {
         fs::readlinkat(self.directory, OsStr::from_bytes(self.name), Vec::new())
             .map(std::ffi::CString::into_bytes)
             .map_err(|errno| Error::new("read link", self.path, errno))
+    }
+
+    /// Whether something is mounted here. Linux before 5.8 does not say.
+    #[must_use]
+    pub fn is_mount_point(&self) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let root = fs::StatxAttributes::MOUNT_ROOT;
+        fs::statx(self.directory, OsStr::from_bytes(self.name), flags, fs::StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes_mask.contains(root) && found.stx_attributes.contains(root))
+    }
+
+    /// Whether the owner is one that this user namespace has no number for, if it is shown as nobody. Only an owner that is
+    /// known here can ask not to be noticed reading (open(2), O_NOATIME).
+    #[must_use]
+    pub fn belongs_to_nobody_here(&self) -> bool {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOATIME | OFlags::CLOEXEC;
+        let name = if self.name.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(self.name) };
+        matches!(fs::openat(self.directory, name, flags, Mode::empty()), Err(Errno::PERM | Errno::ACCESS))
     }
 
     /// All extended attributes, sorted by name.

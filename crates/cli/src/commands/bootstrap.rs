@@ -1,30 +1,31 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
-use crate::args::{Args, CommandLine, PlanFormat, Staging};
+use crate::args::{Args, CommandLine, PlanFormat};
+use crate::container::ContainerArgs;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::surroundings;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Rights};
-use rootstrap_bootstrap::{Error, Event, Request, StagingPlace, Target, Variant, parse_moment};
+use rootstrap_bootstrap::{Error, Event, Request, Target, Variant, Word, parse_moment};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the command and says how it went.
-pub(crate) fn run(args: Args, arguments: &[OsString]) -> ExitCode {
+pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) -> ExitCode {
     let level = Level::of(args.quiet, args.verbose);
     let plan = args.print_plan;
     let mode = args.mode;
     let mut held = None;
     let log = args.log.clone();
-    let request = match request(args) {
+    let request = match request(args, container) {
         Ok(request) => request,
         Err(problem) => return usage(&problem),
     };
@@ -78,7 +79,7 @@ pub(crate) fn run(args: Args, arguments: &[OsString]) -> ExitCode {
 }
 
 /// Which mode it is, and what is in the way of a better one.
-fn say_mode(held: &Held, report: &dyn Fn(Event)) {
+pub(super) fn say_mode(held: &Held, report: &dyn Fn(Event)) {
     report(Event::Note(format!("mode: {}", held.mode.name())));
     for obstacle in &held.obstacles {
         report(Event::Note(obstacle.clone()));
@@ -86,27 +87,24 @@ fn say_mode(held: &Held, report: &dyn Fn(Event)) {
 }
 
 /// Arguments, environment and host as one request.
-fn request(args: Args) -> Result<Request, String> {
-    let target = match &args.target {
-        Some(path) => Target::from_path(path),
-        None => Target::Stdout,
+fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
+    let target = match args.print_plan {
+        // Nothing goes anywhere.
+        Some(_) => Target::Nowhere,
+        None => container.target(args.target.as_deref(), Word::Tar)?,
     };
-    if target == Target::Stdout && args.print_plan.is_none() && std::io::stdout().is_terminal() {
-        return Err(
-            "cannot write an archive to a terminal\nhint: pipe it (| docker import - NAME) or name a TARGET".into()
-        );
-    }
     if CommandLine::command().find_subcommand(&args.suite).is_some() {
         return Err(format!(
             "cannot use `{0}` as a suite\nhint: options come after the command: rootstrap {0} …",
             args.suite
         ));
     }
+    if args.foreign && (target.layer().is_some() || !container.push.is_empty()) {
+        return Err("cannot use --foreign for a container image, which is finished when it is made".into());
+    }
     if args.foreign && args.variant == Variant::Extract {
         return Err("cannot use --foreign with --variant=extract, which has no second stage".into());
     }
-    let epoch = surroundings::variable("SOURCE_DATE_EPOCH");
-    let epoch = epoch.map(|text| parse_moment(&format!("@{text}")).ok_or("SOURCE_DATE_EPOCH is no number of seconds"));
     let mut mirrors: Vec<String> = args.mirror_argument.into_iter().chain(args.mirror).collect();
     if mirrors.is_empty() {
         mirrors.extend(surroundings::variable("ROOTSTRAP_MIRROR"));
@@ -114,12 +112,16 @@ fn request(args: Args) -> Result<Request, String> {
     let words = |list: Vec<String>| -> Vec<String> {
         list.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
     };
+    let mut architectures = args.arch.into_iter();
     let cache = if args.no_cache { None } else { args.cache_dir.or_else(surroundings::cache_directory) };
     Ok(Request {
         image: args.image,
+        push: container.push.clone(),
+        container: container.container(),
         foreign: args.foreign,
         variant: args.variant,
-        architecture: args.arch,
+        architecture: architectures.next(),
+        further_platforms: architectures.collect(),
         add_architectures: args.add_architecture,
         include: words(args.include),
         exclude: words(args.exclude),
@@ -133,16 +135,19 @@ fn request(args: Args) -> Result<Request, String> {
         jobs: args.jobs.into(),
         valid_at: args.valid_at,
         allow_rollback: args.allow_rollback,
-        epoch: epoch.transpose()?,
+        epoch: epoch()?,
         host: surroundings::host(),
-        staging: match args.staging {
-            Staging::Auto => StagingPlace::Auto,
-            Staging::Memory => StagingPlace::Memory,
-            Staging::Disk => StagingPlace::Disk,
-        },
+        staging: args.staging.into(),
         temporary: surroundings::temporary_directory(),
         ..Request::new(&args.suite, target, surroundings::now())
     })
+}
+
+/// `SOURCE_DATE_EPOCH`, if it is set.
+pub(super) fn epoch() -> Result<Option<i64>, String> {
+    let text = surroundings::variable("SOURCE_DATE_EPOCH");
+    let parse = |text| parse_moment(&format!("@{text}")).ok_or("SOURCE_DATE_EPOCH is no number of seconds".to_owned());
+    text.map(parse).transpose()
 }
 
 /// The first signal asks for an orderly end, an interrupt or termination after it for any; hangups may repeat.

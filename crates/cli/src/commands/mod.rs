@@ -1,4 +1,5 @@
 //! One file a command.
 
 pub(crate) mod bootstrap;
+pub(crate) mod image;
 pub(crate) mod second_stage;

@@ -1,0 +1,108 @@
+//! A finished root as a container image: what its container does, what it is called, and where it is pushed.
+
+use crate::hidden::nameless_file;
+use crate::host::os_release_field;
+use crate::publish::{Finished, unless_cancelled};
+use crate::target::parent;
+use crate::{Error, Request};
+use rootstrap_debian::release::format_date;
+use rootstrap_image::compress::{Algorithm, Compression};
+use rootstrap_image::oci::{self, Config, Image, Name, Platform};
+use rootstrap_image::tar;
+use rootstrap_rootfs::Root;
+use std::collections::BTreeMap;
+
+/// What is asked for of a container image. What is not said is found in the tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Its names, as `docker tag` takes them.
+    pub tags: Vec<String>,
+    /// The program and its first arguments.
+    pub entrypoint: Option<Vec<String>>,
+    /// The arguments after these, or the program itself.
+    pub cmd: Option<Vec<String>>,
+    /// Variables to set, by name.
+    pub env: BTreeMap<String, String>,
+    /// Who runs it.
+    pub user: Option<String>,
+    /// Where it runs.
+    pub workdir: Option<String>,
+    /// What images made from it inherit.
+    pub labels: BTreeMap<String, String>,
+    /// What is said of this very image.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What Debian's and Ubuntu's own images have.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Packs a root of a Debian architecture.
+pub(crate) fn pack(finished: &Finished<'_>, request: &Request, architecture: &str, by: &str) -> Result<Image, Error> {
+    let platform = platform(architecture)?;
+    let config = config(finished.root, request, finished.epoch, by)?;
+    let place = request.target.path().map_or(request.temporary.as_path(), parent);
+    let compression = request.target.layer().unwrap_or(Compression::from(Algorithm::Gzip));
+    let options = tar::Options { compression, ..finished.options(request) };
+    let file = nameless_file(place)?;
+    let layer = oci::layer(finished.root, file, &options).map_err(Error::from);
+    Ok(Image::new(platform, unless_cancelled(&request.cancel, layer)?, &config))
+}
+
+/// The names asked for, or else `usual`.
+pub(crate) fn names(request: &Request, usual: Option<&str>) -> Result<Vec<Name>, Error> {
+    let asked = request.container.tags.iter().map(String::as_str);
+    let usual = usual.filter(|_| request.container.tags.is_empty());
+    asked.chain(usual).map(name).collect()
+}
+
+fn name(text: &str) -> Result<Name, Error> {
+    let tag = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or("latest", |(_, tag)| tag);
+    let familiar = if text.ends_with(&format!(":{tag}")) { text.to_owned() } else { format!("{text}:{tag}") };
+    Ok(Name { full: format!("docker.io/library/{familiar}"), familiar, tag: tag.to_owned() })
+}
+
+/// The platform of a Debian architecture.
+pub(crate) fn platform(architecture: &str) -> Result<Platform, Error> {
+    Platform::of_debian(architecture).ok_or_else(|| Error::NoPlatform { architecture: architecture.to_owned() })
+}
+
+fn config(root: &Root, request: &Request, epoch: i64, by: &str) -> Result<Config, Error> {
+    let asked = &request.container;
+    let created = format_date(epoch);
+    let os_release = root.read(b"etc/os-release").or_else(|_| root.read(b"usr/lib/os-release"))?.unwrap_or_default();
+    let os_release = String::from_utf8_lossy(&os_release);
+    let field = |name| os_release_field(&os_release, name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let mut annotations = BTreeMap::new();
+    let mut say = |key: &str, value: Option<String>| {
+        annotations.extend(value.map(|value| (format!("org.opencontainers.image.{key}"), value)));
+    };
+    say("created", Some(created.clone()));
+    say("title", field("PRETTY_NAME").or_else(|| field("NAME")));
+    // A suite without a release has no number yet.
+    say("version", field("VERSION_ID").or_else(|| field("VERSION_CODENAME")));
+    let mut labels = annotations.clone();
+    labels.extend(asked.labels.clone());
+    annotations.extend(asked.annotations.clone());
+    let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    env.extend(asked.env.clone());
+    let shell = || {
+        let is_there = |name: &&str| root.leads_somewhere(format!("bin/{name}").as_bytes()).unwrap_or(false);
+        ["bash", "sh"].into_iter().find(is_there).map(|name| vec![name.to_owned()]).unwrap_or_default()
+    };
+    let cmd = match (&asked.cmd, &asked.entrypoint) {
+        (Some(cmd), _) => cmd.clone(),
+        (None, Some(_)) => Vec::new(),
+        (None, None) => shell(),
+    };
+    Ok(Config {
+        created,
+        created_by: by.to_owned(),
+        entrypoint: asked.entrypoint.clone().unwrap_or_default(),
+        cmd,
+        env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        user: asked.user.clone().unwrap_or_default(),
+        workdir: asked.workdir.clone().unwrap_or_default(),
+        labels,
+        annotations,
+    })
+}

@@ -1,0 +1,131 @@
+//! Compressors read back, in any number of threads.
+
+use super::*;
+use std::io::Read;
+
+const ALL: [Algorithm; 4] = [Algorithm::None, Algorithm::Gzip, Algorithm::Xz, Algorithm::Zstd];
+
+/// Text that compresses and noise that does not, longer than any block.
+fn sample(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    (0..length)
+        .map(|at| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if at / 5000 % 2 == 0 { b'a' + (at / 7 % 9) as u8 } else { (state >> 56) as u8 }
+        })
+        .collect()
+}
+
+fn packed(data: &[u8], compression: impl Into<Compression>, threads: usize, chunk: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::with_threads(&mut out, compression.into(), threads).unwrap();
+    for chunk in data.chunks(chunk) {
+        encoder.write_all(chunk).unwrap();
+    }
+    encoder.finish().unwrap();
+    out
+}
+
+fn unpacked(data: &[u8], compression: Algorithm) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    match compression {
+        Algorithm::None => Ok(data.to_vec()),
+        // Not the multi-member decoder: one member is all there may be.
+        Algorithm::Gzip => flate2::read::GzDecoder::new(data).read_to_end(&mut out).map(|_| out),
+        Algorithm::Xz => xz2::read::XzDecoder::new(data).read_to_end(&mut out).map(|_| out),
+        Algorithm::Zstd => zstd::stream::read::Decoder::new(data)?.read_to_end(&mut out).map(|_| out),
+    }
+}
+
+#[test]
+fn names() {
+    for (name, expected) in [
+        ("x.tar", Some(Algorithm::None)),
+        ("/a.b/x.tar.gz", Some(Algorithm::Gzip)),
+        ("X.TGZ", Some(Algorithm::Gzip)),
+        ("x.tar.xz", Some(Algorithm::Xz)),
+        ("x.tar.zst", Some(Algorithm::Zstd)),
+        ("x.gz", None),
+        ("tar", None),
+        ("/", None),
+    ] {
+        assert_eq!(Compression::from_name(Path::new(name)), expected.map(Into::into), "{name}");
+    }
+}
+
+#[test]
+fn what_goes_in_comes_out_whatever_the_threads_and_the_chunks() {
+    // Empty, below one piece, exactly two pieces, several blocks of xz.
+    for length in [0, 1000, 2 << 20, (8 << 20) + 3] {
+        let data = sample(length);
+        for compression in ALL {
+            let one = packed(&data, compression, 1, 65536);
+            assert_eq!(unpacked(&one, compression).unwrap(), data, "{compression:?} {length}");
+            assert_eq!(one, packed(&data, compression, 2, 65536), "{compression:?} {length}: 2 threads");
+            assert_eq!(one, packed(&data, compression, 3, 10007), "{compression:?} {length}: other chunks");
+        }
+    }
+}
+
+#[test]
+fn noise_does_not_confuse_the_pieces() {
+    let mut state = 7u64;
+    let mut noise = Vec::new();
+    for _ in 0..(5 << 20) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        noise.push((state >> 33) as u8);
+    }
+    for compression in ALL {
+        assert_eq!(unpacked(&packed(&noise, compression, 2, 4096), compression).unwrap(), noise);
+    }
+}
+
+#[test]
+fn without_finish_a_stream_is_an_error_to_its_reader() {
+    for length in [0, 1000, 2 << 20] {
+        let data = sample(length);
+        for compression in [Algorithm::Gzip, Algorithm::Xz, Algorithm::Zstd] {
+            for abandon in [true, false] {
+                let mut out = Vec::new();
+                let mut encoder = Encoder::with_threads(&mut out, compression.into(), 2).unwrap();
+                encoder.write_all(&data).unwrap();
+                if abandon {
+                    encoder.abandon();
+                    assert!(!out.is_empty(), "{compression:?} {length}");
+                } else {
+                    drop(encoder);
+                }
+                if !out.is_empty() {
+                    assert!(unpacked(&out, compression).is_err(), "{compression:?} {length} {abandon}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gzip_header_names_nobody() {
+    let out = packed(b"x", Algorithm::Gzip, 1, 1);
+    assert_eq!(out[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
+}
+
+#[test]
+fn levels() {
+    let parse = |text: &str| text.parse::<Compression>();
+    assert_eq!(parse("gzip"), Ok(Algorithm::Gzip.into()));
+    assert_eq!(parse("zstd:19"), Ok(Compression { algorithm: Algorithm::Zstd, level: Some(19) }));
+    for wrong in ["", "lzma", "gzip:", "gzip:10", "zstd:0", "zstd:23", "xz:-1", "none:1", "zstd:19:2"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+    let data = sample(3 << 20);
+    for (low, high, algorithm) in
+        [("gzip:1", "gzip:9", Algorithm::Gzip), ("zstd:1", "zstd:19", Algorithm::Zstd), ("xz:0", "xz:9", Algorithm::Xz)]
+    {
+        let packed = |text: &str, threads| packed(&data, parse(text).unwrap(), threads, 65536);
+        assert!(packed(high, 1).len() < packed(low, 1).len(), "{low} {high}");
+        assert_eq!(packed(high, 1), packed(high, 3), "{high}");
+        assert_eq!(unpacked(&packed(high, 2), algorithm).unwrap(), data);
+    }
+    // Stored, not compressed, and still gzip.
+    assert_eq!(unpacked(&packed(&data, parse("gzip:0").unwrap(), 2, 4096), Algorithm::Gzip).unwrap(), data);
+}

@@ -1,0 +1,223 @@
+//! The layout that binds images: one archive or directory that Docker, podman, skopeo, umoci and containerd read.
+
+use super::documents::{Descriptor, INDEX, Index, Loadable, json};
+use super::{Blob, Body, Image};
+use crate::tar_entry::{END, Entry, padding};
+use crate::{Error, Result};
+use rootstrap_rootfs::Attributes;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use tar::EntryType;
+
+/// A name of an image, in the forms that different readers look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// As Docker shows it, with its tag: `web:1`.
+    pub familiar: String,
+    /// With the registry that is meant: `docker.io/library/web:1`.
+    pub full: String,
+    /// The tag alone: `1`.
+    pub tag: String,
+}
+
+/// Images ready to be written.
+#[derive(Debug)]
+pub struct Layout {
+    /// Layers, configs and statements.
+    blobs: Vec<Blob>,
+    /// Manifests, what they name before them. The last is what the layout is about.
+    manifests: Vec<Blob>,
+    /// The files beside the blobs.
+    index: Vec<u8>,
+    loadable: Vec<u8>,
+}
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+impl Layout {
+    /// Binds images of different platforms, the preferred one first, under these names.
+    #[must_use]
+    pub fn new(images: Vec<Image>, names: &[Name]) -> Self {
+        let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
+        let (mut loadable, mut descriptors, mut attested) = (Vec::new(), Vec::new(), Vec::new());
+        let tags: Vec<String> = names.iter().map(|name| name.familiar.clone()).collect();
+        // An index has no more to say than the image that is alone in it.
+        let needs_index = images.len() > 1 || images.iter().any(|image| image.attestation.is_some());
+        let annotations = images.first().map(|image| image.annotations().clone()).unwrap_or_default();
+        for image in images {
+            let layers = vec![path_of(&image.layer.digest)];
+            loadable.push(Loadable { config: path_of(&image.config.digest), repo_tags: tags.clone(), layers });
+            let (descriptor, attestation) = image.descriptors();
+            descriptors.push(descriptor);
+            attested.extend(attestation);
+            blobs.extend([image.layer, image.config]);
+            manifests.push(image.manifest);
+            if let Some((statements, config, manifest)) = image.attestation {
+                blobs.extend(statements);
+                blobs.push(config);
+                manifests.push(manifest);
+            }
+        }
+        // Statements last: the first entry that fits is the one to be taken.
+        descriptors.extend(attested);
+        let mut top = descriptors.first().cloned();
+        if needs_index {
+            let index = Index { schema_version: 2, media_type: INDEX, manifests: descriptors, annotations };
+            let index = Blob::of_bytes(INDEX, json(&index));
+            top = Some(index.descriptor());
+            manifests.push(index);
+        }
+        // Docker's older store loads all of them, one after the other: the preferred one keeps the name.
+        loadable.reverse();
+        let mut seen = BTreeSet::new();
+        blobs.retain(|blob| seen.insert(blob.digest.clone()));
+        let manifests_of_index = top.iter().flat_map(|top| named(top, names)).collect();
+        let index = Index {
+            schema_version: 2,
+            media_type: INDEX,
+            manifests: manifests_of_index,
+            annotations: Default::default(),
+        };
+        Self { blobs, manifests, index: json(&index), loadable: json(&loadable) }
+    }
+
+    /// Layers, configs and statements, each once.
+    #[must_use]
+    pub fn blobs(&self) -> &[Blob] {
+        &self.blobs
+    }
+
+    /// Manifests, what they name before them. The last is what the layout is about.
+    #[must_use]
+    pub fn manifests(&self) -> &[Blob] {
+        &self.manifests
+    }
+
+    /// The digest of what the layout is about: an image, or an index of several.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.manifests.last().map_or("", |top| &top.digest)
+    }
+
+    /// Writes the layout as one tar archive, no entry of which is dated but by `epoch`. On an error what has been written is
+    /// no complete archive, and no reader takes it for one.
+    ///
+    /// # Errors
+    /// A blob cannot be read, or `out` refuses.
+    pub fn write_archive(&self, out: &mut dyn Write, epoch: i64) -> Result<()> {
+        self.stream(out, epoch).inspect_err(|_| {
+            let _ = crate::tar::spoil(out);
+        })
+    }
+
+    fn stream(&self, out: &mut dyn Write, epoch: i64) -> Result<()> {
+        let header = |name: &str, size: u64| {
+            let (kind, mode) = match name.ends_with('/') {
+                true => (EntryType::Directory, 0o755),
+                false => (EntryType::Regular, 0o644),
+            };
+            let attributes = Attributes { mode, uid: 0, gid: 0, mtime: epoch };
+            Entry { kind, name: name.as_bytes(), attributes, size, link: b"", device: None, xattrs: Vec::new() }
+                .header()
+        };
+        let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(Error::Write);
+        put(&header("blobs/", 0))?;
+        put(&header("blobs/sha256/", 0))?;
+        for blob in self.sorted() {
+            put(&header(&path_of(&blob.digest), blob.size))?;
+            blob.read(&mut put)?;
+            put(padding(blob.size))?;
+        }
+        for (name, contents) in self.files() {
+            put(&header(name, contents.len() as u64))?;
+            put(contents)?;
+            put(padding(contents.len() as u64))?;
+        }
+        put(&END)?;
+        out.flush().map_err(Error::Write)
+    }
+
+    /// Fills an empty directory with the layout.
+    ///
+    /// # Errors
+    /// A blob cannot be read, or the directory refuses.
+    pub fn write_directory(&self, directory: &Path) -> Result<()> {
+        let blobs = directory.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).map_err(Error::Write)?;
+        for blob in self.sorted() {
+            let mut file = File::create(directory.join(path_of(&blob.digest))).map_err(Error::Write)?;
+            match &blob.body {
+                Body::Bytes(bytes) => file.write_all(bytes).map_err(Error::Write)?,
+                // Lets the kernel copy, and share the blocks where it can.
+                Body::File(contents) => {
+                    let mut contents = contents;
+                    contents.rewind().map_err(Error::Write)?;
+                    let copied = io::copy(&mut contents.take(blob.size), &mut file).map_err(Error::Write)?;
+                    if copied != blob.size {
+                        return Err(Error::Write(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                }
+            }
+        }
+        for (name, contents) in self.files() {
+            std::fs::write(directory.join(name), contents).map_err(Error::Write)?;
+        }
+        Ok(())
+    }
+
+    /// By digest, as they lie in a directory.
+    fn sorted(&self) -> Vec<&Blob> {
+        let mut all: Vec<&Blob> = self.blobs.iter().chain(&self.manifests).collect();
+        all.sort_by(|a, b| a.digest.cmp(&b.digest));
+        all
+    }
+
+    fn files(&self) -> [(&'static str, &[u8]); 3] {
+        [("index.json", &self.index), ("manifest.json", &self.loadable), ("oci-layout", LAYOUT)]
+    }
+}
+
+impl Blob {
+    fn read(&self, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut file = match &self.body {
+            Body::Bytes(bytes) => return put(bytes),
+            Body::File(file) => file,
+        };
+        file.rewind().map_err(Error::Write)?;
+        let mut buffer = vec![0; 1 << 18];
+        let mut left = self.size;
+        while left > 0 {
+            let length = match file.take(left).read(&mut buffer) {
+                Ok(0) => return Err(Error::Write(io::ErrorKind::UnexpectedEof.into())),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::Write(error)),
+            };
+            put(buffer.get(..length).unwrap_or_default())?;
+            left -= length as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Where a layout has the blob of this digest.
+fn path_of(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
+}
+
+/// The entry of `index.json` for each name, or one without. containerd and podman look for the full name first, skopeo and
+/// umoci for the tag.
+fn named(top: &Descriptor, names: &[Name]) -> Vec<Descriptor> {
+    if names.is_empty() {
+        return vec![top.clone()];
+    }
+    let entry = |name: &Name| {
+        let mut descriptor = top.clone();
+        let annotations = [("io.containerd.image.name", &name.full), ("org.opencontainers.image.ref.name", &name.tag)];
+        descriptor.annotations.extend(annotations.map(|(key, value)| (key.to_owned(), value.clone())));
+        descriptor
+    };
+    names.iter().map(entry).collect()
+}

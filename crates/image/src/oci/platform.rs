@@ -1,0 +1,99 @@
+//! What the container world calls a Debian architecture.
+
+use rootstrap_rootfs::{Kind, Root, walk};
+use std::io::Read;
+
+/// An operating system that is always Linux, and a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// A name of Go's `GOARCH`.
+    pub architecture: &'static str,
+    /// The kind of it, where the specification asks for one.
+    pub variant: Option<&'static str>,
+}
+
+/// Debian's name, Go's name, variant (OCI image-index.md, "Platform Variants"; what Debian's and Ubuntu's own images say).
+const PLATFORMS: [(&str, &str, Option<&str>); 15] = [
+    ("amd64", "amd64", None),
+    ("arm64", "arm64", Some("v8")),
+    ("armhf", "arm", Some("v7")),
+    ("armel", "arm", Some("v5")),
+    ("i386", "386", None),
+    ("ppc64el", "ppc64le", None),
+    ("s390x", "s390x", None),
+    ("riscv64", "riscv64", None),
+    ("loong64", "loong64", None),
+    ("mips64el", "mips64le", None),
+    ("mipsel", "mipsle", None),
+    ("mips", "mips", None),
+    ("powerpc", "ppc", None),
+    ("ppc64", "ppc64", None),
+    ("sparc64", "sparc64", None),
+];
+
+impl Platform {
+    /// The platform of a Debian architecture; `None` for one that containers have no name for.
+    #[must_use]
+    pub fn of_debian(architecture: &str) -> Option<Self> {
+        let found = PLATFORMS.iter().find(|(debian, ..)| *debian == architecture);
+        found.map(|&(_, architecture, variant)| Self { architecture, variant })
+    }
+
+    /// The Debian architecture of the first program in a tree; `None` if there is none that is known.
+    ///
+    /// # Errors
+    /// The tree cannot be read.
+    pub fn find_debian(root: &Root) -> crate::Result<Option<&'static str>> {
+        let mut found = None;
+        walk::<crate::Error>(root, &mut |visit| {
+            let is_program = visit.metadata.kind == Kind::File && visit.metadata.attributes.mode & 0o111 != 0;
+            if found.is_none() && is_program {
+                let mut head = Vec::new();
+                // A file that cannot be read tells nothing; whether that is an error the archive will say.
+                if let Ok(file) = visit.open()
+                    && file.take(HEAD).read_to_end(&mut head).is_ok()
+                {
+                    found = of_elf(&head);
+                }
+            }
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+}
+
+/// Length of the larger of the two headers (elf(5)).
+const HEAD: u64 = 64;
+
+/// The Debian architecture of a program that begins like this.
+fn of_elf(head: &[u8]) -> Option<&'static str> {
+    if head.get(..4)? != b"\x7fELF" {
+        return None;
+    }
+    let (class, data) = (*head.get(4)?, *head.get(5)?);
+    let two = |at: usize| {
+        let bytes = head.get(at..at + 2)?.try_into().ok()?;
+        Some(if data == 1 { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+    };
+    // e_machine, and the low half of e_flags of a 32-bit little-endian program.
+    let machine = two(18)?;
+    Some(match (machine, class, data) {
+        (62, 2, 1) => "amd64",
+        (3, 1, 1) => "i386",
+        (183, 2, 1) => "arm64",
+        // EF_ARM_ABI_FLOAT_HARD
+        (40, 1, 1) if two(36)? & 0x400 != 0 => "armhf",
+        (40, 1, 1) => "armel",
+        (21, 2, 1) => "ppc64el",
+        (21, 2, 2) => "ppc64",
+        (20, 1, 2) => "powerpc",
+        (22, 2, 2) => "s390x",
+        (243, 2, 1) => "riscv64",
+        (258, 2, 1) => "loong64",
+        (8, 2, 1) => "mips64el",
+        (8, 1, 1) => "mipsel",
+        (8, 1, 2) => "mips",
+        (43, 2, 2) => "sparc64",
+        _ => return None,
+    })
+}
