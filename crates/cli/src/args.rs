@@ -29,7 +29,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a container image, or any other format, of a root filesystem that is there
-    Image(Image),
+    Image(Box<Image>),
 
     /// Finish what --foreign began, on a machine that runs the programs of the target
     ///

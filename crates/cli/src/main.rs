@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let arguments = rootstrap_bootstrap::enter_if_asked();
     let line = args::CommandLine::parse_from(&arguments);
     match (line.command, line.bootstrap) {
-        (Some(args::Command::Image(args)), _) => commands::image::run(args, &arguments),
+        (Some(args::Command::Image(args)), _) => commands::image::run(*args, &arguments),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &arguments),
         (None, Some(args)) => commands::bootstrap::run(args, line.container, &arguments),
         // clap has said what is missing before it comes to this.

@@ -115,11 +115,9 @@ fn copy(entries: &mut Entries<impl Read>, file: &mut File, found: &Found) -> io:
             left -= read as u64;
         }
     }
-    // The hole at the end.
-    if found.pieces.last().is_none_or(|(offset, length)| offset + length < found.size) {
-        file.set_len(found.size)?;
-    }
-    Ok(())
+    // The hole at the end; the last piece of a map may be an empty one there.
+    let end = found.pieces.iter().rfind(|(_, length)| *length > 0).map_or(0, |(offset, length)| offset + length);
+    if end < found.size { file.set_len(found.size) } else { Ok(()) }
 }
 
 fn kept(found: &Found) -> Vec<(Vec<u8>, Vec<u8>)> {

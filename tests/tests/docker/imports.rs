@@ -1,38 +1,10 @@
-//! The docker ring: a real engine imports and runs the images.
-//!
-//! The engine may be one without a bridge: nothing here needs more network than the host's own or none.
-#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+//! `rootstrap SUITE --image | docker import - NAME`, and what comes of it.
 
+use super::{Image, cache, docker_is_there, run};
 use rootstrap_tests::{live, machine, need};
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn cache() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-}
-
-fn docker(words: &[&str]) -> Output {
-    Command::new("docker").args(words).output().unwrap()
-}
-
-fn engine() -> Result<(), String> {
-    match Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"]).output() {
-        Err(error) => Err(format!("docker cannot be run: {error}")),
-        // A client without a server prints an empty version.
-        Ok(output) if output.status.success() && !output.stdout.trim_ascii().is_empty() => Ok(()),
-        Ok(_) => Err("docker info does not answer".into()),
-    }
-}
-
-/// Removed when dropped.
-struct Image(String);
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        docker(&["rmi", "--force", &self.0]);
-    }
-}
+use std::process::{Command, Stdio};
 
 /// `rootstrap SUITE --image | docker import - NAME`, with the arguments of a pipe that users type.
 fn import(suite: &str, name: &str) -> Image {
@@ -45,20 +17,11 @@ fn import(suite: &str, name: &str) -> Image {
     image
 }
 
-/// What a command prints in a fresh container.
-#[track_caller]
-fn run(image: &Image, network: &str, words: &[&str]) -> String {
-    let network = format!("--network={network}");
-    let output = docker(&[&["run", "--rm", &network, &image.0], words].concat());
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn focal_is_imported_and_runs() {
     let name = "docker::focal_is_imported_and_runs";
     need!(name, machine::builder());
-    need!(name, engine());
+    need!(name, docker_is_there());
     need!(name, live::answers(cache(), "focal"));
     let image = import("focal", "focal");
     let release = run(&image, "none", &["cat", "/etc/lsb-release"]);
@@ -72,7 +35,7 @@ fn focal_is_imported_and_runs() {
 fn trixie_is_imported_and_updates_itself() {
     let name = "docker::trixie_is_imported_and_updates_itself";
     need!(name, machine::builder());
-    need!(name, engine());
+    need!(name, docker_is_there());
     need!(name, live::answers(cache(), "trixie"));
     let image = import("trixie", "trixie");
     let release = run(&image, "none", &["cat", "/etc/os-release"]);
@@ -102,7 +65,7 @@ fn trixie_is_the_same_image_each_time() {
 fn a_plain_container_makes_the_same_image() {
     let name = "docker::a_plain_container_makes_the_same_image";
     need!(name, machine::builder());
-    need!(name, engine());
+    need!(name, docker_is_there());
     need!(name, live::answers(cache(), "trixie"));
     let arguments = ["trixie", "-", "--image", "--variant=important"];
     let ours = live::command(cache(), &[&arguments[..], &["--quiet"]].concat()).output().unwrap();

@@ -1,0 +1,90 @@
+//! The docker ring: a real engine imports, loads and runs the images, and other tools read them.
+//!
+//! The engine may be one without a bridge: nothing here needs more network than the host's own or none.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod images;
+mod imports;
+mod tools;
+
+use rootstrap_tests::{live, machine};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn cache() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn docker(words: &[&str]) -> Output {
+    Command::new("docker").args(words).output().unwrap()
+}
+
+fn docker_is_there() -> Result<(), String> {
+    match Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"]).output() {
+        Err(error) => Err(format!("docker cannot be run: {error}")),
+        // A client without a server prints an empty version.
+        Ok(output) if output.status.success() && !output.stdout.trim_ascii().is_empty() => Ok(()),
+        Ok(_) => Err("docker info does not answer".into()),
+    }
+}
+
+/// An image of the engine, removed when dropped.
+struct Image(String);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        docker(&["rmi", "--force", &self.0]);
+    }
+}
+
+/// What a command prints in a fresh container.
+#[track_caller]
+fn run(image: &Image, network: &str, words: &[&str]) -> String {
+    let network = format!("--network={network}");
+    let output = docker(&[&["run", "--rm", &network, &image.0], words].concat());
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must succeed, and returns what it prints.
+#[track_caller]
+fn prints(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Builds a live suite into a file of that name in a directory of the test's own.
+#[track_caller]
+fn build(name: &str, arguments: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::Builder::new().prefix("images").tempdir().unwrap();
+    let path = directory.path().join(name);
+    let target = path.to_str().unwrap();
+    let (suite, options) = arguments.split_first().unwrap();
+    prints(&mut live::command(cache(), &[&[*suite, target, "--quiet"], options].concat()));
+    (directory, path)
+}
+
+/// `docker load`, and the name or id that it answers with.
+#[track_caller]
+fn load(path: &Path) -> Image {
+    let said = prints(Command::new("docker").arg("load").arg("--input").arg(path));
+    let line = said.lines().last().unwrap_or_default();
+    let (_, name) = line.split_once(": ").unwrap_or_else(|| panic!("{said}"));
+    Image(name.to_owned())
+}
+
+/// What the engine says of an image.
+#[track_caller]
+fn inspect(image: &Image) -> Value {
+    let text = prints(Command::new("docker").args(["image", "inspect", &image.0]));
+    serde_json::from_str::<Value>(&text).unwrap()[0].take()
+}
+
+/// What can be asked of the machine and the archive before a test of a live image.
+fn ready(suite: &str) -> Result<(), String> {
+    machine::builder()?;
+    docker_is_there()?;
+    live::answers(cache(), suite)
+}
