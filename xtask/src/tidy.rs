@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::source::{Keep, has_word, keep, tests_begin};
 
 /// Which room may import which. A new edge is a decision: ARCHITECTURE.md says why before this table does.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("debian", &[]),
     ("resolve", &["debian"]),
     ("fetch", &["debian"]),
@@ -16,13 +16,14 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("unpack", &["debian", "rootfs"]),
     ("configure", &["debian", "rootfs"]),
     ("image", &["rootfs"]),
-    ("bootstrap", &["debian", "resolve", "fetch", "rootfs", "unpack", "configure", "image"]),
+    ("sbom", &["debian"]),
+    ("bootstrap", &["debian", "resolve", "fetch", "rootfs", "unpack", "configure", "image", "sbom"]),
     ("cli", &["bootstrap"]),
     ("testkit", &["debian"]),
 ];
 
 /// What a room never does, by the names that would do it.
-const NEVER: [(&str, &[&str]); 8] = [
+const NEVER: [(&str, &[&str]); 9] = [
     ("debian", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
     ("resolve", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
     ("fetch", &["env::var", "env::vars", "process::Command"]),
@@ -30,6 +31,7 @@ const NEVER: [(&str, &[&str]); 8] = [
     ("unpack", &["env::var", "env::vars", "process::Command", "TcpStream"]),
     ("configure", &["env::var", "env::vars", "TcpStream"]),
     ("image", &["env::var", "env::vars", "process::Command", "TcpStream", "SystemTime", "Instant"]),
+    ("sbom", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
     ("bootstrap", &["env::var", "env::vars", "env::args", "process::Command"]),
 ];
 

@@ -96,6 +96,21 @@ pub fn parse(text: &str) -> Vec<Package<'_>> {
     packages
 }
 
+/// The text of each stanza of an index, for those who want fields that [`Package`] does not have.
+pub fn stanzas(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n\n").filter(|stanza| !stanza.trim().is_empty())
+}
+
+/// Name and version of the source package that the package `name` of this version was built from, out of its `Source` field:
+/// empty, `NAME` or `NAME (VERSION)` (Debian policy §5.6.1).
+#[must_use]
+pub fn source<'a>(field: &'a str, name: &'a str, version: &'a str) -> (&'a str, &'a str) {
+    let (source, rest) = field.trim().split_once('(').unwrap_or((field.trim(), ""));
+    let own = rest.split(')').next().unwrap_or_default().trim();
+    let source = source.trim();
+    (if source.is_empty() { name } else { source }, if own.is_empty() { version } else { own })
+}
+
 /// The stanza of `Packages` text at hand as the same view, for files read one stanza at a time (a .deb's control).
 #[must_use]
 pub fn from_stanza<'a>(stanza: &Stanza<'a>) -> Package<'a> {
@@ -178,6 +193,29 @@ mod tests {
         assert_eq!(a.file().unwrap().1, 10);
         assert_eq!((b.version, b.provides, b.priority, b.is_essential()), ("2", "v", "", true));
         assert!(b.file().is_err());
+    }
+
+    #[test]
+    fn stanzas_are_those_that_are_parsed() {
+        let text = "Package: a\nDescription: x\n y\n\n\nPackage: b\nDepends: c\n\n";
+        let each: Vec<&str> = stanzas(text).map(|stanza| parse(stanza)[0].name).collect();
+        assert_eq!(each, ["a", "b"]);
+        assert_eq!(stanzas("\n\n \n").count(), 0);
+    }
+
+    #[test]
+    fn sources_have_a_name_and_a_version() {
+        for (field, expect) in [
+            ("", ("libc6", "2.41-12+b1")),
+            ("glibc", ("glibc", "2.41-12+b1")),
+            ("glibc (2.41-12)", ("glibc", "2.41-12")),
+            (" glibc  ( 1:2 ) ", ("glibc", "1:2")),
+            ("glibc ()", ("glibc", "2.41-12+b1")),
+            ("(2)", ("libc6", "2")),
+            ("glibc (2", ("glibc", "2")),
+        ] {
+            assert_eq!(source(field, "libc6", "2.41-12+b1"), expect, "{field:?}");
+        }
     }
 
     #[test]

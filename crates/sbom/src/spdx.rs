@@ -1,0 +1,271 @@
+//! SPDX 2.3 as JSON (spdx.github.io/spdx-spec/v2.3).
+//!
+//! The document describes an operating system, or the image around one. The operating system contains the binary packages,
+//! and each of those was generated from a source package. This shape, the identifier `SPDXRef-OperatingSystem` and the words
+//! in `sourceInfo` are what scanners recognise a distribution's packages by.
+
+use crate::person::Person;
+use crate::{Facts, Package, pretty, purl};
+use rootstrap_debian::release::format_date;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+const IMAGE: &str = "SPDXRef-Image";
+const SYSTEM: &str = "SPDXRef-OperatingSystem";
+const UNKNOWN: &str = "NOASSERTION";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Document {
+    spdx_version: &'static str,
+    data_license: &'static str,
+    #[serde(rename = "SPDXID")]
+    id: &'static str,
+    name: String,
+    document_namespace: String,
+    creation_info: CreationInfo,
+    document_describes: Vec<&'static str>,
+    packages: Vec<Element>,
+    relationships: Vec<Relationship>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    has_extracted_licensing_infos: Vec<Licence>,
+}
+
+#[derive(Serialize)]
+struct CreationInfo {
+    created: String,
+    creators: Vec<String>,
+}
+
+/// What SPDX calls a package: anything that is distributed as one.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Element {
+    #[serde(rename = "SPDXID")]
+    id: String,
+    name: String,
+    version_info: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    package_file_name: String,
+    supplier: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    originator: Option<String>,
+    download_location: String,
+    files_analyzed: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checksums: Vec<Checksum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    homepage: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source_info: String,
+    license_concluded: &'static str,
+    license_declared: String,
+    copyright_text: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    summary: String,
+    primary_package_purpose: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_refs: Vec<ExternalRef>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checksum {
+    algorithm: &'static str,
+    checksum_value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExternalRef {
+    reference_category: &'static str,
+    reference_type: &'static str,
+    reference_locator: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Relationship {
+    spdx_element_id: String,
+    relationship_type: &'static str,
+    related_spdx_element: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Licence {
+    license_id: String,
+    name: String,
+    extracted_text: String,
+}
+
+/// The bill of materials as SPDX 2.3 JSON.
+///
+/// Checksums and addresses are those of the .debs. What licence a package has is its own copyright file's to say, so
+/// `licenseDeclared` leads to that file, and nothing is concluded.
+#[must_use]
+pub fn spdx(facts: &Facts) -> String {
+    pretty(&document(facts))
+}
+
+pub(crate) fn document(facts: &Facts) -> Document {
+    let mut taken = BTreeSet::new();
+    let mut id = |kind: &str, words: &[&str]| unique(&mut taken, kind, words);
+    let binaries: Vec<String> =
+        facts.packages.iter().map(|p| id("SPDXRef-Package", &[&p.name, &p.architecture])).collect();
+    let sources: BTreeMap<(&str, &str), String> = (facts.sources().into_iter().filter_map(|at| facts.packages.get(at)))
+        .map(|p| (p.source(), id("SPDXRef-Source", &[&p.source, &p.source_version])))
+        .collect();
+    let mut licences: BTreeMap<&str, String> = BTreeMap::new();
+    for package in facts.packages.iter().filter(|package| !package.licence.is_empty()) {
+        licences.entry(&package.licence).or_insert_with(|| id("LicenseRef-copyright", &[&package.name]));
+    }
+
+    let mut relationships = Vec::new();
+    let mut relate = |from: &str, kind, to: &str| {
+        relationships.push(Relationship {
+            spdx_element_id: from.to_owned(),
+            relationship_type: kind,
+            related_spdx_element: to.to_owned(),
+        });
+    };
+    let top = if facts.image { IMAGE } else { SYSTEM };
+    relate(DOCUMENT, "DESCRIBES", top);
+    let mut packages = Vec::new();
+    if facts.image {
+        packages.push(image(facts));
+        relate(IMAGE, "CONTAINS", SYSTEM);
+    }
+    packages.push(system(facts));
+    for (package, id) in facts.packages.iter().zip(&binaries) {
+        let licence = licences.get(package.licence.as_str()).map_or(UNKNOWN, String::as_str);
+        packages.push(binary(facts, package, id, licence));
+        relate(SYSTEM, "CONTAINS", id);
+        if let Some(source) = sources.get(&package.source()) {
+            relate(id, "GENERATED_FROM", source);
+        }
+        for other in package.depends.iter().filter_map(|position| binaries.get(*position)) {
+            relate(id, "DEPENDS_ON", other);
+        }
+    }
+    for package in facts.sources().into_iter().filter_map(|position| facts.packages.get(position)) {
+        if let Some(id) = sources.get(&package.source()) {
+            packages.push(source(facts, package, id));
+        }
+    }
+    let digest: String = facts.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    Document {
+        spdx_version: "SPDX-2.3",
+        data_license: "CC0-1.0",
+        id: DOCUMENT,
+        name: facts.name.clone(),
+        document_namespace: purl::uri("https://spdx.org/spdxdocs/rootstrap", &format!("{}-{digest}", facts.name)),
+        creation_info: CreationInfo {
+            created: format_date(facts.epoch),
+            creators: vec![format!("Tool: rootstrap-{}", facts.tool_version)],
+        },
+        document_describes: vec![top],
+        packages,
+        relationships,
+        has_extracted_licensing_infos: licences.into_iter().map(|(path, id)| licence(path, id)).collect(),
+    }
+}
+
+/// An identifier out of the characters that may be in one. Words that differ in others alone get a number.
+fn unique(taken: &mut BTreeSet<String>, kind: &str, words: &[&str]) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let words: Vec<String> = words.iter().map(|word| word.chars().map(clean).collect()).collect();
+    let first = format!("{kind}-{}", words.join("-"));
+    let mut id = first.clone();
+    let mut number = 1;
+    while !taken.insert(id.clone()) {
+        number += 1;
+        id = format!("{first}-{number}");
+    }
+    id
+}
+
+fn image(facts: &Facts) -> Element {
+    Element {
+        id: IMAGE.to_owned(),
+        name: facts.name.clone(),
+        primary_package_purpose: "CONTAINER",
+        version_info: facts.release().to_owned(),
+        ..element(UNKNOWN)
+    }
+}
+
+fn system(facts: &Facts) -> Element {
+    Element {
+        id: SYSTEM.to_owned(),
+        name: if facts.vendor.is_empty() { facts.name.clone() } else { facts.vendor.clone() },
+        version_info: facts.release().to_owned(),
+        summary: format!("{} ({}, {})", facts.name, facts.codename, facts.architecture),
+        primary_package_purpose: "OPERATING-SYSTEM",
+        ..element(UNKNOWN)
+    }
+}
+
+/// What nobody has said anything of.
+fn element(licence: &str) -> Element {
+    Element {
+        supplier: UNKNOWN.to_owned(),
+        download_location: UNKNOWN.to_owned(),
+        license_concluded: UNKNOWN,
+        license_declared: licence.to_owned(),
+        copyright_text: UNKNOWN,
+        ..Element::default()
+    }
+}
+
+fn binary(facts: &Facts, package: &Package, id: &str, licence: &str) -> Element {
+    let checksum = Checksum { algorithm: package.digest.algorithm(), checksum_value: package.digest.to_string() };
+    Element {
+        id: id.to_owned(),
+        name: package.name.clone(),
+        version_info: package.version.clone(),
+        package_file_name: package.uri.rsplit('/').next().unwrap_or_default().to_owned(),
+        // A path of the machine that built this is nowhere to download from.
+        download_location: purl::web(&package.uri).unwrap_or(UNKNOWN).to_owned(),
+        checksums: vec![checksum],
+        source_info: format!("built package from: {} {}", package.source, package.source_version),
+        summary: package.summary.clone(),
+        primary_package_purpose: "INSTALL",
+        external_refs: vec![reference(purl::binary(facts, package))],
+        ..said(package, licence)
+    }
+}
+
+fn source(facts: &Facts, package: &Package, id: &str) -> Element {
+    Element {
+        id: id.to_owned(),
+        name: package.source.clone(),
+        version_info: package.source_version.clone(),
+        primary_package_purpose: "SOURCE",
+        external_refs: vec![reference(purl::source(facts, package))],
+        ..said(package, UNKNOWN)
+    }
+}
+
+/// What the control data of a binary package says of its source package as well.
+fn said(package: &Package, licence: &str) -> Element {
+    Element {
+        supplier: Person::parse(&package.maintainer).map_or(UNKNOWN.to_owned(), |person| person.to_spdx()),
+        originator: Person::parse(&package.original_maintainer).map(|person| person.to_spdx()),
+        homepage: purl::web(&package.homepage).map(str::to_owned),
+        ..element(licence)
+    }
+}
+
+fn reference(purl: String) -> ExternalRef {
+    ExternalRef { reference_category: "PACKAGE-MANAGER", reference_type: "purl", reference_locator: purl }
+}
+
+fn licence(path: &str, id: String) -> Licence {
+    Licence { license_id: id, name: path.to_owned(), extracted_text: crate::licence_text(path) }
+}
+
+#[cfg(test)]
+#[path = "spdx_tests.rs"]
+mod tests;
