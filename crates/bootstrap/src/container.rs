@@ -5,11 +5,13 @@ use crate::host::os_release_field;
 use crate::publish::{Finished, unless_cancelled};
 use crate::target::parent;
 use crate::{Error, Request};
+use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
 use rootstrap_image::compress::{Algorithm, Compression};
-use rootstrap_image::oci::{self, Config, Image, Name, Platform};
+use rootstrap_image::oci::{self, Config, Image, Name, Platform, Statement};
 use rootstrap_image::tar;
 use rootstrap_rootfs::Root;
+use rootstrap_sbom::{Facts, Subject};
 use std::collections::BTreeMap;
 
 /// What is asked for of a container image. What is not said is found in the tree.
@@ -46,6 +48,19 @@ pub(crate) fn pack(finished: &Finished<'_>, request: &Request, architecture: &st
     let file = nameless_file(place)?;
     let layer = oci::layer(finished.root, file, &options).map_err(Error::from);
     Ok(Image::new(platform, unless_cancelled(&request.cancel, layer)?, &config))
+}
+
+/// Says in the image what it is made of and where that came from.
+pub(crate) fn attest(image: Image, facts: &Facts, names: &[Name]) -> Image {
+    let digest = image.digest().strip_prefix("sha256:").unwrap_or_default();
+    let Ok(digest) = Digest::parse(digest) else { return image };
+    let name = names.first().map_or_else(|| facts.name.clone(), |name| name.full.clone());
+    let subjects = [Subject { name, digest }];
+    let statement = |predicate_type: &str, bytes| Statement { predicate_type: predicate_type.to_owned(), bytes };
+    image.attest(vec![
+        statement("https://spdx.dev/Document", rootstrap_sbom::statement_spdx(facts, &subjects)),
+        statement("https://slsa.dev/provenance/v1", rootstrap_sbom::statement_provenance(facts, &subjects)),
+    ])
 }
 
 /// The names asked for, or else `usual`.

@@ -25,6 +25,8 @@ pub enum Error {
     Source { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot write a bill of materials to {}: {reason}", path.display())]
+    Bill { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in {}: {reason}", path.display())]
     Temporary { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
@@ -102,6 +104,7 @@ impl Error {
             | Self::NoPlatform { .. }
             | Self::Source { .. }
             | Self::Target { .. }
+            | Self::Bill { .. }
             | Self::FirstStage { .. }
             | Self::Temporary { .. } => 2,
             Self::Fetch(error) if error.is_verification() => 3,
@@ -140,10 +143,9 @@ impl Error {
             }
             Self::Source { hint, .. }
             | Self::Target { hint, .. }
+            | Self::Bill { hint, .. }
             | Self::FirstStage { hint, .. }
-            | Self::Temporary { hint, .. } => {
-                Some((*hint).to_owned())
-            }
+            | Self::Temporary { hint, .. } => Some((*hint).to_owned()),
             Self::Memory(_) => {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())
             }

@@ -31,7 +31,8 @@ pub(crate) const SCRIPT: &str = "rootstrap/second-stage";
 pub(crate) const FORMAT: &str = "format 1";
 
 const DEBS: &str = "rootstrap/debs";
-const FILES: &str = "rootstrap/files";
+/// What no package ships.
+pub(crate) const FILES: &str = "rootstrap/files";
 
 /// Files that [`finish::files`] writes, beside those in apt's directory of sources.
 const OWN_FILES: [&str; 4] = ["etc/fstab", "etc/hostname", "etc/apt/sources.list", "var/lib/apt/extended_states"];

@@ -200,14 +200,14 @@ impl NewFile {
             match link(path) {
                 Ok(()) => return Ok(()),
                 Err(Errno::EXIST) => {}
-                Err(errno) => return Err(Error::errno("give the finished archive the name", path)(errno)),
+                Err(errno) => return Err(Error::errno("give the finished file the name", path)(errno)),
             }
             let place = path.parent().unwrap_or(path);
             let linked = under_new_name(place, OsStr::new("archive"), "create", |name| link(name).map(Some))?;
             self.name = Some(linked.0);
         }
         if let Some(name) = &self.name {
-            std::fs::rename(name, path).map_err(Error::io("move the finished archive to", path))?;
+            std::fs::rename(name, path).map_err(Error::io("move the finished file to", path))?;
         }
         self.name = None;
         Ok(())

@@ -6,6 +6,7 @@
 //! To read: [`request`] (what can be asked), `recipe` (the whole on one page), then the stages it names.
 
 mod archive;
+mod bill;
 mod bodies;
 mod container;
 mod convert;

@@ -6,13 +6,14 @@ use crate::publish::{Finished, publish_layout};
 use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{
-    Error, Event, Request, Summary, Target, archive, bodies, container, finish, first_stage, foreign, hidden, manifest,
-    phases, target,
+    Error, Event, Request, Summary, Target, archive, bill, bodies, container, finish, first_stage, foreign, hidden,
+    manifest, phases, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::oci::{Image, Layout};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
+use rootstrap_sbom::Facts;
 use std::sync::atomic::Ordering;
 
 /// What a plain container takes from the sandbox.
@@ -56,11 +57,14 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     let suite = archive::find_suite(request)?;
     let given = request.target.clone();
     let image = request.image || request.makes_image();
-    let request = &Request { target: target::resolve(&given)?, image, ..request.clone() };
+    let (target, sboms) = (target::resolve(&given)?, bill::resolve(&request.sboms)?);
+    let request = &Request { target, sboms, image, ..request.clone() };
     for path in target::places(request).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
     target::check(request, &given)?;
+    let requests = request.platforms()?;
+    requests.iter().try_for_each(bill::check)?;
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
     }
@@ -72,11 +76,13 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         limits.push(CHROOT_LIMITS.to_owned());
     }
     let mut summary = Summary { target: given, unfinished: request.foreign, ..Summary::default() };
-    let mut images = Vec::new();
+    let (mut images, mut bills) = (Vec::new(), Vec::new());
     let mut epoch = 0;
-    for request in request.platforms()? {
-        let request = &request;
-        let Made { staging, epoch: date, packages, deb_bytes, file_bytes } = make(request, &suite, report)?;
+    for request in &requests {
+        let Made { staging, epoch: date, facts, packages, deb_bytes, file_bytes } = make(request, &suite, report)?;
+        if let Some(facts) = &facts {
+            bills.extend(bill::write(facts, request)?);
+        }
         epoch = date.max(epoch);
         summary.suite.clone_from(&suite.codename);
         summary.architectures.push(request.architecture()?.to_owned());
@@ -88,7 +94,11 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
         let finished = Finished { root: &staging.root, grown: staging.grown(), epoch: date, dev, attributes: None };
         if request.makes_image() {
             let by = format!("rootstrap {} --variant={}", suite.codename, request.variant);
-            images.push(container::pack(&finished, request, request.architecture()?, &by)?);
+            let image = container::pack(&finished, request, request.architecture()?, &by)?;
+            images.push(match facts.filter(|_| request.attest) {
+                Some(facts) => container::attest(image, &facts, &names),
+                None => image,
+            });
         }
         if request.target.layer().is_none() {
             *publishing = true;
@@ -100,6 +110,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     if !images.is_empty() {
         publish_images(images, &names, request, epoch, &mut summary, report)?;
     }
+    bill::publish(bills)?;
     Ok(summary)
 }
 
@@ -151,6 +162,8 @@ pub(crate) fn publish_images(
 struct Made {
     staging: Staging,
     epoch: i64,
+    /// What documents say of it, if any are wanted.
+    facts: Option<Facts>,
     packages: usize,
     deb_bytes: u64,
     file_bytes: u64,
@@ -201,12 +214,16 @@ fn make(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Made, Er
     })?;
 
     report(Event::Stage(Stage::Finish));
+    let facts = match request.attest || !request.sboms.is_empty() {
+        true => Some(bill::facts(&staging.root, request, suite, &archive.pockets, &plan, epoch)?),
+        false => None,
+    };
     match request.foreign {
         true => first_stage::finish(&staging.root, request, epoch)?,
         false => finish::finish(&staging.root, request, suite, &archive.pockets, &plan, epoch)?,
     }
     let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
-    Ok(Made { staging, epoch, packages: wanted.len(), deb_bytes, file_bytes })
+    Ok(Made { staging, epoch, facts, packages: wanted.len(), deb_bytes, file_bytes })
 }
 
 /// The soft limit is for programs that use select(2); this one may have as many files open as the system allows.

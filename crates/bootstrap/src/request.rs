@@ -1,5 +1,6 @@
 //! What can be asked for: one plain struct that says everything a run depends on.
 
+use crate::bill::of_platform;
 use crate::container::Container;
 use crate::{Error, Target};
 use rootstrap_fetch::Proxies;
@@ -42,11 +43,16 @@ pub struct Request {
     pub suite: String,
     /// Where the result goes.
     pub target: Target,
+    /// Where bills of materials go. The endings of their names say in which format: `.spdx.json` and `.spdx`, or `.cdx.json`,
+    /// `.cdx` and `bom.json`.
+    pub sboms: Vec<PathBuf>,
     /// Whether the result is a container base image: tidied further, with the settings such images have. That it is
     /// wherever the target is one.
     pub image: bool,
     /// What is asked of it.
     pub container: Container,
+    /// Whether it says what it is made of and where that came from: SPDX and SLSA provenance in its index.
+    pub attest: bool,
     /// Where it is pushed, as `docker push` names it.
     pub push: Vec<String>,
     /// Whether nothing of the target is run now: what is left is done later by [`second_stage`](crate::second_stage). Makes
@@ -105,8 +111,10 @@ impl Request {
         Self {
             suite: suite.to_owned(),
             target,
+            sboms: Vec::new(),
             image: false,
             container: Container::default(),
+            attest: false,
             push: Vec::new(),
             foreign: false,
             variant: Variant::default(),

@@ -9,10 +9,29 @@ use rootstrap_rootfs::Root;
 /// Where apt documents the vendor's own entries (package apt, `doc/examples`).
 const EXAMPLES: [&str; 2] = ["usr/share/doc/apt/examples/debian.sources", "usr/share/doc/apt/examples/sources.list"];
 
+/// Where sources in lines are.
+const SOURCES_LIST: &str = "etc/apt/sources.list";
+
 /// The files of packages that the sources depend on.
 pub(crate) fn looked_at(suite: &Suite) -> Vec<&str> {
     let keyrings = suite.vendor().map_or(&[][..], |vendor| &vendor.signed_by);
     EXAMPLES.into_iter().chain(keyrings.iter().map(String::as_str)).collect()
+}
+
+/// Where each pocket is by the sources that a tree gets, or would get if it had an apt: its name under `dists/`, and the base
+/// of that.
+pub(crate) fn places(
+    root: &Root,
+    request: &Request,
+    suite: &Suite,
+    served: &[VerifiedPocket],
+) -> Result<Vec<(String, String)>, Error> {
+    // The tree of a first stage has the sources themselves already, but not always the package that documents them.
+    let written = [&path_of(suite), SOURCES_LIST];
+    let documents = EXAMPLES.into_iter().chain(written).collect::<Vec<_>>();
+    let entries = entries(root, &documents, request, suite, served)?.into_iter();
+    let places = |entry: SourceEntry| entry.suites.into_iter().map(move |name| (name, entry.uri.clone()));
+    Ok(entries.flat_map(places).collect())
 }
 
 /// Writes the sources. A system without apt's directory gets none.
@@ -20,28 +39,33 @@ pub(crate) fn write(root: &Root, request: &Request, suite: &Suite, served: &[Ver
     if root.metadata(b"etc/apt")?.is_none() {
         return Ok(());
     }
-    let entries = entries(root, request, suite, served)?;
+    let entries = entries(root, &EXAMPLES, request, suite, served)?;
     if entries.is_empty() {
         return Ok(());
     }
     let signed_by = signed_by(root, request, suite)?;
-    let vendor = suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str());
     match suite.sources_format {
         SourcesFormat::OneLine => {
-            root.write(b"etc/apt/sources.list", one_line(&entries).as_bytes(), 0o644)?;
+            root.write(SOURCES_LIST.as_bytes(), one_line(&entries).as_bytes(), 0o644)?;
         }
         SourcesFormat::Deb822 => {
             root.create_directories(b"etc/apt/sources.list.d", 0o755)?;
-            let path = format!("etc/apt/sources.list.d/{vendor}.sources");
-            root.write(path.as_bytes(), deb822(&entries, signed_by.as_deref()).as_bytes(), 0o644)?;
+            root.write(path_of(suite).as_bytes(), deb822(&entries, signed_by.as_deref()).as_bytes(), 0o644)?;
         }
     }
     Ok(())
 }
 
+/// Where sources in stanzas are.
+fn path_of(suite: &Suite) -> String {
+    let vendor = suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str());
+    format!("etc/apt/sources.list.d/{vendor}.sources")
+}
+
 /// The user's mirror if one was named, else the suite's list, else what the target's apt documents.
 fn entries(
     root: &Root,
+    documents: &[&str],
     request: &Request,
     suite: &Suite,
     served: &[VerifiedPocket],
@@ -73,7 +97,7 @@ fn entries(
         listed.retain(|entry| !entry.suites.is_empty());
         return Ok(listed);
     } else {
-        let main = match documented(root)? {
+        let main = match documented(root, documents)? {
             Some(uri) => uri,
             None => match suite.mirrors(architecture).last() {
                 Some(mirror) => mirror.uri.clone(),
@@ -101,7 +125,7 @@ fn entries(
 
 /// A mirror's address without the user and password it may carry: those are for this run, not for every reader of the
 /// target.
-fn without_password(uri: &str) -> String {
+pub(crate) fn without_password(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit('@').next().unwrap_or(authority);
@@ -110,8 +134,8 @@ fn without_password(uri: &str) -> String {
 
 /// The vendor's main archive as the target's apt package documents it. Its security archive is beside it, as on every
 /// mirror of the vendor's; some documents name a host of its own that serves the same.
-fn documented(root: &Root) -> Result<Option<String>, Error> {
-    for path in EXAMPLES {
+fn documented(root: &Root, documents: &[&str]) -> Result<Option<String>, Error> {
+    for path in documents {
         let Some(text) = root.read(path.as_bytes())? else { continue };
         let found = host::uris(path, &String::from_utf8_lossy(&text));
         if let Some((uri, _)) = found.into_iter().find(|(_, security)| !security) {

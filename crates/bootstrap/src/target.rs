@@ -1,10 +1,11 @@
 //! Whether a target can work, found out before anything is fetched.
 
-use crate::format::Target;
+use crate::format::{Format, Target};
 use crate::hidden::{Directory, NewFile};
 use crate::request::StagingPlace;
 use crate::staging::aside;
 use crate::{Error, Request, memory};
+use rootstrap_image::compress::Compression;
 use rootstrap_resolve::Variant;
 use rootstrap_rootfs::{Attributes, Device, Kind, Root};
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
@@ -74,10 +75,7 @@ fn check_resolved(request: &Request) -> Result<(), Error> {
         }
         target => {
             match target {
-                Target::File(path, _) => {
-                    check_writable(path, parent(path))?;
-                    NewFile::create(parent(path)).map_err(not_writable(path))?;
-                }
+                Target::File(path, _) => check_file(path)?,
                 Target::Layout(path, _) => {
                     check_writable(path, place_of(path))?;
                     Directory::create(place_of(path), stem_of(path)).map_err(not_writable(path))?;
@@ -87,6 +85,14 @@ fn check_resolved(request: &Request) -> Result<(), Error> {
             if staging_on_disk { check_temporary(request) } else { Ok(()) }
         }
     }
+}
+
+/// Whether a file of this name can be made, or replaced in one step.
+pub(crate) fn check_file(path: &Path) -> Result<(), Error> {
+    check_free(&Target::File(path.to_owned(), Format::Tar(Compression::default())))?;
+    check_writable(path, parent(path))?;
+    NewFile::create(parent(path)).map_err(not_writable(path))?;
+    Ok(())
 }
 
 fn check_free(target: &Target) -> Result<(), Error> {
@@ -275,6 +281,7 @@ fn is_mount_point(path: &Path) -> bool {
 /// The directories in which a run for this target puts hidden ones.
 pub(crate) fn places(request: &Request) -> Vec<PathBuf> {
     let mut places = vec![request.temporary.clone()];
+    places.extend(request.sboms.iter().map(|path| parent(path).to_owned()));
     if let Some(path) = request.target.path() {
         places.push(parent(path).to_owned());
         if is_filled_in_place(path) {

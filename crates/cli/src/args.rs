@@ -114,6 +114,14 @@ pub(crate) struct Args {
     #[arg(long)]
     pub image: bool,
 
+    /// Write what the result is made of and where it came from: NAME.spdx.json or NAME.cdx.json; may be given again
+    #[arg(long, value_name = "FILE", conflicts_with = "print_plan")]
+    pub sbom: Vec<PathBuf>,
+
+    /// Put into the image's index what it is made of and where that came from, as SPDX and SLSA provenance
+    #[arg(long, help_heading = "Container images")]
+    pub attest: bool,
+
     /// Run nothing of the target, whatever this machine is: /rootstrap/second-stage finishes it there
     #[arg(long, conflicts_with = "image")]
     pub foreign: bool,

@@ -99,6 +99,13 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
             args.suite
         ));
     }
+    if args.attest && args.print_plan.is_none() && target.layer().is_none() && container.push.is_empty() {
+        return Err(
+            "cannot use --attest: it is said of container images, and TARGET is none\nhint: use a name ending in \
+                    .oci.tar, or --sbom for a file beside it"
+                .into(),
+        );
+    }
     if args.foreign && (target.layer().is_some() || !container.push.is_empty()) {
         return Err("cannot use --foreign for a container image, which is finished when it is made".into());
     }
@@ -115,6 +122,8 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
     let mut architectures = args.arch.into_iter();
     let cache = if args.no_cache { None } else { args.cache_dir.or_else(surroundings::cache_directory) };
     Ok(Request {
+        sboms: args.sbom,
+        attest: args.attest,
         image: args.image,
         push: container.push.clone(),
         container: container.container(),
