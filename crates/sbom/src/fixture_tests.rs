@@ -2,6 +2,7 @@
 
 use crate::{Facts, Package, Release, Subject, cyclonedx, spdx, statement_provenance, statement_spdx};
 use rootstrap_debian::digest::Digest;
+use rootstrap_testkit::readers::{self, Format};
 
 fn package(name: &str, version: &str, architecture: &str, source: [&str; 2]) -> Package {
     Package {
@@ -113,8 +114,30 @@ fn other_facts_give_other_documents() {
     assert!(space != other_space && serial != other_serial);
 }
 
+/// The formats' own tools find nothing wrong, and would: a broken document is among those they are given.
 #[test]
-fn strange_words_stay_words() {
+fn their_own_tools_read_them() {
+    let python = match readers::python() {
+        Ok(python) => python,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    let formats = [Format::Spdx, Format::CycloneDx, Format::Statement, Format::Statement];
+    let image = Facts { image: true, ..strange() };
+    for facts in [facts(), empty(), strange(), image] {
+        for (format, document) in formats.into_iter().zip(documents(&facts)) {
+            let text = String::from_utf8_lossy(&document);
+            assert_eq!(readers::complaints(&python, format, &document), "", "{text}");
+            for (from, to) in [("NOASSERTION", "NO ASSERTION"), ("\"library\"", "\"books\""), ("resolvedDep", "dep")] {
+                let broken = text.replace(from, to);
+                if broken != text && !facts.packages.is_empty() {
+                    assert_ne!(readers::complaints(&python, format, broken.as_bytes()), "", "{from}");
+                }
+            }
+        }
+    }
+}
+
+fn strange() -> Facts {
     let mut facts = facts();
     for package in &mut facts.packages {
         package.maintainer = "\"Evil\" \\ \u{7}\n{} (x) <a@b> <c@d>".into();
@@ -123,7 +146,12 @@ fn strange_words_stay_words() {
         package.name = format!("{}+é", package.name);
     }
     facts.options.push(("é\"".into(), "\n".into()));
-    for document in documents(&facts) {
+    facts
+}
+
+#[test]
+fn strange_words_stay_words() {
+    for document in documents(&strange()) {
         json(&document);
     }
 }

@@ -17,7 +17,7 @@ impl Person {
             && !mail.contains(|c: char| c.is_whitespace() || "()<>,".contains(c));
         let mail = is_mail.then(|| mail.to_owned());
         // Names with a comma are in quotes.
-        let name = name.trim().trim_matches('"').split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = name.replace('"', "").split_whitespace().collect::<Vec<_>>().join(" ");
         let name = if name.is_empty() { mail.clone()? } else { name };
         Some(Self { name, mail })
     }

@@ -17,6 +17,7 @@ pub mod entry;
 pub mod host;
 mod http;
 pub mod keys;
+pub mod readers;
 mod release;
 pub mod server;
 mod skeleton;
