@@ -107,3 +107,39 @@ fn trixie_is_the_same_in_every_mode() {
 fn focal_is_the_same_in_every_mode() {
     same_in_every_mode("live::focal_is_the_same_in_every_mode", "focal", "--variant=important");
 }
+
+/// A root of its own, made with `--image` and these words.
+fn image(suite: &str, more: &[&str]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let (directory, root) = live::scratch();
+    let words = [&[suite, root.to_str().unwrap(), "--image", "--quiet"], more].concat();
+    let output = live::command(cache(), &words).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (directory, root)
+}
+
+/// What the target's own apt makes of the marks, and its own useradd of the vendor's user.
+fn images(name: &str, suite: &str, manual: &str) {
+    need!(name, machine::root());
+    need!(name, live::answers(cache(), suite));
+    let (_directory, root) = image(suite, &["--include=less"]);
+    assert_eq!(base::prints(&root, &["apt-mark", "showmanual"]), manual);
+    let said = base::prints(&root, &["apt-get", "--simulate", "autoremove"]);
+    assert!(said.contains("\n0 upgraded, 0 newly installed, 0 to remove"), "{said}");
+    let ubuntu = suite == "noble";
+    let user = base::inside(&root, &["id", "ubuntu"]).stdout;
+    let groups = "uid=1000(ubuntu) gid=1000(ubuntu) groups=1000(ubuntu),4(adm),20(dialout),24(cdrom),25(floppy),27(sudo),\
+                  29(audio),30(dip),44(video),46(plugdev)\n";
+    assert_eq!(String::from_utf8_lossy(&user), if ubuntu { groups } else { "" });
+    assert_eq!(root.join("home/ubuntu/.profile").exists(), ubuntu);
+    assert_eq!(fs::read(root.join("etc/default/locale")).ok(), ubuntu.then(|| b"LANG=C.UTF-8\n".to_vec()));
+}
+
+#[test]
+fn an_image_of_trixie_has_the_vendors_settings() {
+    images("live::an_image_of_trixie_has_the_vendors_settings", "trixie", "less\n");
+}
+
+#[test]
+fn an_image_of_noble_has_the_vendors_settings() {
+    images("live::an_image_of_noble_has_the_vendors_settings", "noble", "less\nprocps\n");
+}

@@ -2,7 +2,7 @@
 //! removal of everything that two builds would not have in common.
 
 use crate::suite::Suite;
-use crate::{Error, Request, sources};
+use crate::{Error, Request, marks, sources};
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::{docker, tidy};
 use rootstrap_resolve::{Plan, Variant};
@@ -32,6 +32,10 @@ pub(crate) fn finish(
             ended: suite.ended,
         };
         docker::settings(root, &settings)?;
+        if root.metadata(b"var/lib/dpkg/info/usr-is-merged.list")?.is_none() {
+            // Nothing in there would ask for it.
+            root.remove(b"etc/unsupported-skip-usrmerge-conversion")?;
+        }
     }
     // Nodes for whoever enters the directory with chroot; archives get theirs from a table.
     if matches!(request.target, crate::Target::Directory(_)) {
@@ -52,36 +56,12 @@ pub(crate) fn files(
     write_if_absent(root, "etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")?;
     write_if_absent(root, "etc/hostname", "localhost\n")?;
     sources::write(root, request, suite, served)?;
-    mark_automatic(root, plan, request.architecture()?)
+    marks::write(root, request, plan)
 }
 
 fn write_if_absent(root: &Root, path: &str, text: &str) -> Result<(), Error> {
     if root.metadata(path.as_bytes())?.is_none() && root.metadata(b"etc")?.is_some() {
         root.write(path.as_bytes(), text.as_bytes(), 0o644)?;
-    }
-    Ok(())
-}
-
-/// Tells apt which packages only dependencies brought in, so that `apt autoremove` may take them when nothing needs
-/// them any more (apt `apt-pkg/depcache.cc:writeStateFile`).
-fn mark_automatic(root: &Root, plan: &Plan, native: &str) -> Result<(), Error> {
-    if root.metadata(b"var/lib/apt")?.is_none() {
-        return Ok(());
-    }
-    let mut stanzas: Vec<String> = plan
-        .phases
-        .iter()
-        .flat_map(|phase| &phase.packages)
-        .filter(|package| package.automatic)
-        // Packages for all architectures are the native one's business to apt.
-        .map(|package| {
-            let architecture = if package.architecture == "all" { native } else { &package.architecture };
-            format!("Package: {}\nArchitecture: {architecture}\nAuto-Installed: 1\n\n", package.name)
-        })
-        .collect();
-    stanzas.sort();
-    if !stanzas.is_empty() {
-        root.write(b"var/lib/apt/extended_states", stanzas.concat().as_bytes(), 0o644)?;
     }
     Ok(())
 }

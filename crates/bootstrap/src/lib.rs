@@ -5,6 +5,7 @@
 //!
 //! To read: [`request`] (what can be asked), `recipe` (the whole on one page), then the stages it names.
 
+mod account;
 mod archive;
 mod bill;
 mod bodies;
@@ -19,6 +20,7 @@ mod format;
 mod hidden;
 pub mod host;
 mod manifest;
+mod marks;
 mod memory;
 mod phases;
 mod publish;

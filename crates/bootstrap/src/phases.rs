@@ -8,7 +8,7 @@ use crate::bodies::{Bodies, Body};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
 use crate::suite::{MergedUsr, Suite};
-use crate::{Error, Event, Request};
+use crate::{Error, Event, Request, account};
 use rootstrap_configure::preinst::Preinst;
 use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
 use rootstrap_resolve::{Plan, Planned, Variant};
@@ -76,6 +76,9 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
         } else {
             installer.extract(&packages)?;
         }
+    }
+    if let Some(sandbox) = &mut sandbox {
+        account::create(site, sandbox, &mut |line| installer.output(line))?;
     }
     // Ends whatever a script left running, before anything else touches the tree.
     drop(sandbox);

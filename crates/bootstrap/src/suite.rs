@@ -3,9 +3,9 @@
 //! Everything that differs from one release to the next is a field here and a line in those files, so a new release
 //! is a change of data. A suite that is not listed still works: [`unlisted`] fills in what a modern one looks like.
 
-use std::sync::LazyLock;
-
+use crate::account::Account;
 use serde::Deserialize;
+use std::sync::LazyLock;
 
 const FILES: [&str; 2] = [include_str!("../../../suites/debian.toml"), include_str!("../../../suites/ubuntu.toml")];
 
@@ -32,6 +32,9 @@ pub struct Vendor {
     pub components: Vec<String>,
     /// Components written into the target's apt sources.
     pub sources_components: Vec<String>,
+    /// The ordinary user in container images of those suites that have one.
+    #[serde(default)]
+    account: Option<Account>,
     /// Where the target keeps the keyring its apt sources name; the first that exists there.
     pub signed_by: Vec<String>,
     /// Where packages are downloaded from, in the order to try.
@@ -206,6 +209,9 @@ pub struct Suite {
     pub last_dir_wins: bool,
     /// Size of the hash table in its dpkg, which decides the order of pre-dependency groups and of configuring.
     pub dpkg_bins: u32,
+    /// Container images have the vendor's ordinary user.
+    #[serde(default)]
+    account: bool,
     /// The shape of its apt sources.
     pub sources_format: SourcesFormat,
     /// Last day of public security support, as YYYY-MM-DD.
@@ -221,6 +227,11 @@ impl Suite {
     /// Who publishes it; none if it is not listed and nothing hints at its vendor.
     pub fn vendor(&self) -> Option<&'static Vendor> {
         self.vendor
+    }
+
+    /// The ordinary user of its container images.
+    pub(crate) fn account(&self) -> Option<&'static Account> {
+        self.vendor()?.account.as_ref().filter(|_| self.account)
     }
 
     /// Components packages are chosen from unless told otherwise.
@@ -334,6 +345,7 @@ pub fn unlisted(name: &str, vendor: Option<&str>) -> Suite {
         exclude: model.map(|suite| suite.exclude.clone()).unwrap_or_default(),
         fake_initctl: false,
         gzip_first: false,
+        account: model.is_some_and(|suite| suite.account),
         last_dir_wins: false,
         dpkg_bins: 65521,
         sources_format: SourcesFormat::Deb822,

@@ -8,7 +8,7 @@ use rootstrap_rootfs::{Kind, Root};
 /// Which of the settings apply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// Ubuntu's additions: no periodic updates, and the note for `systemd-detect-virt`.
+    /// Ubuntu's additions: a locale of UTF-8, no periodic updates, and the note for `systemd-detect-virt`.
     pub ubuntu: bool,
     /// Ask for gzip indexes first: an apt before 1.0.9.2 cannot keep others compressed.
     pub gzip_first: bool,
@@ -74,6 +74,9 @@ const NO_VALID_UNTIL: &str = r#"// The archive of an ended suite stands still: i
 Acquire::Check-Valid-Until "false";
 "#;
 
+/// Read by PAM's sessions, not by what the container's engine starts.
+const LOCALE: &[u8] = b"etc/default/locale";
+
 /// Writes the settings; those of a program whose configuration directory is missing are left out. To be called
 /// after [`crate::tidy::tidy`], which empties /run.
 ///
@@ -103,6 +106,9 @@ pub fn settings(root: &Root, settings: &Settings) -> Result<()> {
         }
     }
     if settings.ubuntu {
+        if is_directory(root, b"etc/default")? && root.metadata(LOCALE)?.is_none() {
+            root.write(LOCALE, b"LANG=C.UTF-8\n", 0o644)?;
+        }
         root.create_directories(b"run/systemd", 0o755)?;
         root.write(b"run/systemd/container", b"docker\n", 0o644)?;
     }
@@ -161,7 +167,7 @@ mod tests {
         if !is_root() {
             return;
         }
-        for path in ["usr/sbin", "etc/dpkg/dpkg.cfg.d", "etc/apt/apt.conf.d"] {
+        for path in ["usr/sbin", "etc/dpkg/dpkg.cfg.d", "etc/apt/apt.conf.d", "etc/default"] {
             std::fs::create_dir_all(dir.path().join(path)).unwrap();
         }
         settings(&root, &Settings { ubuntu: true, gzip_first: true, initctl: false, ended: true }).unwrap();
@@ -170,6 +176,10 @@ mod tests {
         assert_eq!(mode("etc/dpkg/dpkg.cfg.d/docker-apt-speedup"), 0o644);
         assert_eq!(root.list(b"etc/apt/apt.conf.d").unwrap().len(), 6);
         assert_eq!(root.read(b"run/systemd/container").unwrap().unwrap(), b"docker\n");
+        assert_eq!(root.read(LOCALE).unwrap().unwrap(), b"LANG=C.UTF-8\n");
+        root.write(LOCALE, b"", 0o644).unwrap();
+        super::settings(&root, &Settings { ubuntu: true, gzip_first: true, ..Settings::default() }).unwrap();
+        assert_eq!(root.read(LOCALE).unwrap().unwrap(), b"", "what a package or the user wants stays");
         let indexes = root.read(b"etc/apt/apt.conf.d/docker-gzip-indexes").unwrap().unwrap();
         assert!(String::from_utf8(indexes).unwrap().ends_with("Order:: \"gz\";\n"));
     }

@@ -63,6 +63,7 @@ const IMAGE: &[Rule] = &[
         Endings(&["/passwd-", "/group-", "/shadow-", "/gshadow-", "/subuid-", "/subgid-"]),
         "the last state but one",
     ),
+    ("etc/apt", Endings(&["~"]), "the last state but one"),
     ("var/cache/debconf", Endings(&["-old"]), "the last state but one"),
     ("var/lib/dpkg", Endings(&["-old"]), "the last state but one"),
     ("var/log/journal", Empty(&[]), "this build's, named by its machine-id"),

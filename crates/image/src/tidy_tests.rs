@@ -39,6 +39,7 @@ fn is_root() -> bool {
 const FILES: &[(&str, &str)] = &[
     ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
     ("etc/passwd", "root"),
+    ("etc/apt/trusted.gpg~", ""),
     ("etc/passwd-", "root"),
     ("etc/shadow", "root:*:20000:0:99999:7:::\ndaemon:*:15000:0:99999:7:::\nodd\nx:!::\n"),
     ("etc/ssh/ssh_host_rsa_key", "secret"),
@@ -87,6 +88,7 @@ fn directories_keep_what_a_system_needs() {
     let options = Tidy { epoch: EPOCH, image: false };
     tidy(&root, &options).unwrap();
     let expected = [
+        "etc/apt/trusted.gpg~",
         "etc/machine-id",
         "etc/passwd",
         "etc/passwd-",
@@ -138,6 +140,7 @@ fn images_keep_no_machine_and_no_history() {
     let root = Root::open(dir.path()).unwrap();
     tidy(&root, &Tidy { epoch: EPOCH, image: true }).unwrap();
     let expected = [
+        "etc/apt",
         "etc/passwd",
         "etc/shadow",
         "etc/ssh/ssh_config",

@@ -4,6 +4,7 @@
 mod corners;
 mod ends;
 mod formats;
+mod images;
 mod modes;
 mod old_suites;
 mod quirks;

@@ -339,7 +339,11 @@ fn images_have_the_settings_of_their_suite() {
         for entry in tar::Archive::new(fs::File::open(path).unwrap()).entries().unwrap() {
             let mut entry = entry.unwrap();
             let path = entry.path().unwrap().to_str().unwrap().trim_start_matches("./").to_owned();
-            if path.starts_with("sbin/initctl") || path == "var/lib/dpkg/diversions" || path.starts_with("etc/apt/") {
+            if path.starts_with("etc/unsupported")
+                || path.starts_with("sbin/initctl")
+                || path == "var/lib/dpkg/diversions"
+                || path.starts_with("etc/apt/")
+            {
                 let mut text = String::new();
                 entry.read_to_string(&mut text).unwrap();
                 files.insert(path, text);
@@ -348,6 +352,7 @@ fn images_have_the_settings_of_their_suite() {
         let file = |path: &str| files.get(path).map(String::as_str);
         assert_eq!(file("sbin/initctl.distrib"), diverted.then_some(INITCTL), "{suite}");
         assert_eq!(file("sbin/initctl") == Some(INITCTL), !diverted, "{suite}");
+        assert_eq!(file("etc/unsupported-skip-usrmerge-conversion"), None, "{suite}");
         let diversions = file("var/lib/dpkg/diversions").unwrap_or_default();
         assert_eq!(diversions.contains("/sbin/initctl\n/sbin/initctl.distrib\n:\n"), diverted, "{suite}");
         let valid_until = file("etc/apt/apt.conf.d/check-valid-until.conf").unwrap_or_default();
