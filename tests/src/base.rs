@@ -82,6 +82,20 @@ pub fn assert_nothing_left(world: &World, published: &[&str]) {
     assert_eq!(staging, [""; 0]);
 }
 
+/// The rules of slim images in other words, for a shell in the root: files, then what is empty or leads nowhere, as long as there is any. Sections of the manual
+/// come back.
+pub const SLIM_RULES: &str = r#"set -e
+cd /usr/share
+sections=$(find man -mindepth 1 -maxdepth 1 -name 'man[0-9]')
+for area in doc info linda lintian/overrides locale man; do
+    [ -d $area ] || continue
+    find ./$area -mindepth 1 ! -path './doc/*/copyright' ! -path './locale/l10n/*' ! -path ./locale/locale.alias \
+        ! -type d ! -type l -exec rm -f {} +
+    while [ -n "$(find ./$area -mindepth 1 -depth \( -empty -o -xtype l \) -delete -print)" ]; do :; done
+done
+mkdir -p $sections
+"#;
+
 /// Runs a program of the root, in the root, as root.
 pub fn inside(root: &Path, words: &[&str]) -> Output {
     let mut command = Command::new("chroot");

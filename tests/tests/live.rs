@@ -117,6 +117,29 @@ fn image(suite: &str, more: &[&str]) -> (tempfile::TempDir, std::path::PathBuf) 
     (directory, root)
 }
 
+#[test]
+fn a_slim_trixie_is_what_the_rules_leave_of_a_whole_one() {
+    let name = "live::a_slim_trixie_is_what_the_rules_leave_of_a_whole_one";
+    need!(name, machine::root());
+    need!(name, live::answers(cache(), "trixie"));
+    let (_whole, whole) = image("trixie", &[]);
+    let (_slim, slim) = image("trixie", &["--slim"]);
+    base::prints(&whole, &["sh", "-c", base::SLIM_RULES]);
+    // dpkg's configuration, and alternatives for manuals: update-alternatives offers none that are not there.
+    let explained = |line: &str| {
+        let manual = line.starts_with("/etc/alternatives/") && line.contains(" /usr/share/man/");
+        manual || line.starts_with("/etc/dpkg/dpkg.cfg.d/docker ") || line.starts_with("/var/lib/dpkg/alternatives/")
+    };
+    let dump = |root: &Path| -> Vec<String> {
+        let lines = rootstrap_testkit::tree::dump(root);
+        lines.lines().filter(|line| !explained(line)).map(str::to_owned).collect()
+    };
+    let (whole, slim) = (dump(&whole), dump(&slim));
+    let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>();
+    assert!(whole == slim, "{:#?}\n{:#?}", only(&whole, &slim), only(&slim, &whole));
+    assert!(slim.len() > 2000);
+}
+
 /// What the target's own apt makes of the marks, and its own useradd of the vendor's user.
 fn images(name: &str, suite: &str, manual: &str) {
     need!(name, machine::root());

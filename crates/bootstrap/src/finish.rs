@@ -2,7 +2,7 @@
 //! removal of everything that two builds would not have in common.
 
 use crate::suite::Suite;
-use crate::{Error, Request, marks, sources};
+use crate::{Error, Request, marks, slim, sources};
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::{docker, tidy};
 use rootstrap_resolve::{Plan, Variant};
@@ -18,10 +18,16 @@ pub(crate) fn finish(
     epoch: i64,
 ) -> Result<(), Error> {
     if request.variant == Variant::Extract {
+        if request.slim {
+            slim::sweep(root)?;
+        }
         tidy::clamp_times(root, epoch)?;
         return Ok(());
     }
     files(root, request, suite, served, plan)?;
+    if request.slim {
+        slim::sweep(root)?;
+    }
     tidy::tidy(root, &tidy::Tidy { epoch, image: request.image })?;
     if request.image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");

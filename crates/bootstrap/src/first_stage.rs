@@ -13,7 +13,7 @@
 use crate::bodies::{Bodies, Body};
 use crate::event::Stage;
 use crate::phases::{self, Site};
-use crate::{Error, Event, Request, finish, sources};
+use crate::{Error, Event, Request, finish, slim, sources};
 use rootstrap_configure::{ENVIRONMENT, dpkg, fakes};
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::tidy;
@@ -49,6 +49,9 @@ pub(crate) fn make(site: &Site<'_>, bodies: &mut Bodies<'_>, served: &[VerifiedP
         phases::dpkg_version(site.plan)
     );
     let mut field = |name: &str, value: &str| plan.push_str(&format!("{name} {value}\n"));
+    if request.slim {
+        field("slim", "yes");
+    }
     let (mut bytes, mut next) = (0, 0);
     for (number, phase) in site.plan.phases.iter().enumerate() {
         let slots = next..next + phase.packages.len();
@@ -77,6 +80,7 @@ pub(crate) fn make(site: &Site<'_>, bodies: &mut Bodies<'_>, served: &[VerifiedP
                 field(&format!("deb-{}", phase.name), &body.put_deb(root, DEBS)?);
             }
             look(site, &packages)?;
+            slim::prepare(request, root, &packages, site.epoch)?;
         }
     }
     for path in own_files(site, served)? {
@@ -202,6 +206,7 @@ fn script() -> String {
         ("@CONFIGURE_FIRST@", dpkg::CONFIGURE_FIRST.join(" ")),
         ("@CONFIGURE_ALL@", dpkg::CONFIGURE_ALL.join(" ")),
         ("@TIDY@", lines(tidy)),
+        ("@UNWANTED@", slim::words()),
         ("@ENVIRONMENT@", environment.join(" ")),
     ]
     .iter()

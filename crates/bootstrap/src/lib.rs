@@ -27,6 +27,7 @@ mod publish;
 mod recipe;
 pub mod request;
 mod second_stage;
+mod slim;
 mod sources;
 mod staging;
 pub mod suite;

@@ -8,14 +8,14 @@ use crate::bodies::{Bodies, Body};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
 use crate::suite::{MergedUsr, Suite};
-use crate::{Error, Event, Request, account};
+use crate::{Error, Event, Request, account, slim};
 use rootstrap_configure::preinst::Preinst;
 use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
 use rootstrap_resolve::{Plan, Planned, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
-use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, filters, triggers};
+use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, triggers};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -139,7 +139,8 @@ impl<'a> Installer<'a> {
     fn extract<'p>(&mut self, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
         self.merge_usr(packages)?;
         let last_directory_wins = self.suite.last_dir_wins;
-        let rules = Rules { conffiles: Conffiles::InPlace, filters: &[], overrides: None, last_directory_wins };
+        let filters = slim::filters(self.request, self.suite);
+        let rules = Rules { conffiles: Conffiles::InPlace, filters: &filters, overrides: None, last_directory_wins };
         if self.request.variant != Variant::Extract {
             database::create(self.root, &self.request.architectures()?)?;
         }
@@ -164,6 +165,7 @@ impl<'a> Installer<'a> {
         if self.request.variant != Variant::Extract {
             self.record(&merged, Conffiles::InPlace)?;
         }
+        slim::prepare(self.request, self.root, packages, self.epoch)?;
         Ok(for_dpkg)
     }
 
@@ -281,7 +283,8 @@ impl<'a> Installer<'a> {
     /// A later phase: each preinst right before its package's files.
     fn later(&mut self, sandbox: &mut Sandbox, packages: &[Body]) -> Result<(), Error> {
         // As dpkg reads its configuration once for all packages it is given.
-        let (filters, overrides) = (filters::of_target(self.root)?, database::statoverrides(self.root)?);
+        let filters = slim::filters_of_target(self.request, self.suite, self.root)?;
+        let overrides = database::statoverrides(self.root)?;
         let rules = Rules {
             conffiles: Conffiles::New,
             filters: &filters,
@@ -312,6 +315,7 @@ impl<'a> Installer<'a> {
             }
         }
         self.record(&merged, Conffiles::New)?;
+        slim::prepare(self.request, self.root, packages, self.epoch)?;
         (self.report)(Event::Stage(Stage::Configure));
         fakes::install(self.root, self.emulated)?;
         dpkg::configure_all(sandbox, &mut |line| self.output(line))?;

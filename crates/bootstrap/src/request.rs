@@ -55,6 +55,8 @@ pub struct Request {
     pub attest: bool,
     /// Where it is pushed, as `docker push` names it.
     pub push: Vec<String>,
+    /// Whether documentation, manuals and translations are left out, now and by the target's own dpkg later.
+    pub slim: bool,
     /// Whether nothing of the target is run now: what is left is done later by [`second_stage`](crate::second_stage). Makes
     /// no sense with `image` or [`Variant::Extract`].
     pub foreign: bool,
@@ -116,6 +118,7 @@ impl Request {
             container: Container::default(),
             attest: false,
             push: Vec::new(),
+            slim: false,
             foreign: false,
             variant: Variant::default(),
             architecture: None,

@@ -361,8 +361,16 @@ clamp_days() {
     done
 }
 
+# What a slim tree does without and scripts left all the same: files first, then what that makes empty or leads nowhere.
+leave_out() {
+    [ "$(plan slim)" = yes ] && [ -d /usr/share ] || return 0
+    find /usr/share ! -type d ! -type l @UNWANTED@ -exec rm -f {} +
+    while [ -n "$(find /usr/share @UNWANTED@ \( -type d -empty -o -xtype l \) -delete -print)" ]; do :; done
+}
+
 # What a finished tree must not have, from the table that other trees are tidied by.
 tidy_up() {
+    leave_out
 @TIDY@
     if [ -e /etc/machine-id ]; then rm -f /etc/machine-id && : >/etc/machine-id && chmod 644 /etc/machine-id; fi
     if [ -e /var/lib/dpkg/status-old ]; then cp -p /var/lib/dpkg/status /var/lib/dpkg/status-old; fi

@@ -4,7 +4,7 @@
 use crate::event::{Report, Stage};
 use crate::first_stage::{FORMAT, PLACE, PLAN, SCRIPT};
 use crate::request::Host;
-use crate::{Error, Event, Request, Target, foreign};
+use crate::{Error, Event, Request, Target, foreign, slim};
 use rootstrap_configure::{Options, Sandbox, dpkg, privilege};
 use rootstrap_image::tidy;
 use rootstrap_rootfs::{Root, skeleton};
@@ -53,6 +53,9 @@ pub fn second_stage(directory: &Path, host: &Host, cancel: Arc<AtomicBool>, repo
     drop(sandbox);
 
     report(Event::Stage(Stage::Finish));
+    if plan.slim {
+        slim::sweep(&root)?;
+    }
     tidy::tidy(&root, &tidy::Tidy { epoch: plan.epoch, image: false })?;
     // In place of all the flushes the scripts wanted; until then everything can be done again.
     rustix::fs::syncfs(root.fd()).map_err(Error::errno("flush", &path))?;
@@ -67,6 +70,7 @@ struct Plan {
     architecture: String,
     epoch: i64,
     packages: usize,
+    slim: bool,
 }
 
 fn read_plan(root: &Root, directory: &Path) -> Result<Plan, Error> {
@@ -94,7 +98,7 @@ fn read_plan(root: &Root, directory: &Path) -> Result<Plan, Error> {
     };
     let is_package = |field: &str| field.starts_with("first") || field.starts_with("deb-");
     let packages = fields.iter().filter(|(field, _)| is_package(field)).count();
-    Ok(Plan { architecture: architecture.to_owned(), epoch, packages })
+    Ok(Plan { architecture: architecture.to_owned(), epoch, packages, slim: value("slim") == Some("yes") })
 }
 
 fn run_script(sandbox: &mut Sandbox, report: Report<'_>) -> Result<(), Error> {

@@ -122,6 +122,10 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Container images")]
     pub attest: bool,
 
+    /// Leave out documentation but licences, manuals and translations; later installations in the target do so too
+    #[arg(long)]
+    pub slim: bool,
+
     /// Run nothing of the target, whatever this machine is: /rootstrap/second-stage finishes it there
     #[arg(long, conflicts_with = "image")]
     pub foreign: bool,

@@ -14,6 +14,10 @@ pub fn restore_links(root: &Root, package: &Staged) -> Result<(), Error> {
     let mut cursor = Cursor::new(root);
     for entry in package.entries.as_deref().unwrap_or_default() {
         let EntryKind::Symlink(target) = &entry.kind else { continue };
+        // Nor need its directory be there: filters keep both out.
+        if root.metadata(&entry.path).map_err(tree)?.is_none() {
+            continue;
+        }
         let place = cursor.at(&entry.path).map_err(tree)?;
         let found = place.metadata().map_err(tree)?.filter(|found| found.kind == Kind::Symlink);
         let made_anew = found.is_some_and(|found| found.attributes.mtime != entry.attributes.mtime);
@@ -39,6 +43,9 @@ pub fn divert_merged<'p>(
         let tree = |source| Error::Tree { label: package.control.database_name(), source };
         let entries = package.entries.as_deref().unwrap_or_default();
         let Some(entry) = entries.iter().find(|entry| entry.path == from) else { continue };
+        if root.metadata(from).map_err(tree)?.is_none() {
+            continue;
+        }
         let mut cursor = Cursor::new(root);
         let (there, to) = (cursor.at(from).map_err(tree)?, cursor.at_creating(&diversion.to).map_err(tree)?);
         if entry.kind == EntryKind::Directory {
@@ -46,7 +53,7 @@ pub fn divert_merged<'p>(
             if to.metadata().map_err(tree)?.is_none() {
                 to.create_directory(entry.attributes).map_err(tree)?;
             }
-        } else if there.metadata().map_err(tree)?.is_some() {
+        } else {
             there.rename_to(&to).map_err(tree)?;
         }
     }

@@ -50,11 +50,17 @@ fn parse(line: &[u8]) -> Option<Filter> {
     Some(Filter { include, pattern: pattern.to_vec() })
 }
 
+/// Whether an absolute path is not wanted, whatever it is and leads to.
+#[must_use]
+pub fn unwanted(filters: &[Filter], path: &[u8]) -> bool {
+    filters.iter().rfind(|filter| matches(&filter.pattern, path)).is_some_and(|last| !last.include)
+}
+
 /// Whether `entry` stays out of the tree.
 pub(crate) fn exclude(filters: &[Filter], entry: &Entry) -> bool {
     // dpkg matches the root itself by an empty text, and it is there in any case.
     let path: &[u8] = if entry.path == b"/" { b"" } else { &entry.path };
-    if filters.iter().rfind(|filter| matches(&filter.pattern, path)).is_none_or(|last| last.include) {
+    if !unwanted(filters, path) {
         return false;
     }
     // What could lead to something included stays.

@@ -11,6 +11,7 @@ mod quirks;
 mod sandbox;
 mod scripts;
 mod second_stage;
+mod slim;
 mod staging;
 mod systems;
 

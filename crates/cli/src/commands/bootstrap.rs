@@ -127,6 +127,7 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
         image: args.image,
         push: container.push.clone(),
         container: container.container(),
+        slim: args.slim,
         foreign: args.foreign,
         variant: args.variant,
         architecture: architectures.next(),
