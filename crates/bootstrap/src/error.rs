@@ -31,6 +31,10 @@ pub enum Error {
     Temporary { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
     Memory(rustix::io::Errno),
+    #[error("cannot copy {}: {reason}", path.display())]
+    Copy { path: PathBuf, reason: String },
+    #[error("cannot copy {}", path.display())]
+    CopySource { path: PathBuf, source: rootstrap_rootfs::Error },
     #[error("cannot finish {}: {reason}", path.display())]
     FirstStage { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
@@ -105,6 +109,7 @@ impl Error {
             | Self::Source { .. }
             | Self::Target { .. }
             | Self::Bill { .. }
+            | Self::Copy { .. }
             | Self::FirstStage { .. }
             | Self::Temporary { .. } => 2,
             Self::Fetch(error) if error.is_verification() => 3,

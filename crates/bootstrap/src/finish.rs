@@ -2,7 +2,7 @@
 //! removal of everything that two builds would not have in common.
 
 use crate::suite::Suite;
-use crate::{Error, Request, marks, slim, sources};
+use crate::{Error, Request, copies, marks, slim, sources};
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::{docker, tidy};
 use rootstrap_resolve::{Plan, Variant};
@@ -21,6 +21,7 @@ pub(crate) fn finish(
         if request.slim {
             slim::sweep(root)?;
         }
+        copies::make(request, root, epoch)?;
         tidy::clamp_times(root, epoch)?;
         return Ok(());
     }
@@ -43,6 +44,8 @@ pub(crate) fn finish(
             root.remove(b"etc/unsupported-skip-usrmerge-conversion")?;
         }
     }
+    // After everything that would change or remove what the user wants there.
+    copies::make(request, root, epoch)?;
     // Nodes for whoever enters the directory with chroot; archives get theirs from a table.
     if matches!(request.target, crate::Target::Directory(_)) {
         skeleton::fill_dev(&root.plain()?, epoch)?;

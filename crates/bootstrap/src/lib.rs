@@ -11,6 +11,7 @@ mod bill;
 mod bodies;
 mod container;
 mod convert;
+mod copies;
 mod error;
 mod event;
 mod finish;
@@ -35,6 +36,7 @@ mod target;
 
 pub use container::Container;
 pub use convert::image;
+pub use copies::Copy;
 pub use error::Error;
 pub use event::{Event, Stage, Summary};
 pub use format::{Format, Target, Word};

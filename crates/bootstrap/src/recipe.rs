@@ -6,8 +6,8 @@ use crate::publish::{Finished, publish_layout};
 use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{
-    Error, Event, Request, Summary, Target, archive, bill, bodies, container, finish, first_stage, foreign, hidden,
-    manifest, phases, target,
+    Error, Event, Request, Summary, Target, archive, bill, bodies, container, copies, finish, first_stage, foreign,
+    hidden, manifest, phases, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::oci::{Image, Layout};
@@ -65,6 +65,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     target::check(request, &given)?;
     let requests = request.platforms()?;
     requests.iter().try_for_each(bill::check)?;
+    let copied = copies::check(request)?;
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
     }
@@ -79,7 +80,8 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     let (mut images, mut bills) = (Vec::new(), Vec::new());
     let mut epoch = 0;
     for request in &requests {
-        let Made { staging, epoch: date, facts, packages, deb_bytes, file_bytes } = make(request, &suite, report)?;
+        let Made { staging, epoch: date, facts, packages, deb_bytes, file_bytes } =
+            make(request, &suite, copied, report)?;
         if let Some(facts) = &facts {
             bills.extend(bill::write(facts, request)?);
         }
@@ -169,8 +171,8 @@ struct Made {
     file_bytes: u64,
 }
 
-/// Makes the root of one architecture.
-fn make(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Made, Error> {
+/// Makes the root of one architecture, with room for so many bytes of `copied` files.
+fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Result<Made, Error> {
     let emulation = if request.foreign { Emulation::default() } else { foreign::emulation(request)? };
 
     report(Event::Stage(Stage::Indexes));
@@ -182,8 +184,8 @@ fn make(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Made, Er
     report(Event::Planned { packages: plan.packages().count() });
     let wanted = archive.wanted(&plan);
 
-    let installed = plan.packages().map(|(_, package)| package.installed_size).sum();
-    let staging = Staging::create(request, installed, report)?;
+    let installed: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
+    let staging = Staging::create(request, installed.saturating_add(copied), report)?;
     let work = bodies::Work {
         session: &archive.session,
         wanted: &wanted,

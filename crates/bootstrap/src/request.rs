@@ -2,6 +2,7 @@
 
 use crate::bill::of_platform;
 use crate::container::Container;
+use crate::copies::Copy;
 use crate::{Error, Target};
 use rootstrap_fetch::Proxies;
 use rootstrap_resolve::Variant;
@@ -57,6 +58,8 @@ pub struct Request {
     pub push: Vec<String>,
     /// Whether documentation, manuals and translations are left out, now and by the target's own dpkg later.
     pub slim: bool,
+    /// The host's files to put into the finished root, in this order. Makes no sense with `foreign`.
+    pub copies: Vec<Copy>,
     /// Whether nothing of the target is run now: what is left is done later by [`second_stage`](crate::second_stage). Makes
     /// no sense with `image` or [`Variant::Extract`].
     pub foreign: bool,
@@ -119,6 +122,7 @@ impl Request {
             attest: false,
             push: Vec::new(),
             slim: false,
+            copies: Vec::new(),
             foreign: false,
             variant: Variant::default(),
             architecture: None,
@@ -166,8 +170,12 @@ impl Request {
         if all.len() > 1 && self.target.layer().is_none() && !only_pushed {
             return Err(Error::SeveralPlatforms);
         }
-        let of =
-            |architecture| Self { architecture: Some(architecture), further_platforms: Vec::new(), ..self.clone() };
+        let several = all.len() > 1;
+        let of = |architecture: String| {
+            let sbom = |path: &PathBuf| if several { of_platform(path, &architecture) } else { path.clone() };
+            let sboms = self.sboms.iter().map(sbom).collect();
+            Self { sboms, architecture: Some(architecture), further_platforms: Vec::new(), ..self.clone() }
+        };
         let all: Vec<Self> = all.into_iter().map(of).collect();
         for request in &all {
             let architecture = request.architecture()?;

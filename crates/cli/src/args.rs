@@ -1,9 +1,12 @@
 //! The command line as it is typed.
 
 use crate::container::ContainerArgs;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
-use rootstrap_bootstrap::{StagingPlace, Variant, parse_moment};
+use rootstrap_bootstrap::{Copy, StagingPlace, Variant, parse_moment};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -125,6 +128,10 @@ pub(crate) struct Args {
     /// Leave out documentation but licences, manuals and translations; later installations in the target do so too
     #[arg(long)]
     pub slim: bool,
+
+    /// Put a file, or what is in a directory, into the finished root; may be given again
+    #[arg(long, value_name = "SRC:DEST", value_parser = OsStringValueParser::new().try_map(copy), conflicts_with = "foreign")]
+    pub copy: Vec<Copy>,
 
     /// Run nothing of the target, whatever this machine is: /rootstrap/second-stage finishes it there
     #[arg(long, conflicts_with = "image")]
@@ -256,6 +263,15 @@ fn variant(name: &str) -> Result<Variant, String> {
     })
 }
 
+fn copy(text: OsString) -> Result<Copy, &'static str> {
+    let bytes = text.into_vec();
+    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+    match bytes.iter().rposition(|&b| b == b':').map(|at| bytes.split_at(at)) {
+        Some((from @ [_, ..], [_, to @ ..])) => Ok(Copy { from: path(from), to: path(to) }),
+        _ => Err("it is SRC:DEST"),
+    }
+}
+
 fn mode(name: &str) -> Result<Mode, String> {
     Mode::from_name(name).ok_or_else(|| "it is root, unshare, single or chroot".to_owned())
 }
@@ -284,6 +300,18 @@ mod tests {
         assert!(CommandLine::try_parse_from(["rootstrap", "trixie"]).is_err());
         assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--image"]).is_ok());
         assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--print-plan=json"]).is_ok());
+    }
+
+    #[test]
+    fn copies_are_cut_at_the_last_colon() {
+        let copies = |word: &str| {
+            let line = ["rootstrap", "trixie", "-", "--copy", word];
+            CommandLine::try_parse_from(line).map(|line| line.bootstrap.unwrap().copy)
+        };
+        assert_eq!(copies("a:b:/c").unwrap(), [Copy { from: "a:b".into(), to: "/c".into() }]);
+        for wrong in ["a", ":/a", ":"] {
+            assert!(copies(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

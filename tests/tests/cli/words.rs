@@ -77,6 +77,29 @@ fn a_wrong_source_date_epoch_is_wrong_usage() {
 }
 
 #[test]
+fn copies_that_cannot_be_made_are_refused_at_once() {
+    need!("cli::words::copies_that_cannot_be_made_are_refused_at_once", machine::builder());
+    let world = unlisted();
+    fs::write(world.path("file"), "").unwrap();
+    let copy =
+        |word: &str, code| world.run(&[&[&world.target("x"), "--copy", word], &EXTRACT[..]].concat()).expect(code);
+    for (word, code, said) in [
+        ("file", 2, "error: invalid value 'file' for '--copy <SRC:DEST>': it is SRC:DEST\n"),
+        ("file:x", 2, "error: cannot copy file: x is no absolute path without `..`\n"),
+        ("file:/../x", 2, "error: cannot copy file: /../x is no absolute path without `..`\n"),
+        ("/dev/null:/x", 2, "error: cannot copy /dev/null: it is neither file nor directory nor link\n"),
+        ("none:/x", 1, "error: cannot copy none\n  because: No such file or directory (os error 2)\n"),
+    ] {
+        let outcome = copy(word, code);
+        assert!(outcome.transcript.starts_with(said), "{}", outcome.transcript);
+    }
+    world.run(&["out/x", "--copy=file:/x", "--foreign"]).expect(2).says(&["'--copy <SRC:DEST>' cannot be used with"]);
+    assert!(world.server.requests().is_empty() && world.names("out").is_empty());
+    world.run(&[&[&world.target("x"), "--copy=file:/x"], &EXTRACT[..]].concat()).expect(0);
+    assert!(world.path("out/x/x").exists());
+}
+
+#[test]
 fn help_shows_every_option_and_the_exit_codes() {
     let world = unlisted();
     for flag in ["--help", "-h"] {

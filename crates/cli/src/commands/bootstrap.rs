@@ -128,6 +128,7 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
         push: container.push.clone(),
         container: container.container(),
         slim: args.slim,
+        copies: args.copy,
         foreign: args.foreign,
         variant: args.variant,
         architecture: architectures.next(),
