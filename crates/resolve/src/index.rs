@@ -5,6 +5,7 @@
 
 use crate::mention::Mentions;
 use crate::needs::Needs;
+use crate::without::Without;
 use crate::{Error, needs};
 use rootstrap_debian::packages::Package;
 use rootstrap_debian::relation::{Relation, parse_relation};
@@ -64,6 +65,8 @@ pub(crate) struct Archive<'a> {
     /// Hashes of provided names: comparing 100 000 strings all over a 50 MB index would cost more than all the rest.
     provided: Vec<(u64, Id)>,
     needs: Vec<OnceCell<Box<Needs<'a>>>>,
+    /// Which dependencies count as met, for the variant that does without some packages.
+    without: Option<Without<'a>>,
     /// Looked up only where nothing else decides, which most base systems never come to.
     mentions: OnceCell<Mentions>,
 }
@@ -104,7 +107,17 @@ impl<'a> Archive<'a> {
         provided.sort_unstable();
         provided.dedup();
         let needs = candidates.iter().map(|_| OnceCell::new()).collect();
-        Self { architectures, indexes, candidates, provided, needs, mentions: OnceCell::new() }
+        Self { architectures, indexes, candidates, provided, needs, without: None, mentions: OnceCell::new() }
+    }
+
+    /// The same archive, some of whose dependencies count as met.
+    pub fn without(self, without: Without<'a>) -> Self {
+        Self { without: Some(without), ..self }
+    }
+
+    /// Whether a dependency of `id` counts as met, whatever is installed.
+    pub fn does_without(&self, id: Id, alternatives: &[Relation<'_>]) -> bool {
+        self.without.as_ref().is_some_and(|without| without.covers(self, id, alternatives))
     }
 
     /// The candidates called `name`, the native one first.

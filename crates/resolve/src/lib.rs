@@ -6,7 +6,7 @@
 //!
 //! The road, a module each: [`request`] says what is wanted; [`index`] finds the one candidate per name and what each
 //! relation can be met by; `select` turns variant, includes and excludes into the packages to start from; `walk`
-//! closes over dependencies the way apt does; `solve` (a SAT solver) takes over where the walk runs into a conflict;
+//! closes over dependencies the way apt does; `without` knows which of them a tree without scripts does not have; `solve` (a SAT solver) takes over where the walk runs into a conflict;
 //! `explain` says why nothing works; `order` cuts the result into the phases debootstrap would install; [`mod@plan`] is
 //! the outcome.
 
@@ -27,6 +27,7 @@ mod solve;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod without;
 
 pub use error::Error;
 pub use index::Index;

@@ -52,6 +52,8 @@ pub(crate) struct Clash<'a> {
 pub(crate) struct Needs<'a> {
     pub groups: Vec<Group<'a>>,
     pub clashes: Vec<Clash<'a>>,
+    /// What each hard dependency begins with that is not among the groups, for it [counts as met](crate::without).
+    pub without: Vec<&'a str>,
 }
 
 impl<'a> Needs<'a> {
@@ -75,13 +77,18 @@ pub(crate) fn parse<'a>(archive: &Archive<'a>, id: Id) -> Result<Needs<'a>, Erro
     let relations =
         |field: &'static str, text: &'a str| parse_field(text).map_err(|error| Error::malformed(package, field, error));
     relations("Provides", package.provides)?;
-    let mut needs = Needs { groups: Vec::new(), clashes: Vec::new() };
+    let mut needs = Needs { groups: Vec::new(), clashes: Vec::new(), without: Vec::new() };
     for (kind, field, text) in [
         (Kind::PreDepends, "Pre-Depends", package.pre_depends),
         (Kind::Depends, "Depends", package.depends),
         (Kind::Recommends, "Recommends", package.recommends),
     ] {
         for alternatives in relations(field, text)? {
+            if archive.does_without(id, &alternatives) {
+                let first = alternatives.first().filter(|_| kind != Kind::Recommends);
+                needs.without.extend(first.map(|relation| relation.name));
+                continue;
+            }
             let mut options: Vec<Id> = Vec::new();
             for option in
                 alternatives.iter().flat_map(|relation| archive.matching(relation, Asker::Needs(archive.rank(id))))

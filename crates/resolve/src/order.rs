@@ -23,7 +23,7 @@ pub(crate) struct Step {
 
 /// Cuts `set` into phases. The first is always `required`, be it empty; the others have at least one package.
 ///
-/// `custom` has the same phases as the others, cut from what it has. `extract` has no groups: nothing is configured.
+/// `custom` has the same phases as the others, cut from what it has. Where nothing is configured there are no groups.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a member of the set.
@@ -37,7 +37,7 @@ pub(crate) fn phases(archive: &Archive<'_>, request: &Request, set: &BTreeSet<Id
     let required = closure(archive, set, starts, &BTreeSet::new())?;
     let mut steps = vec![Step { name: "required".to_owned(), ids: core_first(archive, &required) }];
     let mut done = required;
-    if request.variant != Variant::Extract {
+    if request.variant.runs_scripts() {
         let order = hash_order(archive, set, request.hash_bins);
         while let Some(wanted) = next_predep(archive, set, &order, &done)? {
             let group = closure(archive, set, std::iter::once(wanted), &done)?;

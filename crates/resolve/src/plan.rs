@@ -4,7 +4,8 @@ use crate::closure::{close, essential};
 use crate::index::{Archive, Id, Index};
 use crate::order::phases;
 use crate::select::{pins, select};
-use crate::{Error, Request};
+use crate::without::Without;
+use crate::{Error, Request, Variant};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::is_relative_path;
 use rootstrap_debian::{arch, relation};
@@ -25,6 +26,8 @@ pub struct Plan {
     /// `required` first, then `predep-1`, `predep-2`, …, then `base`. `required` is always there; of the others, only
     /// those that have packages.
     pub phases: Vec<Phase>,
+    /// What packages of the plan depend on and is not there, by intent, sorted: `distroless` alone has some.
+    pub without: Vec<String>,
 }
 
 /// Packages unpacked together and configured before the next phase begins.
@@ -82,7 +85,10 @@ pub fn plan(indexes: &[Index<'_>], request: &Request) -> Result<Plan, Error> {
     let pins = pins(request, indexes)?;
     let foreign = request.foreign.iter().map(String::as_str);
     let architectures = std::iter::once(request.architecture.as_str()).chain(foreign).collect();
-    let archive = Archive::new(indexes, architectures, &pins);
+    let mut archive = Archive::new(indexes, architectures, &pins);
+    if request.variant == Variant::Distroless {
+        archive = archive.without(Without::of(request)?);
+    }
     let selection = select(&archive, request)?;
     let set = close(&archive, &selection, request.recommends)?;
     let kept = essential(&archive, &selection, &set)?;
@@ -91,7 +97,15 @@ pub fn plan(indexes: &[Index<'_>], request: &Request) -> Result<Plan, Error> {
         let packages = step.ids.iter().map(planned).collect::<Result<Vec<Planned>, Error>>()?;
         Ok(Phase { name: step.name, packages })
     });
-    Ok(Plan { phases: phases.collect::<Result<Vec<Phase>, Error>>()? })
+    let phases = phases.collect::<Result<Vec<Phase>, Error>>()?;
+    let mut without = BTreeSet::new();
+    for &id in &set {
+        without.extend(archive.needs(id)?.without.iter().copied());
+    }
+    for &id in &set {
+        without.remove(archive.name(id));
+    }
+    Ok(Plan { phases, without: without.into_iter().map(str::to_owned).collect() })
 }
 
 fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Error> {
@@ -196,6 +210,9 @@ impl Plan {
 
     fn check(&self) -> Result<(), Error> {
         let invalid = |reason: String| Err(Error::InvalidPlan { reason });
+        if let Some(name) = self.without.iter().find(|name| !relation::is_package_name(name)) {
+            return invalid(format!("{name:?} is no package name"));
+        }
         if self.phases.first().is_none_or(|phase| phase.name != "required") {
             return invalid("its first phase is not \"required\"".to_owned());
         }
@@ -222,11 +239,13 @@ impl Plan {
 struct Saved {
     format: u32,
     phases: Vec<Phase>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    without: Vec<String>,
 }
 
 impl From<Plan> for Saved {
     fn from(plan: Plan) -> Self {
-        Self { format: FORMAT, phases: plan.phases }
+        Self { format: FORMAT, phases: plan.phases, without: plan.without }
     }
 }
 
@@ -238,7 +257,7 @@ impl TryFrom<Saved> for Plan {
             let reason = format!("it has format {}, and only {FORMAT} is understood", saved.format);
             return Err(Error::InvalidPlan { reason });
         }
-        let plan = Self { phases: saved.phases };
+        let plan = Self { phases: saved.phases, without: saved.without };
         plan.check()?;
         Ok(plan)
     }

@@ -10,7 +10,8 @@ pub const HASH_BINS: u32 = 65521;
 /// The same in dpkg 1.17.5 to 1.19.0.
 pub const HASH_BINS_OLD: u32 = 8191;
 
-/// Which packages to start from, as mmdebstrap(1) defines its variants. Hard dependencies come on top.
+/// Which packages to start from, as mmdebstrap(1) defines its variants; `distroless` is our own. Hard dependencies come
+/// on top.
 ///
 /// Where debootstrap differs, mmdebstrap is followed: `buildd` is `minbase` plus build-essential in both, but
 /// debootstrap has no `essential`, `apt`, `standard`, `custom` or `extract`, and its sets leave out a package that is
@@ -21,6 +22,9 @@ pub const HASH_BINS_OLD: u32 = 8191;
 pub enum Variant {
     /// Only what is included, unpacked and never configured.
     Extract,
+    /// Only what is included and what it needs to run, and a few packages of data; unpacked and finished without any
+    /// script.
+    Distroless,
     /// Only what is included.
     Custom,
     /// `Essential: yes`.
@@ -40,8 +44,9 @@ pub enum Variant {
 
 impl Variant {
     /// Every variant under its first name, smallest first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Extract,
+        Self::Distroless,
         Self::Custom,
         Self::Essential,
         Self::Apt,
@@ -56,6 +61,7 @@ impl Variant {
     pub fn name(self) -> &'static str {
         match self {
             Self::Extract => "extract",
+            Self::Distroless => "distroless",
             Self::Custom => "custom",
             Self::Essential => "essential",
             Self::Apt => "apt",
@@ -66,10 +72,17 @@ impl Variant {
         }
     }
 
-    /// Whether nothing but the includes is selected, not even essential packages.
+    /// Whether nothing is selected for being essential, or for its priority.
     #[must_use]
     pub fn is_bare(self) -> bool {
-        matches!(self, Self::Extract | Self::Custom)
+        matches!(self, Self::Extract | Self::Distroless | Self::Custom)
+    }
+
+    /// Whether packages are configured, so that programs of the target run. Else they are only unpacked, and there is no
+    /// database of dpkg.
+    #[must_use]
+    pub fn runs_scripts(self) -> bool {
+        !matches!(self, Self::Extract | Self::Distroless)
     }
 }
 
@@ -113,7 +126,7 @@ pub struct Request {
     pub exclude: Vec<String>,
     /// Whether recommended packages are taken where they can be.
     pub recommends: bool,
-    /// Suite rule: packages that belong to the first phase of every variant but `custom` and `extract`.
+    /// Suite rule: packages that belong to the first phase of every variant that is not [bare](Variant::is_bare).
     pub add: Vec<String>,
     /// Suite rule: packages to do without unless they are selected themselves (by variant or include) or nothing else
     /// works.

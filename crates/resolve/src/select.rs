@@ -2,7 +2,7 @@
 
 use crate::index::{Archive, Id, Index};
 use crate::nearest::nearest;
-use crate::{Error, Request, Variant};
+use crate::{Error, Request, Variant, without};
 use rootstrap_debian::relation::is_package_name;
 use rootstrap_debian::version::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +118,10 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
             order.push(id);
         }
     }
+    if request.variant == Variant::Distroless {
+        // What an archive has not of these is not missed.
+        chosen.extend(without::DATA.iter().filter_map(|name| Some((archive.id(name)?, Why::Variant))));
+    }
     let excluded = request.exclude.iter().map(|name| find(archive, name).map(|id| archive.ids(archive.name(id))));
     let excluded: BTreeSet<Id> = excluded.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
     chosen.retain(|id, _| !excluded.contains(id));
@@ -148,7 +152,7 @@ fn by_variant(archive: &Archive<'_>, variant: Variant, id: Id) -> Option<Why> {
         return Some(Why::Essential);
     }
     let wanted: &[&str] = match variant {
-        Variant::Extract | Variant::Custom | Variant::Essential | Variant::Apt => &[],
+        Variant::Extract | Variant::Distroless | Variant::Custom | Variant::Essential | Variant::Apt => &[],
         Variant::Minbase | Variant::Buildd => &["required"],
         Variant::Important => &["required", "important"],
         Variant::Standard => &["required", "important", "standard"],
@@ -158,7 +162,7 @@ fn by_variant(archive: &Archive<'_>, variant: Variant, id: Id) -> Option<Why> {
 
 fn named(variant: Variant) -> &'static [&'static str] {
     match variant {
-        Variant::Extract | Variant::Custom | Variant::Essential => &[],
+        Variant::Extract | Variant::Distroless | Variant::Custom | Variant::Essential => &[],
         Variant::Apt | Variant::Minbase | Variant::Important | Variant::Standard => &["apt"],
         Variant::Buildd => &["apt", "build-essential"],
     }

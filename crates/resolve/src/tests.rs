@@ -2,6 +2,7 @@
 
 mod architectures;
 mod choices;
+mod distroless;
 mod phases;
 
 use crate::{Error, Index, Plan, Request, Variant, plan};
