@@ -39,6 +39,9 @@ pub enum Error {
     /// A compression that no layer of a container image may have.
     #[error("cannot compress the layer of an image with xz")]
     LayerCompression,
+    /// The list of shared libraries.
+    #[error("cannot write etc/ld.so.cache")]
+    Cache(#[source] io::Error),
     /// The archive's receiver.
     #[error("cannot write the archive")]
     Write(#[source] io::Error),
@@ -65,9 +68,8 @@ impl Error {
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Tree(error) => Some(error.io()),
-            Self::Root { source, .. } | Self::Read { source, .. } | Self::Write(source) | Self::Extract(source) => {
-                Some(source)
-            }
+            Self::Root { source, .. } | Self::Read { source, .. } => Some(source),
+            Self::Cache(source) | Self::Write(source) | Self::Extract(source) => Some(source),
             Self::Whiteout { .. } | Self::LayerCompression => None,
         }
     }
