@@ -158,7 +158,10 @@ fn without_an_emulator_the_error_says_what_to_install() {
     let target = world.target("unpacked");
     let mut command = world.command(&[&target, "--arch=arm64", "--variant=extract", "--include=base-files,dpkg"]);
     world.finish(command.env("PATH", &programs)).expect(0);
-    base::assert_nothing_left(&world, &["unpacked"]);
+    let target = world.target("distroless");
+    let mut command = world.command(&[&target, "--arch=arm64", "--variant=distroless", "--include=dpkg"]);
+    world.finish(command.env("PATH", &programs)).expect(0);
+    base::assert_nothing_left(&world, &["distroless", "unpacked"]);
 }
 
 #[test]

@@ -81,6 +81,58 @@ fn a_user_makes_the_same_focal() {
     assert!(ours.stdout.len() > 10_000_000 && !root.exists());
 }
 
+/// Python and Java as runtimes without shell or package manager, made without running anything of them.
+#[test]
+fn trixie_distroless_runs_python_and_java() {
+    let name = "live::trixie_distroless_runs_python_and_java";
+    need!(name, machine::root());
+    let user = need!(name, machine::user());
+    need!(name, live::answers(cache(), "trixie"));
+    let (directory, root) = live::scratch();
+    let variant = ["--variant=distroless", "--include=python3,openjdk-21-jre-headless", "--quiet"];
+    let run = |target: &str| {
+        let output = live::command(cache(), &[&["trixie", target], &variant[..]].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    run(root.to_str().unwrap());
+    for absent in ["bin/sh", "usr/bin/dpkg", "usr/bin/apt", "usr/bin/perl", "var/lib/dpkg/status"] {
+        assert!(root.join(absent).symlink_metadata().is_err(), "{absent}");
+    }
+    let status = fs::read_to_string(root.join("var/lib/dpkg/status.d/python3-minimal")).unwrap();
+    assert!(status.starts_with("Package: python3-minimal\n") && !status.contains("\nStatus: "), "{status}");
+    let python = "import ctypes, curses, json, lzma, readline, socket, sqlite3, ssl, uuid, zoneinfo, pwd\n\
+                  ctypes.CDLL('libz.so.1')\n\
+                  print(zoneinfo.ZoneInfo('Europe/Berlin').key, socket.getservbyname('https'), pwd.getpwuid(65532).pw_dir)\n\
+                  print(len(ssl.create_default_context().get_ca_certs()))";
+    let printed = base::prints(&root, &["/usr/bin/python3", "-c", python]);
+    let (first, roots) = printed.trim_end().split_once('\n').unwrap();
+    assert_eq!(first, "Europe/Berlin 443 /home/nonroot");
+    assert!(roots.parse::<u32>().unwrap() > 100, "{printed}");
+    // A JVM asks /proc where it is.
+    let script = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
+    let mut keytool = std::process::Command::new("unshare");
+    keytool.args(["--mount", "sh", "-c", script]).arg(&root);
+    let keytool = keytool.args(["/usr/bin/keytool", "-list", "-cacerts", "-storepass", "changeit"]).output().unwrap();
+    let listed = String::from_utf8_lossy(&keytool.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&keytool.stderr);
+    assert!(listed.contains(&format!("Your keystore contains {roots} entries")), "{listed}{complaint}");
+
+    let ours = run("-");
+    // The user may read what root has fetched, in a copy of his own.
+    let copy = directory.path().join("cache");
+    let copied =
+        std::process::Command::new("cp").arg("-r").arg(cache().join("live-cache")).arg(&copy).status().unwrap();
+    fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let owner = std::process::Command::new("chown").arg("-R").arg(user.uid.to_string()).arg(&copy).status();
+    assert!(copied.success() && owner.unwrap().success());
+    let mut command = user.command(rootstrap_tests::program::path());
+    command.args(["trixie", "-"]).args(variant).arg("--offline").arg("--cache-dir").arg(&copy).env_clear();
+    let theirs = command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/").output().unwrap();
+    assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stderr));
+    assert!(ours == theirs.stdout && ours.len() > 10_000_000, "{} and {} bytes", ours.len(), theirs.stdout.len());
+}
+
 /// The same system in every mode, its scripts with all they do to owners and devices.
 fn same_in_every_mode(name: &str, suite: &str, variant: &str) {
     need!(name, machine::root());

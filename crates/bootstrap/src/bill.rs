@@ -196,8 +196,13 @@ fn options(request: &Request) -> Vec<(String, String)> {
     let date = |seconds: Option<i64>| seconds.map(|seconds| format!("@{seconds}"));
     let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
     let flag = |set: bool| set.then(|| "true".to_owned());
+    // Where the host has them is its own business.
+    let copied: Vec<String> = request.copies.iter().map(|copy| copy.to.display().to_string()).collect();
     [
         ("foreign", flag(request.foreign)),
+        ("image", flag(request.image)),
+        ("slim", flag(request.slim)),
+        ("copy", list(&copied)),
         ("include", list(&request.include)),
         ("exclude", list(&request.exclude)),
         ("recommends", flag(request.recommends)),

@@ -4,6 +4,7 @@
 use crate::event::Report;
 use crate::{Error, Event};
 use rootstrap_fetch::{Session, VerifiedDeb, Wanted};
+use rootstrap_resolve::Planned;
 use rootstrap_rootfs::Root;
 use rootstrap_unpack::Staged;
 use std::collections::BTreeMap;
@@ -156,4 +157,18 @@ impl Bodies<'_> {
             }
         }
     }
+}
+
+/// A .deb has to be the package its index entry says it is.
+pub(crate) fn check_names(packages: &[Body], planned: &[Planned]) -> Result<(), Error> {
+    for (body, planned) in packages.iter().zip(planned) {
+        let control = &body.staged.control;
+        if (&control.package, &control.version) != (&planned.name, &planned.version) {
+            return Err(Error::Unpack(rootstrap_unpack::Error::Damaged {
+                label: format!("{} {}", planned.name, planned.version),
+                reason: format!("the package in it calls itself {} {}", control.package, control.version),
+            }));
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::suite::Suite;
 use crate::{Error, Request, copies, marks, slim, sources};
 use rootstrap_fetch::VerifiedPocket;
-use rootstrap_image::{docker, tidy};
+use rootstrap_image::{docker, ldcache, tidy};
 use rootstrap_resolve::{Plan, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 
@@ -17,11 +17,15 @@ pub(crate) fn finish(
     plan: &Plan,
     epoch: i64,
 ) -> Result<(), Error> {
-    if request.variant == Variant::Extract {
+    if !request.variant.runs_scripts() {
         if request.slim {
             slim::sweep(root)?;
         }
         copies::make(request, root, epoch)?;
+        if request.variant == Variant::Distroless && !request.copies.is_empty() {
+            // There may be libraries among them, and nothing else in the tree finds those.
+            ldcache::write(root, epoch)?;
+        }
         tidy::clamp_times(root, epoch)?;
         return Ok(());
     }

@@ -10,7 +10,7 @@
 //! /rootstrap/files/              what no package ships
 //! ```
 
-use crate::bodies::{Bodies, Body};
+use crate::bodies::{self, Bodies, Body};
 use crate::event::Stage;
 use crate::phases::{self, Site};
 use crate::{Error, Event, Request, finish, slim, sources};
@@ -58,7 +58,7 @@ pub(crate) fn make(site: &Site<'_>, bodies: &mut Bodies<'_>, served: &[VerifiedP
         next = slots.end;
         report(Event::Stage(Stage::Unpack));
         let packages = bodies.take(slots)?;
-        phases::check_names(&packages, &phase.packages)?;
+        bodies::check_names(&packages, &phase.packages)?;
         bytes += packages.iter().map(|body| body.staged.bytes).sum::<u64>();
         if number == 0 {
             let for_dpkg = phases::extract(site, &packages)?;

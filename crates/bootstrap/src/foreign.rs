@@ -10,7 +10,6 @@ use rootstrap_configure::Emulator;
 use rootstrap_configure::binfmt::{self, Handler};
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_debian::arch;
-use rootstrap_resolve::Variant;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -41,7 +40,7 @@ pub(crate) fn emulation(request: &Request) -> Result<Emulation, Error> {
     let wanted = request.architecture()?;
     let is_native =
         |wanted| arch::from_machine(&request.host.machine).is_some_and(|own| arch::runs_natively(own, wanted));
-    if request.variant == Variant::Extract || is_native(wanted) {
+    if !request.variant.runs_scripts() || is_native(wanted) {
         return Ok(Emulation::default());
     }
     // Each emulator knows its own processors only.

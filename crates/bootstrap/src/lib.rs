@@ -6,12 +6,14 @@
 //! To read: [`request`] (what can be asked), `recipe` (the whole on one page), then the stages it names.
 
 mod account;
+mod alternatives;
 mod archive;
 mod bill;
 mod bodies;
 mod container;
 mod convert;
 mod copies;
+mod distroless;
 mod error;
 mod event;
 mod finish;
@@ -20,6 +22,7 @@ mod foreign;
 mod format;
 mod hidden;
 pub mod host;
+mod java;
 mod manifest;
 mod marks;
 mod memory;

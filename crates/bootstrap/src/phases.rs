@@ -4,14 +4,15 @@
 //! The first phase is extracted whole, conffiles in place, before any script runs. In every later one each package's
 //! preinst runs right before its files appear, conffiles wait beside their places, and dpkg then configures the phase.
 
-use crate::bodies::{Bodies, Body};
+use crate::alternatives::Alternative;
+use crate::bodies::{Bodies, Body, check_names};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
 use crate::suite::{MergedUsr, Suite};
-use crate::{Error, Event, Request, account, slim};
+use crate::{Error, Event, Request, account, distroless, slim};
 use rootstrap_configure::preinst::Preinst;
 use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
-use rootstrap_resolve::{Plan, Planned, Variant};
+use rootstrap_resolve::{Plan, Variant};
 use rootstrap_rootfs::{Root, skeleton};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
@@ -46,6 +47,9 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
     let mut installer = Installer::new(site);
     let mut sandbox = None;
     let mut next = 0;
+    if !plan.without.is_empty() {
+        report(Event::Note(format!("done without: {}", plan.without.join(", "))));
+    }
     for (number, phase) in plan.phases.iter().enumerate() {
         let slots = next..next + phase.packages.len();
         next = slots.end;
@@ -55,7 +59,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
         installer.bytes += packages.iter().map(|body| body.staged.bytes).sum::<u64>();
         if number == 0 {
             let for_dpkg = installer.extract(&packages)?;
-            if request.variant == Variant::Extract {
+            if !request.variant.runs_scripts() {
                 continue;
             }
             prepare(root)?;
@@ -77,12 +81,15 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
             installer.extract(&packages)?;
         }
     }
+    if request.variant == Variant::Distroless {
+        distroless::complete(root, &installer.alternatives, epoch)?;
+    }
     if let Some(sandbox) = &mut sandbox {
         account::create(site, sandbox, &mut |line| installer.output(line))?;
     }
     // Ends whatever a script left running, before anything else touches the tree.
     drop(sandbox);
-    if request.variant != Variant::Extract {
+    if request.variant.runs_scripts() {
         fakes::remove(root)?;
     }
     Ok(installer.bytes)
@@ -121,6 +128,8 @@ struct Installer<'a> {
     root: &'a Root,
     report: Report<'a>,
     claims: Claims,
+    /// What scripts would register that are not run.
+    alternatives: Vec<Alternative>,
     dpkg_version: String,
     epoch: i64,
     emulated: bool,
@@ -132,7 +141,8 @@ impl<'a> Installer<'a> {
         let &Site { request, suite, plan, root, epoch, report, .. } = site;
         let (claims, dpkg_version) = (Claims::default(), dpkg_version(plan));
         let emulated = !site.emulation.emulators.is_empty();
-        Self { request, suite, root, report, claims, dpkg_version, epoch, emulated, bytes: 0 }
+        let alternatives = Vec::new();
+        Self { request, suite, root, report, claims, alternatives, dpkg_version, epoch, emulated, bytes: 0 }
     }
 
     /// The first phase's files, no script run yet. Returns the packages left to dpkg.
@@ -141,7 +151,7 @@ impl<'a> Installer<'a> {
         let last_directory_wins = self.suite.last_dir_wins;
         let filters = slim::filters(self.request, self.suite);
         let rules = Rules { conffiles: Conffiles::InPlace, filters: &filters, overrides: None, last_directory_wins };
-        if self.request.variant != Variant::Extract {
+        if self.request.variant.runs_scripts() {
             database::create(self.root, &self.request.architectures()?)?;
         }
         let (mut merged, mut for_dpkg) = (Vec::new(), Vec::new());
@@ -152,7 +162,7 @@ impl<'a> Installer<'a> {
             };
             match verdict {
                 Verdict::Merged(done) => merged.push((body, done)),
-                Verdict::ForDpkg(reason) if self.request.variant == Variant::Extract => {
+                Verdict::ForDpkg(reason) if !self.request.variant.runs_scripts() => {
                     let label = body.staged.control.database_name();
                     return Err(rootstrap_unpack::Error::Damaged { label, reason }.into());
                 }
@@ -162,8 +172,14 @@ impl<'a> Installer<'a> {
                 }
             }
         }
-        if self.request.variant != Variant::Extract {
+        if self.request.variant.runs_scripts() {
             self.record(&merged, Conffiles::InPlace)?;
+        } else if self.request.variant == Variant::Distroless {
+            let native = self.request.architecture()?;
+            for body in packages {
+                distroless::register(self.root, &body.staged.control, native)?;
+                self.alternatives.extend(Alternative::of(&body.staged.control));
+            }
         }
         slim::prepare(self.request, self.root, packages, self.epoch)?;
         Ok(for_dpkg)
@@ -172,7 +188,7 @@ impl<'a> Installer<'a> {
     /// Packages of a further architecture share files, names and reference counts with those of the native one.
     fn reason_of_architecture(&self, body: &Body) -> Result<Option<String>, Error> {
         let architecture = body.staged.control.architecture.as_str();
-        let alone = self.request.variant == Variant::Extract;
+        let alone = !self.request.variant.runs_scripts();
         let own = alone || architecture == "all" || architecture == self.request.architecture()?;
         Ok((!own).then(|| format!("it is for {architecture}")))
     }
@@ -199,7 +215,7 @@ impl<'a> Installer<'a> {
             }
             MergedUsr::Links | MergedUsr::Detect => {}
         }
-        // The later phases of `extract` meet what the first one made.
+        // Where no scripts run, later phases meet what the first one made.
         let absent = |name: &str| self.root.metadata(name.as_bytes()).map(|found| found.is_none());
         let shipped = |name: &str| {
             let inside = format!("/{name}/");
@@ -376,20 +392,6 @@ impl<'a> Installer<'a> {
         }
         (self.report)(Event::Output(line.to_owned()));
     }
-}
-
-/// A .deb has to be the package its index entry says it is.
-pub(crate) fn check_names(packages: &[Body], planned: &[Planned]) -> Result<(), Error> {
-    for (body, planned) in packages.iter().zip(planned) {
-        let control = &body.staged.control;
-        if (&control.package, &control.version) != (&planned.name, &planned.version) {
-            return Err(Error::Unpack(rootstrap_unpack::Error::Damaged {
-                label: format!("{} {}", planned.name, planned.version),
-                reason: format!("the package in it calls itself {} {}", control.package, control.version),
-            }));
-        }
-    }
-    Ok(())
 }
 
 /// The version dpkg calls itself: the upstream part of its package's, without what a derivative adds.

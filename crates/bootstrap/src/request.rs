@@ -61,7 +61,7 @@ pub struct Request {
     /// The host's files to put into the finished root, in this order. Makes no sense with `foreign`.
     pub copies: Vec<Copy>,
     /// Whether nothing of the target is run now: what is left is done later by [`second_stage`](crate::second_stage). Makes
-    /// no sense with `image` or [`Variant::Extract`].
+    /// no sense with `image` or a variant that [runs no scripts](Variant::runs_scripts).
     pub foreign: bool,
     /// Which packages to start from.
     pub variant: Variant,

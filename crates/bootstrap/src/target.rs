@@ -6,7 +6,6 @@ use crate::request::StagingPlace;
 use crate::staging::aside;
 use crate::{Error, Request, memory};
 use rootstrap_image::compress::Compression;
-use rootstrap_resolve::Variant;
 use rootstrap_rootfs::{Attributes, Device, Kind, Root};
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use std::ffi::OsStr;
@@ -151,7 +150,7 @@ fn not_writable(path: &Path) -> impl FnOnce(Error) -> Error {
 /// Whether programs can be run from a tree for `path` that grows in `place`.
 pub(crate) fn check_executable(request: &Request, path: &Path, place: &Path) -> Result<(), Error> {
     let flags = statvfs(place).map_err(Error::errno("inspect", place))?.f_flag;
-    if flags.contains(StatVfsMountFlags::NOEXEC) && request.variant != Variant::Extract {
+    if flags.contains(StatVfsMountFlags::NOEXEC) && request.variant.runs_scripts() {
         return Err(Error::Target {
             path: path.to_owned(),
             reason: "its filesystem is mounted noexec, so package scripts cannot run there".to_owned(),

@@ -137,7 +137,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "image")]
     pub foreign: bool,
 
-    /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract
+    /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract,
+    /// distroless
     #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
     pub variant: Variant,
 

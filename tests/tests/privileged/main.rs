@@ -3,6 +3,7 @@
 
 mod copies;
 mod corners;
+mod distroless;
 mod ends;
 mod formats;
 mod images;

@@ -7,7 +7,7 @@ use crate::progress::{Level, Progress};
 use crate::surroundings;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Rights};
-use rootstrap_bootstrap::{Error, Event, Request, Target, Variant, Word, parse_moment};
+use rootstrap_bootstrap::{Error, Event, Request, Target, Word, parse_moment};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error as _;
@@ -109,8 +109,8 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
     if args.foreign && (target.layer().is_some() || !container.push.is_empty()) {
         return Err("cannot use --foreign for a container image, which is finished when it is made".into());
     }
-    if args.foreign && args.variant == Variant::Extract {
-        return Err("cannot use --foreign with --variant=extract, which has no second stage".into());
+    if args.foreign && !args.variant.runs_scripts() {
+        return Err(format!("cannot use --foreign with --variant={}, which has no second stage", args.variant));
     }
     let mut mirrors: Vec<String> = args.mirror_argument.into_iter().chain(args.mirror).collect();
     if mirrors.is_empty() {
