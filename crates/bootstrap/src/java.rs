@@ -76,13 +76,17 @@ fn parse(text: &str) -> List {
     let commands = text.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match words[..] {
-            [kind, name, target] if KINDS.contains(&kind) && !name.contains('/') && target.starts_with('/') => {
+            [kind, name, target] if KINDS.contains(&kind) && is_command(name) && target.starts_with('/') => {
                 Some((name.to_owned(), target.to_owned()))
             }
             _ => None,
         }
     });
     List { priority: priority.unwrap_or_default(), commands: commands.collect() }
+}
+
+fn is_command(name: &str) -> bool {
+    !name.starts_with('.') && !name.contains('/')
 }
 
 #[cfg(test)]
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn lists_name_commands() {
         let list = parse(
-            "name=x\npriority=2111\n\nhl java /j/bin/java\njdkhl jar /j/bin/jar\nplugin p.so /j/p.so\nhl ../x /j/x\nhl y j/y\n",
+            "name=x\npriority=2111\n\nhl java /j/bin/java\njdkhl jar /j/bin/jar\nplugin p.so /j/p.so\nhl ../x /j/x\nhl .. /j/x\nhl y j/y\n",
         );
         assert_eq!(list.priority, 2111);
         let pair = |name: &str, target: &str| (name.to_owned(), target.to_owned());

@@ -111,9 +111,9 @@ fn libraries(root: &Root, directory: &[u8]) -> Result<BTreeMap<Vec<u8>, Found>> 
     Ok(found)
 }
 
-/// `lib*.so*` and `ld-*.so*`, but not what dpkg and debuggers put beside them.
+/// `lib*.so*` and the loader under each of its names, but not what dpkg and debuggers put beside them.
 fn is_library_name(name: &[u8]) -> bool {
-    (name.starts_with(b"lib") || name.starts_with(b"ld-"))
+    [&b"lib"[..], b"ld-", b"ld.so.", b"ld64.so."].iter().any(|start| name.starts_with(start))
         && name.windows(3).any(|part| part == b".so")
         && ![&b"-gdb.py"[..], b".dpkg-new", b".dpkg-tmp"].iter().any(|end| name.ends_with(end))
 }

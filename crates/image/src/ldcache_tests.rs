@@ -194,6 +194,7 @@ fn the_first_directory_comes_first_and_foreign_libraries_stay_out() {
     place(top, "usr/lib/s390x-linux-gnu/libc.so.6", s390x("libc.so.6"));
     place(top, "usr/lib/s390x-linux-gnu/libx.so.1.2", s390x("libx.so.1"));
     place(top, "usr/lib/libx.so.1", s390x("libx.so.1"));
+    place(top, "usr/lib/ld64.so.1", s390x("ld64.so.1"));
     place(top, "usr/lib/libpc.so.1", x86_64("libpc.so.1"));
     place(top, "usr/lib/libevil.so.1", s390x("../../evil"));
     place(top, "usr/lib/libtext.so", "INPUT(libx.so.1)\n");
@@ -211,6 +212,7 @@ fn the_first_directory_comes_first_and_foreign_libraries_stay_out() {
         entry("libx.so.1", "/lib/s390x-linux-gnu/libx.so.1"),
         entry("libx.so.1", "/lib/libx.so.1"),
         entry("libc.so.6", "/lib/s390x-linux-gnu/libc.so.6"),
+        entry("ld64.so.1", "/lib/ld64.so.1"),
     ];
     assert_eq!(cache_of(top), Some((BIG_ENDIAN, expected)));
     let made = std::fs::read_link(top.join("usr/lib/s390x-linux-gnu/libx.so.1")).unwrap();
