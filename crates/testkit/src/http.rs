@@ -1,4 +1,4 @@
-//! The few rules of HTTP/1.1 that the loopback mirror needs, free of sockets.
+//! The few rules of HTTP/1.1 that servers in tests need, free of sockets.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,9 +6,12 @@ use std::io::{self, BufRead, Read};
 const HEAD_LIMIT: u64 = 64 * 1024;
 
 /// A request's line and headers.
-pub(crate) struct Head {
+pub struct Head {
+    /// `GET`, `HEAD`, ...
     pub method: String,
+    /// As it was sent: with a scheme and a host if the server is used as a proxy.
     pub target: String,
+    /// Whether the connection can be used again.
     pub keep_alive: bool,
     headers: Vec<(String, String)>,
 }

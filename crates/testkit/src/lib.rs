@@ -15,7 +15,7 @@ pub mod deb;
 mod digest;
 pub mod entry;
 pub mod host;
-mod http;
+pub mod http;
 pub mod keys;
 pub mod readers;
 mod release;
