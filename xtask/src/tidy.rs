@@ -17,7 +17,8 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("configure", &["debian", "rootfs"]),
     ("image", &["rootfs"]),
     ("sbom", &["debian"]),
-    ("bootstrap", &["debian", "resolve", "fetch", "rootfs", "unpack", "configure", "image", "sbom"]),
+    ("registry", &[]),
+    ("bootstrap", &["debian", "resolve", "fetch", "rootfs", "unpack", "configure", "image", "registry", "sbom"]),
     ("cli", &["bootstrap"]),
     ("testkit", &["debian"]),
 ];
@@ -32,6 +33,7 @@ const NEVER: [(&str, &[&str]); 9] = [
     ("configure", &["env::var", "env::vars", "TcpStream"]),
     ("image", &["env::var", "env::vars", "process::Command", "TcpStream", "SystemTime", "Instant"]),
     ("sbom", &["std::fs", "std::net", "std::thread", "std::env", "std::process", "SystemTime", "Instant"]),
+    ("registry", &["env::var", "env::vars", "env::var_os", "process::Command", "read_dir", "OpenOptions"]),
     ("bootstrap", &["env::var", "env::vars", "env::args", "process::Command"]),
 ];
 

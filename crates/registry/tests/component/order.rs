@@ -1,0 +1,114 @@
+//! What is sent, what is not, and in which order.
+
+use crate::fake::{Door, Fault, Registry};
+use crate::image::{INDEX, Image, MANIFEST, bytes, digest, in_file, in_memory, retries};
+use rootstrap_registry::{Event, Pushed};
+use std::sync::atomic::Ordering;
+
+#[test]
+fn children_come_before_parents_and_the_tag_last() {
+    let registry = Registry::start(Door::Open);
+    let image = Image::new();
+    let (pushed, events) = image.events(&registry.name());
+    let [first, second, index] = &image.manifests[..] else { panic!() };
+    let distinct = 5;
+    let size = image.blobs.iter().map(|blob| blob.size).sum();
+    assert_eq!(
+        pushed.unwrap(),
+        Pushed { digest: index.digest.clone(), uploaded: distinct, uploaded_bytes: size, skipped: 0 }
+    );
+    assert_eq!(registry.tag("latest").unwrap(), index.digest);
+    let asked = registry.asked();
+    let last: Vec<_> = asked.iter().rev().take(3).map(|asked| (asked.what.as_str(), &*asked.content_type)).collect();
+    let by_digest = |digest: &str| format!("PUT manifests/{digest}");
+    assert_eq!(
+        last,
+        [
+            ("PUT manifests/latest", INDEX),
+            (&by_digest(&second.digest), MANIFEST),
+            (&by_digest(&first.digest), MANIFEST)
+        ]
+    );
+    // The empty layer of both is one blob.
+    assert_eq!((registry.count("POST blobs/uploads/"), registry.count("PUT blobs/")), (distinct, distinct));
+    assert_eq!(registry.count("PUT "), distinct + 3);
+    assert_eq!(bytes(&events), i64::try_from(size).unwrap());
+    assert_eq!(retries(&events), 0);
+    assert!(matches!(events.first(), Some(Event::Started { blobs: 5, bytes }) if *bytes == size));
+    assert!(matches!(events.last(), Some(Event::Tagged { reference, .. }) if *reference == registry.name()));
+}
+
+#[test]
+fn what_the_registry_has_is_not_sent() {
+    let registry = Registry::start(Door::Open);
+    let image = Image::new();
+    registry.know(&image.blobs[1].digest);
+    let (pushed, events) = image.events(&registry.name());
+    let pushed = pushed.unwrap();
+    assert_eq!((pushed.uploaded, pushed.skipped), (4, 1));
+    assert!(pushed.uploaded_bytes < 1_000_000);
+    assert_eq!(bytes(&events), i64::try_from(pushed.uploaded_bytes).unwrap());
+    registry.forget();
+    let again = image.push(&registry.name()).unwrap();
+    assert_eq!((again.uploaded, again.uploaded_bytes, again.skipped), (0, 0, 5));
+    assert_eq!((registry.count("POST "), registry.count("PUT blobs")), (0, 0));
+    assert_eq!(registry.count("HEAD blobs/"), 5);
+}
+
+#[test]
+fn one_image_can_have_several_tags() {
+    let registry = Registry::start(Door::Open);
+    let image = Image { tags: vec!["1".to_owned(), "1.0".to_owned()], ..Image::new() };
+    let digest = image.push(&registry.name()).unwrap().digest;
+    for tag in ["1", "1.0", "latest"] {
+        assert_eq!(registry.tag(tag).as_ref(), Some(&digest), "{tag}");
+    }
+    let wrong = Image { tags: vec!["a/b".to_owned()], ..Image::new() };
+    registry.forget();
+    assert!(wrong.push(&registry.name()).is_err());
+    assert_eq!(registry.asked().len(), 0);
+}
+
+#[test]
+fn a_damaged_blob_or_manifest_does_not_get_in() {
+    let registry = Registry::start(Door::Open);
+    let content = vec![b'x'; 1_000_000];
+    for blob in [in_file(&content), in_memory(&content)] {
+        let mut image = Image::of(blob);
+        image.blobs[0].digest = digest(b"another");
+        let error = image.push(&registry.name()).unwrap_err();
+        let text = crate::image::words(&error);
+        assert!(text.contains(&format!("its content has digest {}", digest(&content))), "{text}");
+    }
+    let mut image = Image::of(in_file(&content));
+    image.blobs[0].size += 1;
+    assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("bytes it should have"));
+    assert_eq!(registry.count("PUT "), 0, "no request may have come to its end");
+    registry.forget();
+    let mut image = Image::new();
+    image.manifests[0].bytes.push(b' ');
+    assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("its content has digest"));
+    image = Image::of(in_memory(b"x"));
+    image.blobs[0].digest = "sha256:../../../other/blobs".to_owned();
+    assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("no digest of the form"));
+    image = Image::new();
+    image.manifests.clear();
+    assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("no manifest"));
+    assert_eq!(registry.asked().len(), 0);
+}
+
+#[test]
+fn an_interrupt_stops_it_before_the_tag_moves() {
+    let registry = Registry::start(Door::Open);
+    let image = Image::new();
+    registry.fault("PUT blobs/", Fault::Stall, usize::MAX);
+    let stop = |event| {
+        if matches!(event, Event::BlobBytes { .. }) {
+            image.cancel.store(true, Ordering::Relaxed);
+        }
+    };
+    // It would wait for minutes.
+    let error = image.watch(&registry.name(), &stop).unwrap_err();
+    assert_eq!(error.to_string(), "cannot go on: interrupted");
+    assert_eq!((registry.tag("latest"), registry.count("PUT ")), (None, 0));
+}
