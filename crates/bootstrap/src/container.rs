@@ -10,6 +10,7 @@ use rootstrap_debian::release::format_date;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::oci::{self, Config, Image, Name, Platform, Statement};
 use rootstrap_image::tar;
+use rootstrap_registry::Reference;
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::{Facts, Subject};
 use std::collections::BTreeMap;
@@ -71,9 +72,12 @@ pub(crate) fn names(request: &Request, usual: Option<&str>) -> Result<Vec<Name>,
 }
 
 fn name(text: &str) -> Result<Name, Error> {
-    let tag = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or("latest", |(_, tag)| tag);
-    let familiar = if text.ends_with(&format!(":{tag}")) { text.to_owned() } else { format!("{text}:{tag}") };
-    Ok(Name { full: format!("docker.io/library/{familiar}"), familiar, tag: tag.to_owned() })
+    let reference: Reference = text.parse()?;
+    let full = reference.to_string();
+    // As docker shows it: without what everybody leaves out.
+    let familiar = full.strip_prefix("docker.io/").unwrap_or(&full);
+    let familiar = familiar.strip_prefix("library/").filter(|_| full.starts_with("docker.io/")).unwrap_or(familiar);
+    Ok(Name { familiar: familiar.to_owned(), tag: reference.tag().to_owned(), full })
 }
 
 /// The platform of a Debian architecture.

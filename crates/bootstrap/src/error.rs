@@ -44,6 +44,8 @@ pub enum Error {
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
     #[error(transparent)]
+    Registry(#[from] rootstrap_registry::Error),
+    #[error(transparent)]
     Fetch(#[from] rootstrap_fetch::Error),
     #[error(transparent)]
     Resolve(#[from] rootstrap_resolve::Error),
@@ -92,7 +94,13 @@ impl Error {
     /// Whether the run was stopped on purpose.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled | Self::Fetch(rootstrap_fetch::Error::Cancelled))
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::Image(rootstrap_image::Error::Cancelled)
+                | Self::Fetch(rootstrap_fetch::Error::Cancelled)
+                | Self::Registry(rootstrap_registry::Error::Cancelled)
+        )
     }
 
     /// 2 for a request that makes no sense as it stands, 3 for bytes that are not what they should be, 130 for an
@@ -102,6 +110,7 @@ impl Error {
         match self {
             _ if self.is_cancelled() => 130,
             Self::UnknownSuite { .. }
+            | Self::Registry(rootstrap_registry::Error::Name { .. })
             | Self::UnknownPocket { .. }
             | Self::UnknownArchitecture { .. }
             | Self::SeveralPlatforms
@@ -158,6 +167,8 @@ impl Error {
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Some("the program that reads the archive ended early; see what it says".to_owned())
             }
+            Self::Registry(error) => error.hint(),
+            Self::Image(error) => error.hint().map(str::to_owned),
             Self::Fetch(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
             Self::Configure(error) => error.hint().map(str::to_owned),

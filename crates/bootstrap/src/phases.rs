@@ -8,15 +8,15 @@ use crate::alternatives::Alternative;
 use crate::bodies::{Bodies, Body, check_names};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
-use crate::suite::{MergedUsr, Suite};
-use crate::{Error, Event, Request, account, distroless, slim};
+use crate::suite::Suite;
+use crate::{Error, Event, Request, account, distroless, merged_usr, slim};
 use rootstrap_configure::preinst::Preinst;
 use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
 use rootstrap_resolve::{Plan, Variant};
-use rootstrap_rootfs::{Root, skeleton};
+use rootstrap_rootfs::Root;
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
-use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules, Verdict, triggers};
+use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, triggers};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -147,7 +147,7 @@ impl<'a> Installer<'a> {
 
     /// The first phase's files, no script run yet. Returns the packages left to dpkg.
     fn extract<'p>(&mut self, packages: &'p [Body]) -> Result<Vec<&'p Body>, Error> {
-        self.merge_usr(packages)?;
+        merged_usr::merge(self.root, self.suite, self.request.variant, packages, self.epoch)?;
         let last_directory_wins = self.suite.last_dir_wins;
         let filters = slim::filters(self.request, self.suite);
         let rules = Rules { conffiles: Conffiles::InPlace, filters: &filters, overrides: None, last_directory_wins };
@@ -195,40 +195,6 @@ impl<'a> Installer<'a> {
 
     fn note_dpkg(&self, body: &Body, reason: &str) {
         (self.report)(Event::Note(format!("{} goes through dpkg: {reason}", body.staged.control.package)));
-    }
-
-    /// The links of a merged /usr, where packages do not bring them: for those directories that packages ship.
-    fn merge_usr(&self, packages: &[Body]) -> Result<(), Error> {
-        let entries = || packages.iter().filter_map(|body| body.staged.entries.as_ref().ok()).flatten();
-        let brought = || entries().any(|entry| entry.path == b"/bin" && matches!(entry.kind, EntryKind::Symlink(_)));
-        let buildd = self.request.variant == Variant::Buildd;
-        match self.suite.merged_usr(buildd) {
-            MergedUsr::Package => return Ok(()),
-            MergedUsr::Detect if brought() => return Ok(()),
-            MergedUsr::No => {
-                if self.suite.unmerged_note {
-                    self.root.create_directories(b"etc", 0o755)?;
-                    let note = b"this system will not be supported in the future\n";
-                    self.root.write(b"etc/unsupported-skip-usrmerge-conversion", note, 0o644)?;
-                }
-                return Ok(());
-            }
-            MergedUsr::Links | MergedUsr::Detect => {}
-        }
-        // Where no scripts run, later phases meet what the first one made.
-        let absent = |name: &str| self.root.metadata(name.as_bytes()).map(|found| found.is_none());
-        let shipped = |name: &str| {
-            let inside = format!("/{name}/");
-            let top = format!("/{name}");
-            entries().any(|entry| entry.path.starts_with(inside.as_bytes()) || entry.path == top.as_bytes())
-        };
-        let mut names = Vec::new();
-        for name in skeleton::ALIASED.into_iter().filter(|name| shipped(name)) {
-            if absent(name)? {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(skeleton::merge_usr(self.root, &names, self.epoch)?)
     }
 
     fn record(&self, merged: &[(&Body, Merged)], conffiles: Conffiles) -> Result<(), Error> {

@@ -62,9 +62,9 @@ impl Finished<'_> {
         match format {
             Format::Cpio(compression) => {
                 let written = cpio::write(self.root, out, &options(compression))?;
-                if written.capabilities_lost > 0 {
-                    let files = written.capabilities_lost;
-                    report(Event::Warning(format!("cpio cannot hold the capabilities of {files} files")));
+                if !written.bare.is_empty() {
+                    let names: Vec<_> = written.bare.iter().map(|path| String::from_utf8_lossy(path)).collect();
+                    report(Event::Warning(format!("cpio cannot hold the capabilities of {}", names.join(", "))));
                 }
                 Ok(written.bytes)
             }
@@ -75,16 +75,12 @@ impl Finished<'_> {
     }
 
     fn make(&self, file: &File, format: Format, request: &Request) -> Result<u64, Error> {
-        let options = rootstrap_image::maker::Options {
-            tar: self.options(request),
-            programs: &request.host.programs,
-            cancel: &request.cancel,
-            size: None,
-            label: None,
-        };
+        let (tar, cancel) = (self.options(request), &*request.cancel);
         let written = match format {
-            Format::Squashfs => squashfs::write(self.root, file, &options),
-            _ => ext4::write(self.root, file, &options),
+            Format::Squashfs => {
+                squashfs::write(self.root, file, &squashfs::Options { tar, programs: &request.host.programs, cancel })
+            }
+            _ => ext4::write(self.root, file, &ext4::Options { tar, size: None, label: None, cancel }),
         };
         Ok(written?.bytes)
     }

@@ -7,7 +7,7 @@ use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{
     Error, Event, Request, Summary, Target, archive, bill, bodies, container, copies, finish, first_stage, foreign,
-    hidden, manifest, phases, target,
+    hidden, manifest, phases, push, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::oci::{Image, Layout};
@@ -150,13 +150,13 @@ pub(crate) fn publish_images(
     summary: &mut Summary,
     report: Report<'_>,
 ) -> Result<(), Error> {
-    let _ = report;
     summary.image = images.first().map(|image| image.id().to_owned());
     let layout = Layout::new(images, names);
     summary.digest = Some(layout.digest().to_owned());
     if request.target.layer().is_some() {
         summary.archive_bytes = publish_layout(&layout, request, epoch)?;
     }
+    push::push(&layout, request, report)?;
     Ok(())
 }
 

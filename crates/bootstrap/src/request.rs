@@ -5,6 +5,7 @@ use crate::container::Container;
 use crate::copies::Copy;
 use crate::{Error, Target};
 use rootstrap_fetch::Proxies;
+use rootstrap_registry::Credentials;
 use rootstrap_resolve::Variant;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +57,10 @@ pub struct Request {
     pub attest: bool,
     /// Where it is pushed, as `docker push` names it.
     pub push: Vec<String>,
+    /// Whether registries need not prove who they are.
+    pub insecure_registry: bool,
+    /// Who pushes there, one for each: see [`Self::find_credentials`].
+    pub credentials: Vec<Credentials>,
     /// Whether documentation, manuals and translations are left out, now and by the target's own dpkg later.
     pub slim: bool,
     /// The host's files to put into the finished root, in this order. Makes no sense with `foreign`.
@@ -121,6 +126,8 @@ impl Request {
             container: Container::default(),
             attest: false,
             push: Vec::new(),
+            insecure_registry: false,
+            credentials: Vec::new(),
             slim: false,
             copies: Vec::new(),
             foreign: false,

@@ -52,6 +52,10 @@ pub(crate) struct ContainerArgs {
     /// Push the image to a registry, under this name; may be repeated
     #[arg(long, value_name = "REGISTRY/NAME[:TAG]", help_heading = "Container images")]
     pub push: Vec<String>,
+
+    /// Push to registries whose certificate nobody vouches for, or that have none
+    #[arg(long, help_heading = "Container images")]
+    pub insecure_registry: bool,
 }
 
 /// A command taken apart. A type of its own, because clap takes a list for several values.

@@ -18,7 +18,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// The same for a variable that names a file, whose bytes need not be text.
-fn path_variable(name: &str) -> Option<OsString> {
+pub(crate) fn path_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 

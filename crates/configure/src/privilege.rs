@@ -85,14 +85,26 @@ pub enum Rights {
     Elsewhere(u8),
 }
 
+/// What the first process handed to this one, in a way that nobody else sees: see [`enter`].
+static HANDED: OnceLock<String> = OnceLock::new();
+
+/// What the first process handed to this one; nothing where this is the first.
+#[must_use]
+pub fn handed() -> Option<&'static str> {
+    HANDED.get().map(String::as_str)
+}
+
 /// Obtains what a build needs, in the mode `wanted` or the best one that holds. Must be called while the process has one
 /// thread, with the `arguments` that led here (the first is the program's name).
+///
+/// `secret` goes to the process that goes on in this one's place, which finds it as [`handed`]: what only the caller's own
+/// user can find out.
 ///
 /// `child` is called with the process that goes on in this one's place, so that signals can be passed to it.
 ///
 /// # Errors
 /// There is no way to the rights; the error says what would open one.
-pub fn enter(wanted: Option<Mode>, arguments: &[OsString], child: &dyn Fn(u32)) -> Result<Rights, Error> {
+pub fn enter(wanted: Option<Mode>, arguments: &[OsString], secret: &str, child: &dyn Fn(u32)) -> Result<Rights, Error> {
     if let Some(held) = HELD.get() {
         return Ok(Rights::Here(held.clone()));
     }
@@ -100,7 +112,7 @@ pub fn enter(wanted: Option<Mode>, arguments: &[OsString], child: &dyn Fn(u32)) 
     let candidates = candidates(wanted);
     for mode in &candidates {
         let obstacles: Vec<String> = refusals.iter().map(obstacle::Refusal::sentence).collect();
-        match start(*mode, &obstacles, arguments, child) {
+        match start(*mode, &obstacles, arguments, secret, child) {
             Ok(code) => return Ok(Rights::Elsewhere(code)),
             Err(refusal) => refusals.push(refusal),
         }
@@ -130,6 +142,7 @@ fn start(
     mode: Mode,
     obstacles: &[String],
     arguments: &[OsString],
+    secret: &str,
     child: &dyn Fn(u32),
 ) -> Result<u8, obstacle::Refusal> {
     let refused = |reason: String, hint: &str| obstacle::Refusal::new(mode, reason, hint.to_owned());
@@ -155,6 +168,8 @@ fn start(
     drop(theirs);
     let entered = lead(&mut ours, &running, &map, mode);
     if entered.is_ok() {
+        // A child that is gone by now has nothing to do with it.
+        let _ = wire::send(&mut ours, &[secret]);
         child(running.id());
     }
     let paths = if entered.is_ok() { janitor::listen(&mut ours) } else { Vec::new() };

@@ -121,7 +121,7 @@ fn copy(entries: &mut Entries<impl Read>, file: &mut File, found: &Found) -> io:
 }
 
 fn kept(found: &Found) -> Vec<(Vec<u8>, Vec<u8>)> {
-    found.xattrs.iter().filter(|(name, _)| crate::tar::is_kept(name)).cloned().collect()
+    found.xattrs.iter().filter(|(name, _)| crate::entries::is_kept(name)).cloned().collect()
 }
 
 fn set_top(root: &Root, attributes: Attributes) -> Result<()> {

@@ -25,7 +25,7 @@ pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) 
     let mode = args.mode;
     let mut held = None;
     let log = args.log.clone();
-    let request = match request(args, container) {
+    let mut request = match request(args, container) {
         Ok(request) => request,
         Err(problem) => return usage(&problem),
     };
@@ -35,7 +35,11 @@ pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) 
     };
     // Threads may start only once the rights are there.
     if plan.is_none() {
-        match privilege::enter(mode, arguments, &pass_signals_to) {
+        let secret = match credentials(&mut request) {
+            Ok(secret) => secret,
+            Err(error) => return fail(&error, None),
+        };
+        match privilege::enter(mode, arguments, &secret, &pass_signals_to) {
             Ok(Rights::Here(here)) => held = Some(here),
             Ok(Rights::Elsewhere(code)) => {
                 if code != 0 {
@@ -126,6 +130,7 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
         attest: args.attest,
         image: args.image,
         push: container.push.clone(),
+        insecure_registry: container.insecure_registry,
         container: container.container(),
         slim: args.slim,
         copies: args.copy,
@@ -152,6 +157,15 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
         temporary: surroundings::temporary_directory(),
         ..Request::new(&args.suite, target, surroundings::now())
     })
+}
+
+/// Who pushes is found out by the user who asked for it: helpers count on being run by nobody else. Returns what the
+/// process that pushes has to know.
+pub(super) fn credentials(request: &mut Request) -> Result<String, Error> {
+    match privilege::handed() {
+        Some(handed) => request.take_credentials(handed).map(|()| String::new()),
+        None => request.find_credentials(&surroundings::path_variable),
+    }
 }
 
 /// `SOURCE_DATE_EPOCH`, if it is set.

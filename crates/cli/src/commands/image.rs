@@ -1,6 +1,6 @@
 //! `rootstrap image SOURCE [TARGET]`: a root filesystem that is there as a container image, or in any other form.
 
-use super::bootstrap::{epoch, fail, pass_signals_to, say_mode, stop_on_signals, usage};
+use super::bootstrap::{credentials, epoch, fail, pass_signals_to, say_mode, stop_on_signals, usage};
 use crate::args::Image;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
@@ -18,11 +18,15 @@ pub(crate) fn run(args: Image, arguments: &[OsString]) -> ExitCode {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let request = match request(args) {
+    let mut request = match request(args) {
         Ok(request) => request,
         Err(problem) => return usage(&problem),
     };
-    let held: Result<Held, String> = match privilege::enter(mode, arguments, &pass_signals_to) {
+    let secret = match credentials(&mut request) {
+        Ok(secret) => secret,
+        Err(error) => return fail(&error, None),
+    };
+    let held: Result<Held, String> = match privilege::enter(mode, arguments, &secret, &pass_signals_to) {
         Ok(Rights::Here(held)) => Ok(held),
         Ok(Rights::Elsewhere(code)) => {
             if code != 0 {
@@ -60,6 +64,7 @@ fn request(args: Image) -> Result<Request, String> {
     let target = args.container.target(args.target.as_deref(), Word::Oci)?;
     Ok(Request {
         push: args.container.push.clone(),
+        insecure_registry: args.container.insecure_registry,
         container: args.container.container(),
         architecture: args.arch,
         epoch: epoch()?,

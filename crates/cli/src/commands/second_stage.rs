@@ -27,7 +27,7 @@ pub(crate) fn run(args: &SecondStage, arguments: &[OsString]) -> ExitCode {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    match privilege::enter(None, arguments, &pass_signals_to) {
+    match privilege::enter(None, arguments, "", &pass_signals_to) {
         Ok(Rights::Here(_)) => {}
         Ok(Rights::Elsewhere(code)) => return code.into(),
         Err(error) => return fail(&error.into(), None),

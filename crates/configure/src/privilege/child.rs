@@ -1,7 +1,7 @@
 //! The child's side: leave for the mode, say how it went, and start the program with its own arguments.
 #![allow(unsafe_code, reason = "unshare and descriptors of the parent have no safe form")]
 
-use super::{HELD, Held, Mode, janitor};
+use super::{HANDED, HELD, Held, Mode, janitor};
 use crate::wire;
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
@@ -44,7 +44,9 @@ pub(crate) fn inside(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let [descriptor, mode, obstacles, rest @ ..] = arguments else { return None };
     let mode = Mode::from_name(mode.to_str()?)?;
     let obstacles = obstacles.to_string_lossy().lines().map(str::to_owned).collect();
-    let socket = socket(descriptor)?;
+    let mut socket = socket(descriptor)?;
+    let handed = wire::receive(&mut socket).ok()??;
+    HANDED.set(handed.concat()).ok()?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).ok()?;
     janitor::remember(socket);
     HELD.set(Held { mode, obstacles }).ok()?;

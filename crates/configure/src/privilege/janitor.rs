@@ -60,7 +60,7 @@ pub(super) fn clean(mode: Mode, paths: &[PathBuf], arguments: &[OsString], befor
         // In the same mode: the files may belong to ids that only it has.
         let mut arguments = vec![program.clone(), REMOVE.into()];
         arguments.extend(paths.iter().map(OsString::from));
-        let _ = super::start(mode, &[], &arguments, &|_| {});
+        let _ = super::start(mode, &[], &arguments, "", &|_| {});
     }
 }
 

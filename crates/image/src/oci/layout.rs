@@ -2,7 +2,7 @@
 
 use super::documents::{Descriptor, INDEX, Index, Loadable, json};
 use super::{Blob, Body, Image};
-use crate::tar_entry::{END, Entry, padding};
+use crate::tar_record::{END, Record, padding};
 use crate::{Error, Result};
 use rootstrap_rootfs::Attributes;
 use std::collections::BTreeSet;
@@ -119,7 +119,7 @@ impl Layout {
                 false => (EntryType::Regular, 0o644),
             };
             let attributes = Attributes { mode, uid: 0, gid: 0, mtime: epoch };
-            Entry { kind, name: name.as_bytes(), attributes, size, link: b"", device: None, xattrs: Vec::new() }
+            Record { kind, name: name.as_bytes(), attributes, size, link: b"", device: None, xattrs: Vec::new() }
                 .header()
         };
         let mut put = |bytes: &[u8]| out.write_all(bytes).map_err(Error::Write);

@@ -13,7 +13,7 @@ const MAX_ID: u64 = 0o7_777_777;
 const MAX_SIZE: u64 = 0o77_777_777_777;
 
 /// One entry, before it is squeezed into a header.
-pub(crate) struct Entry<'e> {
+pub(crate) struct Record<'e> {
     pub kind: EntryType,
     /// As it is in the archive.
     pub name: &'e [u8],
@@ -24,7 +24,7 @@ pub(crate) struct Entry<'e> {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Entry<'_> {
+impl Record<'_> {
     /// All that comes before the contents.
     pub fn header(&self) -> Vec<u8> {
         let mut header = Header::new_ustar();

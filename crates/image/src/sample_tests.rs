@@ -1,0 +1,163 @@
+//! A tree with everything in it that artefacts have to hold, for the tests of all formats.
+
+use crate::tar::{Dev, Options};
+use crate::tidy;
+use rootstrap_rootfs::{Root, skeleton};
+use rootstrap_testkit::tree;
+use rustix::fs::XattrFlags;
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub const EPOCH: i64 = 1_700_000_000;
+/// Version 2, cap_net_raw+ep, with a line end among the bits.
+pub const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Names that trip programs which read lists, quote, or print.
+pub const STRANGE: [&str; 9] =
+    [" blank ", "quo\"te", "it's", "new\nline", "back\\slash", "<12>", "-dash", "ü→", "#!$(x)`y`;*?[z]"];
+
+/// What makes one entry of the tree.
+type Step = (PathBuf, Box<dyn Fn(&Path)>);
+
+fn steps() -> Vec<Step> {
+    fn step(path: impl AsRef<Path>, make: impl Fn(&Path) + 'static) -> Step {
+        (path.as_ref().to_owned(), Box::new(make))
+    }
+    let file = |path: &str, contents: Vec<u8>| step(path, move |path| std::fs::write(path, &contents).unwrap());
+    let mut steps = vec![
+        file("etc/hostname", b"sample\n".to_vec()),
+        file("etc/empty", Vec::new()),
+        // Noise of a length that fills no block, then one that fills them.
+        file("usr/bin/large", (0..5_000_003u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
+        file("usr/bin/blocks", vec![b'x'; 8192]),
+        // Zeros long and short, in the middle and at the end.
+        file(
+            "var/sparse",
+            [&[b'a'; 5000][..], &vec![0; 3 << 20], b"b", &vec![0; 9000], b"c", &vec![0; 300_001]].concat(),
+        ),
+        file("var/zeros", vec![0; 1 << 20]),
+        step("lib", |path| symlink("usr/lib", path).unwrap()),
+        step("usr/lib/long", |path| symlink("t".repeat(300), path).unwrap()),
+        step("usr/lib/dangling", |path| symlink("./../no where/\"\\", path).unwrap()),
+        step("usr/lib/fifty-nine", |path| symlink("s".repeat(59), path).unwrap()),
+        step("usr/lib/sixty", |path| symlink("s".repeat(60), path).unwrap()),
+        step("run/fifo", |path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        }),
+        step("srv", |path| std::fs::create_dir_all(path).unwrap()),
+    ];
+    steps.extend(STRANGE.map(|name| file(&format!("strange/{name}"), name.as_bytes().to_vec())));
+    steps.extend((0..400).map(|at| file(&format!("many/{at}-{}", "n".repeat(at % 90)), vec![b'm'; at])));
+    steps
+}
+
+/// Makes the tree in `dir`, its entries in the order of their names or the other way round. Whether all of it could be
+/// made: owners and nodes take root, and capabilities a filesystem that has them.
+pub fn make(dir: &Path, reverse: bool) -> bool {
+    let mut steps = steps();
+    if reverse {
+        steps.reverse();
+    }
+    for (path, step) in &steps {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        step(&path);
+    }
+    // Three names of one file and two of an empty one, in several directories.
+    let mut names = [("etc/hostname", "a-first"), ("etc/hostname", "usr/bin/third"), ("etc/empty", "srv/empty")];
+    if reverse {
+        names.reverse();
+    }
+    for (name, other) in names {
+        std::fs::hard_link(dir.join(name), dir.join(other)).unwrap();
+    }
+    for path in ["", "etc", "many", "run", "strange", "usr", "usr/bin", "usr/lib", "var"] {
+        std::fs::set_permissions(dir.join(path), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    for path in steps.iter().map(|(path, _)| dir.join(path)).filter(|path| path.symlink_metadata().unwrap().is_file()) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    let complete = rustix::process::getuid().is_root() && owned(dir);
+    for (path, mode) in [("srv", 0o1770), ("usr/bin/large", 0o4755), ("etc/empty", 0o400), ("var", 0o2775)] {
+        std::fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let root = Root::open(dir).unwrap();
+    for (path, mtime) in [("etc/empty", 1), ("usr/bin", 1_000_000_000), ("run/fifo", 5), ("lib", 1_600_000_000)] {
+        root.at(path.as_bytes()).unwrap().set_mtime(mtime).unwrap();
+    }
+    tidy::clamp_times(&root, EPOCH).unwrap();
+    complete
+}
+
+fn owned(dir: &Path) -> bool {
+    for (path, uid, gid) in [("srv", 33, 33), ("etc/hostname", 0, 42), ("var/zeros", 3_000_000, 70_000)] {
+        chown(dir.join(path), Some(uid), Some(gid)).unwrap();
+    }
+    lchown(dir.join("lib"), Some(7), Some(8)).unwrap();
+    for (path, name, value) in
+        [("usr/bin/blocks", "security.capability", &CAPABILITY[..]), ("srv", "user.note", b"a\nb")]
+    {
+        if let Err(errno) = rustix::fs::setxattr(dir.join(path), name, value, XattrFlags::empty()) {
+            eprintln!("skipped: cannot set {name} here: {errno}");
+            return false;
+        }
+    }
+    let root = Root::open(dir).unwrap();
+    let complete = skeleton::fill_dev(&root, EPOCH).unwrap();
+    std::fs::set_permissions(dir.join("dev"), PermissionsExt::from_mode(0o755)).unwrap();
+    if !complete {
+        eprintln!("skipped: nodes cannot be made here");
+    }
+    complete
+}
+
+/// Everything in `dir` but extended attributes, as text.
+pub fn dump(dir: &Path) -> String {
+    tree::dump_with(dir, tree::Options { owner: true, mtime: true })
+}
+
+/// The extended attribute `name` of `path`, a link at its end not followed.
+pub fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 256];
+    let length = rustix::fs::lgetxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+/// An archive's options for the tree as it is.
+pub fn options() -> Options<'static> {
+    Options { dev: Dev::Static, ..Options::new(EPOCH) }
+}
+
+/// Where this host has a program; says so if nowhere.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let found = search_path().into_iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!("skipped: no {name} on this host");
+    }
+    found
+}
+
+/// Where programs are looked for.
+pub fn search_path() -> Vec<PathBuf> {
+    ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from).to_vec()
+}
+
+/// Runs a command to its end; what it wrote, to standard output and standard error.
+pub fn run(command: &mut Command) -> (bool, String) {
+    let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Fails with the first line in which two dumps differ.
+pub fn assert_same(found: &str, expected: &str, what: &str) {
+    let mut lines = found.lines().zip(expected.lines());
+    let differs = lines.find(|(found, expected)| found != expected);
+    assert!(
+        found == expected,
+        "{what}: {differs:?} of {} and {} lines",
+        found.lines().count(),
+        expected.lines().count()
+    );
+}
