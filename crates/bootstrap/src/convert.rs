@@ -2,7 +2,7 @@
 
 use crate::event::{Report, Stage};
 use crate::publish::{Finished, unless_cancelled};
-use crate::recipe::{publish_images, publish_root};
+use crate::recipe::publish;
 use crate::staging::Staging;
 use crate::{Error, Event, Request, Summary, Target, container, hidden, manifest, target};
 use rootstrap_configure::privilege::{self, Mode};
@@ -94,15 +94,8 @@ fn convert(source: &Path, request: &Request, report: Report<'_>, publishing: &mu
         images.push(container::pack(&finished, &request, &architecture, "rootstrap image")?);
         summary.architectures.push(architecture);
     }
-    *publishing = true;
-    if request.target.layer().is_none() {
-        let mut limits = Vec::new();
-        summary.archive_bytes = publish_root(&finished, &request, &mut limits, report)?;
-        summary.limits = limits;
-    }
-    if !images.is_empty() {
-        publish_images(images, &names, &request, epoch, &mut summary, report)?;
-    }
+    let root = request.target.layer().is_none().then_some(finished);
+    publish(images, &names, root, &request, epoch, &mut summary, publishing, report)?;
     Ok(summary)
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+const READER_GONE: &str = "the program that reads the archive ended early; see what it says";
+
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -164,9 +166,8 @@ impl Error {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())
             }
             Self::NoDpkg => Some("add --include=dpkg, or use --variant=extract to unpack only".to_owned()),
-            Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Some("the program that reads the archive ended early; see what it says".to_owned())
-            }
+            Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(READER_GONE.to_owned()),
+            Self::Image(error) if error.is_broken_pipe() => Some(READER_GONE.to_owned()),
             Self::Registry(error) => error.hint(),
             Self::Image(error) => error.hint().map(str::to_owned),
             Self::Fetch(error) => error.hint(),

@@ -80,6 +80,8 @@ pub struct Summary {
     pub image: Option<String>,
     /// Where it went.
     pub target: Target,
+    /// Where the image was pushed, by its full name.
+    pub pushed: Vec<String>,
     /// What could not be done as it should, a sentence each.
     pub limits: Vec<String>,
     /// Whether the second stage is still to be run.

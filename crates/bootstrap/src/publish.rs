@@ -37,111 +37,151 @@ impl Finished<'_> {
             ..tar::Options::new(self.epoch)
         }
     }
+}
 
-    /// Puts it where it was asked for, unless that is a container image. Bytes of the archive, where one is written.
-    pub fn publish(&self, request: &Request, report: Report<'_>) -> Result<Option<u64>, Error> {
+/// What goes to the target.
+pub(crate) enum Product<'a> {
+    Root(Finished<'a>),
+    /// Images made of roots, and their date.
+    Image(&'a Layout, i64),
+}
+
+/// Everything is written but what only its reader may begin: nothing has a name yet.
+pub(crate) enum Prepared<'a> {
+    Nothing,
+    Stdout(Format),
+    File(NewFile, u64),
+    Grown(&'a Directory),
+    Copied(Directory),
+}
+
+impl<'a> Product<'a> {
+    /// Writes it for the target, under no name. Dropping the result removes it.
+    pub fn prepare(&'a self, request: &Request, report: Report<'_>) -> Result<Prepared<'a>, Error> {
         let cancel = &*request.cancel;
-        match &request.target {
-            Target::Nowhere | Target::Layout(..) => Ok(None),
-            Target::Directory(path) => self.publish_directory(path, cancel, report).map(|()| None),
-            Target::Stdout(format) => to_stdout(cancel, |out| self.write(out, *format, request, report)).map(Some),
-            Target::File(path, format @ (Format::Squashfs | Format::Ext4)) => {
-                let new = NewFile::create(parent(path))?;
-                let written = unless_cancelled(cancel, self.make(&new.file, *format, request))?;
-                new.file.sync_all().map_err(Error::io("write", path))?;
-                new.publish(path).map(|()| Some(written))
-            }
+        Ok(match &request.target {
+            Target::Nowhere => Prepared::Nothing,
+            Target::Stdout(format) => Prepared::Stdout(*format),
             Target::File(path, format) => {
-                to_file(path, cancel, |out| self.write(out, *format, request, report)).map(Some)
+                let new = NewFile::create(parent(path))?;
+                let written = match format {
+                    Format::Squashfs | Format::Ext4 => self.make(&new.file, *format, request),
+                    _ => self.write_file(&new.file, path, *format, request, report),
+                };
+                let bytes = unless_cancelled(cancel, written)?;
+                new.file.sync_all().map_err(Error::io("write", path))?;
+                Prepared::File(new, bytes)
             }
+            Target::Directory(path) | Target::Layout(path, _) => {
+                let prepared = match self {
+                    Self::Root(Finished { grown: Some(grown), .. }) => Prepared::Grown(grown),
+                    Self::Root(finished) => {
+                        let copy = copy_to_disk(finished.root, path, cancel, report);
+                        Prepared::Copied(unless_cancelled(cancel, copy)?)
+                    }
+                    Self::Image(layout, _) => Prepared::Copied(write_layout(layout, path)?),
+                };
+                // One flush in place of all those the scripts wanted.
+                let flushed = match &prepared {
+                    Prepared::Grown(directory) => rustix::fs::syncfs(directory.fd()),
+                    Prepared::Copied(directory) => rustix::fs::syncfs(directory.fd()),
+                    _ => Ok(()),
+                };
+                unless_cancelled(cancel, flushed.map_err(Error::errno("flush", path)))?;
+                prepared
+            }
+        })
+    }
+
+    /// Puts it where it was asked for. Bytes of the archive, where one is written.
+    pub fn publish(&self, prepared: Prepared<'_>, request: &Request, report: Report<'_>) -> Result<Option<u64>, Error> {
+        let path = request.target.path().unwrap_or(Path::new(""));
+        let epoch = match self {
+            Self::Root(finished) => finished.epoch,
+            Self::Image(_, epoch) => *epoch,
+        };
+        match prepared {
+            Prepared::Nothing => Ok(None),
+            Prepared::Stdout(format) => {
+                let written = self.write_stdout(format, request, report);
+                if written.is_err() { unless_cancelled(&request.cancel, written) } else { written }.map(Some)
+            }
+            Prepared::File(new, bytes) => new.publish(path).map(|()| Some(bytes)),
+            Prepared::Grown(directory) => put_in_place(directory, path, epoch).map(|()| None),
+            Prepared::Copied(directory) => put_in_place(&directory, path, epoch).map(|()| None),
         }
     }
 
+    fn write_stdout(&self, format: Format, request: &Request, report: Report<'_>) -> Result<u64, Error> {
+        let out = Stoppable { inner: std::io::stdout().lock(), cancel: &request.cancel };
+        let mut out = BufWriter::with_capacity(1 << 20, out);
+        let bytes = self.write(&mut out, format, request, report)?;
+        out.flush().map_err(Error::Stdout)?;
+        Ok(bytes)
+    }
+
+    fn write_file(
+        &self,
+        file: &File,
+        path: &Path,
+        format: Format,
+        request: &Request,
+        report: Report<'_>,
+    ) -> Result<u64, Error> {
+        let mut out = BufWriter::with_capacity(1 << 20, Stoppable { inner: file, cancel: &request.cancel });
+        let bytes = self.write(&mut out, format, request, report)?;
+        out.flush().map_err(Error::io("write", path))?;
+        Ok(bytes)
+    }
+
+    /// What can be written as it comes.
     fn write(&self, out: &mut dyn Write, format: Format, request: &Request, report: Report<'_>) -> Result<u64, Error> {
-        let options = |compression| tar::Options { compression, ..self.options(request) };
+        let finished = match self {
+            Self::Image(layout, epoch) => {
+                let mut out = Measured { out, bytes: 0 };
+                layout.write_archive(&mut out, *epoch)?;
+                return Ok(out.bytes);
+            }
+            Self::Root(finished) => finished,
+        };
+        let options = |compression| tar::Options { compression, ..finished.options(request) };
         match format {
+            Format::Tar(compression) => Ok(tar::write(finished.root, out, &options(compression))?.bytes),
             Format::Cpio(compression) => {
-                let written = cpio::write(self.root, out, &options(compression))?;
+                let written = cpio::write(finished.root, out, &options(compression))?;
                 if !written.bare.is_empty() {
                     let names: Vec<_> = written.bare.iter().map(|path| String::from_utf8_lossy(path)).collect();
                     report(Event::Warning(format!("cpio cannot hold the capabilities of {}", names.join(", "))));
                 }
                 Ok(written.bytes)
             }
-            Format::Tar(compression) => Ok(tar::write(self.root, out, &options(compression))?.bytes),
-            // The one is bound from layers, the others are made by programs that need a file.
+            // The first is made of layers, the others go to files only.
             Format::Oci(_) | Format::Squashfs | Format::Ext4 => Ok(0),
         }
     }
 
+    /// What has to be made in a file.
     fn make(&self, file: &File, format: Format, request: &Request) -> Result<u64, Error> {
-        let (tar, cancel) = (self.options(request), &*request.cancel);
+        let Self::Root(finished) = self else { return Ok(0) };
+        let (tar, cancel) = (finished.options(request), &*request.cancel);
         let written = match format {
             Format::Squashfs => {
-                squashfs::write(self.root, file, &squashfs::Options { tar, programs: &request.host.programs, cancel })
+                let programs = &request.host.programs;
+                squashfs::write(finished.root, file, &squashfs::Options { tar, programs, cancel })
             }
-            _ => ext4::write(self.root, file, &ext4::Options { tar, size: None, label: None, cancel }),
+            _ => ext4::write(finished.root, file, &ext4::Options { tar, size: None, label: None, cancel }),
         };
         Ok(written?.bytes)
     }
-
-    fn publish_directory(&self, path: &Path, cancel: &AtomicBool, report: Report<'_>) -> Result<(), Error> {
-        let copy;
-        let grown = match self.grown {
-            Some(directory) => directory,
-            None => {
-                copy = unless_cancelled(cancel, copy_to_disk(self.root, path, cancel, report))?;
-                &copy
-            }
-        };
-        put_in_place(grown, path, self.epoch, cancel)
-    }
 }
 
-/// Puts a container image where it was asked for. Bytes of the archive, where one is written.
-pub(crate) fn publish_layout(layout: &Layout, request: &Request, epoch: i64) -> Result<Option<u64>, Error> {
-    let cancel = &*request.cancel;
-    let write = |out: &mut dyn Write| {
-        let mut out = Measured { out, bytes: 0 };
-        layout.write_archive(&mut out, epoch)?;
-        Ok(out.bytes)
-    };
-    match &request.target {
-        Target::Layout(path, _) => {
-            let grown = Directory::create(place_of(path), stem_of(path))?;
-            let root = grown.path().join("root");
-            std::fs::create_dir(&root).map_err(Error::io("create", &root))?;
-            unless_cancelled(cancel, layout.write_directory(&root).map_err(Error::from))?;
-            put_in_place(&grown, path, epoch, cancel).map(|()| None)
-        }
-        Target::File(path, Format::Oci(_)) => to_file(path, cancel, write).map(Some),
-        Target::Stdout(Format::Oci(_)) => to_stdout(cancel, write).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn to_stdout(cancel: &AtomicBool, write: impl FnOnce(&mut dyn Write) -> Result<u64, Error>) -> Result<u64, Error> {
-    let out = Stoppable { inner: std::io::stdout().lock(), cancel };
-    let mut out = BufWriter::with_capacity(1 << 20, out);
-    let written = write(&mut out).and_then(|bytes| out.flush().map(|()| bytes).map_err(Error::Stdout));
-    if written.is_err() { unless_cancelled(cancel, written) } else { written }
-}
-
-fn to_file(
-    path: &Path,
-    cancel: &AtomicBool,
-    write: impl FnOnce(&mut dyn Write) -> Result<u64, Error>,
-) -> Result<u64, Error> {
-    let new = NewFile::create(parent(path))?;
-    let out = Stoppable { inner: &new.file, cancel };
-    let mut out = BufWriter::with_capacity(1 << 20, out);
-    let written = write(&mut out).and_then(|bytes| {
-        let file = out.into_inner().map_err(|error| Error::io("write", path)(error.into_error()))?;
-        file.inner.sync_all().map_err(Error::io("write", path))?;
-        Ok(bytes)
-    });
-    let bytes = unless_cancelled(cancel, written)?;
-    new.publish(path).map(|()| bytes)
+/// A hidden directory beside the target with a layout.
+fn write_layout(layout: &Layout, path: &Path) -> Result<Directory, Error> {
+    let directory = Directory::create(place_of(path), stem_of(path))?;
+    let root = directory.path().join("root");
+    std::fs::create_dir(&root).map_err(Error::io("create", &root))?;
+    layout.write_directory(&root)?;
+    Ok(directory)
 }
 
 /// A hidden directory beside the target with a copy of `root`.
@@ -165,10 +205,7 @@ pub(crate) fn unless_cancelled<T>(cancel: &AtomicBool, result: Result<T, Error>)
 }
 
 /// Moves the tree `root` of a hidden directory to its place.
-fn put_in_place(grown: &Directory, path: &Path, epoch: i64, cancel: &AtomicBool) -> Result<(), Error> {
-    // One flush in place of all those the scripts wanted.
-    let flushed = rustix::fs::syncfs(grown.fd()).map_err(Error::errno("flush", path));
-    unless_cancelled(cancel, flushed)?;
+fn put_in_place(grown: &Directory, path: &Path, epoch: i64) -> Result<(), Error> {
     let root: PathBuf = grown.path().join("root");
     if !is_filled_in_place(path) {
         return std::fs::rename(root, path).map_err(Error::io("move the finished tree to", path));

@@ -35,10 +35,11 @@ pub(crate) fn references(request: &Request) -> Result<Vec<Reference>, Error> {
     Ok(request.push.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
 }
 
-/// Brings an image to all registries that were asked for, one after the other.
-pub(crate) fn push(layout: &oci::Layout, request: &Request, report: Report<'_>) -> Result<(), Error> {
+/// Brings an image to all registries that were asked for, one after the other. Returns its names there.
+pub(crate) fn push(layout: &oci::Layout, request: &Request, report: Report<'_>) -> Result<Vec<String>, Error> {
+    let mut done = Vec::new();
     if request.push.is_empty() {
-        return Ok(());
+        return Ok(done);
     }
     let body = |blob: &oci::Blob| -> Result<Body, Error> {
         Ok(match &blob.body {
@@ -70,9 +71,10 @@ pub(crate) fn push(layout: &oci::Layout, request: &Request, report: Report<'_>) 
         };
         let pushed = rootstrap_registry::push(&push, &|event| say(&event, report))?;
         let (uploaded, skipped) = (pushed.uploaded, pushed.skipped);
-        report(Event::Note(format!("pushed {reference}: {uploaded} blobs uploaded, {skipped} were there")));
+        report(Event::Note(format!("{reference}: {uploaded} blobs uploaded, {skipped} were there")));
+        done.push(reference.to_string());
     }
-    Ok(())
+    Ok(done)
 }
 
 fn say(event: &rootstrap_registry::Event, report: Report<'_>) {

@@ -2,7 +2,7 @@
 
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
-use crate::publish::{Finished, publish_layout};
+use crate::publish::{Finished, Prepared, Product};
 use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     hidden, manifest, phases, push, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
-use rootstrap_image::oci::{Image, Layout};
+use rootstrap_image::oci::{Image, Layout, Name};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
@@ -78,85 +78,86 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     }
     let mut summary = Summary { target: given, unfinished: request.foreign, ..Summary::default() };
     let (mut images, mut bills) = (Vec::new(), Vec::new());
-    let mut epoch = 0;
+    let (mut staging, mut epoch) = (None, 0);
     for request in &requests {
-        let Made { staging, epoch: date, facts, packages, deb_bytes, file_bytes } =
-            make(request, &suite, copied, report)?;
-        if let Some(facts) = &facts {
+        let made = make(request, &suite, copied, report)?;
+        if let Some(facts) = &made.facts {
             bills.extend(bill::write(facts, request)?);
         }
-        epoch = date.max(epoch);
+        epoch = made.epoch.max(epoch);
         summary.suite.clone_from(&suite.codename);
         summary.architectures.push(request.architecture()?.to_owned());
-        summary.packages += packages;
-        summary.deb_bytes += deb_bytes;
-        summary.file_bytes += file_bytes;
-        report(Event::Stage(Stage::Publish));
-        let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
-        let finished = Finished { root: &staging.root, grown: staging.grown(), epoch: date, dev, attributes: None };
+        summary.packages += made.packages;
+        summary.deb_bytes += made.deb_bytes;
+        summary.file_bytes += made.file_bytes;
         if request.makes_image() {
+            report(Event::Stage(Stage::Publish));
             let by = format!("rootstrap {} --variant={}", suite.codename, request.variant);
-            let image = container::pack(&finished, request, request.architecture()?, &by)?;
-            images.push(match facts.filter(|_| request.attest) {
-                Some(facts) => container::attest(image, &facts, &names),
+            let image = container::pack(&made.finished(request), request, request.architecture()?, &by)?;
+            images.push(match made.facts.as_ref().filter(|_| request.attest) {
+                Some(facts) => container::attest(image, facts, &names),
                 None => image,
             });
         }
-        if request.target.layer().is_none() {
-            *publishing = true;
-            summary.archive_bytes = publish_root(&finished, request, &mut limits, report)?;
-        }
+        // Of several there is no more to be had than their images.
+        staging = (request.target.layer().is_none() && requests.len() == 1).then_some(made);
     }
-    *publishing = true;
-    summary.limits = limits;
-    if !images.is_empty() {
-        publish_images(images, &names, request, epoch, &mut summary, report)?;
-    }
+    report(Event::Stage(Stage::Publish));
+    let root = staging.as_ref().map(|made| made.finished(request));
+    publish(images, &names, root, request, epoch, &mut summary, publishing, report)?;
     bill::publish(bills)?;
+    summary.limits.extend(limits);
     Ok(summary)
 }
 
-/// Publishes anything but a container image.
-pub(crate) fn publish_root(
-    finished: &Finished<'_>,
-    request: &Request,
-    limits: &mut Vec<String>,
-    report: Report<'_>,
-) -> Result<Option<u64>, Error> {
-    let manifest = match &request.target {
-        Target::Directory(path) => manifest::extract(finished.root)?.map(|text| (path, text)),
-        _ => None,
-    };
-    if let Some((path, text)) = &manifest {
-        limits.push(manifest::write(path, text)?);
-    }
-    let archive_bytes = finished.publish(request, report).inspect_err(|_| {
-        if let Some((path, _)) = &manifest {
-            manifest::remove(path);
-        }
-    })?;
-    if let Some((path, _)) = &manifest {
-        manifest::keep(path);
-    }
-    Ok(archive_bytes)
-}
-
-/// Binds the images of all platforms into one, and puts it wherever it was asked for.
-pub(crate) fn publish_images(
+/// Puts everything where it was asked for. Registries come between the writing of a file and its name: what fails up to then
+/// leaves no trace.
+#[allow(clippy::too_many_arguments, reason = "two recipes end like this")]
+pub(crate) fn publish(
     images: Vec<Image>,
-    names: &[rootstrap_image::oci::Name],
+    names: &[Name],
+    root: Option<Finished<'_>>,
     request: &Request,
     epoch: i64,
     summary: &mut Summary,
+    publishing: &mut bool,
     report: Report<'_>,
 ) -> Result<(), Error> {
     summary.image = images.first().map(|image| image.id().to_owned());
-    let layout = Layout::new(images, names);
-    summary.digest = Some(layout.digest().to_owned());
-    if request.target.layer().is_some() {
-        summary.archive_bytes = publish_layout(&layout, request, epoch)?;
+    let layout = (!images.is_empty()).then(|| Layout::new(images, names));
+    summary.digest = layout.as_ref().map(|layout| layout.digest().to_owned());
+    let product = match (&layout, root) {
+        (_, Some(finished)) => Some(Product::Root(finished)),
+        (Some(layout), None) => Some(Product::Image(layout, epoch)),
+        (None, None) => None,
+    };
+    let manifest = match (&request.target, &product) {
+        (Target::Directory(path), Some(Product::Root(finished))) => {
+            manifest::extract(finished.root)?.map(|text| (path, text))
+        }
+        _ => None,
+    };
+    let prepared = match &product {
+        Some(product) => product.prepare(request, report)?,
+        None => Prepared::Nothing,
+    };
+    if let Some(layout) = &layout {
+        summary.pushed = push::push(layout, request, report)?;
     }
-    push::push(&layout, request, report)?;
+    if let Some((path, text)) = &manifest {
+        summary.limits.push(manifest::write(path, text)?);
+    }
+    *publishing = true;
+    if let Some(product) = &product {
+        summary.archive_bytes = product.publish(prepared, request, report).inspect_err(|_| {
+            if let Some((path, _)) = &manifest {
+                manifest::remove(path);
+            }
+        })?;
+    }
+    if let Some((path, _)) = &manifest {
+        manifest::keep(path);
+    }
     Ok(())
 }
 
@@ -169,6 +170,14 @@ struct Made {
     packages: usize,
     deb_bytes: u64,
     file_bytes: u64,
+}
+
+impl Made {
+    fn finished(&self, request: &Request) -> Finished<'_> {
+        let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
+        let Self { staging, epoch, .. } = self;
+        Finished { root: &staging.root, grown: staging.grown(), epoch: *epoch, dev, attributes: None }
+    }
 }
 
 /// Makes the root of one architecture, with room for so many bytes of `copied` files.

@@ -65,11 +65,11 @@ pub(crate) struct Words(pub Vec<String>);
 impl ContainerArgs {
     /// Where the result goes, if no target means `usual` on standard output.
     pub(crate) fn target(&self, path: Option<&Path>, usual: Word) -> Result<Target, String> {
+        let to_stdout = path.is_none_or(|path| path.as_os_str() == "-");
         let target = match (path, self.format) {
             // What is pushed need not be anywhere else.
             (None, None) if !self.push.is_empty() => Target::Nowhere,
-            (None, None) => Target::new(None, Some(usual), self.compression)?,
-            (path, word) => Target::new(path, word, self.compression)?,
+            (path, word) => Target::new(path, word.or(to_stdout.then_some(usual)), self.compression)?,
         };
         if matches!(target, Target::Stdout(_)) && std::io::stdout().is_terminal() {
             return Err(

@@ -204,6 +204,9 @@ impl Progress {
             let id = summary.image.as_deref().unwrap_or_default();
             self.say(&state, Level::Normal, &format!("image {id}, digest {digest}"));
         }
+        for name in &summary.pushed {
+            self.say(&state, Level::Normal, &format!("pushed {name}"));
+        }
         for limit in &summary.limits {
             self.say(&state, Level::Normal, &format!("warning: {limit}"));
         }

@@ -18,6 +18,7 @@ pub mod host;
 pub mod http;
 pub mod keys;
 pub mod readers;
+pub mod registry;
 mod release;
 pub mod server;
 mod skeleton;

@@ -1,8 +1,10 @@
 //! The same archive in the hands of podman, skopeo and umoci, and through a registry.
 
-use super::{build, cache, prints};
+use super::{Image, build, cache, prints, ready};
+use rootstrap_testkit::registry::Registry;
 use rootstrap_tests::{live, machine, need};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::process::Command;
 
 fn has(program: &str) -> Result<(), String> {
@@ -52,4 +54,49 @@ fn podman_skopeo_and_umoci_read_it() {
     // As a directory it is the same layout.
     let (_keep, layout) = build("trixie.oci", &["trixie", "--tag", &tag]);
     prints(Command::new("diff").arg("-r").args([at("layout"), layout]));
+}
+
+#[test]
+fn what_is_pushed_comes_back_with_the_same_digest() {
+    let name = "docker::what_is_pushed_comes_back_with_the_same_digest";
+    need!(name, has("skopeo"));
+    need!(name, ready("trixie"));
+    let registry = need!(name, Registry::start(None));
+    let reference = format!("127.0.0.1:{}/team/base:1", registry.port);
+    let options = ["--variant=distroless", "--include=libc6", "--arch=amd64,arm64", "--pockets=release", "--attest"];
+    let build = || {
+        let output =
+            live::command(cache(), &[&["trixie", "--push", &reference], &options[..]].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(&format!("\npushed {reference}\n")), "{said}");
+        said.lines().find_map(|line| line.split_once(", digest ")).unwrap().1.to_owned()
+    };
+    let digest = build();
+    let remote = format!("docker://{reference}");
+    let inspect = |words: &[&str]| {
+        prints(Command::new("skopeo").args(["inspect", "--tls-verify=false"]).args(words).arg(&remote))
+    };
+    let index = inspect(&["--raw"]);
+    assert_eq!(format!("sha256:{}", hex(&Sha256::digest(index.as_bytes()))), digest);
+    assert_eq!(inspect(&["--format={{.Digest}}"]).trim(), digest);
+    // All of it comes back, statements too, and is what was sent.
+    let back = tempfile::tempdir().unwrap();
+    let layout = format!("oci:{}:1", back.path().display());
+    prints(Command::new("skopeo").args(["copy", "--all", "--src-tls-verify=false", &remote, &layout]));
+    let index: Value = serde_json::from_str(&index).unwrap();
+    let manifests = index["manifests"].as_array().unwrap();
+    assert_eq!(manifests.len(), 4, "two images and what is attested of each");
+    for manifest in manifests {
+        let path = manifest["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
+        assert!(back.path().join(path).exists(), "{manifest}");
+    }
+    // The engine takes its own platform's; another build of the same moves nothing.
+    let pulled = Image(reference.clone());
+    prints(Command::new("docker").args(["pull", "--quiet", &pulled.0]));
+    assert_eq!(build(), digest);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

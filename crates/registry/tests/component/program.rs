@@ -1,84 +1,29 @@
 //! The crate against docker's own registry, with and without users.
 
 use crate::image::{INDEX, Image, MANIFEST, SECRET, digest, words};
-use std::fs;
+use rootstrap_testkit::registry::Registry;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// Debian's package docker-registry.
-const PROGRAM: &str = "/usr/bin/docker-registry";
+use std::net::{Ipv4Addr, TcpStream};
 
 /// `me` with the password hunter2, as `htpasswd -B` writes it.
 const USERS: &str = "me:$2b$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
 
-/// A registry that ends when it is dropped.
-struct Program {
-    child: Child,
-    port: u16,
-    _directory: TempDir,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
+/// A registry, and what is asked of it.
+struct Program(Registry);
 
 /// Starts one; `None`, and a line that says why, where there is none.
 fn start(users: Option<&str>) -> Option<Program> {
-    if !Path::new(PROGRAM).exists() {
-        eprintln!("skipped: no docker-registry on this host");
-        return None;
-    }
-    // Another process may take the port before the registry does.
-    (0..5).find_map(|_| attempt(users)).or_else(|| panic!("docker-registry does not start"))
-}
-
-fn attempt(users: Option<&str>) -> Option<Program> {
-    let directory = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let place = directory.path().display();
-    let mut config = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {place}/store}}}}\n\
-         http: {{addr: \"127.0.0.1:{port}\"}}\n"
-    );
-    if let Some(users) = users {
-        fs::write(directory.path().join("users"), users).unwrap();
-        config += &format!("auth: {{htpasswd: {{realm: test, path: {place}/users}}}}\n");
-    }
-    let path = directory.path().join("config.yml");
-    fs::write(&path, config).unwrap();
-    let mut command = Command::new(PROGRAM);
-    command.arg("serve").arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.spawn().unwrap();
-    let mut program = Program { child, port, _directory: directory };
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(20) {
-        if program.child.try_wait().unwrap().is_some() {
-            return None;
-        }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Some(program);
-        }
-        // Nothing tells when it listens; a refused connection comes back at once.
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    panic!("docker-registry does not listen")
+    Registry::start(users).inspect_err(|reason| eprintln!("skipped: {reason}")).ok().map(Program)
 }
 
 impl Program {
     fn name(&self) -> String {
-        format!("127.0.0.1:{}/me/base:v1", self.port)
+        format!("127.0.0.1:{}/me/base:v1", self.0.port)
     }
 
     /// The content of something in the repository.
     fn get(&self, path: &str, accept: &str, authorization: &str) -> Vec<u8> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.0.port)).unwrap();
         let request =
             format!("GET /v2/me/base/{path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: {accept}\r\n{authorization}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
