@@ -7,19 +7,23 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Fixed for ever: it decides the bytes. Large enough to lose under 1 % against one piece.
+/// Fixed for ever: it decides the bytes. Large enough that the threads have more to do than to wait.
 const PIECE: usize = 1 << 20;
+/// As far back as deflate looks: a piece may refer to the end of the one before it.
+const WINDOW: usize = 32 << 10;
 /// Deflate, no name, no time, default effort, "Unix".
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
 /// A last, empty block with fixed codes.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
 type Deflated = io::Result<(Vec<u8>, Crc)>;
-type Job = (Vec<u8>, SyncSender<Deflated>);
+/// What comes before a piece, the piece, and where it goes.
+type Job = (Vec<u8>, Vec<u8>, SyncSender<Deflated>);
 
 /// A parallel gzip encoder.
 pub(crate) struct Encoder<W: Write> {
     out: W,
+    before: Vec<u8>,
     piece: Vec<u8>,
     crc: Crc,
     // Ends the workers when it is dropped.
@@ -41,14 +45,17 @@ impl<W: Write> Encoder<W> {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let pending = VecDeque::new();
-        Ok(Self { out, piece: Vec::with_capacity(PIECE), crc: Crc::new(), jobs: Some(jobs), pending, workers })
+        let before = Vec::new();
+        Ok(Self { out, before, piece: Vec::with_capacity(PIECE), crc: Crc::new(), jobs: Some(jobs), pending, workers })
     }
 
     fn submit(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+        let window = piece.get(piece.len().saturating_sub(WINDOW)..).unwrap_or_default().to_vec();
+        let before = std::mem::replace(&mut self.before, window);
         let (sender, receiver) = sync_channel(1);
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send((piece, sender)).map_err(|_| gone())?;
+        jobs.send((before, piece, sender)).map_err(|_| gone())?;
         self.pending.push_back(receiver);
         // Bounds the memory: two pieces for each worker are enough to keep all of them busy.
         if self.pending.len() > 2 * self.workers.len() { self.collect() } else { Ok(()) }
@@ -107,17 +114,20 @@ fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
     loop {
         // The lock is held while waiting for a job, not while doing it.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((piece, done)) = job else { return };
+        let Ok((before, piece, done)) = job else { return };
         // The encoder may have been dropped meanwhile.
-        let _ = done.send(deflate(&piece, level));
+        let _ = done.send(deflate(&before, &piece, level));
     }
 }
 
 /// Deflates one piece to a whole number of bytes, not marked as the last.
-fn deflate(piece: &[u8], level: u32) -> Deflated {
+fn deflate(before: &[u8], piece: &[u8], level: u32) -> Deflated {
     let mut crc = Crc::new();
     crc.update(piece);
     let mut deflater = Compress::new(Compression::new(level), false);
+    if !before.is_empty() {
+        deflater.set_dictionary(before).map_err(io::Error::other)?;
+    }
     let mut bytes = Vec::with_capacity(piece.len() / 2 + 1024);
     loop {
         let read = usize::try_from(deflater.total_in()).unwrap_or(usize::MAX);
