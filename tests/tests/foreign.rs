@@ -167,11 +167,16 @@ fn without_an_emulator_the_error_says_what_to_install() {
 #[test]
 fn several_architectures_are_given_elsewhere() {
     let world = world();
-    let outcome = world.finish(&mut world.command(&["--print-plan", "--arch=amd64,arm64"])).expect(2);
+    let said = |arguments: &[&str]| world.run(&[arguments, &["--arch=amd64,arm64"]].concat()).expect(2).stderr;
     assert_eq!(
-        outcome.stderr,
-        "error: cannot use `amd64,arm64` as an architecture: it is no Debian architecture name\n\
-         hint: --arch takes one; give the others to --add-architecture\n"
+        said(&["x.tar"]),
+        "error: cannot put roots of several architectures into one file or directory\n\
+         hint: an image of several has a name ending in .oci.tar or .oci; packages of further architectures in one root \
+         need --add-architecture\n"
+    );
+    assert_eq!(
+        said(&["--print-plan"]),
+        "error: cannot print one plan for several architectures\nhint: ask for one after the other\n"
     );
 }
 

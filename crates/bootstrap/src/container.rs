@@ -3,8 +3,8 @@
 use crate::hidden::nameless_file;
 use crate::host::os_release_field;
 use crate::publish::{Finished, unless_cancelled};
-use crate::target::parent;
-use crate::{Error, Request};
+use crate::target::{parent, place_of};
+use crate::{Error, Request, Target};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
 use rootstrap_image::compress::{Algorithm, Compression};
@@ -43,7 +43,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) fn pack(finished: &Finished<'_>, request: &Request, architecture: &str, by: &str) -> Result<Image, Error> {
     let platform = platform(architecture)?;
     let config = config(finished.root, request, finished.epoch, by)?;
-    let place = request.target.path().map_or(request.temporary.as_path(), parent);
+    let place = match &request.target {
+        Target::Layout(path, _) => place_of(path),
+        target => target.path().map_or(request.temporary.as_path(), parent),
+    };
     let compression = request.target.layer().unwrap_or(Compression::from(Algorithm::Gzip));
     let options = tar::Options { compression, ..finished.options(request) };
     let file = nameless_file(place)?;

@@ -105,7 +105,9 @@ fn open(source: &Path) -> Result<Source, Error> {
     }
     let metadata = std::fs::metadata(source).map_err(Error::io("open", source))?;
     if metadata.is_dir() {
-        return Ok(Source::Directory(Root::open(source)?));
+        // Under its true name the list of owners is found beside it.
+        let path = std::fs::canonicalize(source).map_err(Error::io("find", source))?;
+        return Ok(Source::Directory(manifest::apply(Root::open(&path)?, &path)?));
     }
     let mut file = File::open(source).map_err(Error::io("open", source))?;
     if !metadata.is_file() {

@@ -2,9 +2,10 @@
 
 use crate::Error;
 use rootstrap_configure::privilege;
-use rootstrap_rootfs::{Kept, Kind, Root, walk};
+use rootstrap_rootfs::{Aside, Kept, Kind, Root, walk};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The first lines of every manifest: it replaces no file without them.
 const HEAD: &str = "#mtree\n# What rootstrap could not give the directory beside this file.\n";
@@ -65,6 +66,45 @@ pub(crate) fn extract(root: &Root) -> Result<Option<String>, Error> {
     Ok((!lines.is_empty()).then(|| format!("{HEAD}{lines}")))
 }
 
+/// Gives a directory the owners that the manifest beside it lists, if there is one: aside, nothing is changed. Device nodes
+/// stay missing.
+///
+/// # Errors
+/// The manifest is damaged, or names what is not there.
+pub(crate) fn apply(root: Root, directory: &Path) -> Result<Root, Error> {
+    let path = path(directory);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) if text.starts_with(HEAD) => text,
+        // Somebody else's, or none.
+        _ => return Ok(root),
+    };
+    let owner = rustix::fs::fstat(root.fd()).map_err(Error::errno("inspect", directory))?.st_uid;
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(Error::Source {
+            path: directory.to_owned(),
+            reason: format!("its owners are listed in {}, and the rest is somebody else's", path.display()),
+            hint: "run it as the user who made it",
+        });
+    }
+    let root = root.keeping(Arc::new(Aside::new(true)));
+    for line in text.lines().filter(|line| line.starts_with("./")) {
+        let mut words = line.split(' ');
+        let name = words.next().and_then(|name| unescape(name.strip_prefix("./")?));
+        let mut fields = words.filter_map(|word| word.split_once('='));
+        let mut field = |wanted: &str| fields.find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let (kind, uid, gid) = (field("type"), field("uid"), field("gid"));
+        let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+        let (Some(name), Some(kind), Some(uid), Some(gid)) = (name, kind, number(uid), number(gid)) else {
+            let reason = format!("it has no owner in `{line}`");
+            return Err(Error::Source { path, reason, hint: "put it back as it was written, or move it away" });
+        };
+        if !matches!(kind, "char" | "block") {
+            root.at(&name)?.set_owner(uid, gid)?;
+        }
+    }
+    Ok(root)
+}
+
 /// The directory is where it belongs, so its manifest stays.
 pub(crate) fn keep(target: &Path) {
     privilege::on_death_keep(&path(target));
@@ -105,6 +145,22 @@ fn escape(path: &[u8]) -> String {
     text
 }
 
+/// What [`escape`] was given.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut path = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        path.push(match byte {
+            b'\\' => {
+                let digits: Vec<u8> = bytes.by_ref().take(3).collect();
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 8).ok()?
+            }
+            other => other,
+        });
+    }
+    Some(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +168,8 @@ mod tests {
     #[test]
     fn names_are_one_word() {
         assert_eq!(escape(b"usr/bin/[ a\n\xff"), "usr/bin/\\133\\040a\\012\\377");
+        assert_eq!(unescape(&escape(b"usr/bin/[ a\n\xff")).unwrap(), b"usr/bin/[ a\n\xff");
+        assert!(unescape("a\\9").is_none() && unescape("a\\777").is_none());
         assert_eq!(path(Path::new("/a/root.d")), Path::new("/a/root.d.mtree"));
     }
 

@@ -185,6 +185,9 @@ fn another_host_makes_the_same_image() {
     let place = tempfile::Builder::new().prefix("host").tempdir().unwrap();
     std::os::unix::fs::chown(place.path(), Some(user.uid), None).unwrap();
     let theirs = place.path().join("other name.oci.tar");
+    // The way to where it was built may not be everybody's.
+    let program = place.path().join("rootstrap");
+    std::fs::copy(program::path(), &program).unwrap();
     let mut command = user.command(Path::new("/usr/bin/env"));
     command
         .env_clear()
@@ -200,9 +203,43 @@ fn another_host_makes_the_same_image() {
     // One processor, an umask that takes all from others, another name, and nothing in the cache.
     let script = "umask 077; hostname other-host 2>/dev/null; exec taskset 1 \"$@\"";
     command.args(["unshare", "--user", "--uts", "--map-current-user", "sh", "-c"]);
-    command.args([script, "sh"]).arg(program::path()).arg("trixie").arg(&theirs);
+    command.args([script, "sh"]).arg(program).arg("trixie").arg(&theirs);
     command.args(["--tag", "same:1", "--staging=disk", "--no-cache", "--quiet"]);
     prints(&mut command);
     let (ours, theirs) = (std::fs::read(ours).unwrap(), std::fs::read(theirs).unwrap());
     assert!(ours == theirs, "{} and {} bytes differ", ours.len(), theirs.len());
+}
+
+/// Whatever is missing of an archive, or wherever its making failed, the engine does not take it for an image.
+#[test]
+fn a_broken_archive_is_no_image() {
+    let name = "docker::a_broken_archive_is_no_image";
+    need!(name, ready("trixie"));
+    let tag = tag("broken");
+    let options = ["--variant=distroless", "--include=libc6", "--tag", &tag];
+    let (directory, path) = build("whole.oci.tar", &[&["trixie"], &options[..]].concat());
+    let whole = std::fs::read(&path).unwrap();
+    let cut = directory.path().join("cut.oci.tar");
+    // In the layer, between two entries, and before the last document that a reader needs.
+    for length in [0, 512, 1024, 1536, whole.len() / 2 / 512 * 512, whole.len() / 2 + 7] {
+        std::fs::write(&cut, &whole[..length]).unwrap();
+        let output = Command::new("docker").arg("load").arg("--input").arg(&cut).output().unwrap();
+        assert!(!output.status.success(), "{length} of {} bytes are loaded", whole.len());
+    }
+    assert!(!docker(&["image", "inspect", &tag]).status.success());
+    // Runs that fail, before the first byte and on the way.
+    for arguments in [
+        &["trixie", "--image", "--include=no-such-package"][..],
+        &["trixie", "--format=oci", "--include=no-such-package"],
+    ] {
+        let mut run = live::command(cache(), arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut import = Command::new("docker");
+        if arguments.contains(&"--image") {
+            import.args(["import", "-", &tag])
+        } else {
+            import.arg("load")
+        };
+        let output = import.stdin(run.stdout.take().unwrap()).output().unwrap();
+        assert!(!run.wait().unwrap().success() && !output.status.success(), "{arguments:?}");
+    }
 }

@@ -265,6 +265,27 @@ fn a_tree_and_its_archives_are_one_image() {
     base::assert_nothing_left(&world, &["a.oci.tar", "again"]);
 }
 
+/// A directory of a user without a range of ids holds one owner; the others are in the list beside it.
+#[test]
+fn a_directory_is_packed_with_the_owners_listed_beside_it() {
+    let name = "privileged::a_directory_is_packed_with_the_owners_listed_beside_it";
+    let user = need!(name, machine::user());
+    let world = need!(name, world());
+    let (directory, archive) = (world.target("root"), world.target("a.oci.tar"));
+    world.finish(&mut world.command_as(&user, &[&directory, PACKAGES, "--mode=single"])).expect(0);
+    let mut command = world.bare_as(&user, &["image", &directory, &archive]);
+    world.finish(&mut command).expect(0);
+    let layer = gunzip(&image(&fs::read(&archive).unwrap()).1);
+    let mut owners = BTreeMap::new();
+    for entry in tar::Archive::new(&layer[..]).entries().unwrap() {
+        let entry = entry.unwrap();
+        let ids = (entry.header().uid().unwrap(), entry.header().gid().unwrap());
+        owners.insert(String::from_utf8(entry.path_bytes().to_vec()).unwrap(), ids);
+    }
+    assert_eq!((owners["./srv/mail/box"], owners["./usr/bin/sgid"], owners["./etc/"]), ((8, 8), (0, 42), (0, 0)));
+    pack(&world, &[&directory, "-"]).expect(2).says(&["hint: run it as the user who made it\n"]);
+}
+
 #[test]
 fn sources_that_cannot_be_packed_as_they_are_meant() {
     let name = "privileged::sources_that_cannot_be_packed_as_they_are_meant";

@@ -123,6 +123,9 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
     let words = |list: Vec<String>| -> Vec<String> {
         list.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
     };
+    if args.arch.len() > 1 && args.print_plan.is_some() {
+        return Err("cannot print one plan for several architectures\nhint: ask for one after the other".into());
+    }
     let mut architectures = args.arch.into_iter();
     let cache = if args.no_cache { None } else { args.cache_dir.or_else(surroundings::cache_directory) };
     Ok(Request {
