@@ -84,6 +84,9 @@ pub(crate) fn check(request: &Request) -> Result<(), Error> {
         if !seen.insert(path) {
             return Err(refuse(path, "it is named twice", "name another file for the other one"));
         }
+        if request.target.path() == Some(path.as_path()) {
+            return Err(refuse(path, "it is the target", "name another file for one of them"));
+        }
         if let Target::Directory(target) | Target::Layout(target, _) = &request.target
             && path.starts_with(target)
         {

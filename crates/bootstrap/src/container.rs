@@ -7,7 +7,7 @@ use crate::target::{parent, place_of};
 use crate::{Error, Request, Target};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
-use rootstrap_image::compress::{Algorithm, Compression};
+use rootstrap_image::compress::Algorithm;
 use rootstrap_image::oci::{self, Config, Image, Name, Platform, Statement};
 use rootstrap_image::tar;
 use rootstrap_registry::Reference;
@@ -47,10 +47,10 @@ pub(crate) fn pack(finished: &Finished<'_>, request: &Request, architecture: &st
         Target::Layout(path, _) => place_of(path),
         target => target.path().map_or(request.temporary.as_path(), parent),
     };
-    let compression = request.target.layer().unwrap_or(Compression::from(Algorithm::Gzip));
+    let compression = request.target.layer().or(request.compression).unwrap_or(Algorithm::Gzip.into());
     let options = tar::Options { compression, ..finished.options(request) };
     let file = nameless_file(place)?;
-    let layer = oci::layer(finished.root, file, &options).map_err(Error::from);
+    let layer = oci::layer(finished.root, file, &options, &request.cancel).map_err(Error::from);
     Ok(Image::new(platform, unless_cancelled(&request.cancel, layer)?, &config))
 }
 
@@ -67,11 +67,23 @@ pub(crate) fn attest(image: Image, facts: &Facts, names: &[Name]) -> Image {
     ])
 }
 
-/// The names asked for, or else `usual`.
+/// The names asked for, each once; or those in registries, or else `usual`.
 pub(crate) fn names(request: &Request, usual: Option<&str>) -> Result<Vec<Name>, Error> {
-    let asked = request.container.tags.iter().map(String::as_str);
-    let usual = usual.filter(|_| request.container.tags.is_empty());
-    asked.chain(usual).map(name).collect()
+    let mut asked: Vec<&str> = request.container.tags.iter().map(String::as_str).collect();
+    if asked.is_empty() {
+        asked.extend(request.push.iter().map(String::as_str));
+    }
+    if asked.is_empty() {
+        asked.extend(usual);
+    }
+    let mut names: Vec<Name> = Vec::new();
+    for text in asked {
+        let name = name(text)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 fn name(text: &str) -> Result<Name, Error> {
@@ -91,7 +103,11 @@ pub(crate) fn platform(architecture: &str) -> Result<Platform, Error> {
 fn config(root: &Root, request: &Request, epoch: i64, by: &str) -> Result<Config, Error> {
     let asked = &request.container;
     let created = format_date(epoch);
-    let os_release = root.read(b"etc/os-release").or_else(|_| root.read(b"usr/lib/os-release"))?.unwrap_or_default();
+    let mut os_release = root.read(b"etc/os-release")?;
+    if os_release.is_none() {
+        os_release = root.read(b"usr/lib/os-release")?;
+    }
+    let os_release = os_release.unwrap_or_default();
     let os_release = String::from_utf8_lossy(&os_release);
     let field = |name| os_release_field(&os_release, name).filter(|value| !value.is_empty()).map(str::to_owned);
     let mut annotations = BTreeMap::new();

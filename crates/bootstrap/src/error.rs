@@ -152,7 +152,7 @@ impl Error {
                  need --add-architecture"
                     .to_owned(),
             ),
-            Self::NoPlatform { .. } => Some("write a tar archive instead".to_owned()),
+            Self::NoPlatform { .. } => Some("name another with --arch, or write a tar archive".to_owned()),
             Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
             Self::ForeignArchitecture { hint, .. } => {
                 Some(format!("{hint}; or make a first stage (--foreign) and finish it where its programs run"))

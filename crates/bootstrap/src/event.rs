@@ -6,6 +6,7 @@ use crate::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Stage {
+    Source,
     Indexes,
     Plan,
     Unpack,
@@ -19,6 +20,7 @@ impl Stage {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Source => "source",
             Self::Indexes => "indexes",
             Self::Plan => "plan",
             Self::Unpack => "unpack",

@@ -6,7 +6,7 @@ use crate::hidden::{Directory, NewFile};
 use crate::target::{is_filled_in_place, parent, place_of, stem_of};
 use crate::{Error, Event, Request};
 use rootstrap_image::oci::Layout;
-use rootstrap_image::{cpio, ext4, squashfs, tar};
+use rootstrap_image::{cpio, ext4, squashfs, tar, tidy};
 use rootstrap_rootfs::{Attributes, Root, Visit};
 use rustix::fs::Mode;
 use std::fs::File;
@@ -76,8 +76,11 @@ impl<'a> Product<'a> {
                 let prepared = match self {
                     Self::Root(Finished { grown: Some(grown), .. }) => Prepared::Grown(grown),
                     Self::Root(finished) => {
-                        let copy = copy_to_disk(finished.root, path, cancel, report);
-                        Prepared::Copied(unless_cancelled(cancel, copy)?)
+                        let copy = unless_cancelled(cancel, copy_to_disk(finished.root, path, cancel, report))?;
+                        if finished.attributes.is_some() {
+                            tidy::clamp_times(&copy.root()?.below(b"root")?, finished.epoch)?;
+                        }
+                        Prepared::Copied(copy)
                     }
                     Self::Image(layout, _) => Prepared::Copied(write_layout(layout, path)?),
                 };

@@ -35,25 +35,9 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
 /// Makes the root filesystem that `request` asks for and publishes it. Call [`privilege::enter`](crate::privilege::enter) before.
 ///
 /// # Errors
-/// Whatever went wrong first; then nothing has been published and nothing is left behind. An archive on standard
-/// output is broken off so that no reader takes it for complete, even if none of it was written yet.
+/// Whatever went wrong first; then nothing has been published and nothing is left behind. What is on standard output by
+/// then has to be broken off with [`spoil`](crate::spoil), even if that is nothing.
 pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error> {
-    let mut published = false;
-    let result = build(request, report, &mut published);
-    if result.is_err() && !published {
-        break_off(request);
-    }
-    result
-}
-
-/// For a run that fails before it wrote anything: an empty stream would be an empty image to `docker import`.
-pub fn break_off(request: &Request) {
-    if matches!(request.target, Target::Stdout(_)) {
-        let _ = tar::spoil(&mut std::io::stdout());
-    }
-}
-
-fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result<Summary, Error> {
     let suite = archive::find_suite(request)?;
     let given = request.target.clone();
     let image = request.image || request.makes_image();
@@ -104,7 +88,7 @@ fn build(request: &Request, report: Report<'_>, publishing: &mut bool) -> Result
     }
     report(Event::Stage(Stage::Publish));
     let root = staging.as_ref().map(|made| made.finished(request));
-    publish(images, &names, root, request, epoch, &mut summary, publishing, report)?;
+    publish(images, &names, root, request, epoch, &mut summary, report)?;
     bill::publish(bills)?;
     summary.limits.extend(limits);
     Ok(summary)
@@ -120,7 +104,6 @@ pub(crate) fn publish(
     request: &Request,
     epoch: i64,
     summary: &mut Summary,
-    publishing: &mut bool,
     report: Report<'_>,
 ) -> Result<(), Error> {
     summary.image = images.first().map(|image| image.id().to_owned());
@@ -147,7 +130,6 @@ pub(crate) fn publish(
     if let Some((path, text)) = &manifest {
         summary.limits.push(manifest::write(path, text)?);
     }
-    *publishing = true;
     if let Some(product) = &product {
         summary.archive_bytes = product.publish(prepared, request, report).inspect_err(|_| {
             if let Some((path, _)) = &manifest {
@@ -238,7 +220,7 @@ fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Re
 }
 
 /// The soft limit is for programs that use select(2); this one may have as many files open as the system allows.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

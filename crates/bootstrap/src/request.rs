@@ -5,6 +5,7 @@ use crate::container::Container;
 use crate::copies::Copy;
 use crate::{Error, Target};
 use rootstrap_fetch::Proxies;
+use rootstrap_image::compress::Compression;
 use rootstrap_registry::Credentials;
 use rootstrap_resolve::Variant;
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub struct Request {
     pub attest: bool,
     /// Where it is pushed, as `docker push` names it.
     pub push: Vec<String>,
+    /// How the layer of an image is compressed that is only pushed.
+    pub compression: Option<Compression>,
     /// Whether registries need not prove who they are.
     pub insecure_registry: bool,
     /// Who pushes there, one for each: see [`Self::find_credentials`].
@@ -126,6 +129,7 @@ impl Request {
             container: Container::default(),
             attest: false,
             push: Vec::new(),
+            compression: None,
             insecure_registry: false,
             credentials: Vec::new(),
             slim: false,

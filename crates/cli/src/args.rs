@@ -28,6 +28,21 @@ pub(crate) struct CommandLine {
     pub container: ContainerArgs,
 }
 
+impl CommandLine {
+    /// Whether what is made goes to standard output.
+    pub(crate) fn streams(&self) -> bool {
+        let to_stdout = |target: &Option<PathBuf>, container: &ContainerArgs| match target {
+            Some(path) => path.as_os_str() == "-",
+            None => container.push.is_empty(),
+        };
+        match (&self.command, &self.bootstrap) {
+            (Some(Command::Image(args)), _) => to_stdout(&args.target, &args.container),
+            (None, Some(args)) => args.print_plan.is_none() && to_stdout(&args.target, &self.container),
+            _ => false,
+        }
+    }
+}
+
 /// What there is to do beside making a root filesystem. The words are no suite's name.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

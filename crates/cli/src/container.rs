@@ -1,7 +1,7 @@
 //! The words that say what a container of an image does, the same for every command that makes one.
 
 use clap::Args;
-use rootstrap_bootstrap::{Compression, Container, Target, Word};
+use rootstrap_bootstrap::{Algorithm, Compression, Container, Target, Word};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(crate) struct ContainerArgs {
     pub push: Vec<String>,
 
     /// Push to registries whose certificate nobody vouches for, or that have none
-    #[arg(long, help_heading = "Container images")]
+    #[arg(long, requires = "push", help_heading = "Container images")]
     pub insecure_registry: bool,
 }
 
@@ -76,6 +76,12 @@ impl ContainerArgs {
                 "cannot write an archive to a terminal\nhint: pipe it (| docker import - NAME) or name a TARGET".into(),
             );
         }
+        if target == Target::Nowhere && !self.tag.is_empty() {
+            return Err("cannot use --tag: there is no file to hold the name\nhint: give every name to --push".into());
+        }
+        if self.layer(&target).is_some_and(|layer| layer.algorithm == Algorithm::Xz) {
+            return Err("no container engine reads a layer that is compressed with xz\nhint: use zstd or gzip".into());
+        }
         if target.layer().is_none()
             && self.push.is_empty()
             && let Some(option) = self.of_containers()
@@ -86,6 +92,11 @@ impl ContainerArgs {
             ));
         }
         Ok(target)
+    }
+
+    /// How the layer of an image is compressed that goes to registries alone.
+    pub(crate) fn layer(&self, target: &Target) -> Option<Compression> {
+        self.compression.filter(|_| *target == Target::Nowhere && !self.push.is_empty())
     }
 
     /// The first option that only an image can have.

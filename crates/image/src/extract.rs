@@ -6,7 +6,7 @@ use crate::tar_read::{Entries, Found};
 use crate::{Error, Result};
 use rootstrap_rootfs::{Attributes, Cursor, Device, Kind, Place, Root};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tar::EntryType;
 
@@ -19,7 +19,7 @@ const XZ_MEMORY: u64 = 256 << 20;
 /// # Errors
 /// The archive cannot be read or is damaged, a name in it leads nowhere, or the tree refuses.
 pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Result<()> {
-    let input = decoder(BufReader::with_capacity(1 << 18, input)).map_err(Error::Extract)?;
+    let input = decoder(input).map_err(Error::Extract)?;
     let mut entries = Entries::new(input);
     let mut cursor = Cursor::new(root);
     // Filling a directory changes its time, so theirs are set when everything is there.
@@ -68,6 +68,10 @@ fn put(
         return Ok(false);
     }
     let path = clean(&found.path).unwrap_or_default();
+    if found.kind == EntryType::Link && there.is_some() && clean(&found.link).is_some_and(|target| target == path) {
+        // `tar cf x a a` makes the second a link to itself.
+        return Ok(false);
+    }
     match there {
         None => {}
         Some(Kind::Directory) => root.remove_tree(&path)?,
@@ -153,15 +157,21 @@ fn unusable(path: &[u8], why: &str) -> Error {
 }
 
 /// By what the stream begins with, as container engines tell.
-fn decoder<'r>(mut input: impl BufRead + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
-    let head = input.fill_buf()?;
-    Ok(match head {
+fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+    // A pipe may hand out one byte at a time.
+    let mut head = Vec::new();
+    input.by_ref().take(6).read_to_end(&mut head)?;
+    let input = BufReader::with_capacity(1 << 18, io::Cursor::new(head.clone()).chain(input));
+    Ok(match head.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
             let stream = xz2::stream::Stream::new_stream_decoder(XZ_MEMORY, xz2::stream::CONCATENATED);
             Box::new(xz2::bufread::XzDecoder::new_stream(input, stream.map_err(io::Error::other)?))
         }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(input)?),
+        // A frame, or one to be skipped before it.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            Box::new(zstd::Decoder::with_buffer(input)?)
+        }
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         _ => Box::new(input),
     })

@@ -179,3 +179,78 @@ fn archives_of_gnu_tar_in_every_form() {
         assert!(found == expected, "{options:?}");
     }
 }
+
+/// The number of a size field, as the header of an entry has it.
+fn with_size(mut bytes: Vec<u8>, size: &[u8; 12]) -> Vec<u8> {
+    bytes[124..136].copy_from_slice(size);
+    bytes[148..156].fill(b' ');
+    let sum: u32 = bytes[..512].iter().map(|&byte| u32::from(byte)).sum();
+    bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    bytes
+}
+
+#[test]
+fn numbers_that_no_archive_has() {
+    if !is_root() {
+        return;
+    }
+    let huge = [0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    for kind in [EntryType::Regular, EntryType::XHeader, EntryType::GNULongName] {
+        assert!(unpacked(&with_size(archive(&[(kind, "a", "")]), &huge)).is_err(), "{kind:?}");
+    }
+    let with_record = |record: &str| {
+        let mut records = crate::pax::Records::default();
+        let (key, value) = record.split_once('=').unwrap();
+        records.add(key.as_bytes(), value.as_bytes());
+        let text = String::from_utf8(records.bytes().to_vec()).unwrap();
+        let mut bytes = archive(&[(EntryType::Regular, "pax", &text), (EntryType::Regular, "a", "x")]);
+        bytes[156] = b'x';
+        with_size(bytes, format!("{:011o}\0", text.len()).as_bytes().try_into().unwrap())
+    };
+    assert!(unpacked(&with_record("mtime=1.5")).is_ok());
+    for record in ["size=18446744073709551615", "uid=4294967295", "gid=99999999999", "mtime=x", "uid=-1"] {
+        assert!(unpacked(&with_record(record)).is_err(), "{record}");
+    }
+    let _ = unpacked(&with_record("mtime=-9223372036854775808.5"));
+}
+
+#[test]
+fn only_files_have_contents() {
+    if !is_root() {
+        return;
+    }
+    // A hard link that says how long its file is, as some programs write them.
+    let bytes =
+        archive(&[(EntryType::Regular, "a", "abc"), (EntryType::Link, "b", "a"), (EntryType::Regular, "c", "x")]);
+    let mut changed = bytes[..1024].to_vec();
+    changed.extend(with_size(bytes[1024..].to_vec(), b"00000000003\0"));
+    let dir = unpacked(&changed).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("c")).unwrap(), b"x");
+    // A directory as tar of old wrote it, and a file that is a link to itself.
+    let bytes =
+        archive(&[(EntryType::Regular, "d/", ""), (EntryType::Regular, "d/a", "x"), (EntryType::Link, "d/a", "d/a")]);
+    assert_eq!(std::fs::read(unpacked(&bytes).unwrap().path().join("d/a")).unwrap(), b"x");
+}
+
+/// Hands out one byte at a time.
+struct Slow<'b>(&'b [u8]);
+
+impl Read for Slow<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(1);
+        self.0.read(&mut buffer[..length])
+    }
+}
+
+#[test]
+fn a_slow_pipe_is_as_good() {
+    if !is_root() {
+        return;
+    }
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&archive(&[(EntryType::Regular, "a", "x")])).unwrap();
+    let packed = packed.finish().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    extract(Slow(&packed), &Root::open(dir.path()).unwrap(), &AtomicBool::new(false)).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"x");
+}

@@ -7,6 +7,7 @@ use rootstrap_rootfs::Root;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::atomic::AtomicBool;
 
 const EPOCH: i64 = 1_700_000_000;
 
@@ -15,7 +16,7 @@ fn packed(algorithm: Algorithm) -> Layer {
     std::fs::create_dir(dir.path().join("etc")).unwrap();
     std::fs::write(dir.path().join("etc/file"), "contents").unwrap();
     let options = Options { dev: Dev::Empty, compression: algorithm.into(), ..Options::new(EPOCH) };
-    layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options).unwrap()
+    layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &AtomicBool::new(false)).unwrap()
 }
 
 fn image(debian: &str) -> Image {
@@ -77,7 +78,8 @@ fn a_layer_has_the_digests_of_both_its_forms() {
     }
     let dir = tempfile::tempdir().unwrap();
     let options = Options { compression: Algorithm::Xz.into(), ..Options::new(EPOCH) };
-    let refused = layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options);
+    let refused =
+        layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &AtomicBool::new(false));
     assert!(matches!(refused, Err(crate::Error::LayerCompression)));
 }
 
@@ -199,9 +201,20 @@ fn platforms() {
     std::fs::write(dir.path().join("a-script"), "#!/bin/sh\n").unwrap();
     std::fs::copy(std::env::current_exe().unwrap(), dir.path().join("program")).unwrap();
     let expected = match std::env::consts::ARCH {
-        "x86_64" => Some("amd64"),
-        "aarch64" => Some("arm64"),
+        "x86_64" => Some("amd64".to_owned()),
+        "aarch64" => Some("arm64".to_owned()),
         _ => return,
     };
     assert_eq!(Platform::find_debian(&root).unwrap(), expected);
+    // Another machine's program is no reason to doubt, nor is one that nobody knows a reason to guess.
+    std::fs::create_dir(dir.path().join("bin")).unwrap();
+    let mut program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    program[18] = 42;
+    program.truncate(4096);
+    std::fs::write(dir.path().join("bin/sh"), &program).unwrap();
+    assert_eq!(Platform::find_debian(&root).unwrap().as_deref(), Some("machine-42"));
+    std::fs::create_dir_all(dir.path().join("var/lib/dpkg")).unwrap();
+    let status = "Package: a\nArchitecture: all\n\nPackage: dpkg\nStatus: x\nArchitecture: armhf\n";
+    std::fs::write(dir.path().join("var/lib/dpkg/status"), status).unwrap();
+    assert_eq!(Platform::find_debian(&root).unwrap().as_deref(), Some("armhf"));
 }

@@ -10,6 +10,8 @@ use tar::{EntryType, Header};
 const BLOCK: usize = 512;
 /// Names and records longer than this have no honest reason.
 const MAX_RECORDS: u64 = 1 << 20;
+/// Holes are written out: a few bytes of archive must not become an endless layer.
+const MAX_SPARSE: u64 = 64 << 30;
 /// Pieces of one sparse file.
 const MAX_PIECES: usize = 1 << 16;
 
@@ -67,11 +69,13 @@ impl<R: Read> Entries<R> {
             let header = Header::from_byte_slice(&block);
             check(header, &block)?;
             let size = match number(&records, b"size")? {
+                // Whatever their headers say, these have no contents.
+                _ if is_bare(header.entry_type()) => 0,
                 Some(size) if !matches!(header.entry_type(), EntryType::XHeader | EntryType::XGlobalHeader) => size,
                 _ => header.entry_size()?,
             };
-            self.left = size;
-            self.padding = size.next_multiple_of(BLOCK as u64) - size;
+            let whole = size.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| invalid("an entry is too large"))?;
+            (self.left, self.padding) = (size, whole - size);
             match header.entry_type() {
                 EntryType::XHeader => records = parse(&self.take_all()?)?,
                 EntryType::XGlobalHeader => self.take_all().map(drop)?,
@@ -94,7 +98,8 @@ impl<R: Read> Entries<R> {
         let link = text(b"linkpath").or(long_link);
         let id = |key: &[u8], of_header: io::Result<u64>| {
             let value = number(records, key)?.map_or(of_header, Ok)?;
-            u32::try_from(value).map_err(|_| invalid("an owner has no such number"))
+            // The largest is no owner, but "none" (chown(2)).
+            u32::try_from(value).ok().filter(|id| *id != u32::MAX).ok_or_else(|| invalid("an owner has no such number"))
         };
         let mtime = match records.get(&b"mtime"[..]) {
             Some(text) => seconds(text)?,
@@ -121,6 +126,10 @@ impl<R: Read> Entries<R> {
             pieces: vec![(0, self.left)],
         };
         self.sparse(header, records, &mut found)?;
+        // As tar(1) of old wrote directories.
+        if found.kind == EntryType::Regular && found.path.ends_with(b"/") {
+            found.kind = EntryType::Directory;
+        }
         Ok(found)
     }
 
@@ -155,14 +164,17 @@ impl<R: Read> Entries<R> {
         } else {
             return Ok(());
         }
-        let mut end = 0;
+        if found.size > MAX_SPARSE {
+            return Err(invalid("a sparse file is larger than 64 GiB"));
+        }
+        let mut end = 0u64;
         for &(offset, length) in &found.pieces {
             if offset < end || offset.checked_add(length).is_none_or(|end| end > found.size) {
                 return Err(invalid("the pieces of a sparse file do not fit together"));
             }
             end = offset + length;
         }
-        if found.pieces.iter().map(|(_, length)| length).sum::<u64>() == self.left {
+        if found.pieces.iter().map(|(_, length)| u128::from(*length)).sum::<u128>() == u128::from(self.left) {
             Ok(())
         } else {
             Err(invalid("a sparse file has not the contents that it names"))
@@ -219,7 +231,7 @@ impl<R: Read> Entries<R> {
     }
 
     fn skip(&mut self) -> io::Result<()> {
-        let over = self.left + self.padding;
+        let over = self.left.saturating_add(self.padding);
         (self.left, self.padding) = (0, 0);
         match io::copy(&mut (&mut self.input).take(over), &mut io::sink())? == over {
             true => Ok(()),
@@ -236,6 +248,18 @@ impl<R: Read> Entries<R> {
         self.left -= read as u64;
         if self.left == 0 { Ok(bytes) } else { Err(invalid("the archive is cut off")) }
     }
+}
+
+fn is_bare(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::Link
+            | EntryType::Symlink
+            | EntryType::Char
+            | EntryType::Block
+            | EntryType::Directory
+            | EntryType::Fifo
+    )
 }
 
 fn check(header: &Header, block: &[u8; BLOCK]) -> io::Result<()> {
@@ -282,7 +306,7 @@ fn seconds(text: &[u8]) -> io::Result<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().map_err(|_| bad())?;
     let below = whole.starts_with('-') && fraction.bytes().any(|b| b != b'0');
-    Ok(seconds - i64::from(below))
+    Ok(seconds.saturating_sub(i64::from(below)))
 }
 
 fn until_zero(mut bytes: Vec<u8>) -> Vec<u8> {

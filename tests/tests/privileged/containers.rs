@@ -188,6 +188,19 @@ fn requests_that_make_no_sense_are_refused() {
         let outcome = world.run(arguments).expect(2);
         assert!(outcome.stderr.starts_with(&format!("error: {error}")), "{arguments:?}: {}", outcome.stderr);
     }
+    for (arguments, error) in [
+        (&["--push", "a:1", "--tag", "b:1"][..], "cannot use --tag: there is no file to hold the name"),
+        (&["--push", "a:1", "--compression=xz"], "no container engine reads a layer that is compressed with xz"),
+        (&["x.spdx", "--format=tar", "--sbom=x.spdx"], "cannot write a bill of materials to "),
+    ] {
+        let said = world.run(arguments).expect(2).stderr;
+        assert!(said.starts_with(&format!("error: {error}")), "{arguments:?}: {said}");
+    }
+    // Whatever was wrong with the words, an empty stream would be an empty image.
+    for arguments in [&["--image", "--no-such-option"][..], &["--image", "--tag", "x"], &["-", "--push", "UPPER"]] {
+        assert!(!world.run(arguments).expect(2).stdout.is_empty(), "{arguments:?}");
+    }
+    assert!(world.run(&["x.tar", "--no-such-option"]).expect(2).stdout.is_empty());
     base::assert_nothing_left(&world, &[]);
     assert!(world.server.requests().is_empty());
 }
@@ -265,6 +278,41 @@ fn a_tree_and_its_archives_are_one_image() {
     base::assert_nothing_left(&world, &["a.oci.tar", "again"]);
 }
 
+/// An archive may name owners that a user's namespace has no number for, and nobody's group.
+#[test]
+fn owners_of_an_archive_are_kept_in_every_mode() {
+    let name = "privileged::owners_of_an_archive_are_kept_in_every_mode";
+    let user = need!(name, machine::user());
+    let world = need!(name, world());
+    let mut header = tar::Header::new_ustar();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, uid, gid) in [("a", 33, 65534), ("b", 1_900_000, 65535), ("c", 65534, 0)] {
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_uid(uid);
+        header.set_gid(gid);
+        header.set_mode(0o640);
+        header.set_size(1);
+        archive.append_data(&mut header, path, &b"x"[..]).unwrap();
+    }
+    let path = world.path("owners.tar");
+    fs::write(&path, archive.into_inner().unwrap()).unwrap();
+    let made = |user: Option<&machine::User>, mode: &str| {
+        let mut command = user.map_or_else(|| world.bare(&[]), |user| world.bare_as(user, &[]));
+        command.arg("image").arg(&path).args(["-", "--format=tar", "--mode", mode]);
+        world.finish(&mut command).expect(0).stdout
+    };
+    let ours = made(None, "root");
+    let entries: Vec<_> = tar::Archive::new(&ours[..])
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().header().clone())
+        .map(|header| (header.uid().unwrap(), header.gid().unwrap()))
+        .collect();
+    assert_eq!(entries, [(0, 0), (33, 65534), (1_900_000, 65535), (65534, 0)]);
+    assert!(made(Some(&user), "unshare") == ours, "unshare");
+    assert!(made(Some(&user), "single") == ours, "single");
+}
+
 /// A directory of a user without a range of ids holds one owner; the others are in the list beside it.
 #[test]
 fn a_directory_is_packed_with_the_owners_listed_beside_it() {
@@ -312,7 +360,18 @@ fn sources_that_cannot_be_packed_as_they_are_meant() {
     pack(&world, &["none", "-"]).expect(1).says(&["error: cannot open none\n", "No such file"]);
     fs::write(world.path("text"), "no archive at all, but long enough to be looked at\n".repeat(20)).unwrap();
     pack(&world, &["text", "-"]).expect(1).says(&["error: cannot unpack the archive\n", "it is no tar archive"]);
+    // What is an image already; a program that is not all there.
+    let layout = world.path("layout.tar");
+    pack(&world, &[source, layout.to_str().unwrap(), "--format=oci"]).expect(0);
+    pack(&world, &[layout.to_str().unwrap(), "-"]).expect(2).says(&["it is an image already\nhint: "]);
+    pack(&world, &["/bin/true", "-"]).expect(2).says(&["it is a program that needs shared libraries\nhint: "]);
     let script = format!("mkdir {source}/proc && mount -t proc none {source}/proc && exec \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(rootstrap_tests::program::path());
+    command.args(["image", source, "-"]).env("HOME", world.path("home")).env("TMPDIR", world.path("tmp"));
+    world.finish(&mut command).expect(2).says(&["something is mounted there\nhint: unmount it first"]);
+    fs::remove_dir(top.join("proc")).unwrap();
+    let script = format!("mount --bind /etc/hostname {source}/file && exec \"$@\"");
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script, "sh"]).arg(rootstrap_tests::program::path());
     command.args(["image", source, "-"]).env("HOME", world.path("home")).env("TMPDIR", world.path("tmp"));

@@ -14,12 +14,11 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the command and says how it went.
-pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) -> ExitCode {
+pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) -> u8 {
     let level = Level::of(args.quiet, args.verbose);
     let plan = args.print_plan;
     let mode = args.mode;
@@ -41,17 +40,8 @@ pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) 
         };
         match privilege::enter(mode, arguments, &secret, &pass_signals_to) {
             Ok(Rights::Here(here)) => held = Some(here),
-            Ok(Rights::Elsewhere(code)) => {
-                if code != 0 {
-                    // It may not have come as far as that; once more does no harm.
-                    rootstrap_bootstrap::break_off(&request);
-                }
-                return code.into();
-            }
-            Err(error) => {
-                rootstrap_bootstrap::break_off(&request);
-                return fail(&error.into(), None);
-            }
+            Ok(Rights::Elsewhere(code)) => return code,
+            Err(error) => return fail(&error.into(), None),
         }
     }
     stop_on_signals(&request.cancel);
@@ -72,7 +62,7 @@ pub(crate) fn run(args: Args, container: ContainerArgs, arguments: &[OsString]) 
         None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| progress.summary(&summary)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             progress.end();
             // A script's last words are in the message; the rest may be wanted too.
@@ -133,6 +123,7 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
         attest: args.attest,
         image: args.image,
         push: container.push.clone(),
+        compression: container.layer(&target),
         insecure_registry: container.insecure_registry,
         container: container.container(),
         slim: args.slim,
@@ -199,13 +190,13 @@ pub(super) fn pass_signals_to(process: u32) {
     }
 }
 
-pub(super) fn usage(problem: &str) -> ExitCode {
+pub(super) fn usage(problem: &str) -> u8 {
     let _ = writeln!(std::io::stderr(), "error: {problem}");
-    2.into()
+    2
 }
 
 /// The error, its causes, where to read more, and what to do, each once.
-pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> ExitCode {
+pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> u8 {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -219,5 +210,5 @@ pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> ExitCode {
         text.push_str(&format!("hint: {hint}\n"));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
-    error.exit_code().into()
+    error.exit_code()
 }

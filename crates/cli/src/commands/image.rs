@@ -8,10 +8,9 @@ use crate::surroundings;
 use rootstrap_bootstrap::privilege::{self, Held, Rights};
 use rootstrap_bootstrap::{Event, Request, Word};
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 /// Runs the command and says how it went.
-pub(crate) fn run(args: Image, arguments: &[OsString]) -> ExitCode {
+pub(crate) fn run(args: Image, arguments: &[OsString]) -> u8 {
     let level = Level::of(args.quiet, args.verbose);
     let (source, mode) = (args.source.clone(), args.mode);
     let log = match Log::open(args.log.as_deref()) {
@@ -28,18 +27,10 @@ pub(crate) fn run(args: Image, arguments: &[OsString]) -> ExitCode {
     };
     let held: Result<Held, String> = match privilege::enter(mode, arguments, &secret, &pass_signals_to) {
         Ok(Rights::Here(held)) => Ok(held),
-        Ok(Rights::Elsewhere(code)) => {
-            if code != 0 {
-                rootstrap_bootstrap::break_off(&request);
-            }
-            return code.into();
-        }
+        Ok(Rights::Elsewhere(code)) => return code,
         // What may be read can be packed; owners are then as they are seen from here.
         Err(error) if mode.is_none() && source.is_dir() => Err(error.to_string()),
-        Err(error) => {
-            rootstrap_bootstrap::break_off(&request);
-            return fail(&error.into(), None);
-        }
+        Err(error) => return fail(&error.into(), None),
     };
     stop_on_signals(&request.cancel);
     let progress = Progress::new(level, log);
@@ -51,7 +42,7 @@ pub(crate) fn run(args: Image, arguments: &[OsString]) -> ExitCode {
     match rootstrap_bootstrap::image(&source, &request, &report) {
         Ok(summary) => {
             progress.summary(&summary);
-            ExitCode::SUCCESS
+            0
         }
         Err(error) => {
             progress.end();
@@ -62,8 +53,12 @@ pub(crate) fn run(args: Image, arguments: &[OsString]) -> ExitCode {
 
 fn request(args: Image) -> Result<Request, String> {
     let target = args.container.target(args.target.as_deref(), Word::Oci)?;
+    if args.arch.is_some() && target.layer().is_none() && args.container.push.is_empty() {
+        return Err("cannot use --arch: it is said of container images, and TARGET is none".into());
+    }
     Ok(Request {
         push: args.container.push.clone(),
+        compression: args.container.layer(&target),
         insecure_registry: args.container.insecure_registry,
         container: args.container.container(),
         architecture: args.arch,

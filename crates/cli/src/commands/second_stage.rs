@@ -11,14 +11,14 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::Arc;
 
 /// The program of a first stage, in its own system.
 const PROGRAM: &str = "/rootstrap/second-stage";
 
 /// Runs the command and says how it went.
-pub(crate) fn run(args: &SecondStage, arguments: &[OsString]) -> ExitCode {
+pub(crate) fn run(args: &SecondStage, arguments: &[OsString]) -> u8 {
     let directory = &args.directory;
     if std::fs::canonicalize(directory).is_ok_and(|path| path == Path::new("/")) {
         return run_program(args.verbose);
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &SecondStage, arguments: &[OsString]) -> ExitCode {
     };
     match privilege::enter(None, arguments, "", &pass_signals_to) {
         Ok(Rights::Here(_)) => {}
-        Ok(Rights::Elsewhere(code)) => return code.into(),
+        Ok(Rights::Elsewhere(code)) => return code,
         Err(error) => return fail(&error.into(), None),
     }
     let cancel = Arc::default();
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &SecondStage, arguments: &[OsString]) -> ExitCode {
     match rootstrap_bootstrap::second_stage(directory, &surroundings::host(), cancel, &report) {
         Ok(()) => {
             progress.finished(directory);
-            ExitCode::SUCCESS
+            0
         }
         Err(error) => {
             progress.end();
@@ -56,11 +56,11 @@ pub(crate) fn run(args: &SecondStage, arguments: &[OsString]) -> ExitCode {
 }
 
 /// Becomes the program, whose words they are from then on.
-fn run_program(verbose: bool) -> ExitCode {
+fn run_program(verbose: bool) -> u8 {
     let problem = match Path::new(PROGRAM).exists() {
         true => Command::new("/bin/sh").arg(PROGRAM).args(verbose.then_some("--verbose")).exec().to_string(),
         false => "there is none, so this system is no first stage, or finished already".to_owned(),
     };
     let _ = writeln!(std::io::stderr(), "error: cannot run {PROGRAM}: {problem}");
-    2.into()
+    2
 }

@@ -8,6 +8,7 @@ use rootstrap_rootfs::Root;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A packed tree.
 #[derive(Debug)]
@@ -26,20 +27,21 @@ pub struct Layer {
     pub written: Written,
 }
 
-/// Packs `root` into the empty `file`, which stays without a meaning of its own if that fails.
+/// Packs `root` into the empty `file`, which stays without a meaning of its own if that fails. `cancel` is set from outside to
+/// stop.
 ///
 /// # Errors
 /// As for [`tar::write`]; and a compression that layers cannot have.
-pub fn layer(root: &Root, file: File, options: &Options<'_>) -> Result<Layer> {
+pub fn layer(root: &Root, file: File, options: &Options<'_>, cancel: &AtomicBool) -> Result<Layer> {
     let media_type = match options.compression.algorithm {
         Algorithm::None => documents::LAYER,
         Algorithm::Gzip => documents::LAYER_GZIP,
         Algorithm::Zstd => documents::LAYER_ZSTD,
         Algorithm::Xz => return Err(Error::LayerCompression),
     };
-    let mut packed = Counted::new(BufWriter::with_capacity(1 << 20, &file));
+    let mut packed = Counted::new(BufWriter::with_capacity(1 << 20, &file), cancel);
     let mut encoder = Encoder::new(&mut packed, options.compression).map_err(Error::Write)?;
-    let mut plain = Counted::new(&mut encoder);
+    let mut plain = Counted::new(&mut encoder, cancel);
     let written = tar::stream(root, &mut plain, &Options { layer: true, ..*options })?;
     let diff_id = plain.digest();
     encoder.finish().map_err(Error::Write)?;
@@ -48,16 +50,17 @@ pub fn layer(root: &Root, file: File, options: &Options<'_>) -> Result<Layer> {
     Ok(Layer { media_type, digest, size, diff_id, file, written })
 }
 
-/// Hashes and counts what goes through.
-struct Counted<W> {
+/// Hashes and counts what goes through, until it is called off.
+struct Counted<'c, W> {
     out: W,
+    cancel: &'c AtomicBool,
     hash: Sha256,
     length: u64,
 }
 
-impl<W: Write> Counted<W> {
-    fn new(out: W) -> Self {
-        Self { out, hash: Sha256::new(), length: 0 }
+impl<'c, W: Write> Counted<'c, W> {
+    fn new(out: W, cancel: &'c AtomicBool) -> Self {
+        Self { out, cancel, hash: Sha256::new(), length: 0 }
     }
 
     fn digest(self) -> String {
@@ -65,8 +68,11 @@ impl<W: Write> Counted<W> {
     }
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for Counted<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(io::Error::other("interrupted"));
+        }
         let taken = self.out.write(bytes)?;
         self.hash.update(bytes.get(..taken).unwrap_or_default());
         self.length += taken as u64;

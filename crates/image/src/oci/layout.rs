@@ -213,11 +213,16 @@ fn named(top: &Descriptor, names: &[Name]) -> Vec<Descriptor> {
     if names.is_empty() {
         return vec![top.clone()];
     }
-    let entry = |name: &Name| {
+    let mut tags = BTreeSet::new();
+    let mut entry = |name: &Name| {
         let mut descriptor = top.clone();
-        let annotations = [("io.containerd.image.name", &name.full), ("org.opencontainers.image.ref.name", &name.tag)];
-        descriptor.annotations.extend(annotations.map(|(key, value)| (key.to_owned(), value.clone())));
+        let mut annotate = |key: &str, value: &str| descriptor.annotations.insert(key.to_owned(), value.to_owned());
+        annotate("io.containerd.image.name", &name.full);
+        // What skopeo and umoci look for may be there only once.
+        if tags.insert(name.tag.clone()) {
+            annotate("org.opencontainers.image.ref.name", &name.tag);
+        }
         descriptor
     };
-    names.iter().map(entry).collect()
+    names.iter().map(&mut entry).collect()
 }

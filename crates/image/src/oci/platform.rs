@@ -1,6 +1,7 @@
 //! What the container world calls a Debian architecture.
 
 use rootstrap_rootfs::{Kind, Root, walk};
+use std::fs::File;
 use std::io::Read;
 
 /// An operating system that is always Linux, and a machine.
@@ -39,22 +40,34 @@ impl Platform {
         found.map(|&(_, architecture, variant)| Self { architecture, variant })
     }
 
-    /// The Debian architecture of the first program in a tree; `None` if there is none that is known.
+    /// The Debian architecture of a tree: that of its dpkg, else of its shell or init, else of the first program in it. `None`
+    /// if there is no program; a name that no platform has for one of a machine that is not known.
     ///
     /// # Errors
     /// The tree cannot be read.
-    pub fn find_debian(root: &Root) -> crate::Result<Option<&'static str>> {
+    pub fn find_debian(root: &Root) -> crate::Result<Option<String>> {
+        let status = root.read(b"var/lib/dpkg/status").ok().flatten().unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
+        let dpkg = status.split("\n\n").find(|stanza| stanza.lines().any(|line| line == "Package: dpkg"));
+        let field = |line: &str| line.strip_prefix("Architecture: ").map(str::to_owned);
+        if let Some(found) = dpkg.and_then(|stanza| stanza.lines().find_map(field)) {
+            return Ok(Some(found));
+        }
+        let head = |file: File| {
+            let mut head = Vec::new();
+            // A file that cannot be read tells nothing; whether that is an error the archive will say.
+            file.take(HEAD).read_to_end(&mut head).ok().and_then(|_| of_elf(&head))
+        };
+        for path in ["bin/sh", "usr/bin/env", "sbin/init", "bin/busybox"] {
+            if let Some(found) = root.open_file(path.as_bytes()).ok().and_then(head) {
+                return Ok(Some(found));
+            }
+        }
         let mut found = None;
         walk::<crate::Error>(root, &mut |visit| {
             let is_program = visit.metadata.kind == Kind::File && visit.metadata.attributes.mode & 0o111 != 0;
             if found.is_none() && is_program {
-                let mut head = Vec::new();
-                // A file that cannot be read tells nothing; whether that is an error the archive will say.
-                if let Ok(file) = visit.open()
-                    && file.take(HEAD).read_to_end(&mut head).is_ok()
-                {
-                    found = of_elf(&head);
-                }
+                found = visit.open().ok().and_then(head);
             }
             Ok(found.is_none())
         })?;
@@ -65,8 +78,8 @@ impl Platform {
 /// Length of the larger of the two headers (elf(5)).
 const HEAD: u64 = 64;
 
-/// The Debian architecture of a program that begins like this.
-fn of_elf(head: &[u8]) -> Option<&'static str> {
+/// The Debian architecture of a program that begins like this; the number of its machine if that is not known.
+fn of_elf(head: &[u8]) -> Option<String> {
     if head.get(..4)? != b"\x7fELF" {
         return None;
     }
@@ -77,7 +90,7 @@ fn of_elf(head: &[u8]) -> Option<&'static str> {
     };
     // e_machine, and the low half of e_flags of a 32-bit little-endian program.
     let machine = two(18)?;
-    Some(match (machine, class, data) {
+    let known = match (machine, class, data) {
         (62, 2, 1) => "amd64",
         (3, 1, 1) => "i386",
         (183, 2, 1) => "arm64",
@@ -94,6 +107,7 @@ fn of_elf(head: &[u8]) -> Option<&'static str> {
         (8, 1, 1) => "mipsel",
         (8, 1, 2) => "mips",
         (43, 2, 2) => "sparc64",
-        _ => return None,
-    })
+        _ => return Some(format!("machine-{machine}")),
+    };
+    Some(known.to_owned())
 }
