@@ -5,7 +5,7 @@ use rootstrap_testkit::registry::Registry;
 use rootstrap_tests::{live, machine, need};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn has(program: &str) -> Result<(), String> {
     if machine::has(program) { Ok(()) } else { Err(format!("{program} is not installed")) }
@@ -99,4 +99,45 @@ fn what_is_pushed_comes_back_with_the_same_digest() {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Ended when dropped.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn containerd_takes_all_platforms() {
+    let name = "docker::containerd_takes_all_platforms";
+    need!(name, machine::root());
+    need!(name, has("ctr"));
+    need!(name, ready("trixie"));
+    let options = ["--variant=distroless", "--include=libc6", "--arch=amd64,arm64", "--pockets=release", "--attest"];
+    let (directory, path) = build("multi.oci.tar", &[&["trixie", "--tag", "team/multi:1"], &options[..]].concat());
+    // One of the test's own: where the engine's is, the engine decides.
+    let at = |name: &str| directory.path().join(name);
+    let mut server = Command::new("containerd");
+    server.arg("--root").arg(at("root")).arg("--state").arg(at("state")).arg("--address").arg(at("socket"));
+    let mut server = Server(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let ctr = |words: &[&str]| {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(at("socket")).args(words);
+        command
+    };
+    machine::wait_until("containerd answers", || {
+        assert!(server.0.try_wait().unwrap().is_none(), "containerd does not start");
+        ctr(&["version"]).output().unwrap().status.success()
+    });
+    prints(&mut ctr(&["images", "import", "--no-unpack", "--all-platforms", path.to_str().unwrap()]));
+    let said = prints(&mut ctr(&["images", "check"]));
+    let line =
+        said.lines().find(|line| line.starts_with("docker.io/team/multi:1 ")).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains(" complete ("), "{line}");
+    let said = prints(&mut ctr(&["images", "ls"]));
+    assert!(said.contains("linux/amd64,linux/arm64/v8"), "{said}");
 }
