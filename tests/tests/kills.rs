@@ -165,13 +165,14 @@ fn a_killed_run_leaves_nothing() {
     let whose = [None, Some(&user), Some(&stranger)];
 
     // How long a whole run takes, and the cache filled once for each.
-    let mut whole = Duration::ZERO;
+    let mut whole = Duration::MAX;
     for user in whose {
         for _ in 0..2 {
             remove_all(&world);
             let since = Instant::now();
             assert!(start(&world, &arguments(&world, 1), user).wait().unwrap().success());
-            whole = since.elapsed();
+            // The quickest: whatever else the machine does now, it may do no more when it counts.
+            whole = whole.min(since.elapsed());
             wait_for_all();
         }
     }
