@@ -49,6 +49,10 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     target::check(request, &given)?;
     let requests = request.platforms()?;
     requests.iter().try_for_each(bill::check)?;
+    if requests.len() > 1 {
+        // Not only when the first of them is made.
+        requests.iter().try_for_each(|request| emulation(request).map(drop))?;
+    }
     let copied = copies::check(request)?;
     if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
         manifest::check(path)?;
@@ -162,9 +166,14 @@ impl Made {
     }
 }
 
+/// How the target's programs run here, if they have to.
+fn emulation(request: &Request) -> Result<Emulation, Error> {
+    if request.foreign { Ok(Emulation::default()) } else { foreign::emulation(request) }
+}
+
 /// Makes the root of one architecture, with room for so many bytes of `copied` files.
 fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Result<Made, Error> {
-    let emulation = if request.foreign { Emulation::default() } else { foreign::emulation(request)? };
+    let emulation = emulation(request)?;
 
     report(Event::Stage(Stage::Indexes));
     let archive = archive::open(request, suite, report)?;
