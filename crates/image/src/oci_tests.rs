@@ -81,6 +81,10 @@ fn a_layer_has_the_digests_of_both_its_forms() {
     let refused =
         layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &AtomicBool::new(false));
     assert!(matches!(refused, Err(crate::Error::LayerCompression)));
+    // Called off, it does not go on to the end.
+    let stopped = AtomicBool::new(true);
+    let options = Options::new(EPOCH);
+    assert!(layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &stopped).is_err());
 }
 
 #[test]
@@ -127,6 +131,9 @@ fn several_platforms_are_one_index_and_the_first_keeps_the_name() {
     assert_eq!(top["manifests"].as_array().unwrap().len(), 2);
     assert_eq!(top["manifests"][0]["digest"], layout.digest());
     assert_eq!(top["manifests"][1]["digest"], layout.digest());
+    // Both have the tag 1, and a tag may be there only once.
+    let tag = |at: usize| top["manifests"][at]["annotations"].get("org.opencontainers.image.ref.name").cloned();
+    assert_eq!((tag(0), tag(1)), (Some("1".into()), None));
     let index = json(follow(&files, &top["manifests"][0]));
     assert_eq!(index["annotations"]["c"], "d");
     let of = |at: usize| index["manifests"][at]["platform"]["architecture"].as_str().unwrap().to_owned();

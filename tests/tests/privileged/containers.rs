@@ -292,6 +292,7 @@ fn owners_of_an_archive_are_kept_in_every_mode() {
         header.set_gid(gid);
         header.set_mode(0o640);
         header.set_size(1);
+        header.set_mtime(if path == "c" { 999_999_999_999 } else { 5 });
         archive.append_data(&mut header, path, &b"x"[..]).unwrap();
     }
     let path = world.path("owners.tar");
@@ -309,6 +310,11 @@ fn owners_of_an_archive_are_kept_in_every_mode() {
         .map(|header| (header.uid().unwrap(), header.gid().unwrap()))
         .collect();
     assert_eq!(entries, [(0, 0), (33, 65534), (1_900_000, 65535), (65534, 0)]);
+    // A file from the far future dates no image beyond what readers of dates take.
+    let config = image(&pack(&world, &[path.to_str().unwrap(), "-", "--arch=amd64"]).expect(0).stdout).0;
+    assert_eq!(config["created"], "9999-12-31T23:59:59Z");
+    let mut early = world.bare(&["image", path.to_str().unwrap(), "-"]);
+    world.finish(early.env("SOURCE_DATE_EPOCH", "999999999999999")).expect(2).says(&["SOURCE_DATE_EPOCH is no number"]);
     assert!(made(Some(&user), "unshare") == ours, "unshare");
     assert!(made(Some(&user), "single") == ours, "single");
 }

@@ -165,7 +165,11 @@ pub(super) fn credentials(request: &mut Request) -> Result<String, Error> {
 /// `SOURCE_DATE_EPOCH`, if it is set.
 pub(super) fn epoch() -> Result<Option<i64>, String> {
     let text = surroundings::variable("SOURCE_DATE_EPOCH");
-    let parse = |text| parse_moment(&format!("@{text}")).ok_or("SOURCE_DATE_EPOCH is no number of seconds".to_owned());
+    // The year has four digits wherever a date is written.
+    let parse = |text| {
+        let moment = parse_moment(&format!("@{text}")).filter(|moment| (0..=253_402_300_799).contains(moment));
+        moment.ok_or_else(|| "SOURCE_DATE_EPOCH is no number of seconds from 1970 to 9999".to_owned())
+    };
     text.map(parse).transpose()
 }
 
