@@ -99,7 +99,9 @@ impl World {
     pub fn command_as(&self, user: &User, arguments: &[&str]) -> Command {
         let mut command = self.bare_as(user, &[self.suite.as_str()]);
         command.args(arguments).args(self.own_arguments());
-        command.arg("--cache-dir").arg(self.path(&format!("out/cache-of-{}", user.uid)));
+        let cache = self.path(&format!("out/cache-of-{}", user.uid));
+        forget(&cache);
+        command.arg("--cache-dir").arg(cache);
         command
     }
 
@@ -110,6 +112,12 @@ impl World {
 
     /// Runs [`World::command`] with the cache `cache` of the scratch directory.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
+        forget(&self.path("cache"));
+        self.run_again(arguments)
+    }
+
+    /// The same, and what an earlier run has kept of finished things counts.
+    pub fn run_again(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.command(arguments);
         command.arg("--cache-dir").arg(self.path("cache"));
         self.finish(&mut command)
@@ -142,4 +150,11 @@ pub fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// Removes from a cache what is finished: a test that builds twice means it.
+fn forget(cache: &Path) {
+    for layer in ["base", "result"] {
+        let _ = fs::remove_dir_all(cache.join("v1").join(layer));
+    }
 }

@@ -1,7 +1,7 @@
 //! Hidden directories and files of a run beside its target, each locked as long as the run lives, so that the next run
 //! can tell what a killed one left behind.
 
-use crate::Error;
+use crate::{Error, Request};
 use rootstrap_configure::privilege::on_death_remove;
 use rootstrap_rootfs::Root;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat};
@@ -189,6 +189,11 @@ impl NewFile {
             Ok(lock(&file, path)?.then_some(file))
         })?;
         Ok(Self { file: file.into(), name: Some(name) })
+    }
+
+    /// Has the disk hold it, unless nobody asked for that. `path` is for messages.
+    pub fn sync(&self, request: &Request, path: &Path) -> Result<(), Error> {
+        if request.sync { self.file.sync_all().map_err(Error::io("write", path)) } else { Ok(()) }
     }
 
     /// Gives it its name, in place of what has it now.

@@ -5,6 +5,7 @@
 //! preinst runs right before its files appear, conffiles wait beside their places, and dpkg then configures the phase.
 
 use crate::alternatives::Alternative;
+use crate::base::Base;
 use crate::bodies::{Bodies, Body, check_names};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
@@ -19,6 +20,7 @@ use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
 use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, triggers};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::thread::JoinHandle;
 
 /// Configured before all others, in this order: the rest of the first phase counts on them. debootstrap's list, whose
 /// last comes only with its default variant; the order of everything that is configured later depends on it.
@@ -37,23 +39,29 @@ pub(crate) struct Site<'a> {
     pub staging: BorrowedFd<'a>,
     /// The time of everything that has none of its own.
     pub epoch: i64,
-    pub emulation: Emulation,
+    pub emulation: &'a Emulation,
     pub report: Report<'a>,
 }
 
-/// Fills the root phase by phase. Returns the bytes of all files unpacked.
-pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, Error> {
+/// Fills the root phase by phase, from where `base` ends. Returns the bytes of all files unpacked.
+pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option<Base>) -> Result<u64, Error> {
     let &Site { request, plan, root, epoch, report, .. } = site;
     let mut installer = Installer::new(site);
-    let mut sandbox = None;
+    let (mut sandbox, mut keeping) = (None, None);
     let mut next = 0;
     if !plan.without.is_empty() {
         report(Event::Note(format!("done without: {}", plan.without.join(", "))));
     }
     for (number, phase) in plan.phases.iter().enumerate() {
+        report(Event::Stage(Stage::Unpack));
+        let restored = base.as_mut().filter(|_| number == 0).map(|base| base.restore(site)).transpose()?.flatten();
+        if let Some((claims, bytes)) = restored {
+            (installer.claims, installer.bytes) = (claims, bytes);
+            sandbox = Some(start(site)?);
+            continue;
+        }
         let slots = next..next + phase.packages.len();
         next = slots.end;
-        report(Event::Stage(Stage::Unpack));
         let packages = bodies.take(slots)?;
         check_names(&packages, &phase.packages)?;
         installer.bytes += packages.iter().map(|body| body.staged.bytes).sum::<u64>();
@@ -64,17 +72,9 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
             }
             prepare(root)?;
             report(Event::Stage(Stage::Configure));
-            let options = rootstrap_configure::Options {
-                staging: site.staging.try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
-                root: "root".into(),
-                epoch,
-                environment: site.emulation.environment.clone(),
-                emulators: site.emulation.emulators.clone(),
-                aside: site.root.aside().cloned().unwrap_or_default(),
-                cancel: request.cancel.clone(),
-            };
-            let sandbox = sandbox.insert(Sandbox::start(&options)?);
+            let sandbox = sandbox.insert(start(site)?);
             installer.first(sandbox, &packages, &for_dpkg)?;
+            keeping = base.as_ref().and_then(|base| base.keep(site, &installer.claims, installer.bytes));
         } else if let Some(sandbox) = &mut sandbox {
             installer.later(sandbox, &packages)?;
         } else {
@@ -92,7 +92,23 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>) -> Result<u64, E
     if request.variant.runs_scripts() {
         fakes::remove(root)?;
     }
+    // It has had all the later phases to finish in.
+    keeping.map(JoinHandle::join);
     Ok(installer.bytes)
+}
+
+/// The sandbox around the root.
+fn start(site: &Site<'_>) -> Result<Sandbox, Error> {
+    let options = rootstrap_configure::Options {
+        staging: site.staging.try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
+        root: "root".into(),
+        epoch: site.epoch,
+        environment: site.emulation.environment.clone(),
+        emulators: site.emulation.emulators.clone(),
+        aside: site.root.aside().cloned().unwrap_or_default(),
+        cancel: site.request.cancel.clone(),
+    };
+    Ok(Sandbox::start(&options)?)
 }
 
 /// The files of the first phase, and nothing run. Returns the packages left to dpkg.

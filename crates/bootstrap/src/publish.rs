@@ -69,7 +69,7 @@ impl<'a> Product<'a> {
                     _ => self.write_file(&new.file, path, *format, request, report),
                 };
                 let bytes = unless_cancelled(cancel, written)?;
-                new.file.sync_all().map_err(Error::io("write", path))?;
+                new.sync(request, path)?;
                 Prepared::File(new, bytes)
             }
             Target::Directory(path) | Target::Layout(path, _) => {
@@ -86,6 +86,7 @@ impl<'a> Product<'a> {
                 };
                 // One flush in place of all those the scripts wanted.
                 let flushed = match &prepared {
+                    _ if !request.sync => Ok(()),
                     Prepared::Grown(directory) => rustix::fs::syncfs(directory.fd()),
                     Prepared::Copied(directory) => rustix::fs::syncfs(directory.fd()),
                     _ => Ok(()),
@@ -230,9 +231,9 @@ fn put_in_place(grown: &Directory, path: &Path, epoch: i64) -> Result<(), Error>
 }
 
 /// Refuses to write once the run was called off.
-struct Stoppable<'c, W> {
-    inner: W,
-    cancel: &'c AtomicBool,
+pub(crate) struct Stoppable<'c, W> {
+    pub inner: W,
+    pub cancel: &'c AtomicBool,
 }
 
 impl<W: Write> Write for Stoppable<'_, W> {

@@ -1,5 +1,7 @@
 //! The whole on one page: suite, indexes, plan, debs, phases, finish, publish.
 
+use crate::archive::Archive;
+use crate::base::Base;
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
 use crate::publish::{Finished, Prepared, Product};
@@ -7,7 +9,7 @@ use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{
     Error, Event, Request, Summary, Target, archive, bill, bodies, container, copies, finish, first_stage, foreign,
-    hidden, manifest, phases, push, target,
+    hidden, manifest, phases, push, result, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::oci::{Image, Layout, Name};
@@ -64,11 +66,20 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     if privilege::held() == Mode::Chroot && !request.foreign {
         limits.push(CHROOT_LIMITS.to_owned());
     }
-    let mut summary = Summary { target: given, unfinished: request.foreign, ..Summary::default() };
+    let mut summary = Summary { target: given.clone(), unfinished: request.foreign, ..Summary::default() };
     let (mut images, mut bills) = (Vec::new(), Vec::new());
     let (mut staging, mut epoch) = (None, 0);
+    let mut slot = None;
     for request in &requests {
-        let made = make(request, &suite, copied, report)?;
+        let decided = decide(request, &suite, report)?;
+        if requests.len() == 1 {
+            slot = result::slot(request, &suite, &decided.archive.pockets, &decided.plan, decided.epoch)?;
+        }
+        if let Some(kept) = slot.as_ref().map(|slot| result::publish(slot, request, report)).transpose()?.flatten() {
+            let (suite, architectures) = (suite.codename.clone(), vec![request.architecture()?.to_owned()]);
+            return Ok(Summary { suite, architectures, limits, target: given, ..kept });
+        }
+        let made = make(request, &suite, &decided, copied, report)?;
         if let Some(facts) = &made.facts {
             bills.extend(bill::write(facts, request)?);
         }
@@ -94,6 +105,9 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     let root = staging.as_ref().map(|made| made.finished(request));
     publish(images, &names, root, request, epoch, &mut summary, report)?;
     bill::publish(bills)?;
+    if let (Some(slot), Target::File(path, _)) = (slot, &request.target) {
+        let _ = result::keep(slot, path, &summary);
+    }
     summary.limits.extend(limits);
     Ok(summary)
 }
@@ -171,8 +185,15 @@ fn emulation(request: &Request) -> Result<Emulation, Error> {
     if request.foreign { Ok(Emulation::default()) } else { foreign::emulation(request) }
 }
 
-/// Makes the root of one architecture, with room for so many bytes of `copied` files.
-fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Result<Made, Error> {
+/// What is to be made, and what it depends on.
+struct Decided {
+    emulation: Emulation,
+    archive: Archive,
+    plan: Plan,
+    epoch: i64,
+}
+
+fn decide(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Decided, Error> {
     let emulation = emulation(request)?;
 
     report(Event::Stage(Stage::Indexes));
@@ -182,13 +203,22 @@ fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Re
     report(Event::Stage(Stage::Plan));
     let plan = archive.plan(request, suite)?;
     report(Event::Planned { packages: plan.packages().count() });
-    let wanted = archive.wanted(&plan);
+    Ok(Decided { emulation, archive, plan, epoch })
+}
+
+/// Makes the root of one architecture, with room for so many bytes of `copied` files.
+fn make(request: &Request, suite: &Suite, decided: &Decided, copied: u64, report: Report<'_>) -> Result<Made, Error> {
+    let &Decided { ref emulation, ref archive, ref plan, epoch } = decided;
+    let wanted = archive.wanted(plan);
 
     let installed: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
     let staging = Staging::create(request, installed.saturating_add(copied), report)?;
+    let base = Base::find(request, suite, plan, epoch, emulation)?;
+    let first = plan.phases.first().map_or(0, |phase| phase.packages.len());
+    let needed = if base.as_ref().is_some_and(Base::is_there) { wanted.get(first..) } else { None };
     let work = bodies::Work {
         session: &archive.session,
-        wanted: &wanted,
+        wanted: needed.unwrap_or(&wanted),
         store: &staging.store,
         stop: &request.cancel,
         report,
@@ -198,7 +228,7 @@ fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Re
         let site = phases::Site {
             request,
             suite,
-            plan: &plan,
+            plan,
             root: &staging.root,
             staging: staging.directory(),
             epoch,
@@ -207,7 +237,7 @@ fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Re
         };
         let result = match request.foreign {
             true => first_stage::make(&site, &mut bodies, &archive.pockets),
-            false => phases::install(&site, &mut bodies),
+            false => phases::install(&site, &mut bodies, base),
         };
         if result.is_err() {
             request.cancel.store(true, Ordering::Relaxed);
@@ -217,12 +247,12 @@ fn make(request: &Request, suite: &Suite, copied: u64, report: Report<'_>) -> Re
 
     report(Event::Stage(Stage::Finish));
     let facts = match request.attest || !request.sboms.is_empty() {
-        true => Some(bill::facts(&staging.root, request, suite, &archive.pockets, &plan, epoch)?),
+        true => Some(bill::facts(&staging.root, request, suite, &archive.pockets, plan, epoch)?),
         false => None,
     };
     match request.foreign {
         true => first_stage::finish(&staging.root, request, epoch)?,
-        false => finish::finish(&staging.root, request, suite, &archive.pockets, &plan, epoch)?,
+        false => finish::finish(&staging.root, request, suite, &archive.pockets, plan, epoch)?,
     }
     let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
     Ok(Made { staging, epoch, facts, packages: wanted.len(), deb_bytes, file_bytes })

@@ -113,6 +113,8 @@ pub struct Request {
     pub staging: StagingPlace,
     /// Where archives are staged on disk, and downloads lie that are not kept.
     pub temporary: PathBuf,
+    /// Whether the result is on the disk, and not only on its way there, when the run ends.
+    pub sync: bool,
     /// Set from outside to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -156,6 +158,7 @@ impl Request {
             host: Host::default(),
             staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),
+            sync: true,
             cancel: Arc::default(),
         }
     }

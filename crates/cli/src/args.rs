@@ -79,6 +79,10 @@ pub(crate) struct Image {
     #[arg(long, value_name = "WHERE", default_value = "auto")]
     pub staging: Staging,
 
+    /// Whether to wait until the result is on the disk
+    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
+    pub sync: String,
+
     /// Say nothing but errors
     #[arg(long, short, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -213,9 +217,14 @@ pub(crate) struct Args {
     /// chroot (root of a plain container); the best that holds unless given
     #[arg(long, value_name = "MODE", value_parser = mode)]
     pub mode: Option<Mode>,
+
     /// Where the root grows before it is moved to TARGET: memory leaves nothing behind whatever happens
     #[arg(long, value_name = "WHERE", default_value = "auto")]
     pub staging: Staging,
+
+    /// Whether to wait until the result is on the disk
+    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
+    pub sync: String,
 
     /// Judge expiry at this moment and not now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
     #[arg(long, value_name = "DATE", value_parser = moment)]

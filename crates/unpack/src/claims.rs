@@ -72,6 +72,45 @@ impl Claims {
         }
         self.packages.push(Package { name: package.to_owned(), paths: all });
     }
+
+    /// All of it, for [`Self::from_bytes`].
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (index, package) in self.packages.iter().enumerate() {
+            bytes.push(b'p');
+            bytes.extend_from_slice(package.name.as_bytes());
+            bytes.push(0);
+            for path in &package.paths {
+                let owners = self.owners.get(path).map_or(&[][..], Vec::as_slice);
+                bytes.push(if owners.contains(&(index, true)) { b'd' } else { b'f' });
+                bytes.extend_from_slice(path);
+                bytes.push(0);
+            }
+        }
+        bytes
+    }
+
+    /// What [`Self::to_bytes`] wrote; `None` if these are other bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut claims = Self::default();
+        let mut name = None;
+        let mut paths: Vec<(&[u8], bool)> = Vec::new();
+        for field in bytes.split_inclusive(|&byte| byte == 0) {
+            let (kind, text) = field.strip_suffix(b"\0")?.split_first()?;
+            match (kind, name) {
+                (b'p', before) => {
+                    before.into_iter().for_each(|name| claims.add(name, paths.drain(..)));
+                    name = Some(std::str::from_utf8(text).ok()?);
+                }
+                (b'd' | b'f', Some(_)) => paths.push((text, *kind == b'd')),
+                _ => return None,
+            }
+        }
+        name.into_iter().for_each(|name| claims.add(name, paths.drain(..)));
+        Some(claims)
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +147,12 @@ mod tests {
         assert_eq!(covered(&[b"/x"], "e"), Some("a"));
         assert_eq!(covered(&[b"/diverted"], "c"), None);
         assert_eq!(covered(&[b"/"], "c"), None);
+        let again = Claims::from_bytes(&claims.to_bytes()).unwrap();
+        assert_eq!(format!("{:?}", again.packages), format!("{:?}", claims.packages));
+        assert_eq!(again.owners, claims.owners);
+        for bytes in [&b"x"[..], b"pa", b"f/x\0", b"p\xff\0"] {
+            assert!(Claims::from_bytes(bytes).is_none(), "{bytes:?}");
+        }
         claims.forget("a");
         claims.forget("b");
         assert_eq!(claims.rivals(b"/x", "c").next(), None);

@@ -8,6 +8,7 @@ mod distroless;
 mod ends;
 mod formats;
 mod images;
+mod kept;
 mod modes;
 mod old_suites;
 mod quirks;

@@ -149,6 +149,7 @@ fn request(args: Args, container: ContainerArgs) -> Result<Request, String> {
         host: surroundings::host(),
         staging: args.staging.into(),
         temporary: surroundings::temporary_directory(),
+        sync: args.sync == "yes",
         ..Request::new(&args.suite, target, surroundings::now())
     })
 }

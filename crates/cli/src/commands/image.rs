@@ -66,6 +66,7 @@ fn request(args: Image) -> Result<Request, String> {
         host: surroundings::host(),
         staging: args.staging.into(),
         temporary: surroundings::temporary_directory(),
+        sync: args.sync == "yes",
         ..Request::new("", target, surroundings::now())
     })
 }
