@@ -97,8 +97,11 @@ pub(crate) fn check(request: &Request) -> Result<(), Error> {
     Ok(())
 }
 
+/// One that is written, and the name it gets.
+pub(crate) type Bill = (NewFile, PathBuf);
+
 /// The documents asked for, complete and without a name yet. Dropping them removes them.
-pub(crate) fn write(facts: &Facts, request: &Request) -> Result<Vec<(NewFile, PathBuf)>, Error> {
+pub(crate) fn write(facts: &Facts, request: &Request) -> Result<Vec<Bill>, Error> {
     let write = |path: &PathBuf| {
         let text = match Format::from_name(path) {
             Some(Format::CycloneDx) => rootstrap_sbom::cyclonedx(facts),
@@ -113,7 +116,7 @@ pub(crate) fn write(facts: &Facts, request: &Request) -> Result<Vec<(NewFile, Pa
 }
 
 /// Gives the documents their names: the result has its own by now.
-pub(crate) fn publish(bills: Vec<(NewFile, PathBuf)>) -> Result<(), Error> {
+pub(crate) fn publish(bills: Vec<Bill>) -> Result<(), Error> {
     bills.into_iter().try_for_each(|(new, path)| new.publish(&path))
 }
 

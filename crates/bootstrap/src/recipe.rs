@@ -16,7 +16,9 @@ use rootstrap_image::oci::{Image, Layout, Name};
 use rootstrap_image::tar;
 use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What a plain container takes from the sandbox.
 const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: /proc was \
@@ -67,42 +69,40 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
         limits.push(CHROOT_LIMITS.to_owned());
     }
     let mut summary = Summary { target: given.clone(), unfinished: request.foreign, ..Summary::default() };
-    let (mut images, mut bills) = (Vec::new(), Vec::new());
-    let (mut staging, mut epoch) = (None, 0);
     let mut slot = None;
-    for request in &requests {
-        let decided = decide(request, &suite, report)?;
-        if requests.len() == 1 {
+    let platforms = match requests.as_slice() {
+        [request] => {
+            let decided = decide(request, &suite, report)?;
             slot = result::slot(request, &suite, &decided.archive.pockets, &decided.plan, decided.epoch)?;
+            if let Some(kept) = slot.as_ref().map(|slot| result::publish(slot, request, report)).transpose()?.flatten()
+            {
+                let (suite, architectures) = (suite.codename.clone(), vec![request.architecture()?.to_owned()]);
+                return Ok(Summary { suite, architectures, limits, target: given, ..kept });
+            }
+            vec![Platform::build(request, &suite, &decided, copied, &names, report)?]
         }
-        if let Some(kept) = slot.as_ref().map(|slot| result::publish(slot, request, report)).transpose()?.flatten() {
-            let (suite, architectures) = (suite.codename.clone(), vec![request.architecture()?.to_owned()]);
-            return Ok(Summary { suite, architectures, limits, target: given, ..kept });
-        }
-        let made = make(request, &suite, &decided, copied, report)?;
-        if let Some(facts) = &made.facts {
-            bills.extend(bill::write(facts, request)?);
-        }
-        epoch = made.epoch.max(epoch);
+        several => at_once(several, report, &|request, report| {
+            let decided = decide(request, &suite, report)?;
+            let built = Platform::build(request, &suite, &decided, copied, &names, report)?;
+            // Of several there is no more to be had than their images.
+            Ok(Platform { staging: None, ..built })
+        })?,
+    };
+    let (mut images, mut bills, mut epoch) = (Vec::new(), Vec::new(), 0);
+    let mut staging = None;
+    for (request, platform) in requests.iter().zip(platforms) {
+        epoch = platform.epoch.max(epoch);
         summary.suite.clone_from(&suite.codename);
         summary.architectures.push(request.architecture()?.to_owned());
-        summary.packages += made.packages;
-        summary.deb_bytes += made.deb_bytes;
-        summary.file_bytes += made.file_bytes;
-        if request.makes_image() {
-            report(Event::Stage(Stage::Publish));
-            let by = format!("rootstrap {} --variant={}", suite.codename, request.variant);
-            let image = container::pack(&made.finished(request), request, request.architecture()?, &by)?;
-            images.push(match made.facts.as_ref().filter(|_| request.attest) {
-                Some(facts) => container::attest(image, facts, &names),
-                None => image,
-            });
-        }
-        // Of several there is no more to be had than their images.
-        staging = (request.target.layer().is_none() && requests.len() == 1).then_some(made);
+        summary.packages += platform.packages;
+        summary.deb_bytes += platform.deb_bytes;
+        summary.file_bytes += platform.file_bytes;
+        images.extend(platform.image);
+        bills.extend(platform.bills);
+        staging = platform.staging;
     }
     report(Event::Stage(Stage::Publish));
-    let root = staging.as_ref().map(|made| made.finished(request));
+    let root = staging.as_ref().map(|staging| finished(staging, epoch, request));
     publish(images, &names, root, request, epoch, &mut summary, report)?;
     bill::publish(bills)?;
     if let (Some(slot), Target::File(path, _)) = (slot, &request.target) {
@@ -161,10 +161,94 @@ pub(crate) fn publish(
     Ok(())
 }
 
+/// What is made for one architecture.
+struct Platform {
+    /// The finished root, where more is wanted of it than an image.
+    staging: Option<Staging>,
+    image: Option<Image>,
+    bills: Vec<bill::Bill>,
+    epoch: i64,
+    packages: usize,
+    deb_bytes: u64,
+    file_bytes: u64,
+}
+
+impl Platform {
+    fn build(
+        request: &Request,
+        suite: &Suite,
+        decided: &Decided,
+        copied: u64,
+        names: &[Name],
+        report: Report<'_>,
+    ) -> Result<Self, Error> {
+        let made = make(request, suite, decided, copied, report)?;
+        let bills = made.facts.as_ref().map(|facts| bill::write(facts, request)).transpose()?.into_iter().flatten();
+        let bills = bills.collect();
+        let Made { staging, facts, packages, deb_bytes, file_bytes } = made;
+        let (epoch, mut image) = (decided.epoch, None);
+        if request.makes_image() {
+            report(Event::Stage(Stage::Publish));
+            let by = format!("rootstrap {} --variant={}", suite.codename, request.variant);
+            let root = finished(&staging, epoch, request);
+            let packed = container::pack(&root, request, request.architecture()?, &by)?;
+            image = Some(match facts.as_ref().filter(|_| request.attest) {
+                Some(facts) => container::attest(packed, facts, names),
+                None => packed,
+            });
+        }
+        let staging = request.target.layer().is_none().then_some(staging);
+        Ok(Self { staging, image, bills, epoch, packages, deb_bytes, file_bytes })
+    }
+}
+
+/// Builds for several platforms at once, as many as there are processors and jobs. What is built comes in the order of
+/// `requests`; of errors the first of them that is one of its own, and not the end of the others.
+fn at_once<T: Send>(
+    requests: &[Request],
+    report: Report<'_>,
+    build: &(dyn Fn(&Request, Report<'_>) -> Result<T, Error> + Sync),
+) -> Result<Vec<T>, Error> {
+    let next = AtomicUsize::new(0);
+    let built = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(request) = requests.get(number) else { return };
+            // One of them tells how far all are.
+            let quiet = |event| {
+                if !matches!(event, Event::Stage(_)) {
+                    report(event)
+                }
+            };
+            let result = build(request, if number == 0 { report } else { &quiet });
+            if result.is_err() {
+                request.cancel.store(true, Ordering::Relaxed);
+            }
+            built.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = requests.first().map_or(1, |request| request.jobs);
+    std::thread::scope(|scope| {
+        for _ in 0..processors.min(jobs).min(requests.len()) {
+            scope.spawn(work);
+        }
+    });
+    let (mut all, mut first) = (Vec::new(), None);
+    for result in built.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
+        match result {
+            Ok(built) => all.push(built),
+            Err(error) if error.is_cancelled() => drop(first.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    first.map_or(Ok(all), Err)
+}
+
 /// A root that is finished and not yet published.
 struct Made {
     staging: Staging,
-    epoch: i64,
     /// What documents say of it, if any are wanted.
     facts: Option<Facts>,
     packages: usize,
@@ -172,12 +256,9 @@ struct Made {
     file_bytes: u64,
 }
 
-impl Made {
-    fn finished(&self, request: &Request) -> Finished<'_> {
-        let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
-        let Self { staging, epoch, .. } = self;
-        Finished { root: &staging.root, grown: staging.grown(), epoch: *epoch, dev, attributes: None }
-    }
+fn finished<'s>(staging: &'s Staging, epoch: i64, request: &Request) -> Finished<'s> {
+    let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
+    Finished { root: &staging.root, grown: staging.grown(), epoch, dev, attributes: None }
 }
 
 /// How the target's programs run here, if they have to.
@@ -255,7 +336,7 @@ fn make(request: &Request, suite: &Suite, decided: &Decided, copied: u64, report
         false => finish::finish(&staging.root, request, suite, &archive.pockets, plan, epoch)?,
     }
     let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
-    Ok(Made { staging, epoch, facts, packages: wanted.len(), deb_bytes, file_bytes })
+    Ok(Made { staging, facts, packages: wanted.len(), deb_bytes, file_bytes })
 }
 
 /// The soft limit is for programs that use select(2); this one may have as many files open as the system allows.
@@ -263,4 +344,50 @@ pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    fn requests(count: usize) -> Vec<Request> {
+        let mut first = Request::new("s", Target::Nowhere, 0);
+        (0..count)
+            .map(|number| {
+                first.architecture = Some(number.to_string());
+                first.clone()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn platforms_are_built_at_once_and_come_in_order() {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+        let together = Barrier::new(processors);
+        let names = at_once(&requests(processors), &|_| (), &|request, _| {
+            together.wait();
+            Ok(request.architecture.clone())
+        });
+        assert_eq!(names.unwrap(), ["0", "1"].map(|name| Some(name.to_owned()))[..processors]);
+        let stages = Mutex::new(0);
+        let count = |event| *stages.lock().unwrap() += i32::from(matches!(event, Event::Stage(_)));
+        at_once(&requests(5), &count, &|_, report| {
+            report(Event::Stage(Stage::Plan));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(*stages.lock().unwrap(), 1);
+    }
+
+    #[test]
+    fn the_error_of_one_platform_is_told_and_not_the_end_of_the_others() {
+        let requests = requests(2);
+        let error = at_once::<()>(&requests, &|_| (), &|request, _| match request.architecture.as_deref() {
+            Some("0") => Err(Error::Cancelled),
+            _ => Err(Error::NoDpkg),
+        });
+        assert!(matches!(error, Err(Error::NoDpkg)));
+        assert!(requests[0].cancel.load(Ordering::Relaxed));
+    }
 }
