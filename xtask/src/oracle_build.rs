@@ -10,7 +10,8 @@ use std::process::Command;
 pub struct Suite {
     /// As the archive calls it.
     pub name: String,
-    vendor: String,
+    /// `debian` or `ubuntu`.
+    pub vendor: String,
     mirror: Option<String>,
     merged: String,
     /// Its signature cannot be verified any more.
@@ -283,7 +284,7 @@ impl Build<'_> {
     }
 
     /// The same for every tool, whatever the caller's is.
-    fn environment(&self, command: &mut Command) {
+    pub fn environment(&self, command: &mut Command) {
         command.env_clear().current_dir("/");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         for name in ["HOME", "http_proxy", "https_proxy", "no_proxy"] {

@@ -1,0 +1,236 @@
+//! A mirror on 127.0.0.1 that asks the real one once for each file: it takes the network out of a measurement.
+
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Enough for any request of the tools measured; a longer one ends the connection.
+const LONGEST_HEAD: u64 = 1 << 16;
+
+struct Mirror {
+    /// The real one, without a slash at its end.
+    origin: String,
+    /// What requests begin with, as the origin's last part: tools may look at it.
+    prefix: String,
+    /// A file for each path asked for, by the path's digest: whatever is in a path, it leads nowhere.
+    store: PathBuf,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Serves what `origin` has as long as this process lives, keeping it in `store`. Returns the address.
+pub fn start(origin: &str, store: &Path) -> Result<String, String> {
+    let cannot = |error: &dyn std::fmt::Display| format!("cannot start a mirror on this machine: {error}");
+    // Fails when one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().build().map_err(|error| cannot(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build();
+    let runtime = runtime.map_err(|error| cannot(&error))?;
+    std::fs::create_dir_all(store).map_err(|error| cannot(&error))?;
+    let origin = origin.trim_end_matches('/').to_owned();
+    let prefix = format!("/{}/", origin.rsplit('/').next().unwrap_or_default());
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| cannot(&error))?;
+    let port = listener.local_addr().map_err(|error| cannot(&error))?.port();
+    let address = format!("http://127.0.0.1:{port}{}", prefix.trim_end_matches('/'));
+    let mirror = Arc::new(Mirror { origin, prefix, store: store.to_owned(), client, runtime });
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mirror = Arc::clone(&mirror);
+            // A client that goes away is its own business.
+            std::thread::spawn(move || serve(&mirror, stream).ok());
+        }
+    });
+    Ok(address)
+}
+
+/// Answers one request after the other, as long as the client wants to go on.
+fn serve(mirror: &Mirror, stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut out = stream;
+    while let Some(request) = Request::read(&mut reader)? {
+        let is_head = request.method == "HEAD";
+        let answer = if is_head || request.method == "GET" { mirror.answer(&request.path) } else { Err(405) };
+        let (status, mut body, length) = match answer {
+            Ok(file) => {
+                let length = file.metadata()?.len();
+                ("200 OK", Some(file), length)
+            }
+            Err(404) => ("404 Not Found", None, 0),
+            Err(405) => ("405 Method Not Allowed", None, 0),
+            Err(_) => ("502 Bad Gateway", None, 0),
+        };
+        let connection = if request.keep_alive { "keep-alive" } else { "close" };
+        write!(out, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: {connection}\r\n\r\n")?;
+        if let Some(body) = body.as_mut().filter(|_| !is_head) {
+            std::io::copy(body, &mut out)?;
+        }
+        if !request.keep_alive {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Mirror {
+    /// The file at this path, or the status that says why not.
+    fn answer(&self, path: &str) -> Result<File, u16> {
+        let path = path.strip_prefix(&self.prefix).ok_or(404u16)?;
+        let name: String = Sha256::digest(plain(path)).iter().map(|byte| format!("{byte:02x}")).collect();
+        let kept = self.store.join(name);
+        if let Ok(file) = File::open(&kept) {
+            return Ok(file);
+        }
+        // What cannot be kept is as bad as what cannot be fetched.
+        let mut new = tempfile::NamedTempFile::new_in(&self.store).map_err(|_| 502u16)?;
+        self.runtime.block_on(self.fetch(path, new.as_file_mut()))?;
+        new.persist(&kept).map_err(|_| 502u16)?;
+        File::open(&kept).map_err(|_| 502)
+    }
+
+    async fn fetch(&self, path: &str, file: &mut File) -> Result<(), u16> {
+        let url = format!("{}/{path}", self.origin);
+        let mut response = self.client.get(url).send().await.map_err(|_| 502u16)?;
+        if !response.status().is_success() {
+            return Err(response.status().as_u16());
+        }
+        while let Some(bytes) = response.chunk().await.map_err(|_| 502u16)? {
+            file.write_all(&bytes).map_err(|_| 502u16)?;
+        }
+        Ok(())
+    }
+}
+
+/// What matters of a request.
+#[derive(Debug, PartialEq)]
+struct Request {
+    method: String,
+    path: String,
+    keep_alive: bool,
+}
+
+impl Request {
+    /// Reads up to the empty line; `None` when the client has closed or speaks no HTTP.
+    fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Self>> {
+        let mut reader = reader.take(LONGEST_HEAD);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            match line.trim_end() {
+                "" => break,
+                line => lines.push(line.to_owned()),
+            }
+        }
+        let words: Vec<&str> = lines.first().map_or_else(Vec::new, |line| line.split(' ').collect());
+        let [method, path, version] = words.as_slice() else { return Ok(None) };
+        let connection = lines.iter().skip(1).find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("connection").then(|| value.trim().to_ascii_lowercase())
+        });
+        let keep_alive = match connection.as_deref() {
+            Some("close") => false,
+            Some("keep-alive") => true,
+            _ => *version != "HTTP/1.0",
+        };
+        Ok(Some(Self { method: (*method).to_owned(), path: (*path).to_owned(), keep_alive }))
+    }
+}
+
+/// A path without escapes: one tool writes `%2b` where another writes `+`.
+fn plain(path: &str) -> Vec<u8> {
+    let bytes = path.as_bytes();
+    let mut out = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|two| std::str::from_utf8(two).ok());
+        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        out.push(escaped.unwrap_or(byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// A server that has `/debian/a+b` and nothing else, and what it was asked for.
+    fn origin() -> (String, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/debian", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while let Ok(Some(request)) = Request::read(&mut reader) {
+                    let found = plain(&request.path) == b"/debian/a+b";
+                    log.lock().unwrap().push(request.path);
+                    let answer = if found {
+                        "200 OK\r\nContent-Length: 5\r\n\r\nbytes"
+                    } else {
+                        "404 No\r\nContent-Length: 0\r\n\r\n"
+                    };
+                    write!(stream, "HTTP/1.1 {answer}").unwrap();
+                }
+            }
+        });
+        (address, asked)
+    }
+
+    /// Sends requests over one connection, the last of which ends it, and returns all that comes back.
+    fn talk(address: &str, requests: &[&str]) -> String {
+        let host = address.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        for (number, request) in requests.iter().enumerate() {
+            let end = if number + 1 == requests.len() { "Connection: close\r\n" } else { "" };
+            write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\n{end}\r\n").unwrap();
+        }
+        let mut all = String::new();
+        stream.read_to_string(&mut all).unwrap();
+        all
+    }
+
+    #[test]
+    fn each_file_is_fetched_once_and_what_is_missing_is_not_kept() {
+        let (origin, asked) = origin();
+        let store = tempfile::tempdir().unwrap();
+        let mirror = start(&origin, store.path()).unwrap();
+        assert!(mirror.starts_with("http://127.0.0.1:") && mirror.ends_with("/debian"));
+        let all = talk(&mirror, &["HEAD /debian/a+b", "GET /debian/a%2Bb", "GET /debian/none", "GET /debian/a+b"]);
+        assert_eq!(all.matches("200 OK").count(), 3, "{all}");
+        assert_eq!(all.matches("Content-Length: 5").count(), 3, "{all}");
+        assert_eq!(all.matches("\r\n\r\nbytes").count(), 2, "HEAD has no body: {all}");
+        assert_eq!(all.matches("404 Not Found").count(), 1, "{all}");
+        talk(&mirror, &["GET /debian/none"]);
+        assert_eq!(*asked.lock().unwrap(), ["/debian/a+b", "/debian/none", "/debian/none"]);
+    }
+
+    #[test]
+    fn nothing_else_is_answered() {
+        let (origin, asked) = origin();
+        let store = tempfile::tempdir().unwrap();
+        let mirror = start(&origin, store.path()).unwrap();
+        let all = talk(&mirror, &["GET /etc/passwd", "POST /debian/a+b"]);
+        assert!(all.contains("404 Not Found") && all.contains("405 Method"), "{all}");
+        assert!(asked.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn connections_stay_as_http_says() {
+        let read = |text: &str| Request::read(&mut text.as_bytes()).unwrap().map(|request| request.keep_alive);
+        assert_eq!(read("GET / HTTP/1.1\r\n\r\n"), Some(true));
+        assert_eq!(read("GET / HTTP/1.1\r\nconnection: Close\r\n\r\n"), Some(false));
+        assert_eq!(read("GET / HTTP/1.0\r\n\r\n"), Some(false));
+        assert_eq!(read("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), Some(true));
+        assert_eq!(read("what?\r\n\r\n"), None);
+        assert_eq!(read("GET / HTTP/1.1\r\n"), None);
+    }
+}
