@@ -167,7 +167,7 @@ impl Archive {
                 pocket.indexes().iter().map(move |index| Index {
                     pocket: number,
                     component: index.component(),
-                    packages: rootstrap_debian::packages::parse(index.text()),
+                    packages: index.packages(),
                 })
             })
             .collect();

@@ -8,9 +8,9 @@ use crate::suite::Suite;
 use crate::target::{self, parent};
 use crate::{Error, Request, Target, archive, first_stage, sources};
 use rootstrap_debian::digest::Digest;
+use rootstrap_debian::packages;
 use rootstrap_debian::relation::{self, Relation};
 use rootstrap_debian::version::Version;
-use rootstrap_debian::{control, packages};
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::compress::Compression;
 use rootstrap_resolve::{Plan, Planned};
@@ -227,15 +227,10 @@ fn options(request: &Request) -> Vec<(String, String)> {
 /// One package per package of the plan, in its order, with what its index says of it.
 fn materials<'a>(served: &'a [VerifiedPocket], plan: &Plan, base: impl Fn(usize) -> &'a str) -> Vec<Package> {
     let planned: Vec<&Planned> = plan.packages().map(|(_, package)| package).collect();
-    let stanzas = stanzas(served, &planned);
-    let entries: Vec<packages::Package<'_>> =
-        stanzas.iter().map(|text| packages::parse(text).first().copied().unwrap_or_default()).collect();
+    let entries = entries(served, &planned);
     let graph = Graph::new(&planned, &entries);
     let material = |(position, package): (usize, &&Planned)| {
-        // An index is as its archive wrote it. Where a stanza is no stanza, there is less to tell.
-        let text = stanzas.get(position).copied().unwrap_or_default();
-        let stanza = control::parse_one(text).unwrap_or_default();
-        let field = |name| stanza.get(name).unwrap_or_default().to_owned();
+        let entry = entries.get(position).copied().unwrap_or_default();
         let (source, source_version) = packages::source(&package.source, &package.name, &package.version);
         Package {
             name: package.name.clone(),
@@ -247,10 +242,10 @@ fn materials<'a>(served: &'a [VerifiedPocket], plan: &Plan, base: impl Fn(usize)
             size: package.size,
             installed_size: package.installed_size,
             uri: uri(base(package.pocket), package.path.strip_prefix("./").unwrap_or(&package.path)),
-            maintainer: field("Maintainer"),
-            original_maintainer: field("Original-Maintainer"),
-            homepage: field("Homepage"),
-            summary: field("Description").lines().next().unwrap_or_default().trim().to_owned(),
+            maintainer: entry.maintainer.to_owned(),
+            original_maintainer: entry.original_maintainer.to_owned(),
+            homepage: entry.homepage.to_owned(),
+            summary: entry.description.to_owned(),
             // Debian policy §12.5.
             licence: format!("/usr/share/doc/{}/copyright", package.name),
             depends: graph.depends(position),
@@ -259,19 +254,18 @@ fn materials<'a>(served: &'a [VerifiedPocket], plan: &Plan, base: impl Fn(usize)
     planned.iter().enumerate().map(material).collect()
 }
 
-/// The index stanza of each package; empty where there is none, which cannot be: the plan was made of them.
-fn stanzas<'a>(served: &'a [VerifiedPocket], planned: &[&Planned]) -> Vec<&'a str> {
-    let mut found = vec![""; planned.len()];
+/// The index entry of each package; empty where there is none, which cannot be: the plan was made of them.
+fn entries<'a>(served: &'a [VerifiedPocket], planned: &[&Planned]) -> Vec<packages::Package<'a>> {
+    let mut found = vec![packages::Package::default(); planned.len()];
     for (number, pocket) in served.iter().enumerate() {
         let of_pocket = planned.iter().enumerate().filter(|(_, package)| package.pocket == number);
         let wanted: HashMap<&str, usize> =
             of_pocket.map(|(position, package)| (package.path.as_str(), position)).collect();
-        for stanza in pocket.indexes().iter().flat_map(|index| packages::stanzas(index.text())) {
-            let Some(package) = packages::parse(stanza).first().copied() else { continue };
-            if let Some(slot) = wanted.get(package.filename).and_then(|position| found.get_mut(*position))
-                && slot.is_empty()
+        for entry in pocket.indexes().iter().flat_map(|index| index.packages().packages()) {
+            if let Some(slot) = wanted.get(entry.filename).and_then(|position| found.get_mut(*position))
+                && slot.name.is_empty()
             {
-                *slot = stanza;
+                *slot = entry;
             }
         }
     }

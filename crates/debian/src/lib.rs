@@ -9,6 +9,7 @@ pub mod digest;
 pub mod packages;
 pub mod relation;
 pub mod release;
+mod table;
 pub mod version;
 
 use std::fmt;

@@ -1,12 +1,13 @@
 //! `Packages` indexes: one pass, borrowed fields, nothing copied.
 //!
-//! An index has 60 000 stanzas of which a bootstrap needs a hundred, so only the fields that choosing and
-//! fetching need are picked up, and none is interpreted here.
+//! An index has 60 000 stanzas of which a bootstrap needs a hundred, so only the fields that choosing, fetching and
+//! listing need are picked up, and none is interpreted here. [`Table`] keeps those of a whole index.
 
 use crate::ParseError;
-use crate::control::Stanza;
 use crate::digest::Digest;
 use crate::version::Version;
+
+pub use crate::table::{Head, Table};
 
 /// One stanza of a `Packages` index. Absent fields are empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +35,11 @@ pub struct Package<'a> {
     pub installed_size: &'a str,
     pub sha256: &'a str,
     pub sha512: &'a str,
+    pub maintainer: &'a str,
+    pub original_maintainer: &'a str,
+    pub homepage: &'a str,
+    /// The first line of it alone.
+    pub description: &'a str,
 }
 
 impl<'a> Package<'a> {
@@ -75,8 +81,20 @@ pub fn is_relative_path(path: &str) -> bool {
 /// Parses a whole index. Stanzas without `Package` are dropped: there is nothing to call them by.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Package<'_>> {
-    // Real indexes average 700 to 800 bytes a stanza.
-    let mut packages = Vec::with_capacity(text.len() / 700);
+    let mut packages = Vec::new();
+    each(text, |package| packages.push(*package));
+    packages
+}
+
+/// Hands each stanza of `text` on as soon as it is read.
+pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(&Package<'a>)) {
+    let mut finish = |package: &mut Package<'a>| {
+        package.description = package.description.lines().next().unwrap_or_default().trim_end();
+        if !package.name.is_empty() {
+            take(package);
+        }
+        *package = Package::default();
+    };
     let bytes = text.as_bytes();
     let mut package = Package::default();
     let mut position = 0;
@@ -85,20 +103,14 @@ pub fn parse(text: &str) -> Vec<Package<'_>> {
         let line = text.get(position..end).unwrap_or_default();
         position = end + 1;
         if line.trim().is_empty() {
-            finish(&mut packages, &mut package);
+            finish(&mut package);
         } else if let Some((name, value)) = line.split_once(':')
             && let Some(slot) = slot(&mut package, name)
         {
             *slot = value.trim();
         }
     }
-    finish(&mut packages, &mut package);
-    packages
-}
-
-/// The text of each stanza of an index, for those who want fields that [`Package`] does not have.
-pub fn stanzas(text: &str) -> impl Iterator<Item = &str> {
-    text.split("\n\n").filter(|stanza| !stanza.trim().is_empty())
+    finish(&mut package);
 }
 
 /// Name and version of the source package that the package `name` of this version was built from, out of its `Source` field:
@@ -109,25 +121,6 @@ pub fn source<'a>(field: &'a str, name: &'a str, version: &'a str) -> (&'a str, 
     let own = rest.split(')').next().unwrap_or_default().trim();
     let source = source.trim();
     (if source.is_empty() { name } else { source }, if own.is_empty() { version } else { own })
-}
-
-/// The stanza of `Packages` text at hand as the same view, for files read one stanza at a time (a .deb's control).
-#[must_use]
-pub fn from_stanza<'a>(stanza: &Stanza<'a>) -> Package<'a> {
-    let mut package = Package::default();
-    for (name, value) in stanza.fields() {
-        if let Some(slot) = slot(&mut package, name) {
-            *slot = value.trim();
-        }
-    }
-    package
-}
-
-fn finish<'a>(packages: &mut Vec<Package<'a>>, package: &mut Package<'a>) {
-    let done = std::mem::take(package);
-    if !done.name.is_empty() {
-        packages.push(done);
-    }
 }
 
 /// End of the field that begins at `start`: the newline that no continuation line follows.
@@ -150,7 +143,9 @@ fn slot<'p, 'a>(p: &'p mut Package<'a>, name: &str) -> Option<&'p mut &'a str> {
         (7, b'p') => ("Package", &mut p.name),
         (7, b'v') => ("Version", &mut p.version),
         (12, b'a') => ("Architecture", &mut p.architecture),
-        (10, b'm') => ("Multi-Arch", &mut p.multi_arch),
+        (10, b'm') if name.eq_ignore_ascii_case("Multi-Arch") => ("Multi-Arch", &mut p.multi_arch),
+        (10, b'm') => ("Maintainer", &mut p.maintainer),
+        (19, b'o') => ("Original-Maintainer", &mut p.original_maintainer),
         (9, b'e') => ("Essential", &mut p.essential),
         (8, b'p') if name.eq_ignore_ascii_case("Priority") => ("Priority", &mut p.priority),
         (8, b'p') => ("Provides", &mut p.provides),
@@ -159,6 +154,8 @@ fn slot<'p, 'a>(p: &'p mut Package<'a>, name: &str) -> Option<&'p mut &'a str> {
         (6, b's') if name.eq_ignore_ascii_case("SHA256") => ("SHA256", &mut p.sha256),
         (6, b's') => ("SHA512", &mut p.sha512),
         (7, b'd') => ("Depends", &mut p.depends),
+        (8, b'h') => ("Homepage", &mut p.homepage),
+        (11, b'd') => ("Description", &mut p.description),
         (11, b'p') => ("Pre-Depends", &mut p.pre_depends),
         (10, b'r') => ("Recommends", &mut p.recommends),
         (8, b's') => ("Suggests", &mut p.suggests),
@@ -180,7 +177,7 @@ mod tests {
 
     #[test]
     fn stanzas_and_continuations() {
-        let text = "Package: a\nVersion: 1\nDescription: x\n Package: not\nDepends: b,\n c\nPriority: required\n\
+        let text = "Package: a\nVersion: 1\nMaintainer: M\nDescription: x \n Package: not\nDepends: b,\n c\nPriority: required\n\
                     Suggests: s\nEnhances: e\nFilename: pool/a.deb\nSize: 10\nSHA256: "
             .to_owned()
             + &"0a".repeat(32)
@@ -190,17 +187,10 @@ mod tests {
         let (a, b) = (packages[0], packages[1]);
         assert_eq!((a.name, a.version, a.depends, a.priority), ("a", "1", "b,\n c", "required"));
         assert_eq!((a.suggests, a.enhances), ("s", "e"));
+        assert_eq!((a.maintainer, a.multi_arch, a.description), ("M", "", "x"));
         assert_eq!(a.file().unwrap().1, 10);
         assert_eq!((b.version, b.provides, b.priority, b.is_essential()), ("2", "v", "", true));
         assert!(b.file().is_err());
-    }
-
-    #[test]
-    fn stanzas_are_those_that_are_parsed() {
-        let text = "Package: a\nDescription: x\n y\n\n\nPackage: b\nDepends: c\n\n";
-        let each: Vec<&str> = stanzas(text).map(|stanza| parse(stanza)[0].name).collect();
-        assert_eq!(each, ["a", "b"]);
-        assert_eq!(stanzas("\n\n \n").count(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!        lock                      shared while a session lives; whoever cleans takes it exclusively
 //!        tmp/                      being written
 //!        sha256/ab/abcd…           indexes and debs; sha512/ likewise
+//!        index/FORMAT-abcd…        what was read from the index of that digest (see `parsed`)
 //!        release/SUITE/DATE-HASH.InRelease, or .Release with .Release.gpg
 //! ```
 //!
@@ -105,6 +106,11 @@ impl Cache {
             .map_err(|source| Error::Write { path: directory, source })
     }
 
+    /// Where what was read from an index is kept, by a name of the caller's.
+    pub fn index_path(&self, name: &str) -> PathBuf {
+        self.root.join("index").join(name)
+    }
+
     /// Gives `file`, whose content the caller has hashed to `digest`, its name.
     pub fn keep(&self, file: NamedTempFile, digest: &Digest) -> Result<PathBuf, Error> {
         let path = self.path_of(digest);
@@ -184,7 +190,8 @@ fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
+/// Gives `file` its name, whatever had it before.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Write { path: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(fail)?;
@@ -194,7 +201,7 @@ fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
 }
 
 /// Sets the modification time to now, which is how pruning knows what is in use. Failing to is no harm.
-fn touch(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },

@@ -5,17 +5,20 @@ use crate::download::{Candidate, Job, Line};
 use crate::error::{Error, Fault};
 use crate::mirror::Mirror;
 use crate::partial::{Partial, digest_of};
-use crate::{Event, Report, limits};
+use crate::{Event, Report, limits, parsed};
 use rootstrap_debian::digest::Digest;
+use rootstrap_debian::packages::Table;
 use rootstrap_debian::release::Release;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where a pocket's indexes come from.
 pub(crate) struct Source<'a> {
     pub line: &'a Line,
     pub cache: &'a Cache,
+    pub writers: &'a parsed::Writers,
     pub mirrors: &'a [Mirror],
     pub suite: &'a str,
     pub is_fast: bool,
@@ -69,7 +72,7 @@ pub(crate) async fn fetch(
     names: [&str; 2],
     architecture: &str,
     report: Report<'_>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Arc<Table>>, Error> {
     let mut variants = variants(release, names, architecture, source.is_fast);
     let [component, _] = names;
     let path = format!("{component}/binary-{architecture}/Packages");
@@ -80,9 +83,15 @@ pub(crate) async fn fetch(
     let name = format!("{}/{path}", source.suite);
     // One that is here already is the cheapest. Read and hashed again: the whole run rests on it.
     for variant in &variants {
-        if let Some(text) = from_cache(source.cache, variant, &name).await? {
+        if let Some(packages) = from_parsed(source.cache, variant).await? {
             report(Event::CacheHit { what: name });
-            return Ok(Some(text));
+            return Ok(Some(packages));
+        }
+    }
+    for variant in &variants {
+        if let Some(packages) = from_cache(source, variant, &name).await? {
+            report(Event::CacheHit { what: name });
+            return Ok(Some(packages));
         }
     }
     let mut last = None;
@@ -91,7 +100,7 @@ pub(crate) async fn fetch(
             return Err(Error::TooLarge { what: name, limit: limits::INDEX_TRANSFER });
         }
         match download(source, release, &variant, &name, report).await {
-            Ok(file) => return read(file, variant, name).await.map(Some),
+            Ok(file) => return read(source, file, variant, name).await.map(Some),
             // Releases list forms that the mirror does not keep.
             Err(Error::Fetch { source: failures, what })
                 if failures.0.iter().all(|(_, fault)| matches!(fault, Fault::Missing)) =>
@@ -155,45 +164,78 @@ async fn download(
     Ok(path)
 }
 
-async fn from_cache(cache: &Cache, variant: &Variant, name: &str) -> Result<Option<String>, Error> {
-    let Some(path) = cache.find(&variant.digest, variant.size) else { return Ok(None) };
-    let (variant, name) = (variant.clone(), name.to_owned());
-    let text = tokio::task::spawn_blocking(move || {
+/// What an earlier run read from this index.
+async fn from_parsed(cache: &Cache, variant: &Variant) -> Result<Option<Arc<Table>>, Error> {
+    // In use, also where it need not be read.
+    cache.find(&variant.digest, variant.size);
+    let (place, limit) = (parsed::Place::of(cache, &variant.digest), variant.limit);
+    in_thread(move || Ok(place.load(limit).map(Arc::new))).await
+}
+
+async fn from_cache(source: &Source<'_>, variant: &Variant, name: &str) -> Result<Option<Arc<Table>>, Error> {
+    let Some(path) = source.cache.find(&variant.digest, variant.size) else { return Ok(None) };
+    let (digest, of_thread, name) = (variant.digest, variant.clone(), name.to_owned());
+    let found = in_thread(move || {
         let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        if digest_of(&bytes, &variant.digest) != variant.digest {
+        if digest_of(&bytes, &digest) != digest {
             let _ = std::fs::remove_file(&path);
             return Ok(None);
         }
-        decode(bytes.as_slice(), &variant, &name).map(Some)
+        decode(bytes.as_slice(), &of_thread, &name).map(Some)
     });
-    text.await.map_err(|error| Error::Threads { source: error.into() })?
+    Ok(found.await?.map(|decoded| keep(source, variant, decoded)))
 }
 
 /// Reads a file that was just verified. Only then, not while it arrives: no decoder sees bytes nobody vouches for, and
 /// decoding one index overlaps with fetching the others.
-async fn read(path: PathBuf, variant: Variant, name: String) -> Result<String, Error> {
-    let text = tokio::task::spawn_blocking(move || {
+async fn read(source: &Source<'_>, path: PathBuf, variant: Variant, name: String) -> Result<Arc<Table>, Error> {
+    let of_thread = variant.clone();
+    let decoded = in_thread(move || {
         let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        decode(BufReader::with_capacity(256 << 10, file), &variant, &name)
+        decode(BufReader::with_capacity(256 << 10, file), &of_thread, &name)
     });
-    text.await.map_err(|error| Error::Threads { source: error.into() })?
+    Ok(keep(source, &variant, decoded.await?))
 }
 
-fn decode(input: impl io::BufRead, variant: &Variant, name: &str) -> Result<String, Error> {
+async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Threads { source: error.into() })?
+}
+
+/// Has the packages written into the cache while the run goes on.
+fn keep(source: &Source<'_>, variant: &Variant, (packages, decoded): (Table, u64)) -> Arc<Table> {
+    let packages = Arc::new(packages);
+    let place = parsed::Place::of(source.cache, &variant.digest);
+    source.writers.save(source.cache, place, packages.clone(), decoded);
+    packages
+}
+
+/// Decodes and parses a verified index chunk by chunk, so that its text is never there as a whole. Also its length in bytes.
+fn decode(input: impl io::BufRead, variant: &Variant, name: &str) -> Result<(Table, u64), Error> {
     let fail = |source| Error::Decompress { what: name.to_owned(), source };
     let limit = variant.limit;
     // Listed, or the usual ratio; never trusted further than memory is cheap.
     let guess = if variant.form == Form::Plain { variant.size } else { limit.min(variant.size.saturating_mul(6)) };
-    let mut bytes = Vec::with_capacity(usize::try_from(guess.min(limits::INDEX_TEXT)).unwrap_or(0));
-    decoder(variant.form, input)
-        .and_then(|decoder| decoder.take(limit.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(fail)?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::TooLarge { what: name.to_owned(), limit });
+    let mut packages = Table::with_capacity(usize::try_from(guess.min(limits::INDEX_TEXT)).unwrap_or(0));
+    let mut decoder = decoder(variant.form, input).map_err(fail)?.take(limit.saturating_add(1));
+    let (mut text, mut decoded) = (Vec::new(), 0);
+    loop {
+        let seen = text.len().saturating_sub(1);
+        let count = decoder.by_ref().take(limits::INDEX_CHUNK).read_to_end(&mut text).map_err(fail)?;
+        decoded += count as u64;
+        if decoded > limit {
+            return Err(Error::TooLarge { what: name.to_owned(), limit });
+        }
+        // An empty line ends a stanza whatever comes before and after.
+        let last = memchr::memmem::rfind(text.get(seen..).unwrap_or_default(), b"\n\n").map_or(0, |at| seen + at + 2);
+        let end = if count == 0 { text.len() } else { last };
+        // A name written in Latin-1, as it was before Policy asked for UTF-8, must not make a whole suite unreadable. What
+        // matters here is ASCII, and a field that is not gets refused where it is used.
+        packages.extend(&String::from_utf8_lossy(text.get(..end).unwrap_or_default()));
+        text.drain(..end);
+        if count == 0 {
+            return Ok((packages, decoded));
+        }
     }
-    // A name written in Latin-1, as it was before Policy asked for UTF-8, must not make a whole suite unreadable. What
-    // matters here is ASCII, and a field that is not gets refused where it is used.
-    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 fn decoder<'a>(form: Form, input: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {

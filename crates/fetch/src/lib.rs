@@ -8,7 +8,7 @@
 //! inside. Neither environment nor clock decides anything: both are handed in ([`Options`], [`Policy`]).
 //!
 //! To read: `pocket` (the way of a pocket), `release` (what makes a Release acceptable), `signature` (what makes it
-//! trusted), `index`, `pool`, and beneath them `download` (attempts and mirrors) and `cache`.
+//! trusted), `index` and `parsed`, `pool`, and beneath them `download` (attempts and mirrors) and `cache`.
 
 mod cache;
 mod download;
@@ -17,6 +17,7 @@ mod http;
 mod index;
 pub mod limits;
 mod mirror;
+mod parsed;
 mod partial;
 mod pocket;
 mod pool;
@@ -31,6 +32,7 @@ pub use signature::{Keyring, KeyringProblem, SignatureProblem};
 use cache::Cache;
 use download::Line;
 use futures_util::future::{Either, select, try_join_all};
+use parsed::Writers;
 use release::Question;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -140,6 +142,8 @@ pub type Report<'a> = &'a (dyn Fn(Event) + Sync);
 
 /// An open cache and the connections of a run.
 pub struct Session {
+    /// First, and so dropped first: the cache stays locked until all is written.
+    writers: Writers,
     options: Options,
     cache: Cache,
     line: Line,
@@ -156,7 +160,7 @@ impl Session {
         let line = Line::new(&options)?;
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("fetch").enable_all().build();
         let runtime = runtime.map_err(|source| Error::Threads { source })?;
-        Ok(Self { options, cache, line, runtime })
+        Ok(Self { writers: Writers::default(), options, cache, line, runtime })
     }
 
     /// Fetches and verifies `pockets`, all at once, with their indexes for all `architectures`. In the order given,
@@ -178,7 +182,7 @@ impl Session {
         }
         let all = try_join_all(pockets.iter().map(|pocket| async move {
             let question = Question { pocket, architectures, keyring, policy };
-            match pocket::fetch(&self.line, &self.cache, &question, report).await {
+            match pocket::fetch(&self.line, &self.cache, &self.writers, &question, report).await {
                 Err(error) if pocket.optional && error.is_missing() => {
                     report(Event::PocketMissing { suite: pocket.suite.clone() });
                     Ok(None)

@@ -14,6 +14,9 @@ pub const INDEX_TRANSFER: u64 = 256 << 20;
 /// Most bytes of an index once decompressed; a size listed in Release lowers it.
 pub const INDEX_TEXT: u64 = 512 << 20;
 
+/// Bytes of an index that are decoded before they are parsed: small enough for a processor's cache.
+pub const INDEX_CHUNK: u64 = 256 << 10;
+
 /// Most memory (bytes) the xz and lzma decoders may ask for. `xz -9` needs 65 MiB.
 pub const XZ_MEMORY: u64 = 256 << 20;
 

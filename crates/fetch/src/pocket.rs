@@ -4,11 +4,13 @@ use crate::cache::Cache;
 use crate::download::Line;
 use crate::error::Error;
 use crate::mirror::{Mirror, parse_all};
+use crate::parsed::Writers;
 use crate::release::{Question, listed_component, obtain};
 use crate::{Event, Report, index};
 use futures_util::future::try_join_all;
-use rootstrap_debian::packages::is_relative_path;
+use rootstrap_debian::packages::{Table, is_relative_path};
 use rootstrap_debian::release::Release;
+use std::sync::Arc;
 
 /// One suite to read from an archive: the release itself, its updates, its security fixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub struct Policy {
 pub struct Index {
     component: String,
     architecture: String,
-    text: String,
+    packages: Arc<Table>,
 }
 
 impl Index {
@@ -57,10 +59,10 @@ impl Index {
         &self.architecture
     }
 
-    /// The whole text, for [`rootstrap_debian::packages::parse`].
+    /// Its packages, in its order.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn packages(&self) -> &Table {
+        &self.packages
     }
 }
 
@@ -131,6 +133,7 @@ impl VerifiedPocket {
 pub(crate) async fn fetch(
     line: &Line,
     cache: &Cache,
+    writers: &Writers,
     question: &Question<'_>,
     report: Report<'_>,
 ) -> Result<VerifiedPocket, Error> {
@@ -157,15 +160,15 @@ pub(crate) async fn fetch(
         }
     }
     let (source, release) =
-        (index::Source { line, cache, mirrors: &mirrors, suite, is_fast: accepted.is_fast }, &checked.release);
+        (index::Source { line, cache, writers, mirrors: &mirrors, suite, is_fast: accepted.is_fast }, &checked.release);
     let indexes = try_join_all(wanted.into_iter().map(|(component, listed, architecture)| {
         let source = &source;
         async move {
-            let text = index::fetch(source, release, [component, listed], architecture, report).await?;
-            Ok::<_, Error>(text.map(|text| Index {
+            let packages = index::fetch(source, release, [component, listed], architecture, report).await?;
+            Ok::<_, Error>(packages.map(|packages| Index {
                 component: component.clone(),
                 architecture: architecture.to_owned(),
-                text,
+                packages,
             }))
         }
     }));

@@ -7,7 +7,7 @@ use crate::mention::Mentions;
 use crate::needs::Needs;
 use crate::without::Without;
 use crate::{Error, needs};
-use rootstrap_debian::packages::Package;
+use rootstrap_debian::packages::{Head, Package, Table};
 use rootstrap_debian::relation::{Relation, parse_relation};
 use rootstrap_debian::version::Version;
 use std::cell::OnceCell;
@@ -15,14 +15,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// One parsed `Packages` index and where it came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Index<'a> {
     /// Which of the caller's pockets it belongs to; handed back in [`Planned`](crate::Planned).
     pub pocket: usize,
     /// The component, as in `main`.
     pub component: &'a str,
-    /// Its stanzas.
-    pub packages: Vec<Package<'a>>,
+    /// Its packages.
+    pub packages: &'a Table,
 }
 
 /// Position of a candidate in its [`Archive`]; ids sort as names do.
@@ -34,9 +34,21 @@ pub(crate) type Rank = usize;
 /// The version of a name that would be installed.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
-    pub package: &'a Package<'a>,
+    name: &'a str,
     pub index: &'a Index<'a>,
-    pub rank: Rank,
+    /// Its position there.
+    position: usize,
+    rank: Rank,
+}
+
+impl<'a> Candidate<'a> {
+    fn head(&self) -> Head<'a> {
+        self.index.packages.head(self.position)
+    }
+
+    fn package(&self) -> Package<'a> {
+        self.index.packages.package(self.position)
+    }
 }
 
 /// Whose relation is looked at, which decides what one without an architecture means.
@@ -62,6 +74,8 @@ pub(crate) struct Archive<'a> {
     architectures: Vec<&'a str>,
     indexes: &'a [Index<'a>],
     candidates: Vec<Candidate<'a>>,
+    /// Read on first use.
+    packages: Vec<OnceCell<Box<Package<'a>>>>,
     /// Hashes of provided names: comparing 100 000 strings all over a 50 MB index would cost more than all the rest.
     provided: Vec<(u64, Id)>,
     needs: Vec<OnceCell<Box<Needs<'a>>>>,
@@ -75,39 +89,47 @@ impl<'a> Archive<'a> {
     /// Takes the newest version of every name over all indexes, for each of the `architectures`, the native one first;
     /// of equal versions the first index's wins, as with apt's equal pins. `pins` holds names to a version.
     pub fn new(indexes: &'a [Index<'a>], architectures: Vec<&'a str>, pins: &BTreeMap<&str, &str>) -> Self {
-        let rank = |package: &Package<'_>| {
+        let rank = |package: &Head<'_>| {
             let known = if package.architecture == "all" {
                 Some(0)
             } else {
                 architectures.iter().position(|architecture| *architecture == package.architecture)
             };
-            known.filter(|_| pins.get(package.name).is_none_or(|pin| Version::new(pin) == package.version()))
+            known
+                .filter(|_| pins.get(package.name).is_none_or(|pin| Version::new(pin) == Version::new(package.version)))
         };
         let mut found: Vec<(u128, usize, Candidate<'a>)> = Vec::new();
         for (number, index) in indexes.iter().enumerate() {
-            let packages = index.packages.iter().filter_map(|package| Some((package, rank(package)?)));
-            let candidate = |(package, rank): (&'a Package<'a>, Rank)| Candidate { package, index, rank };
-            found.extend(packages.map(|pair| (prefix(pair.0.name), number, candidate(pair))));
+            found.extend((0..index.packages.len()).filter_map(|position| {
+                let head = index.packages.head(position);
+                let candidate = Candidate { name: head.name, index, position, rank: rank(&head)? };
+                Some((prefix(head.name), number, candidate))
+            }));
         }
         // The last keys decide only where an index contradicts itself; they keep even that independent of order.
-        found.sort_by(
-            |(p, i, Candidate { package: a, rank: r, .. }), (q, j, Candidate { package: b, rank: s, .. })| {
-                (p.cmp(q))
-                    .then_with(|| a.name.cmp(b.name))
-                    .then_with(|| r.cmp(s))
-                    .then_with(|| b.version().cmp(&a.version()))
-                    .then_with(|| (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256)))
-            },
-        );
-        found.dedup_by(|(p, _, a), (q, _, b)| p == q && a.package.name == b.package.name && a.rank == b.rank);
+        let newest = |a: &Candidate<'_>, i: usize, b: &Candidate<'_>, j: usize| {
+            let (a, b) = (a.package(), b.package());
+            b.version()
+                .cmp(&a.version())
+                .then_with(|| (i, a.version, a.filename, a.sha256).cmp(&(j, b.version, b.filename, b.sha256)))
+        };
+        found.sort_by(|(p, i, a), (q, j, b)| {
+            (p.cmp(q))
+                .then_with(|| a.name.cmp(b.name))
+                .then_with(|| a.rank.cmp(&b.rank))
+                .then_with(|| newest(a, *i, b, *j))
+        });
+        found.dedup_by(|(p, _, a), (q, _, b)| p == q && a.name == b.name && a.rank == b.rank);
         let candidates: Vec<Candidate<'a>> = found.into_iter().map(|(_, _, candidate)| candidate).collect();
         let mut provided: Vec<(u64, Id)> = (candidates.iter().enumerate())
-            .flat_map(|(id, candidate)| provided_names(candidate.package.provides).map(move |name| (hash(name), id)))
+            .flat_map(|(id, candidate)| provided_names(candidate.head().provides).map(move |name| (hash(name), id)))
             .collect();
         provided.sort_unstable();
         provided.dedup();
+        let packages = candidates.iter().map(|_| OnceCell::new()).collect();
         let needs = candidates.iter().map(|_| OnceCell::new()).collect();
-        Self { architectures, indexes, candidates, provided, needs, without: None, mentions: OnceCell::new() }
+        let mentions = OnceCell::new();
+        Self { architectures, indexes, candidates, packages, provided, needs, without: None, mentions }
     }
 
     /// The same archive, some of whose dependencies count as met.
@@ -122,9 +144,9 @@ impl<'a> Archive<'a> {
 
     /// The candidates called `name`, the native one first.
     pub fn ids(&self, name: &str) -> std::ops::Range<Id> {
-        let start = self.candidates.partition_point(|candidate| candidate.package.name < name);
+        let start = self.candidates.partition_point(|candidate| candidate.name < name);
         let same = self.candidates.get(start..).unwrap_or_default();
-        start..start + same.iter().take_while(|candidate| candidate.package.name == name).count()
+        start..start + same.iter().take_while(|candidate| candidate.name == name).count()
     }
 
     /// The candidate called `name`, the native one if there are several.
@@ -161,22 +183,27 @@ impl<'a> Archive<'a> {
         let hash = hash(name);
         let start = self.provided.partition_point(|&(provided, _)| provided < hash);
         let same = self.provided.get(start..).unwrap_or_default().iter().take_while(move |entry| entry.0 == hash);
-        same.map(|&(_, id)| id).filter(move |&id| provided_names(self.package(id).provides).any(|other| other == name))
+        same.map(|&(_, id)| id).filter(move |&id| provided_names(self.head(id).provides).any(|other| other == name))
     }
 
-    /// The stanza of a candidate. `id` comes from this archive.
-    pub fn package(&self, id: Id) -> &'a Package<'a> {
-        self.candidates[id].package
+    /// The index entry of a candidate. `id` comes from this archive.
+    pub fn package(&self, id: Id) -> &Package<'a> {
+        self.packages[id].get_or_init(|| Box::new(self.candidates[id].package()))
     }
 
-    /// The candidate itself. `id` comes from this archive.
-    pub fn candidate(&self, id: Id) -> Candidate<'a> {
-        self.candidates[id]
+    /// Its first fields, which cost less than all of them. `id` comes from this archive.
+    pub fn head(&self, id: Id) -> Head<'a> {
+        self.candidates[id].head()
+    }
+
+    /// Where a candidate comes from. `id` comes from this archive.
+    pub fn index(&self, id: Id) -> &'a Index<'a> {
+        self.candidates[id].index
     }
 
     /// Its name.
     pub fn name(&self, id: Id) -> &'a str {
-        self.package(id).name
+        self.candidates[id].name
     }
 
     /// How many candidates there are; ids count from zero.
@@ -186,7 +213,7 @@ impl<'a> Archive<'a> {
 
     /// Every candidate's name, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.candidates.iter().map(|candidate| candidate.package.name)
+        self.candidates.iter().map(|candidate| candidate.name)
     }
 
     /// Names of the packages that provide `name` in any version, sorted.
@@ -239,17 +266,25 @@ impl<'a> Archive<'a> {
     }
 
     /// What meets `relation`, in apt's order of preference (CompareProviders in apt-pkg/depcache.cc): what is
-    /// `protected`, then the package of that name, essential packages before others, higher priority before lower, and
-    /// between those alike the one the archive mentions last. Dearer than [`Archive::matching`], so it is for where
-    /// there is a choice to be made.
-    pub fn preferred(&self, relation: &Relation<'_>, asker: Asker, protected: impl Fn(Id) -> bool) -> Vec<Id> {
+    /// `protected`, then the package of that name, essential packages before others, higher priority before lower.
+    /// Those alike are together in one list; [`Archive::by_mention`] knows their order. Dearer than
+    /// [`Archive::matching`], so it is for where there is a choice to be made.
+    pub fn preferred(&self, relation: &Relation<'_>, asker: Asker, protected: impl Fn(Id) -> bool) -> Vec<Vec<Id>> {
         let mut found = self.matching(relation, asker);
         let key = |id: Id| {
             let stranger = asker.is_stranger(self.rank(id));
             (!protected(id), self.name(id) != relation.name, stranger, self.weight(id))
         };
-        found.sort_by(|&a, &b| key(a).cmp(&key(b)).then_with(|| Reverse(self.place(a)).cmp(&Reverse(self.place(b)))));
-        found
+        found.sort_by_key(|&id| key(id));
+        found.chunk_by(|&a, &b| key(a) == key(b)).map(<[Id]>::to_vec).collect()
+    }
+
+    /// Sorts candidates that are alike as apt would try them: the one the archive mentions last comes first. It takes
+    /// reading all relations of the archive, so it is for where one of them is really to be chosen.
+    pub fn by_mention(&self, alike: &mut [Id]) {
+        if alike.len() > 1 {
+            alike.sort_by_key(|&id| Reverse(self.place(id)));
+        }
     }
 
     fn weight(&self, id: Id) -> (bool, u8) {

@@ -37,10 +37,10 @@ impl Mentions {
             }
         };
         for index in indexes {
-            let ours = |package: &&Package<'_>| package.architecture == "all" || package.architecture == architecture;
-            for package in index.packages.iter().filter(ours) {
+            let ours = |package: &Package<'_>| package.architecture == "all" || package.architecture == architecture;
+            for package in index.packages.packages().filter(ours) {
                 met(package.name);
-                for field in fields(package) {
+                for field in fields(&package) {
                     field.split([',', '|']).filter_map(|entry| name(entry, architecture)).for_each(&mut met);
                 }
             }
@@ -84,7 +84,7 @@ fn name<'a>(entry: &'a str, architecture: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rootstrap_debian::packages;
+    use rootstrap_debian::packages::Table;
 
     #[test]
     fn names_come_in_the_order_of_their_first_mention() {
@@ -95,9 +95,10 @@ Package: a\nArchitecture: arm64\nDepends: over\n
 Package: any\nArchitecture: amd64\n
 Package: over\nArchitecture: amd64\nConflicts: y\nProvides: virtual\n";
         let second = "Package: a\nArchitecture: all\nDepends: soft, second\n";
-        let index = |pocket, text| Index { pocket, component: "main", packages: packages::parse(text) };
+        let tables = [Table::parse(text), Table::parse(second)];
+        let index = |pocket| Index { pocket, component: "main", packages: &tables[pocket] };
         let names = ["second", "virtual", "over", "arch", "any", "soft", "late", "b", "nowhere"];
-        let indexes = [index(0, text), index(1, second)];
+        let indexes = [index(0), index(1)];
         let mentions = Mentions::new(&indexes, "amd64", names.iter().map(|name| hash(name)));
         let mut sorted = names;
         sorted.sort_by_key(|name| mentions.place(name));

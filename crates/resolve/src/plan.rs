@@ -109,8 +109,7 @@ pub fn plan(indexes: &[Index<'_>], request: &Request) -> Result<Plan, Error> {
 }
 
 fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Error> {
-    let candidate = archive.candidate(id);
-    let package = candidate.package;
+    let (package, index) = (archive.package(id), archive.index(id));
     let (path, size, digest) = package.file().map_err(|error| {
         let field = match () {
             () if !is_relative_path(package.filename) => "Filename",
@@ -126,8 +125,8 @@ fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Er
         size,
         // In KiB there. An estimate for progress and warnings, so nonsense is as good as none.
         installed_size: package.installed_size.parse::<u64>().unwrap_or(0).saturating_mul(1024),
-        pocket: candidate.index.pocket,
-        component: candidate.index.component.to_owned(),
+        pocket: index.pocket,
+        component: index.component.to_owned(),
         path: path.to_owned(),
         digest,
         essential: package.is_essential(),

@@ -2,7 +2,7 @@
 //! been one.
 
 use crate::{Error, Index, Plan, Request, Variant, plan};
-use rootstrap_debian::packages::{self, Package};
+use rootstrap_debian::packages::{self, Package, Table};
 use rootstrap_debian::relation::{self, Relation};
 use std::collections::BTreeSet;
 
@@ -117,7 +117,7 @@ fn plans_hold_and_refusals_are_right() {
             hash_bins: 1 + dice.roll(7) as u32,
             ..Request::default()
         };
-        match plan(&[Index { pocket: 0, component: "main", packages: packages.clone() }], &request) {
+        match plan(&[Index { pocket: 0, component: "main", packages: &Table::parse(&text) }], &request) {
             Ok(plan) => {
                 planned += 1;
                 assert!(include.iter().all(|name| plan.packages().any(|(_, package)| &package.name == name)));

@@ -73,7 +73,7 @@ pub(crate) fn pins<'r>(request: &'r Request, indexes: &[Index<'_>]) -> Result<BT
         let Some(version) = include.version else { continue };
         let wanted = include.foreign.unwrap_or(&request.architecture);
         let known = |architecture: &str| architecture == "all" || architecture == wanted;
-        let mut available: Vec<&str> = (indexes.iter().flat_map(|index| &index.packages))
+        let mut available: Vec<&str> = (indexes.iter().flat_map(|index| index.packages.packages()))
             .filter(|package| package.name == include.name && known(package.architecture))
             .map(|package| package.version)
             .collect();
@@ -144,10 +144,10 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
 }
 
 fn by_variant(archive: &Archive<'_>, variant: Variant, id: Id) -> Option<Why> {
-    let package = archive.package(id);
     if archive.rank(id) != 0 {
         return None;
     }
+    let package = archive.head(id);
     if package.is_essential() {
         return Some(Why::Essential);
     }

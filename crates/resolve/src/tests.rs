@@ -6,7 +6,7 @@ mod distroless;
 mod phases;
 
 use crate::{Error, Index, Plan, Request, Variant, plan};
-use rootstrap_debian::packages;
+use rootstrap_debian::packages::Table;
 
 /// A request on an archive. Stanzas may leave out what does not matter to them.
 struct Case {
@@ -72,12 +72,9 @@ impl Case {
     fn run_on(&self, order: impl Fn(&mut Vec<String>)) -> Result<Plan, Error> {
         let mut pockets = self.pockets.clone();
         pockets.iter_mut().for_each(order);
-        let texts: Vec<String> = pockets.iter().map(|stanzas| stanzas.join("\n")).collect();
-        let indexes = texts.iter().enumerate().map(|(pocket, text)| Index {
-            pocket,
-            component: "main",
-            packages: packages::parse(text),
-        });
+        let tables: Vec<Table> = pockets.iter().map(|stanzas| Table::parse(&stanzas.join("\n"))).collect();
+        let index = |(pocket, packages)| Index { pocket, component: "main", packages };
+        let indexes = tables.iter().enumerate().map(index);
         plan(&indexes.collect::<Vec<_>>(), &self.request)
     }
 

@@ -35,6 +35,8 @@ struct Frame {
     /// What may meet the group under way, most wanted first, and which of it is next.
     options: Vec<Id>,
     option: usize,
+    /// What comes after those, in lists of packages that are alike.
+    others: std::vec::IntoIter<Vec<Id>>,
     failed: bool,
     /// The child under way only passes protection on: whatever becomes of it, the group is met.
     propagating: bool,
@@ -126,7 +128,16 @@ impl Walk<'_, '_> {
         }
         let state = &mut self.states[id];
         (state.marked, state.open) = (true, true);
-        self.stack.push(Frame { id, protected, group: 0, options: Vec::new(), option: 0, failed, propagating: false });
+        self.stack.push(Frame {
+            id,
+            protected,
+            group: 0,
+            options: Vec::new(),
+            option: 0,
+            others: Vec::new().into_iter(),
+            failed,
+            propagating: false,
+        });
         Ok(None)
     }
 
@@ -166,11 +177,11 @@ impl Walk<'_, '_> {
         let critical = group.kind != Kind::Recommends;
         if number == 0 {
             let Some(id) = self.stack.last().map(|frame| frame.id) else { return Ok(Some(false)) };
-            let options = self.by_taste(id, group);
+            let others = self.by_taste(id, group).into_iter();
             let Some(frame) = self.stack.last_mut() else { return Ok(Some(false)) };
-            frame.options = options;
+            (frame.options, frame.others) = (Vec::new(), others);
         }
-        if let Some(&option) = self.stack.last().and_then(|frame| frame.options.get(number)) {
+        if let Some(option) = self.option(number) {
             if protected && critical && self.only_option(group) == Some(option) {
                 self.states[option].protected = true;
             }
@@ -188,21 +199,27 @@ impl Walk<'_, '_> {
         Ok(None)
     }
 
-    /// The options of a group as apt would try them.
-    fn by_taste(&self, id: Id, group: &Group<'_>) -> Vec<Id> {
+    /// The `number`th option of the group under way. Packages that are alike are sorted when the first of them is due, for
+    /// mostly none is.
+    fn option(&mut self, number: usize) -> Option<Id> {
+        let frame = self.stack.last_mut()?;
+        while frame.options.len() <= number {
+            let mut alike = frame.others.next()?;
+            self.archive.by_mention(&mut alike);
+            alike.retain(|option| !frame.options.contains(option));
+            frame.options.append(&mut alike);
+        }
+        frame.options.get(number).copied()
+    }
+
+    /// The options of a group as apt would try them, those that are alike in one list.
+    fn by_taste(&self, id: Id, group: &Group<'_>) -> Vec<Vec<Id>> {
         if group.options.len() < 2 {
-            return group.options.clone();
+            return vec![group.options.clone()];
         }
         let asker = Asker::Needs(self.archive.rank(id));
-        let mut options: Vec<Id> = Vec::new();
-        for relation in &group.relations {
-            for option in self.archive.preferred(relation, asker, |id| self.states[id].protected) {
-                if !options.contains(&option) {
-                    options.push(option);
-                }
-            }
-        }
-        options
+        let preferred = |relation| self.archive.preferred(relation, asker, |id| self.states[id].protected);
+        group.relations.iter().flat_map(preferred).collect()
     }
 
     /// What is marked and still reachable: failed attempts leave their dependencies behind.

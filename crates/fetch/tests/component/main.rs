@@ -4,5 +4,6 @@
 mod cache;
 mod debs;
 mod indexes;
+mod parsed;
 mod trust;
 mod world;

@@ -1,7 +1,6 @@
 //! What every test needs: an archive, a mirror that serves it, a session that asks.
 
 use rootstrap_debian::digest::Digest;
-use rootstrap_debian::packages;
 use rootstrap_fetch::{
     Error, Event, Keyring, Options, Pocket, Policy, Session, Timeouts, VerifiedDeb, VerifiedPocket, Wanted,
 };
@@ -99,7 +98,7 @@ pub fn ask_with(
 
 /// Every package of a pocket, in the order of its index.
 pub fn wanted(pocket: &VerifiedPocket) -> Vec<Wanted> {
-    let packages = pocket.indexes().iter().flat_map(|index| packages::parse(index.text()));
+    let packages = pocket.indexes().iter().flat_map(|index| index.packages().packages());
     packages
         .map(|package| {
             let (path, size, digest) = package.file().unwrap();
