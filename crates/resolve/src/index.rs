@@ -348,3 +348,31 @@ fn provides(package: &Package<'_>, relation: &Relation<'_>) -> bool {
             }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::walk;
+    use std::collections::BTreeSet;
+
+    /// Reading all relations costs more than all the rest of a plan.
+    #[test]
+    fn mentions_are_looked_up_only_where_nothing_else_decides() {
+        let text = "Package: asks\nArchitecture: all\nDepends: awk\n
+Package: best\nArchitecture: all\nPriority: required\nProvides: awk\n
+Package: one\nArchitecture: all\nProvides: awk\n
+Package: two\nArchitecture: all\nProvides: awk\n";
+        let table = Table::parse(text);
+        let indexes = [Index { pocket: 0, component: "main", packages: &table }];
+        let looked_up = |forbidden: &[&str], expect: &str| {
+            let archive = Archive::new(&indexes, vec!["amd64"], &BTreeMap::new());
+            let id = |name: &str| archive.id(name).unwrap();
+            let forbidden: BTreeSet<Id> = forbidden.iter().map(|name| id(name)).collect();
+            let set = walk(&archive, &[id("asks")], &[], &forbidden, false).unwrap();
+            assert_eq!(set, BTreeSet::from([id("asks"), id(expect)]));
+            archive.mentions.get().is_some()
+        };
+        assert!(!looked_up(&[], "best"));
+        assert!(looked_up(&["best"], "two"));
+    }
+}
