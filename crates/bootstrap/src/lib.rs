@@ -52,7 +52,7 @@ pub use recipe::{bootstrap, plan};
 pub use request::{Request, StagingPlace};
 pub use rootstrap_configure::{enter_if_asked, privilege};
 pub use rootstrap_debian::release::{format_date, parse_moment};
-pub use rootstrap_fetch::{Event as FetchEvent, Proxies};
+pub use rootstrap_fetch::{Event as FetchEvent, Proxies, prune};
 pub use rootstrap_image::compress::{Algorithm, Compression};
 pub use rootstrap_image::tar::spoil;
 pub use rootstrap_resolve::{Error as ResolveError, Plan, Variant};

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+use crate::commands::cache::Cache;
 use crate::container::ContainerArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     ///
     /// After a failure the same command goes on where it stopped.
     SecondStage(SecondStage),
+
+    /// Where downloads are kept, how much that is, and less of it
+    Cache(Cache),
 }
 
 /// The words of `rootstrap image`.
@@ -345,7 +349,7 @@ mod tests {
         let directory = |words: &[&str]| match line(words).command {
             Some(Command::SecondStage(arguments)) => arguments.directory,
             Some(Command::Image(arguments)) => arguments.source,
-            None => panic!("{words:?} is taken for a suite"),
+            _ => panic!("{words:?} is taken for a suite"),
         };
         assert_eq!(directory(&["second-stage"]), PathBuf::from("/"));
         assert_eq!(directory(&["second-stage", "out", "-v"]), PathBuf::from("out"));

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let code = match (line.command, line.bootstrap) {
         (Some(args::Command::Image(args)), _) => commands::image::run(*args, &arguments),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &arguments),
+        (Some(args::Command::Cache(args)), _) => commands::cache::run(args),
         (None, Some(args)) => commands::bootstrap::run(args, line.container, &arguments),
         // clap has said what is missing before it comes to this.
         (None, None) => 2,

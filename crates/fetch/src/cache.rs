@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 /// Bumped when the layout changes; older ones are ignored, never migrated.
-const VERSION: &str = "v1";
+pub(crate) const VERSION: &str = "v1";
 
 /// See <https://bford.info/cachedir/>: backup programs leave such a directory out.
-const TAG: &[u8] =
+pub(crate) const TAG: &[u8] =
     b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of rootstrap. It can be deleted at any moment.\n";
 
 /// An open cache, with its lock held.

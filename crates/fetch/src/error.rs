@@ -27,6 +27,8 @@ pub enum Error {
     Threads { source: io::Error },
     #[error("cannot use the cache {}", path.display())]
     Cache { path: PathBuf, source: io::Error },
+    #[error("cannot use {} as a cache: it is none of rootstrap's", path.display())]
+    NoCache { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot read {}", path.display())]
@@ -75,6 +77,9 @@ impl Error {
             Self::NoMirror { .. } => "name one with --mirror".to_owned(),
             Self::Proxy { .. } => "check http_proxy and https_proxy".to_owned(),
             Self::Cache { .. } => "choose another directory with --cache-dir, or do without with --no-cache".to_owned(),
+            Self::NoCache { .. } => {
+                "`rootstrap cache dir` says where the cache is; --cache-dir names another".to_owned()
+            }
             Self::Write { source, path } if source.kind() == io::ErrorKind::StorageFull => format!(
                 "the filesystem of {} is full: free some space, or choose another with --cache-dir",
                 path.display()

@@ -8,7 +8,8 @@
 //! inside. Neither environment nor clock decides anything: both are handed in ([`Options`], [`Policy`]).
 //!
 //! To read: `pocket` (the way of a pocket), `release` (what makes a Release acceptable), `signature` (what makes it
-//! trusted), `index` and `parsed`, `pool`, and beneath them `download` (attempts and mirrors) and `cache`.
+//! trusted), `index` and `parsed`, `pool`, and beneath them `download` (attempts and mirrors) and `cache`;
+//! [`prune`] is for whoever looks after a cache.
 
 mod cache;
 mod download;
@@ -21,6 +22,7 @@ mod parsed;
 mod partial;
 mod pocket;
 mod pool;
+pub mod prune;
 mod release;
 mod signature;
 

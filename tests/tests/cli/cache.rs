@@ -2,6 +2,7 @@
 
 use crate::{EXTRACT, unlisted};
 use rootstrap_testkit::tree;
+use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::World;
 use rootstrap_tests::{machine, need};
 use std::path::Path;
@@ -83,4 +84,48 @@ fn damage(directory: &Path) -> usize {
         }
     }
     count
+}
+
+#[test]
+fn the_cache_is_shown_and_pruned() {
+    let world = unlisted();
+    world.run(&["--print-plan", "--arch=amd64"]).expect(0);
+    let cache = world.path("cache");
+    let ask = |words: &[&str]| world.finish(world.bare(&["cache"]).args(words).arg("--cache-dir").arg(&cache));
+    let said = |outcome: &Outcome| String::from_utf8(outcome.stdout.clone()).unwrap();
+    assert_eq!(said(&ask(&["dir"]).expect(0)), format!("{}\n", cache.display()));
+    let outcome = world.finish(&mut world.bare(&["cache", "dir"])).expect(0);
+    assert!(said(&outcome).ends_with("/rootstrap\n"), "{}", said(&outcome));
+    let text = said(&ask(&["info"]).expect(0));
+    assert!(text.contains("\ndownloads       1 files") && text.contains("\nrelease         1 files"), "{text}");
+    let info = |name: &str, what: &str| {
+        let json: serde_json::Value = serde_json::from_slice(&ask(&["info", "--json"]).expect(0).stdout).unwrap();
+        let layers = json["layers"].as_array().unwrap().clone();
+        layers.into_iter().find(|layer| layer["name"] == name).unwrap()[what].as_u64().unwrap()
+    };
+    assert!(said(&ask(&["prune"]).expect(0)).starts_with("removed 0 files, "), "all of it was used today");
+    std::fs::write(cache.join("v1/tmp/left"), "x").unwrap();
+    assert!(said(&ask(&["prune", "--max-size=1T"]).expect(0)).starts_with("removed 1 files, 1 B; "));
+    ask(&["prune", "--max-size", &info("release", "bytes").to_string()]).expect(0);
+    assert_eq!((info("downloads", "files"), info("release", "files")), (0, 1));
+    ask(&["prune", "--max-size=0k"]).expect(0);
+    assert_eq!(info("release", "files"), 0);
+    // Nothing of it was needed.
+    world.run(&["--print-plan", "--arch=amd64"]).expect(0);
+    ask(&["prune", "--max-size=2X"]).expect(2).says(&["it is a number and K, M, G or T"]);
+    world.finish(&mut world.bare(&["cache"])).expect(2);
+}
+
+#[test]
+fn what_is_no_cache_is_not_pruned() {
+    let world = unlisted();
+    std::fs::write(world.path("out/precious"), "x").unwrap();
+    for words in [&["cache", "info"][..], &["cache", "prune", "--max-size=0"]] {
+        let mut command = world.bare(words);
+        world.finish(command.arg("--cache-dir").arg(world.path("out"))).expect(1).says(&[
+            "error: cannot use DIR/out as a cache: it is none of rootstrap's\n",
+            "hint: `rootstrap cache dir` says where the cache is; --cache-dir names another\n",
+        ]);
+    }
+    assert_eq!(world.names("out"), ["precious"]);
 }
