@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/v1/CACHEDIR.TAG
 //!        lock                      shared while a session lives; whoever cleans takes it exclusively
-//!        tmp/                      being written
+//!        tmp/                      being written; DIGEST.lock while a file is being fetched
 //!        sha256/ab/abcd…           indexes and debs; sha512/ likewise
 //!        index/FORMAT-abcd…        what was read from the index of that digest (see `parsed`)
 //!        release/SUITE/DATE-HASH.InRelease, or .Release with .Release.gpg
@@ -11,7 +11,13 @@
 //!
 //! A file is hashed while it is written and gets its name when it is whole and right, by one rename: a name under
 //! `sha256/` is a statement that the content fits. Two processes writing the same file both rename the same
-//! content. A disk may forget, so whatever is read from here is hashed again. Release files are only remembered here, not trusted: they are verified anew whenever they are read.
+//! content. Before a file is fetched its lock is taken, so that of several processes one fetches it and the others find it. A disk
+//! may forget, so whatever is read from here is hashed again. Release files are only remembered here, not trusted: they are
+//! verified anew whenever they are read.
+
+mod turn;
+
+pub(crate) use turn::Turn;
 
 use crate::error::Error;
 use crate::release::Signed;
@@ -84,13 +90,12 @@ impl Cache {
         self.root.join(digest.algorithm().to_ascii_lowercase()).join(shelf).join(&hex)
     }
 
-    /// The file with this digest, if it is here. One of another size is dropped: it was damaged after it was written.
-    /// Being asked for counts as use.
+    /// The file with this digest, if it is here. One of another size was damaged after it was written. It is left to be
+    /// replaced: by now another process may have. Being asked for counts as use.
     pub fn find(&self, digest: &Digest, size: u64) -> Option<PathBuf> {
         let path = self.path_of(digest);
         let metadata = fs::symlink_metadata(&path).ok()?;
         if !metadata.is_file() || metadata.len() != size {
-            let _ = fs::remove_file(&path);
             return None;
         }
         touch(&path);
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_size_is_dropped() {
+    fn a_file_of_another_size_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::open(Some(directory.path()), Path::new("/nowhere")).unwrap();
         let digest = Digest::Sha256([7; 32]);
@@ -241,7 +246,6 @@ mod tests {
         assert!(path.ends_with(format!("v1/sha256/07/{}", "07".repeat(32))));
         assert_eq!(cache.find(&digest, 3), Some(path.clone()));
         assert_eq!(cache.find(&digest, 4), None);
-        assert!(!path.exists());
     }
 
     #[test]

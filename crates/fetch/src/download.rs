@@ -1,15 +1,17 @@
 //! One file from one of several places: attempts, resumption, the next mirror.
 
+use crate::cache::{Cache, Turn};
 use crate::error::{Error, Failures, Fault};
 use crate::mirror::{Location, Mirror};
-use crate::partial::{Expected, Partial};
+use crate::partial::{Expected, Partial, is_intact};
 use crate::{Event, Options, Report, Timeouts, limits};
 use reqwest::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
+use rootstrap_debian::digest::Digest;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -56,6 +58,37 @@ pub(crate) struct Job<'a> {
     pub progress: &'a dyn Fn(i64),
 }
 
+/// How a file came into the cache.
+pub(crate) enum Obtained {
+    /// By this download.
+    Fetched(PathBuf),
+    /// By somebody else's, meanwhile. Its digest was compared.
+    Found(PathBuf),
+}
+
+/// A file of known size and digest, and where it belongs.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub cache: &'a Cache,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+impl Destination<'_> {
+    /// Whether there is such a file of that size; what is in it is another question.
+    pub fn is_listed(&self) -> bool {
+        self.cache.find(&self.digest, self.size).is_some()
+    }
+
+    /// The file, if it is in the cache and what it was when it was written: a disk may have forgotten since, and hashing costs
+    /// less than what damage would.
+    pub async fn look(&self) -> Option<PathBuf> {
+        let (path, digest) = (self.cache.find(&self.digest, self.size)?, self.digest);
+        let intact = tokio::task::spawn_blocking(move || is_intact(&path, &digest).then_some(path)).await;
+        intact.ok().flatten()
+    }
+}
+
 impl Line {
     pub fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self {
@@ -65,6 +98,27 @@ impl Line {
             offline: options.offline,
             shunned: Mutex::default(),
         })
+    }
+
+    /// Puts a file into the cache that was not there, unless somebody else has done so by the time it is this download's
+    /// `turn`.
+    pub async fn obtain(
+        &self,
+        job: &Job<'_>,
+        candidates: Vec<Candidate<'_>>,
+        to: Destination<'_>,
+        turn: Turn,
+    ) -> Result<Obtained, Error> {
+        if let Some(path) = to.look().await {
+            (job.progress)(signed(to.size));
+            return Ok(Obtained::Found(path));
+        }
+        let mut partial = Partial::in_file(to.cache.temporary()?, to.size, to.digest);
+        self.fetch(job, candidates, &mut partial).await?;
+        let (file, digest) = partial.into_file().ok_or(Error::Cancelled)?;
+        let path = to.cache.keep(file, &digest)?;
+        drop(turn);
+        Ok(Obtained::Fetched(path))
     }
 
     /// Fetches from the first candidate that has the right bytes. What one mirror has sent is kept when the next one
@@ -271,6 +325,7 @@ fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     tag.or_else(|| headers.get(LAST_MODIFIED)).cloned()
 }
 
-fn signed(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
+/// A number of bytes for progress.
+pub(crate) fn signed(length: impl TryInto<i64>) -> i64 {
+    length.try_into().unwrap_or(i64::MAX)
 }

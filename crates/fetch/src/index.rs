@@ -1,10 +1,10 @@
 //! Packages indexes: which form to fetch, and how to read it.
 
 use crate::cache::Cache;
-use crate::download::{Candidate, Job, Line};
+use crate::download::{Candidate, Destination, Job, Line, Obtained};
 use crate::error::{Error, Fault};
 use crate::mirror::Mirror;
-use crate::partial::{Partial, digest_of};
+use crate::partial::digest_of;
 use crate::{Event, Report, limits, parsed};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::Table;
@@ -156,11 +156,13 @@ async fn download(
         }
     };
     let job = Job { what: name, report, progress: &progress };
-    let mut partial = Partial::in_file(source.cache.temporary()?, variant.size, variant.digest);
-    source.line.fetch(&job, candidates, &mut partial).await?;
-    let (file, digest) = partial.into_file().ok_or_else(|| Error::Offline { what: name.to_owned() })?;
-    let path = source.cache.keep(file, &digest)?;
-    report(Event::IndexDone { name: name.to_owned() });
+    let to = Destination { cache: source.cache, size: variant.size, digest: variant.digest };
+    let turn = source.cache.turn(&variant.digest).await?;
+    let (path, event) = match source.line.obtain(&job, candidates, to, turn).await? {
+        Obtained::Fetched(path) => (path, Event::IndexDone { name: name.to_owned() }),
+        Obtained::Found(path) => (path, Event::CacheHit { what: name.to_owned() }),
+    };
+    report(event);
     Ok(path)
 }
 

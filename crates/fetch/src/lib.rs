@@ -125,7 +125,8 @@ pub enum Event {
     IndexBytes { bytes: i64 },
     /// An index is complete and right.
     IndexDone { name: String },
-    /// Once for each [`Session::debs`], before any of them is fetched.
+    /// Once for each [`Session::debs`], before any of them is fetched. What is cached is yet to be checked: where it is
+    /// damaged its bytes are taken back by [`Self::DebBytes`].
     DebsTotal { count: usize, bytes: u64, cached_count: usize, cached_bytes: u64 },
     /// Bytes of debs came. Negative: so many came in vain and will come again.
     DebBytes { bytes: i64 },
@@ -197,8 +198,10 @@ impl Session {
     }
 
     /// Fetches what is not in the cache, and calls `ready` on this thread with the position in `wanted` of each file as it
-    /// becomes available: first those in the cache, then the others in any order. While `ready` runs the downloads
-    /// go on. When it breaks they are stopped, and that is a success.
+    /// becomes available: those in the cache in the order of `wanted`, each as soon as it is checked, and between them the
+    /// others as they come. While `ready` runs the rest goes on. When it breaks that is stopped, and this is a success.
+    ///
+    /// A file that another process is fetching into the same cache is waited for and not fetched again.
     ///
     /// # Errors
     /// The first file that no mirror has right; the others are stopped.

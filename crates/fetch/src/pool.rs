@@ -1,12 +1,12 @@
 //! Debs: many at once, the largest first, each handed over when it is whole and right.
 
 use crate::cache::Cache;
-use crate::download::{Candidate, Job, Line};
+use crate::download::{Candidate, Destination, Job, Line, Obtained, signed};
 use crate::error::Error;
 use crate::mirror::{Mirror, parse_all};
-use crate::partial::{Partial, is_intact};
 use crate::{Event, Report};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesUnordered};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::is_relative_path;
 use std::cmp::Reverse;
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
+use tokio::sync::Semaphore;
 
 /// A file to fetch, as a verified index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub struct VerifiedDeb {
     label: String,
     path: PathBuf,
     file: File,
+    cached: bool,
 }
 
 impl VerifiedDeb {
@@ -51,6 +53,12 @@ impl VerifiedDeb {
         self.file
     }
 
+    /// Whether it was in the cache already, so that it is not the first time that it is used.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.cached
+    }
+
     /// Where it lies in the cache. A private cache goes with its session.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -63,20 +71,32 @@ pub(crate) struct Arrived {
     position: usize,
     label: String,
     path: PathBuf,
+    cached: bool,
 }
 
 impl Arrived {
     pub fn open(self) -> Result<(usize, VerifiedDeb), Error> {
-        let Self { position, label, path } = self;
+        let Self { position, label, path, cached } = self;
         let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        Ok((position, VerifiedDeb { label, path, file }))
+        Ok((position, VerifiedDeb { label, path, file, cached }))
     }
 }
 
 /// Cached files hashed at once.
 const HASHERS: usize = 4;
 
-/// Puts every wanted file into the cache and names each to `arrived` when it is there; first those that are already.
+/// What all files of one call share.
+struct Work<'a> {
+    line: &'a Line,
+    cache: &'a Cache,
+    mirrors: BTreeMap<&'a [String], Vec<Mirror>>,
+    /// Downloads at once. Whoever waits for another process holds up none of them.
+    slots: Semaphore,
+    report: Report<'a>,
+}
+
+/// Puts every wanted file into the cache and names each to `arrived` when it is there and right. Files that are here are
+/// checked in the order asked for, and nothing waits for that: neither the first of them for the last, nor a download.
 pub(crate) async fn fetch(
     line: &Line,
     cache: &Cache,
@@ -94,69 +114,77 @@ pub(crate) async fn fetch(
             mirrors.insert(&file.mirrors, parse_all(&file.mirrors, &file.label)?);
         }
     }
-    // A closed channel means that nobody wants more: the caller stops this future.
-    let send = |position, file: &Wanted, path| {
-        let _ = arrived.send(Arrived { position, label: file.label.clone(), path });
-    };
-    // A disk may have forgotten since; hashing costs less than what damage would.
-    let look_up = |(position, file): (usize, &'_ Wanted)| {
-        let (found, digest) = (cache.find(&file.digest, file.size), file.digest);
-        async move {
-            let Some(path) = found else { return (position, None) };
-            let intact = tokio::task::spawn_blocking(move || is_intact(&path, &digest).then_some(path)).await;
-            (position, intact.ok().flatten())
-        }
-    };
-    let looked_up: Vec<_> = stream::iter(wanted.iter().enumerate().map(look_up)).buffered(HASHERS).collect().await;
-    let mut missing = Vec::new();
-    let mut here = Vec::new();
-    for (file, (position, path)) in wanted.iter().zip(looked_up) {
-        match path {
-            Some(path) => here.push((position, file, path)),
-            None => missing.push((position, file)),
-        }
-    }
+    let work = Work { line, cache, mirrors, slots: Semaphore::new(jobs.max(1)), report };
+    let files = wanted.iter().enumerate();
+    let (here, mut missing): (Vec<_>, Vec<_>) = files.partition(|(_, file)| work.to(file).is_listed());
     report(Event::DebsTotal {
         count: wanted.len(),
         bytes: wanted.iter().map(|file| file.size).sum(),
         cached_count: here.len(),
-        cached_bytes: here.iter().map(|(_, file, _)| file.size).sum(),
+        cached_bytes: here.iter().map(|(_, file)| file.size).sum(),
     });
-    for (position, file, path) in here {
-        report(Event::CacheHit { what: file.label.clone() });
-        send(position, file, path);
-    }
     // The largest first, so that none of them is left alone at the end; equals in the order asked for.
     missing.sort_by_key(|(_, file)| Reverse(file.size));
-    let downloads = missing.into_iter().map(|(position, file)| {
-        let mirrors = mirrors.get(file.mirrors.as_slice()).map_or(&[][..], Vec::as_slice);
-        async move { Ok::<_, Error>((position, file, download(line, cache, mirrors, file, report).await?)) }
-    });
-    let mut downloads = stream::iter(downloads).buffer_unordered(jobs.max(1));
-    while let Some(done) = downloads.next().await {
-        let (position, file, path) = done?;
-        report(Event::DebDone { label: file.label.clone() });
-        send(position, file, path);
+    let mut downloads: FuturesUnordered<_> = missing.into_iter().map(|file| work.download(file)).collect();
+    let mut checked = stream::iter(here).map(|file| work.check(file)).buffered(HASHERS).fuse();
+    loop {
+        let (position, file, obtained) = tokio::select! {
+            Some((position, file, path)) = checked.next() => match path {
+                Some(path) => (position, file, Obtained::Found(path)),
+                None => {
+                    report(Event::DebBytes { bytes: signed(file.size).saturating_neg() });
+                    downloads.push(work.download((position, file)));
+                    continue;
+                }
+            },
+            Some(done) = downloads.next() => done?,
+            else => return Ok(()),
+        };
+        let (path, cached) = match obtained {
+            Obtained::Fetched(path) => (path, false),
+            Obtained::Found(path) => (path, true),
+        };
+        report(match cached {
+            true => Event::CacheHit { what: file.label.clone() },
+            false => Event::DebDone { label: file.label.clone() },
+        });
+        // A closed channel means that nobody wants more: the caller stops this future.
+        let _ = arrived.send(Arrived { position, label: file.label.clone(), path, cached });
     }
-    Ok(())
 }
 
-async fn download(
-    line: &Line,
-    cache: &Cache,
-    mirrors: &[Mirror],
-    file: &Wanted,
-    report: Report<'_>,
-) -> Result<PathBuf, Error> {
-    let progress = |bytes| {
-        if bytes != 0 {
-            report(Event::DebBytes { bytes })
-        }
-    };
-    let job = Job { what: &file.label, report, progress: &progress };
-    let candidates = mirrors.iter().map(|mirror| Candidate { mirror, path: file.path.clone() }).collect();
-    let mut partial = Partial::in_file(cache.temporary()?, file.size, file.digest);
-    line.fetch(&job, candidates, &mut partial).await?;
-    let (file, digest) = partial.into_file().ok_or(Error::Cancelled)?;
-    cache.keep(file, &digest)
+impl<'a> Work<'a> {
+    fn to(&self, file: &Wanted) -> Destination<'a> {
+        Destination { cache: self.cache, size: file.size, digest: file.digest }
+    }
+
+    /// Whether a file of the cache still is what it was.
+    async fn check<'w>(&self, (position, file): (usize, &'w Wanted)) -> (usize, &'w Wanted, Option<PathBuf>) {
+        (position, file, self.to(file).look().await)
+    }
+
+    /// Downloads a file, or waits until another process has.
+    async fn download<'w>(
+        &self,
+        (position, file): (usize, &'w Wanted),
+    ) -> Result<(usize, &'w Wanted, Obtained), Error> {
+        let progress = |bytes| {
+            if bytes != 0 {
+                (self.report)(Event::DebBytes { bytes })
+            }
+        };
+        let job = Job { what: &file.label, report: self.report, progress: &progress };
+        let mirrors = self.mirrors.get(file.mirrors.as_slice()).map_or(&[][..], Vec::as_slice);
+        let candidates = mirrors.iter().map(|mirror| Candidate { mirror, path: file.path.clone() }).collect();
+        let slot = self.slots.acquire().await;
+        let (_slot, turn) = match self.cache.try_turn(&file.digest)? {
+            Some(turn) => (slot, turn),
+            None => {
+                drop(slot);
+                let turn = self.cache.turn(&file.digest).await?;
+                (self.slots.acquire().await, turn)
+            }
+        };
+        Ok((position, file, self.line.obtain(&job, candidates, self.to(file), turn).await?))
+    }
 }

@@ -5,5 +5,6 @@ mod cache;
 mod debs;
 mod indexes;
 mod parsed;
+mod sharing;
 mod trust;
 mod world;
