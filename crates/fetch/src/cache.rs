@@ -17,8 +17,6 @@
 
 mod turn;
 
-pub(crate) use turn::Turn;
-
 use crate::error::Error;
 use crate::release::Signed;
 use rootstrap_debian::digest::Digest;

@@ -1,6 +1,6 @@
 //! One file from one of several places: attempts, resumption, the next mirror.
 
-use crate::cache::{Cache, Turn};
+use crate::cache::Cache;
 use crate::error::{Error, Failures, Fault};
 use crate::mirror::{Location, Mirror};
 use crate::partial::{Expected, Partial, is_intact};
@@ -58,14 +58,6 @@ pub(crate) struct Job<'a> {
     pub progress: &'a dyn Fn(i64),
 }
 
-/// How a file came into the cache.
-pub(crate) enum Obtained {
-    /// By this download.
-    Fetched(PathBuf),
-    /// By somebody else's, meanwhile. Its digest was compared.
-    Found(PathBuf),
-}
-
 /// A file of known size and digest, and where it belongs.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
@@ -100,25 +92,17 @@ impl Line {
         })
     }
 
-    /// Puts a file into the cache that was not there, unless somebody else has done so by the time it is this download's
-    /// `turn`.
+    /// Fetches a file into the cache. The caller has the [turn](Cache::turn) to.
     pub async fn obtain(
         &self,
         job: &Job<'_>,
         candidates: Vec<Candidate<'_>>,
         to: Destination<'_>,
-        turn: Turn,
-    ) -> Result<Obtained, Error> {
-        if let Some(path) = to.look().await {
-            (job.progress)(signed(to.size));
-            return Ok(Obtained::Found(path));
-        }
+    ) -> Result<PathBuf, Error> {
         let mut partial = Partial::in_file(to.cache.temporary()?, to.size, to.digest);
         self.fetch(job, candidates, &mut partial).await?;
         let (file, digest) = partial.into_file().ok_or(Error::Cancelled)?;
-        let path = to.cache.keep(file, &digest)?;
-        drop(turn);
-        Ok(Obtained::Fetched(path))
+        to.cache.keep(file, &digest)
     }
 
     /// Fetches from the first candidate that has the right bytes. What one mirror has sent is kept when the next one

@@ -1,7 +1,7 @@
 //! Packages indexes: which form to fetch, and how to read it.
 
 use crate::cache::Cache;
-use crate::download::{Candidate, Destination, Job, Line, Obtained};
+use crate::download::{Candidate, Destination, Job, Line};
 use crate::error::{Error, Fault};
 use crate::mirror::Mirror;
 use crate::partial::digest_of;
@@ -81,17 +81,27 @@ pub(crate) async fn fetch(
         return if architecture == "all" { Ok(None) } else { Err(Error::NoIndex { what, path }) };
     }
     let name = format!("{}/{path}", source.suite);
-    // One that is here already is the cheapest. Read and hashed again: the whole run rests on it.
-    for variant in &variants {
-        if let Some(packages) = from_parsed(source.cache, variant).await? {
-            report(Event::CacheHit { what: name });
-            return Ok(Some(packages));
+    // Whose turn it is must not depend on the form that each would take, which differs with the speed of the link.
+    let mut turn = None;
+    let common = variants.iter().min_by_key(|variant| variant.path.as_str()).map(|variant| variant.digest);
+    // One that is here already is the cheapest. Read and hashed again: the whole run rests on it. When the turn has come,
+    // another process may have brought one.
+    loop {
+        for variant in &variants {
+            if let Some(packages) = from_parsed(source.cache, variant).await? {
+                report(Event::CacheHit { what: name });
+                return Ok(Some(packages));
+            }
         }
-    }
-    for variant in &variants {
-        if let Some(packages) = from_cache(source, variant, &name).await? {
-            report(Event::CacheHit { what: name });
-            return Ok(Some(packages));
+        for variant in &variants {
+            if let Some(packages) = from_cache(source, variant, &name).await? {
+                report(Event::CacheHit { what: name });
+                return Ok(Some(packages));
+            }
+        }
+        match common {
+            Some(digest) if turn.is_none() => turn = Some(source.cache.turn(&digest).await?),
+            _ => break,
         }
     }
     let mut last = None;
@@ -157,12 +167,8 @@ async fn download(
     };
     let job = Job { what: name, report, progress: &progress };
     let to = Destination { cache: source.cache, size: variant.size, digest: variant.digest };
-    let turn = source.cache.turn(&variant.digest).await?;
-    let (path, event) = match source.line.obtain(&job, candidates, to, turn).await? {
-        Obtained::Fetched(path) => (path, Event::IndexDone { name: name.to_owned() }),
-        Obtained::Found(path) => (path, Event::CacheHit { what: name.to_owned() }),
-    };
-    report(event);
+    let path = source.line.obtain(&job, candidates, to).await?;
+    report(Event::IndexDone { name: name.to_owned() });
     Ok(path)
 }
 

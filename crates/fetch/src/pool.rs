@@ -1,7 +1,7 @@
 //! Debs: many at once, the largest first, each handed over when it is whole and right.
 
 use crate::cache::Cache;
-use crate::download::{Candidate, Destination, Job, Line, Obtained, signed};
+use crate::download::{Candidate, Destination, Job, Line, signed};
 use crate::error::Error;
 use crate::mirror::{Mirror, parse_all};
 use crate::{Event, Report};
@@ -80,6 +80,14 @@ impl Arrived {
         let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
         Ok((position, VerifiedDeb { label, path, file, cached }))
     }
+}
+
+/// How a file came into the cache.
+enum Obtained {
+    /// By this call.
+    Fetched(PathBuf),
+    /// Before, or by somebody else meanwhile. Its digest was compared.
+    Found(PathBuf),
 }
 
 /// Cached files hashed at once.
@@ -185,6 +193,13 @@ impl<'a> Work<'a> {
                 (self.slots.acquire().await, turn)
             }
         };
-        Ok((position, file, self.line.obtain(&job, candidates, self.to(file), turn).await?))
+        // Somebody else may have had the turn before.
+        if let Some(path) = self.to(file).look().await {
+            progress(signed(file.size));
+            return Ok((position, file, Obtained::Found(path)));
+        }
+        let path = self.line.obtain(&job, candidates, self.to(file)).await?;
+        drop(turn);
+        Ok((position, file, Obtained::Fetched(path)))
     }
 }
