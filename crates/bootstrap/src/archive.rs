@@ -53,8 +53,17 @@ pub(crate) fn open(request: &Request, suite: &Suite, report: Report<'_>) -> Resu
         ..Options::default()
     })?;
     let policy = Policy { now: request.valid_at.unwrap_or(request.now), allow_rollback: request.allow_rollback };
-    let pockets = session
-        .pockets(&pockets, &request.architectures()?, &keyring, &policy, &|event| report(Event::Fetch(event)))?;
+    let pockets = session.pockets(&pockets, &request.architectures()?, &keyring, &policy, &|event| {
+        let hit = match event {
+            rootstrap_fetch::Event::CacheHit { .. } => Some(true),
+            rootstrap_fetch::Event::IndexDone { .. } => Some(false),
+            _ => None,
+        };
+        report(Event::Fetch(event));
+        if let Some(hit) = hit {
+            report(Event::Cache { layer: "indexes", hit, bytes: 0 });
+        }
+    })?;
     Ok(Archive { session, pockets, _private: private })
 }
 

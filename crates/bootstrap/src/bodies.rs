@@ -6,7 +6,7 @@ use crate::{Error, Event};
 use rootstrap_fetch::{Session, VerifiedDeb, Wanted};
 use rootstrap_resolve::Planned;
 use rootstrap_rootfs::Root;
-use rootstrap_unpack::Staged;
+use rootstrap_unpack::{Staged, payload};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Seek;
@@ -103,8 +103,7 @@ pub(crate) fn start<'scope, 'env: 'scope>(scope: &'scope Scope<'scope, 'env>, wo
                 if work.stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let label = deb.label().to_owned();
-                let result = decode(deb.into_file(), &label, slot, work).map(|body| {
+                let result = decode(deb, slot, work).map(|body| {
                     (work.report)(Event::Unpacked { package: body.staged.control.package.clone() });
                     (slot, body)
                 });
@@ -114,6 +113,8 @@ pub(crate) fn start<'scope, 'env: 'scope>(scope: &'scope Scope<'scope, 'env>, wo
     }
     scope.spawn(move || {
         let result = work.session.debs(work.wanted, &|event| (work.report)(Event::Fetch(event)), &mut |slot, deb| {
+            let bytes = work.wanted.get(slot).map_or(0, |wanted| wanted.size);
+            (work.report)(Event::Cache { layer: "debs", hit: deb.is_cached(), bytes });
             queue.push(slot, deb);
             if work.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -125,10 +126,30 @@ pub(crate) fn start<'scope, 'env: 'scope>(scope: &'scope Scope<'scope, 'env>, wo
     Bodies { arrivals, ready: work.wanted.iter().map(|_| None).collect(), stop: work.stop }
 }
 
-fn decode(deb: File, label: &str, slot: usize, work: &Work<'_>) -> Result<Body, Error> {
-    let kept = deb.try_clone().map_err(|source| rootstrap_unpack::Error::Io { label: label.to_owned(), source })?;
-    let staged = rootstrap_unpack::stage(deb, label, work.store, slot, work.stop)?;
-    Ok(Body { staged, deb: kept })
+/// Decodes a deb into the store. What comes out is kept when a deb is used for the second time: one that is used only once
+/// shall not cost more for it.
+fn decode(deb: VerifiedDeb, slot: usize, work: &Work<'_>) -> Result<Body, Error> {
+    let &Work { session, store, stop, report, .. } = work;
+    let label = deb.label().to_owned();
+    let kept = if deb.is_cached() { session.derived(&deb, payload::FORM) } else { None };
+    let kept = kept.and_then(|mut file| payload::is_whole(&mut file).then_some(file));
+    report(Event::Cache { layer: "payloads", hit: kept.is_some(), bytes: 0 });
+    let draft = if deb.is_cached() && kept.is_none() { session.draft(&deb, payload::FORM).ok() } else { None };
+    let deb = deb.into_file();
+    let again = || deb.try_clone().map_err(|source| rootstrap_unpack::Error::Io { label: label.clone(), source });
+    let staged = match (kept, draft) {
+        (Some(payload), _) => rootstrap_unpack::stage(payload, &label, store, slot, stop)?,
+        (None, None) => rootstrap_unpack::stage(again()?, &label, store, slot, stop)?,
+        (None, Some(mut draft)) => {
+            let (staged, whole) = rootstrap_unpack::stage_and_keep(again()?, &label, store, slot, stop, draft.file())?;
+            if whole {
+                // A cache that cannot be written is no reason to stop: it will be decoded again.
+                let _ = draft.keep();
+            }
+            staged
+        }
+    };
+    Ok(Body { staged, deb })
 }
 
 impl Bodies<'_> {

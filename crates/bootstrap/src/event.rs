@@ -47,6 +47,15 @@ pub enum Event {
     },
     /// What the downloads do.
     Fetch(rootstrap_fetch::Event),
+    /// Something was looked for in a layer of the cache. Sent once for each thing, when it is known.
+    Cache {
+        /// What the things of the layer are called: `debs`.
+        layer: &'static str,
+        /// Whether it was there and right.
+        hit: bool,
+        /// How long it is, if that is worth telling, else 0.
+        bytes: u64,
+    },
     /// The files of so many packages are decoded.
     Unpacked {
         /// Package name.

@@ -44,6 +44,16 @@ struct State {
     /// Bytes of indexes that came and that are to come.
     indexes: (u64, u64),
     download: Option<Download>,
+    cache: Vec<Rate>,
+}
+
+/// How often a layer of the cache had what was looked for.
+struct Rate {
+    layer: &'static str,
+    hits: usize,
+    of: usize,
+    /// Of the hits.
+    bytes: u64,
 }
 
 /// The debs on their way.
@@ -75,6 +85,7 @@ impl Progress {
             unpacked: 0,
             indexes: (0, 0),
             download: None,
+            cache: Vec::new(),
         };
         Self { level, log, state: Mutex::new(state) }
     }
@@ -105,6 +116,7 @@ impl Progress {
                 state.unpacked += 1;
                 self.say(&state, Level::Verbose, &format!("decoded {package}"));
             }
+            Event::Cache { layer, hit, bytes } => state.count(layer, *hit, *bytes),
             Event::Configuring { .. } => state.configured += 1,
             Event::Note(text) => self.say(&state, Level::Verbose, text),
             Event::Warning(text) => self.say(&state, Level::Normal, &format!("warning: {text}")),
@@ -214,6 +226,9 @@ impl Progress {
             let text = "a first stage: where its programs run, /rootstrap/second-stage in it finishes it";
             self.say(&state, Level::Normal, text);
         }
+        if !state.cache.is_empty() {
+            self.say(&state, Level::Verbose, &format!("cache: {}", state.rates()));
+        }
         self.say_times(&state);
     }
 
@@ -243,6 +258,27 @@ impl State {
             }
         }
         self.stage = next.map(|stage| (stage, Instant::now()));
+    }
+
+    fn count(&mut self, layer: &'static str, hit: bool, bytes: u64) {
+        let at = self.cache.iter().position(|rate| rate.layer == layer).unwrap_or(self.cache.len());
+        if at == self.cache.len() {
+            self.cache.push(Rate { layer, hits: 0, of: 0, bytes: 0 });
+        }
+        if let Some(rate) = self.cache.get_mut(at) {
+            rate.of += 1;
+            rate.hits += usize::from(hit);
+            rate.bytes += if hit { bytes } else { 0 };
+        }
+    }
+
+    /// `2 of 2 indexes, 78 of 78 debs (31.23 MiB)`.
+    fn rates(&self) -> String {
+        let rate = |rate: &Rate| {
+            let bytes = if rate.bytes > 0 { format!(" ({})", HumanBytes(rate.bytes)) } else { String::new() };
+            format!("{} of {} {}{bytes}", rate.hits, rate.of, rate.layer)
+        };
+        self.cache.iter().map(rate).collect::<Vec<_>>().join(", ")
     }
 
     fn draw(&self) {

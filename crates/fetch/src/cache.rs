@@ -6,6 +6,7 @@
 //!        tmp/                      being written; DIGEST.lock while a file is being fetched
 //!        sha256/ab/abcd…           indexes and debs; sha512/ likewise
 //!        index/FORMAT-abcd…        what was read from the index of that digest (see `parsed`)
+//!        payload/ab/FORM-abcd…     what was made of the deb abcd…
 //!        release/SUITE/DATE-HASH.InRelease, or .Release with .Release.gpg
 //! ```
 //!
@@ -86,6 +87,11 @@ impl Cache {
         let hex = digest.to_string();
         let shelf = hex.get(..2).unwrap_or_default();
         self.root.join(digest.algorithm().to_ascii_lowercase()).join(shelf).join(&hex)
+    }
+
+    /// The directory of a layer.
+    pub fn layer(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// The file with this digest, if it is here. One of another size was damaged after it was written. It is left to be

@@ -12,6 +12,7 @@
 //! [`prune`] is for whoever looks after a cache.
 
 mod cache;
+mod derived;
 mod download;
 mod error;
 mod http;
@@ -26,6 +27,7 @@ pub mod prune;
 mod release;
 mod signature;
 
+pub use derived::Draft;
 pub use error::{Error, Failures, Fault};
 pub use pocket::{Index, Pocket, Policy, VerifiedPocket};
 pub use pool::{VerifiedDeb, Wanted};

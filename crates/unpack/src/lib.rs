@@ -17,6 +17,7 @@ mod decode;
 mod entries;
 pub mod filters;
 pub mod merge;
+pub mod payload;
 mod stage;
 pub mod triggers;
 
@@ -24,7 +25,7 @@ pub use claims::Claims;
 pub use control::{Conffile, Control, Member};
 pub use entries::{Entry, EntryKind};
 pub use merge::{Conffiles, Rules, Verdict, merge};
-pub use stage::{Staged, stage};
+pub use stage::{Staged, stage, stage_and_keep};
 
 use rootstrap_debian::ParseError;
 

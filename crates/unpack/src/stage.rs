@@ -2,6 +2,7 @@
 
 use crate::control::Control;
 use crate::entries::{self, Entry, EntryKind};
+use crate::payload::{Tee, Writer};
 use crate::{Error, ar, decode, limits};
 use md5::{Digest, Md5};
 use rootstrap_rootfs::{Attributes, Root};
@@ -30,7 +31,37 @@ pub struct Staged {
 ///
 /// # Errors
 /// The archive is damaged or exceeds a limit, the store cannot be written, or `cancel` was set.
-pub fn stage(mut deb: File, label: &str, store: &Root, slot: usize, cancel: &AtomicBool) -> Result<Staged, Error> {
+pub fn stage(deb: File, label: &str, store: &Root, slot: usize, cancel: &AtomicBool) -> Result<Staged, Error> {
+    stage_from(deb, label, store, slot, cancel, None)
+}
+
+/// The same, and writes into the empty file `payload` what is cheap to read again: see [`payload`](crate::payload). `false`
+/// if that came to nothing.
+///
+/// # Errors
+/// Those of [`stage`]; that `payload` cannot be written is none.
+pub fn stage_and_keep(
+    deb: File,
+    label: &str,
+    store: &Root,
+    slot: usize,
+    cancel: &AtomicBool,
+    payload: &mut File,
+) -> Result<(Staged, bool), Error> {
+    let mut writer = Writer::new(payload);
+    let staged = stage_from(deb, label, store, slot, cancel, Some(&mut writer))?;
+    let kept = staged.entries.is_ok() && writer.finish();
+    Ok((staged, kept))
+}
+
+fn stage_from(
+    mut deb: File,
+    label: &str,
+    store: &Root,
+    slot: usize,
+    cancel: &AtomicBool,
+    mut copy: Option<&mut Writer<'_>>,
+) -> Result<Staged, Error> {
     let io = |source| Error::Io { label: label.to_owned(), source };
     let damaged = |reason: String| Error::Damaged { label: label.to_owned(), reason };
     let tree = |source| Error::Tree { label: label.to_owned(), source };
@@ -51,7 +82,9 @@ pub fn stage(mut deb: File, label: &str, store: &Root, slot: usize, cancel: &Ato
             .ok_or_else(|| damaged(format!("its member {} is of a kind dpkg does not know", member.name)))?
             .map_err(io)
     };
-    let control = Control::read(label, open(control, "control.tar", limits::CONTROL)?)?;
+    let control = copied(open(control, "control.tar", limits::CONTROL)?, "control.tar", &mut copy, |tar| {
+        Control::read(label, tar)
+    })?;
     let payload = open(data, "data.tar", limits::DATA)?;
 
     let name = format!("{slot}");
@@ -63,8 +96,10 @@ pub fn stage(mut deb: File, label: &str, store: &Root, slot: usize, cancel: &Ato
     let all = control.member("md5sums").is_none();
     let wanted: HashSet<&[u8]> = control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect();
     let mut writer = BodyWriter { store, bodies: &bodies, count: 0, bytes: 0, buffer: vec![0; 1 << 17], cancel };
-    let entries = entries::read(payload, &mut |path, attributes, body, size| {
-        writer.write(attributes, body, size, all || wanted.contains(path))
+    let entries = copied(payload, "data.tar", &mut copy, |tar| {
+        entries::read(tar, &mut |path, attributes, body, size| {
+            writer.write(attributes, body, size, all || wanted.contains(path))
+        })
     });
     let bytes = writer.bytes;
     let entries = match entries {
@@ -73,6 +108,25 @@ pub fn stage(mut deb: File, label: &str, store: &Root, slot: usize, cancel: &Ato
         Err(error) => return Err(io(error)),
     };
     Ok(Staged { control, entries, bytes, bodies })
+}
+
+/// Reads a tar archive that is a member, and puts what is read into `copy`.
+fn copied<'r, T, E>(
+    reader: impl Read + 'r,
+    name: &str,
+    copy: &mut Option<&mut Writer<'_>>,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, E>,
+) -> Result<T, E> {
+    if let Some(writer) = copy {
+        writer.begin(name);
+    }
+    let mut tee = Tee { reader, writer: copy.as_deref_mut() };
+    let result = read(&mut tee)?;
+    tee.drain();
+    if let Some(writer) = copy {
+        writer.end(name);
+    }
+    Ok(result)
 }
 
 fn read_member(deb: &mut File, member: &ar::Member) -> io::Result<Vec<u8>> {

@@ -129,3 +129,36 @@ fn what_is_no_cache_is_not_pruned() {
     }
     assert_eq!(world.names("out"), ["precious"]);
 }
+
+/// A deb that was used twice is not decoded a third time, unless what was kept of it has rotted.
+#[test]
+fn payloads_are_kept_of_what_is_used_again() {
+    need!("cli::cache::payloads_are_kept_of_what_is_used_again", machine::builder());
+    let world = unlisted();
+    let build = |name: &str, rates: &str| {
+        let outcome = world.run(&[&[world.target(name).as_str()], &EXTRACT[..], &["-v"]].concat()).expect(0);
+        outcome.says(&[&format!("\ncache: {rates}\n")]);
+        tree::dump(Path::new(&world.target(name)))
+    };
+    let payloads = || files(&world.path("cache/v1/payload"));
+    let first = build("a", "0 of 1 indexes, 0 of 3 debs, 0 of 3 payloads");
+    assert_eq!(payloads().len(), 0, "it may have been the only run");
+    let second = build("b", "1 of 1 indexes, 3 of 3 debs (SIZE), 0 of 3 payloads");
+    assert_eq!(payloads().len(), 3);
+    let third = build("c", "1 of 1 indexes, 3 of 3 debs (SIZE), 3 of 3 payloads");
+    let rotten = payloads().remove(0);
+    let mut bytes = std::fs::read(&rotten).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&rotten, bytes).unwrap();
+    let fourth = build("d", "1 of 1 indexes, 3 of 3 debs (SIZE), 2 of 3 payloads");
+    let fifth = build("e", "1 of 1 indexes, 3 of 3 debs (SIZE), 3 of 3 payloads");
+    assert!([second, third, fourth, fifth].iter().all(|dump| *dump == first));
+    assert!(world.names("cache/v1/tmp").is_empty());
+}
+
+/// All files below a directory, if there is one.
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}

@@ -9,6 +9,7 @@ mod diversions;
 mod files;
 mod filters;
 mod hostile;
+mod kept;
 mod left_to_dpkg;
 mod multi_arch;
 mod order;

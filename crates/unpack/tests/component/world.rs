@@ -23,7 +23,7 @@ pub const FIRST: Rules<'static> =
 pub struct World {
     pub dir: TempDir,
     pub root: Root,
-    store: Root,
+    pub store: Root,
     claims: Claims,
     slot: usize,
 }
