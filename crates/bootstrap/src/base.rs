@@ -3,6 +3,7 @@
 //! What comes later has no say in the first phase, so one that was restored differs in nothing but the fractions of
 //! seconds in its times.
 
+use crate::event::Report;
 use crate::foreign::Emulation;
 use crate::kept::{Draft, Found, Slot};
 use crate::phases::Site;
@@ -31,6 +32,7 @@ impl Base {
         plan: &Plan,
         epoch: i64,
         emulation: &Emulation,
+        report: Report<'_>,
     ) -> Result<Option<Self>, Error> {
         let (Some(cache), Some(phase)) = (&request.cache, plan.phases.first()) else { return Ok(None) };
         if !request.variant.runs_scripts() || request.foreign {
@@ -51,6 +53,7 @@ impl Base {
             let bytes = u64::from_le_bytes(*bytes);
             Some((found, claims, bytes))
         });
+        report(Event::Cache { layer: "first phases", hit: found.is_some(), bytes: 0 });
         Ok(Some(Self { slot, found }))
     }
 

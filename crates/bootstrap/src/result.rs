@@ -1,6 +1,6 @@
 //! A finished archive, kept: the same request at the same state of the archive is answered by a copy.
 
-use crate::event::Report;
+use crate::event::{Report, Stage};
 use crate::format::{Format, Target};
 use crate::hidden::NewFile;
 use crate::kept::{Found, Slot};
@@ -56,8 +56,11 @@ pub(crate) fn slot(
 
 /// Publishes what is kept. `None` if nothing is.
 pub(crate) fn publish(slot: &Slot, request: &Request, report: Report<'_>) -> Result<Option<Summary>, Error> {
-    let Some(found) = slot.find() else { return Ok(None) };
+    let found = slot.find();
+    report(Event::Cache { layer: "results", hit: found.is_some(), bytes: 0 });
+    let Some(found) = found else { return Ok(None) };
     let Ok(notes) = serde_json::from_slice::<Notes>(&found.notes) else { return Ok(None) };
+    report(Event::Stage(Stage::Publish));
     report(Event::Note("nothing has changed: the result is taken from the cache".to_owned()));
     match &request.target {
         Target::File(path, _) => {
