@@ -103,7 +103,7 @@ pub fn rounds(options: &Options, case: &Case, program: &Path, work: &Path) -> Re
             let run = place.run(&one.name, &build)?;
             one.command = tools::shown(&run.command, work, &mirror, user.as_ref());
             let sample = sample(&run, &work.join(format!("{}.log", one.name)));
-            clear(&run.target)?;
+            set_aside(&run.target, work, round)?;
             if !case.is_filled() {
                 clear(&run.cache)?;
             }
@@ -127,6 +127,11 @@ pub fn rounds(options: &Options, case: &Case, program: &Path, work: &Path) -> Re
         series.retain(|one| !failed.contains(&one.name));
         if round > 0 {
             sample_floor(floor.as_ref(), &mut floors, round)?;
+        }
+    }
+    for entry in std::fs::read_dir(work).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("old-") {
+            clear(&entry.path())?;
         }
     }
     series.append(&mut floors);
@@ -217,6 +222,14 @@ pub fn workshop(work: &Path, program: &Path) -> Result<std::path::PathBuf, Strin
         .and_then(|_| std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)));
     made.map_err(|error| format!("cannot copy {}: {error}", program.display()))?;
     Ok(copy)
+}
+
+/// Results stay until all rounds are over: ext4 passes over every inode that was deleted a moment ago when it makes new
+/// ones, so removing one tree makes the next one dearer, whoever makes it.
+fn set_aside(target: &Path, work: &Path, round: usize) -> Result<(), String> {
+    let Some(name) = target.file_name().filter(|_| target.exists()) else { return Ok(()) };
+    let old = work.join(format!("old-{round}-{}", name.to_string_lossy()));
+    std::fs::rename(target, old).map_err(|error| format!("cannot set {} aside: {error}", target.display()))
 }
 
 fn clear(path: &Path) -> Result<(), String> {
