@@ -103,7 +103,7 @@ pub fn rounds(options: &Options, case: &Case, program: &Path, work: &Path) -> Re
             let run = place.run(&one.name, &build)?;
             one.command = tools::shown(&run.command, work, &mirror, user.as_ref());
             let sample = sample(&run, &work.join(format!("{}.log", one.name)));
-            set_aside(&run.target, work, round)?;
+            set_aside(&run.target, &work.join(format!("old-{round}-{row}")))?;
             if !case.is_filled() {
                 clear(&run.cache)?;
             }
@@ -226,9 +226,10 @@ pub fn workshop(work: &Path, program: &Path) -> Result<std::path::PathBuf, Strin
 
 /// Results stay until all rounds are over: ext4 passes over every inode that was deleted a moment ago when it makes new
 /// ones, so removing one tree makes the next one dearer, whoever makes it.
-fn set_aside(target: &Path, work: &Path, round: usize) -> Result<(), String> {
-    let Some(name) = target.file_name().filter(|_| target.exists()) else { return Ok(()) };
-    let old = work.join(format!("old-{round}-{}", name.to_string_lossy()));
+fn set_aside(target: &Path, old: &Path) -> Result<(), String> {
+    if !target.exists() {
+        return Ok(());
+    }
     std::fs::rename(target, old).map_err(|error| format!("cannot set {} aside: {error}", target.display()))
 }
 
