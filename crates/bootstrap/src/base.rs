@@ -10,6 +10,7 @@ use crate::phases::Site;
 use crate::suite::Suite;
 use crate::{Error, Event, Request};
 use rootstrap_configure::privilege;
+use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::{extract, tar};
 use rootstrap_resolve::Plan;
 use rootstrap_rootfs::{Kind, Root, walk};
@@ -93,9 +94,11 @@ fn write(slot: Slot, root: &Root) -> Result<Option<Draft>, Error> {
         return Ok(None);
     }
     let draft = slot.draft().map_err(Error::io("write to", Path::new("the cache")))?;
-    let options = tar::Options { dev: tar::Dev::Kept, ..tar::Options::new(i64::MAX) };
+    // Compressing costs less than writing three times as much.
+    let compression = Compression { algorithm: Algorithm::Zstd, level: Some(1) };
+    let options = tar::Options { dev: tar::Dev::Kept, compression, ..tar::Options::new(i64::MAX) };
     let mut out = BufWriter::with_capacity(1 << 20, draft.file());
-    tar::stream(root, &mut out, &options)?;
+    tar::write(root, &mut out, &options)?;
     out.flush().map_err(Error::io("write to", Path::new("the cache")))?;
     drop(out);
     Ok(Some(draft))
