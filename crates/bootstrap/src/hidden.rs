@@ -2,7 +2,7 @@
 //! can tell what a killed one left behind.
 
 use crate::{Error, Request};
-use rootstrap_configure::privilege::on_death_remove;
+use rootstrap_configure::privilege::{on_death_keep, on_death_remove};
 use rootstrap_rootfs::Root;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, statat};
 use rustix::io::Errno;
@@ -70,13 +70,22 @@ fn under_new_name<T>(
 ) -> Result<(PathBuf, T), Error> {
     let mut last = place.to_owned();
     for path in names(place, stem) {
+        if path.symlink_metadata().is_ok() {
+            last = path;
+            continue;
+        }
+        // Told before it is there: a kill may come right after.
+        on_death_remove(&path);
         match make(&path) {
-            Ok(Some(made)) => {
-                on_death_remove(&path);
-                return Ok((path, made));
+            Ok(Some(made)) => return Ok((path, made)),
+            Ok(None) | Err(Errno::EXIST) => {
+                on_death_keep(&path);
+                last = path;
             }
-            Ok(None) | Err(Errno::EXIST) => last = path,
-            Err(errno) => return Err(Error::errno(verb, &path)(errno)),
+            Err(errno) => {
+                on_death_keep(&path);
+                return Err(Error::errno(verb, &path)(errno));
+            }
         }
     }
     Err(Error::errno(verb, &last)(Errno::EXIST))
