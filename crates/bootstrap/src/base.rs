@@ -1,11 +1,12 @@
-//! The root after its first phase, kept: a build with other packages on top, or none, begins there.
+//! What the scripts of the first phase made of its packages' files, kept: a build with other packages on top, or none, unpacks
+//! the first phase again and runs nothing of it.
 //!
 //! What comes later has no say in the first phase, so one that was restored differs in nothing but the fractions of
-//! seconds in its times.
+//! seconds in its times. What unpacking makes again is not kept: that would be most of the root.
 
 use crate::event::Report;
 use crate::foreign::Emulation;
-use crate::kept::{Draft, Found, Slot};
+use crate::kept::{Found, Slot};
 use crate::phases::Site;
 use crate::suite::Suite;
 use crate::{Error, Event, Request};
@@ -13,16 +14,28 @@ use rootstrap_configure::privilege;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::{extract, tar};
 use rootstrap_resolve::Plan;
-use rootstrap_rootfs::{Kind, Root, walk};
+use rootstrap_rootfs::{Kind, Root, Visit};
 use rootstrap_unpack::Claims;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::thread::JoinHandle;
+
+/// The names in directories, by path.
+type Names = HashMap<Vec<u8>, Vec<Vec<u8>>>;
 
 /// Where the first phase of a plan is kept, and what is there.
 pub(crate) struct Base {
     slot: Slot,
-    found: Option<(Found, Claims, u64)>,
+    found: Option<(Found, Notes)>,
+}
+
+/// What is noted beside the archive.
+struct Notes {
+    /// Who has which paths, if the target's dpkg had a hand in it.
+    claims: Option<Claims>,
+    /// All that is in the directories that changed: what else unpacking puts there is gone.
+    names: Names,
 }
 
 impl Base {
@@ -49,68 +62,125 @@ impl Base {
             return Ok(None);
         };
         let found = slot.find().and_then(|found| {
-            let (bytes, claims) = found.notes.split_first_chunk()?;
-            let claims = Claims::from_bytes(claims)?;
-            let bytes = u64::from_le_bytes(*bytes);
-            Some((found, claims, bytes))
+            let notes = Notes::from_bytes(&found.notes)?;
+            Some((found, notes))
         });
         report(Event::Cache { layer: "first phases", hit: found.is_some(), bytes: 0 });
         Ok(Some(Self { slot, found }))
     }
 
-    /// Whether the first phase need not be made.
+    /// Whether the scripts of the first phase need not run.
     pub fn is_there(&self) -> bool {
         self.found.is_some()
     }
 
-    /// Fills the empty root, if the first phase is there: what its packages have, and the bytes of their files.
-    pub fn restore(&mut self, site: &Site<'_>) -> Result<Option<(Claims, u64)>, Error> {
-        let Some((found, claims, bytes)) = self.found.take() else { return Ok(None) };
+    /// Makes of the unpacked first phase what its scripts made of it. Who has which paths then, if that is not as it was
+    /// unpacked.
+    pub fn restore(self, site: &Site<'_>) -> Result<Option<Claims>, Error> {
+        let Some((found, notes)) = self.found else { return Ok(None) };
         (site.report)(Event::Note("the first phase is taken from the cache".to_owned()));
         let payload = found.payload().map_err(Error::io("read", Path::new("the cache")))?;
         extract::extract(payload, site.root, &site.request.cancel)?;
-        Ok(Some((claims, bytes)))
+        for (directory, names) in &notes.names {
+            site.root.retain(directory, names)?;
+        }
+        Ok(notes.claims)
     }
 
-    /// Keeps the first phase as it is now. Hashing goes on while later phases do; the thread ends by itself.
-    pub fn keep(&self, site: &Site<'_>, claims: &Claims, bytes: u64) -> Option<JoinHandle<()>> {
-        match write(self.slot.clone(), site.root) {
-            Ok(Some(draft)) => {
-                let notes = [&bytes.to_le_bytes()[..], &claims.to_bytes()].concat();
-                Some(std::thread::spawn(move || drop(draft.keep(&notes))))
-            }
-            Ok(None) => None,
-            Err(error) => {
-                (site.report)(Event::Note(format!("the first phase is not kept: {error}")));
-                None
-            }
+    /// Keeps what scripts have changed since `moment`, of [`now`](rootstrap_rootfs::now). Failing to is told and no harm.
+    pub fn keep(&self, site: &Site<'_>, moment: i64, claims: Option<&Claims>) {
+        if let Err(error) = keep(self.slot.clone(), site.root, moment, claims) {
+            (site.report)(Event::Note(format!("the first phase is not kept: {error}")));
         }
     }
 }
 
-/// The root as an archive; `None` if that could not hold it.
-fn write(slot: Slot, root: &Root) -> Result<Option<Draft>, Error> {
-    if !fits(root)? {
-        return Ok(None);
-    }
-    let draft = slot.draft().map_err(Error::io("write to", Path::new("the cache")))?;
-    // Compressing costs less than writing three times as much.
+fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result<(), Error> {
+    let failed = || Error::io("write to", Path::new("the cache"));
+    let draft = slot.draft().map_err(failed())?;
+    let (fits, names) = (Cell::new(true), RefCell::new(Names::new()));
+    let only = |visit: &Visit<'_>| {
+        let touched = !visit.metadata.is_untouched_since(moment);
+        if let Some((parent, name)) = split(visit.path)
+            && let Some(names) = names.borrow_mut().get_mut(parent)
+        {
+            names.push(name.to_vec());
+        }
+        if visit.metadata.kind == Kind::Directory && touched {
+            names.borrow_mut().insert(visit.path.to_vec(), Vec::new());
+        }
+        fits.set(fits.get() && (!touched || is_archivable(visit)));
+        // Replacing what is in a directory changes its time.
+        touched || visit.metadata.kind == Kind::Directory
+    };
     let compression = Compression { algorithm: Algorithm::Zstd, level: Some(1) };
-    let options = tar::Options { dev: tar::Dev::Kept, compression, ..tar::Options::new(i64::MAX) };
+    let options = tar::Options { dev: tar::Dev::Kept, compression, only: Some(&only), ..tar::Options::new(i64::MAX) };
     let mut out = BufWriter::with_capacity(1 << 20, draft.file());
     tar::write(root, &mut out, &options)?;
-    out.flush().map_err(Error::io("write to", Path::new("the cache")))?;
+    out.flush().map_err(failed())?;
     drop(out);
-    Ok(Some(draft))
+    if !fits.get() {
+        return Ok(());
+    }
+    draft.keep(&to_bytes(claims, &names.into_inner())).map_err(failed())
 }
 
 /// Archives leave out sockets, and most extended attributes.
-fn fits(root: &Root) -> Result<bool, Error> {
-    let mut fits = true;
-    walk::<rootstrap_rootfs::Error>(root, &mut |visit| {
-        let odd = |name: &[u8]| name != b"security.capability" && !name.starts_with(b"user.");
-        fits &= visit.metadata.kind != Kind::Socket && !visit.xattrs()?.iter().any(|(name, _)| odd(name));
-        Ok(true)
-    })?;
-    Ok(fits)
+fn is_archivable(visit: &Visit<'_>) -> bool {
+    let odd = |name: &[u8]| name != b"security.capability" && !name.starts_with(b"user.");
+    let xattrs = visit.xattrs();
+    visit.metadata.kind != Kind::Socket && xattrs.is_ok_and(|xattrs| !xattrs.iter().any(|(name, _)| odd(name)))
+}
+
+/// A path as its directory and its name; `None` for the root.
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = path.rsplitn(2, |&byte| byte == b'/');
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    Some((parts.next().unwrap_or_default(), name))
+}
+
+/// ```text
+/// length of the claims, 8 bytes | claims | path NUL (name NUL)... NUL | ...
+/// ```
+fn to_bytes(claims: Option<&Claims>, names: &Names) -> Vec<u8> {
+    let claims = claims.map(Claims::to_bytes).unwrap_or_default();
+    let mut bytes = [&(claims.len() as u64).to_le_bytes()[..], &claims].concat();
+    let mut names: Vec<_> = names.iter().collect();
+    names.sort();
+    for (directory, names) in names {
+        for name in std::iter::once(directory).chain(names) {
+            bytes.extend_from_slice(name);
+            bytes.push(0);
+        }
+        bytes.push(0);
+    }
+    bytes
+}
+
+impl Notes {
+    /// What [`to_bytes`] wrote; `None` if these are other bytes.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (claims, mut rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let claims = if claims.is_empty() { None } else { Some(Claims::from_bytes(claims)?) };
+        let mut names = Names::new();
+        let mut next = || -> Option<Vec<u8>> {
+            let end = rest.iter().position(|&byte| byte == 0)?;
+            let (name, after) = rest.split_at_checked(end)?;
+            rest = after.get(1..)?;
+            Some(name.to_vec())
+        };
+        while let Some(directory) = next() {
+            let mut inside = Vec::new();
+            loop {
+                let name = next()?;
+                if name.is_empty() {
+                    break;
+                }
+                inside.push(name);
+            }
+            names.insert(directory, inside);
+        }
+        Some(Self { claims, names })
+    }
 }

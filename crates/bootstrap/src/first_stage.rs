@@ -65,7 +65,7 @@ pub(crate) fn make(site: &Site<'_>, bodies: &mut Bodies<'_>, served: &[VerifiedP
             for directory in [DEBS, FILES, "rootstrap/preinst", "rootstrap/links", "rootstrap/directories"] {
                 root.create_directories(directory.as_bytes(), 0o755)?;
             }
-            field("core", &phases::core(request.variant, &packages).join(" "));
+            field("core", &crate::core_set::names(request.variant, &packages).join(" "));
             for body in &packages {
                 if for_dpkg.iter().any(|other| std::ptr::eq(*other, body)) {
                     field("first-deb", &body.put_deb(root, DEBS)?);

@@ -14,6 +14,7 @@ mod bodies;
 mod container;
 mod convert;
 mod copies;
+mod core_set;
 mod distroless;
 mod error;
 mod event;

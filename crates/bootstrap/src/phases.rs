@@ -10,21 +10,16 @@ use crate::bodies::{Bodies, Body, check_names};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
 use crate::suite::Suite;
-use crate::{Error, Event, Request, account, distroless, merged_usr, slim};
+use crate::{Error, Event, Request, account, core_set, distroless, merged_usr, slim};
 use rootstrap_configure::preinst::Preinst;
 use rootstrap_configure::{Sandbox, dpkg, fakes, preinst};
 use rootstrap_resolve::{Plan, Variant};
-use rootstrap_rootfs::Root;
+use rootstrap_rootfs::{Root, now};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
 use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, triggers};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::thread::JoinHandle;
-
-/// Configured before all others, in this order: the rest of the first phase counts on them. debootstrap's list, whose
-/// last comes only with its default variant; the order of everything that is configured later depends on it.
-const CORE: [&str; 7] = ["base-passwd", "base-files", "dpkg", "libc6", "perl-base", "mawk", "debconf"];
 
 /// Where .debs lie while the target's dpkg unpacks them.
 const HANDOVER: &str = "var/cache/apt/archives/rootstrap";
@@ -47,19 +42,13 @@ pub(crate) struct Site<'a> {
 pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option<Base>) -> Result<u64, Error> {
     let &Site { request, plan, root, epoch, report, .. } = site;
     let mut installer = Installer::new(site);
-    let (mut sandbox, mut keeping) = (None, None);
+    let mut sandbox = None;
     let mut next = 0;
     if !plan.without.is_empty() {
         report(Event::Note(format!("done without: {}", plan.without.join(", "))));
     }
     for (number, phase) in plan.phases.iter().enumerate() {
         report(Event::Stage(Stage::Unpack));
-        let restored = base.as_mut().filter(|_| number == 0).map(|base| base.restore(site)).transpose()?.flatten();
-        if let Some((claims, bytes)) = restored {
-            (installer.claims, installer.bytes) = (claims, bytes);
-            sandbox = Some(start(site)?);
-            continue;
-        }
         let slots = next..next + phase.packages.len();
         next = slots.end;
         let packages = bodies.take(slots)?;
@@ -71,10 +60,22 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option
                 continue;
             }
             prepare(root)?;
-            report(Event::Stage(Stage::Configure));
-            let sandbox = sandbox.insert(start(site)?);
-            installer.first(sandbox, &packages, &for_dpkg)?;
-            keeping = base.as_ref().and_then(|base| base.keep(site, &installer.claims, installer.bytes));
+            let (extracted, by_dpkg) = (now(), !for_dpkg.is_empty());
+            match base.take() {
+                Some(base) if base.is_there() => {
+                    if let Some(claims) = base.restore(site)? {
+                        installer.claims = claims;
+                    }
+                    sandbox = Some(start(site)?);
+                }
+                base => {
+                    report(Event::Stage(Stage::Configure));
+                    installer.first(sandbox.insert(start(site)?), &packages, &for_dpkg)?;
+                    if let Some(base) = base {
+                        base.keep(site, extracted, by_dpkg.then_some(&installer.claims));
+                    }
+                }
+            }
         } else if let Some(sandbox) = &mut sandbox {
             installer.later(sandbox, &packages)?;
         } else {
@@ -92,8 +93,6 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option
     if request.variant.runs_scripts() {
         fakes::remove(root)?;
     }
-    // It has had all the later phases to finish in.
-    keeping.map(JoinHandle::join);
     Ok(installer.bytes)
 }
 
@@ -127,15 +126,6 @@ fn prepare(root: &Root) -> Result<(), Error> {
         root.create_directories(mount_point.as_bytes(), 0o755)?;
     }
     Ok(())
-}
-
-/// Those of the first phase that are configured before all others.
-pub(crate) fn core(variant: Variant, packages: &[Body]) -> Vec<&'static str> {
-    let default = matches!(variant, Variant::Important | Variant::Standard);
-    let is_core = |name: &&str| {
-        (default || *name != "debconf") && packages.iter().any(|body| body.staged.control.package == *name)
-    };
-    CORE.into_iter().filter(is_core).collect()
 }
 
 struct Installer<'a> {
@@ -264,18 +254,20 @@ impl<'a> Installer<'a> {
             self.root.remove(b"usr/bin/awk")?;
         }
         self.hand_over(sandbox, for_dpkg)?;
-        let core = core(self.request.variant, packages);
+        let core = core_set::names(self.request.variant, packages);
         dpkg::configure(sandbox, &core, &mut |line| self.output(line))?;
         database::unconfigure(self.root, &core)?;
+        let resting = core_set::rest(self.root, packages, &core)?;
         // Required packages may count on each other without saying so (usrmerge on debianutils): one that fails
         // for that succeeds once the others are configured, and debootstrap tries again for the same reason.
         match dpkg::configure_all(sandbox, &mut |line| self.output(line)) {
             Err(error @ rootstrap_configure::Error::Failed { .. }) => {
                 (self.report)(Event::Note(format!("configuring again: {error}")));
-                Ok(dpkg::configure_all(sandbox, &mut |line| self.output(line))?)
+                dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
             }
-            other => Ok(other?),
+            other => other?,
         }
+        core_set::wake(self.root, &resting)
     }
 
     /// A later phase: each preinst right before its package's files.

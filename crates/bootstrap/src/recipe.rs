@@ -295,11 +295,9 @@ fn make(request: &Request, suite: &Suite, decided: &Decided, copied: u64, report
     let installed: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
     let staging = Staging::create(request, installed.saturating_add(copied), report)?;
     let base = Base::find(request, suite, plan, epoch, emulation, report)?;
-    let first = plan.phases.first().map_or(0, |phase| phase.packages.len());
-    let needed = if base.as_ref().is_some_and(Base::is_there) { wanted.get(first..) } else { None };
     let work = bodies::Work {
         session: &archive.session,
-        wanted: needed.unwrap_or(&wanted),
+        wanted: &wanted,
         store: &staging.store,
         stop: &request.cancel,
         report,

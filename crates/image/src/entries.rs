@@ -24,6 +24,9 @@ pub(crate) struct Entry<'e> {
     visit: Option<&'e Visit<'e>>,
 }
 
+/// Bytes of a file read at once.
+const CONTENTS: usize = 128 << 10;
+
 const NO_DEVICE: Device = Device { major: 0, minor: 0 };
 
 impl<'e> Entry<'e> {
@@ -66,8 +69,9 @@ impl<'e> Entry<'e> {
 
     /// Hands the contents of the opened `file` to `put`, piece by piece: exactly as many bytes as the entry says.
     pub(crate) fn contents(&self, file: &File, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut buffer = [0; 65536];
         let mut left = self.size;
+        // Most files are small, and clearing more than they need is dear.
+        let mut buffer = vec![0; usize::try_from(left).map_or(CONTENTS, |size| size.min(CONTENTS))];
         let mut file = file.take(left);
         while left > 0 {
             let length = match file.read(&mut buffer) {
@@ -96,6 +100,9 @@ pub(crate) fn each(root: &Root, options: &Options<'_>, put: &mut dyn FnMut(&Entr
         }
         if visit.path == b"dev" && options.dev != Dev::Kept {
             return Ok(false);
+        }
+        if options.only.is_some_and(|only| !only(visit)) {
+            return Ok(true);
         }
         if options.layer && is_whiteout(visit) {
             return Err(Error::whiteout(visit.path));

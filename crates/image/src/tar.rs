@@ -37,13 +37,22 @@ pub struct Options<'o> {
     pub layer: bool,
     /// Mode and owner to record where the tree itself cannot hold them; `None`: those of the tree.
     pub attributes: Option<&'o dyn Fn(&Visit<'_>) -> Attributes>,
+    /// Which entries are recorded; `None`: all. What is below one that is not may be.
+    pub only: Option<&'o dyn Fn(&Visit<'_>) -> bool>,
 }
 
 impl Options<'_> {
     /// An uncompressed archive of a system, with static device nodes.
     #[must_use]
     pub fn new(epoch: i64) -> Self {
-        Self { epoch, dev: Dev::Static, compression: Compression::default(), layer: false, attributes: None }
+        Self {
+            epoch,
+            dev: Dev::Static,
+            compression: Compression::default(),
+            layer: false,
+            attributes: None,
+            only: None,
+        }
     }
 }
 

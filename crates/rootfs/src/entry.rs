@@ -47,6 +47,32 @@ pub struct Metadata {
     /// Filesystem and inode number: equal for two names of one file.
     pub identity: (u64, u64),
     pub links: u64,
+    /// When the entry changed last, its attributes or what is in it, in nanoseconds since 1970.
+    pub changed: i64,
+    /// When it was read last, as far as the filesystem keeps account.
+    pub accessed: i64,
+}
+
+impl Metadata {
+    /// Whether contents and attributes have stayed as they were at `moment`, in nanoseconds of [`now`]. `false` in doubt: a
+    /// file that was read may have been mapped, and tmpfs does not tell what is written through a mapping. The first reading
+    /// after a change is told on every filesystem that is not mounted with `noatime` (mount(2), `MS_RELATIME`).
+    #[must_use]
+    pub fn is_untouched_since(&self, moment: i64) -> bool {
+        self.changed < moment && self.accessed < self.changed
+    }
+}
+
+/// The clock that filesystems take their times from, in nanoseconds since 1970.
+#[must_use]
+pub fn now() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    nanoseconds(time.tv_sec, time.tv_nsec)
+}
+
+#[allow(clippy::useless_conversion, reason = "the widths of times differ by architecture")]
+fn nanoseconds(seconds: impl Into<i64>, nanoseconds: impl TryInto<i64>) -> i64 {
+    seconds.into().saturating_mul(1_000_000_000).saturating_add(nanoseconds.try_into().unwrap_or_default())
 }
 
 impl From<Stat> for Metadata {
@@ -77,6 +103,8 @@ impl From<Stat> for Metadata {
             device: Device { major: rustix::fs::major(stat.st_rdev), minor: rustix::fs::minor(stat.st_rdev) },
             identity: (stat.st_dev.into(), stat.st_ino.into()),
             links: stat.st_nlink.into(),
+            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+            accessed: nanoseconds(stat.st_atime, stat.st_atime_nsec),
         }
     }
 }

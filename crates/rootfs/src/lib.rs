@@ -14,7 +14,7 @@ mod walk;
 
 pub use aside::{Aside, Kept};
 pub use copy::copy;
-pub use entry::{Attributes, Device, Kind, Metadata};
+pub use entry::{Attributes, Device, Kind, Metadata, now};
 pub use place::{Cursor, Place};
 pub use root::Root;
 pub use walk::{Visit, walk};

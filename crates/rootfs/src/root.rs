@@ -2,7 +2,7 @@
 
 use crate::aside::Aside;
 use crate::entry::{Attributes, Kind, Metadata};
-use crate::place::{Cursor, Place};
+use crate::place::{Cursor, Place, times};
 use crate::{Error, Result};
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use std::fs::File;
@@ -246,6 +246,25 @@ impl Root {
             self.remove_tree(&child)?;
         }
         Ok(())
+    }
+
+    /// Removes everything in the directory `path` that has none of the `names`. Its modification time stays, in seconds.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn retain(&self, path: &[u8], names: &[Vec<u8>]) -> Result<()> {
+        let mut others = self.list(path)?;
+        others.retain(|name| !names.contains(name));
+        if others.is_empty() {
+            return Ok(());
+        }
+        let failed = |errno| Error::new("change time of", path, errno);
+        let directory = self.open_directory(path)?;
+        let before: Metadata = fs::fstat(&directory).map_err(failed)?.into();
+        for name in others {
+            self.remove_tree(&[path, b"/", &name].concat())?;
+        }
+        fs::futimens(&directory, &times(before.attributes.mtime)).map_err(failed)
     }
 
     /// The names in the directory `path`, sorted by bytes; none if it is missing.

@@ -28,7 +28,10 @@ impl Visit<'_> {
     /// The system refuses.
     pub fn open(&self) -> Result<std::fs::File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        fs::openat(self.directory, OsStr::from_bytes(self.name), flags, Mode::empty())
+        let open = |flags| fs::openat(self.directory, OsStr::from_bytes(self.name), flags, Mode::empty());
+        // Nobody has used the file because it was looked at here; whoever is not its owner may not ask for that.
+        open(flags | OFlags::NOATIME)
+            .or_else(|_| open(flags))
             .map(Into::into)
             .map_err(|errno| Error::new("read", self.path, errno))
     }
@@ -75,12 +78,14 @@ impl Visit<'_> {
         let name = if self.name.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(self.name) };
         let fd = fs::openat(self.directory, name, flags, Mode::empty()).map_err(err)?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        let mut names = vec![0; 65536];
-        let length = match fs::listxattr(&path, &mut names) {
-            Ok(length) => length,
-            Err(rustix::io::Errno::NOTSUP) => 0,
+        // Most have none, and room for all that is possible is dear.
+        match fs::listxattr(&path, &mut [0u8; 0]) {
+            Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
+            Ok(_) => {}
             Err(errno) => return Err(err(errno)),
-        };
+        }
+        let mut names = vec![0; 65536];
+        let length = fs::listxattr(&path, &mut names).map_err(err)?;
         names.truncate(length);
         let mut found = Vec::new();
         for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {

@@ -94,6 +94,11 @@ pub fn record(root: &Root, packages: &[(&Control, &[Vec<u8>])]) -> Result<(), Er
     Ok(())
 }
 
+/// Whether the postinst of a package may be run for a trigger.
+pub fn is_interested(control: &Control) -> bool {
+    directives(&text(control)).any(|directive| directive.interest)
+}
+
 fn text(control: &Control) -> String {
     let member = control.member("triggers");
     member.map(|member| String::from_utf8_lossy(&member.contents).into_owned()).unwrap_or_default()

@@ -2,8 +2,9 @@
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::base::{self, Layout};
-use rootstrap_tests::world::World;
+use rootstrap_tests::world::{World, names};
 use rootstrap_tests::{machine, need};
+use std::fs;
 use std::path::Path;
 
 fn fails(name: &str, script: &str, essential: bool) {
@@ -75,4 +76,29 @@ fn a_failed_run_spoils_standard_output() {
     assert!(!tar.status.success(), "tar takes it for an archive: {}", String::from_utf8_lossy(&tar.stdout));
     let mut archive = tar::Archive::new(outcome.stdout.as_slice());
     assert!(archive.entries().unwrap().any(|entry| entry.is_err()));
+}
+
+/// The packages all others count on are configured first, and in their turn once more; what their scripts do is done once.
+#[test]
+fn scripts_of_the_core_run_once() {
+    let name = "privileged::scripts_of_the_core_run_once";
+    need!(name, machine::root());
+    let later = || Deb::new("later", "1").field("Priority", "optional").file("/usr/share/watched/later", 0o644, "");
+    let core = || {
+        let core = Deb::new("perl-base", "99:1").field("Priority", "required").field("Essential", "yes");
+        core.script("postinst", "#!/bin/sh\necho \"$1\" >>/var/lib/ran\n")
+    };
+    // One that waits for a trigger has its script all the time.
+    let waiting = core().control_member("triggers", 0o644, "interest-noawait /usr/share/watched\n");
+    for (core, expected) in [(core(), "configure\n"), (waiting, "configure\nconfigure\ntriggered\n")] {
+        let world = World::new(&need!(name, base::archive(Layout::Merged, [core, later()])));
+        let root = world.target("root");
+        world.run(&[&root, "--include=later"]).expect(0);
+        let read = |path: &str| fs::read_to_string(Path::new(&root).join(path)).unwrap();
+        assert_eq!(read("var/lib/ran"), expected);
+        assert!(read("var/lib/dpkg/info/perl-base.postinst").contains("/var/lib/ran"));
+        let info = names(&Path::new(&root).join("var/lib/dpkg/info"));
+        assert!(!info.iter().any(|name| name.contains("rootstrap")), "{info:?}");
+        base::assert_consistent(Path::new(&root));
+    }
 }
