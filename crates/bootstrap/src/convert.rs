@@ -62,7 +62,7 @@ pub fn image(source: &Path, request: &Request, report: Report<'_>) -> Result<Sum
     raise_descriptor_limit();
     let of_host = matches!(found, Source::Directory(_));
     let (staging, root);
-    let grown = match found {
+    let place = match found {
         Source::Directory(found) => {
             root = found;
             None
@@ -72,13 +72,13 @@ pub fn image(source: &Path, request: &Request, report: Report<'_>) -> Result<Sum
             root = in_staging(&staging, &request)?;
             let extracted = extract::extract(input, &root, &request.cancel).map_err(Error::from);
             unless_cancelled(&request.cancel, extracted)?;
-            staging.grown()
+            Some(&staging)
         }
         Source::Program(file) => {
             staging = Staging::create(&request, 0, report)?;
             root = in_staging(&staging, &request)?;
             put_program(file, source, &mut request, &root)?;
-            staging.grown()
+            Some(&staging)
         }
     };
     let newest = inspect(&root, source, of_host)?;
@@ -89,7 +89,7 @@ pub fn image(source: &Path, request: &Request, report: Report<'_>) -> Result<Sum
         true => tar::Dev::Empty,
         false => tar::Dev::Kept,
     };
-    let finished = Finished { root: &root, grown, epoch, dev, attributes: Some(&attributes) };
+    let finished = Finished { root: &root, staging: place, epoch, dev, attributes: Some(&attributes) };
 
     report(Event::Stage(Stage::Publish));
     let mut summary = Summary { target: given, ..Summary::default() };

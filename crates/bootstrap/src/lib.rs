@@ -16,6 +16,7 @@ mod convert;
 mod copies;
 mod core_set;
 mod distroless;
+mod early;
 mod error;
 mod event;
 mod finish;

@@ -9,6 +9,7 @@ use crate::base::Base;
 use crate::bodies::{Bodies, Body, check_names};
 use crate::event::{Report, Stage};
 use crate::foreign::Emulation;
+use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{Error, Event, Request, account, core_set, distroless, merged_usr, slim};
 use rootstrap_configure::preinst::Preinst;
@@ -18,7 +19,6 @@ use rootstrap_rootfs::{Root, now};
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::{Merged, reason_for_dpkg};
 use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, triggers};
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 /// Where .debs lie while the target's dpkg unpacks them.
@@ -29,9 +29,9 @@ pub(crate) struct Site<'a> {
     pub request: &'a Request,
     pub suite: &'a Suite,
     pub plan: &'a Plan,
-    /// The growing root, and the directory that has it under the name `root`.
+    /// The growing root, and where it grows.
     pub root: &'a Root,
-    pub staging: BorrowedFd<'a>,
+    pub staging: &'a Staging,
     /// The time of everything that has none of its own.
     pub epoch: i64,
     pub emulation: &'a Emulation,
@@ -66,9 +66,13 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option
                     if let Some(claims) = base.restore(site)? {
                         installer.claims = claims;
                     }
+                    if plan.phases.len() > 1 {
+                        site.staging.copy_early(request);
+                    }
                     sandbox = Some(start(site)?);
                 }
                 base => {
+                    site.staging.copy_early(request);
                     report(Event::Stage(Stage::Configure));
                     installer.first(sandbox.insert(start(site)?), &packages, &for_dpkg)?;
                     if let Some(base) = base {
@@ -99,7 +103,7 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option
 /// The sandbox around the root.
 fn start(site: &Site<'_>) -> Result<Sandbox, Error> {
     let options = rootstrap_configure::Options {
-        staging: site.staging.try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
+        staging: site.staging.directory().try_clone_to_owned().map_err(Error::io("open", Path::new("root")))?,
         root: "root".into(),
         epoch: site.epoch,
         environment: site.emulation.environment.clone(),
@@ -132,6 +136,7 @@ struct Installer<'a> {
     request: &'a Request,
     suite: &'a Suite,
     root: &'a Root,
+    staging: &'a Staging,
     report: Report<'a>,
     claims: Claims,
     /// What scripts would register that are not run.
@@ -144,11 +149,11 @@ struct Installer<'a> {
 
 impl<'a> Installer<'a> {
     fn new(site: &Site<'a>) -> Self {
-        let &Site { request, suite, plan, root, epoch, report, .. } = site;
+        let &Site { request, suite, plan, root, staging, epoch, report, .. } = site;
         let (claims, dpkg_version) = (Claims::default(), dpkg_version(plan));
         let emulated = !site.emulation.emulators.is_empty();
         let alternatives = Vec::new();
-        Self { request, suite, root, report, claims, alternatives, dpkg_version, epoch, emulated, bytes: 0 }
+        Self { request, suite, root, staging, report, claims, alternatives, dpkg_version, epoch, emulated, bytes: 0 }
     }
 
     /// The first phase's files, no script run yet. Returns the packages left to dpkg.
@@ -306,6 +311,7 @@ impl<'a> Installer<'a> {
         }
         self.record(&merged, Conffiles::New)?;
         slim::prepare(self.request, self.root, packages, self.epoch)?;
+        self.staging.copy_early(self.request);
         (self.report)(Event::Stage(Stage::Configure));
         fakes::install(self.root, self.emulated)?;
         dpkg::configure_all(sandbox, &mut |line| self.output(line))?;

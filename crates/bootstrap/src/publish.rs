@@ -3,6 +3,7 @@
 use crate::event::Report;
 use crate::format::{Format, Target};
 use crate::hidden::{Directory, NewFile};
+use crate::staging::Staging;
 use crate::target::{is_filled_in_place, parent, place_of, stem_of};
 use crate::{Error, Event, Request};
 use rootstrap_image::oci::Layout;
@@ -17,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A root that is ready to be published.
 pub(crate) struct Finished<'a> {
     pub root: &'a Root,
-    /// The hidden directory it grew in as `root`, beside its place.
-    pub grown: Option<&'a Directory>,
+    /// Where it grew, if it did in a place of ours.
+    pub staging: Option<&'a Staging>,
     /// Nothing in an archive is younger.
     pub epoch: i64,
     pub dev: tar::Dev,
@@ -74,9 +75,11 @@ impl<'a> Product<'a> {
             }
             Target::Directory(path) | Target::Layout(path, _) => {
                 let prepared = match self {
-                    Self::Root(Finished { grown: Some(grown), .. }) => Prepared::Grown(grown),
+                    Self::Root(finished) if let Some(grown) = finished.staging.and_then(Staging::grown) => {
+                        Prepared::Grown(grown)
+                    }
                     Self::Root(finished) => {
-                        let copy = unless_cancelled(cancel, copy_to_disk(finished.root, path, cancel, report))?;
+                        let copy = unless_cancelled(cancel, copy_to_disk(finished, path, cancel, report))?;
                         if finished.attributes.is_some() {
                             tidy::clamp_times(&copy.root()?.below(b"root")?, finished.epoch)?;
                         }
@@ -189,12 +192,19 @@ fn write_layout(layout: &Layout, path: &Path) -> Result<Directory, Error> {
 }
 
 /// A hidden directory beside the target with a copy of `root`.
-fn copy_to_disk(root: &Root, path: &Path, cancel: &AtomicBool, report: Report<'_>) -> Result<Directory, Error> {
+fn copy_to_disk(
+    finished: &Finished<'_>,
+    path: &Path,
+    cancel: &AtomicBool,
+    report: Report<'_>,
+) -> Result<Directory, Error> {
+    let root = finished.root;
+    let ahead = finished.staging.and_then(Staging::copied_early);
     let directory = Directory::create(place_of(path), stem_of(path))?;
     let threads = std::thread::available_parallelism().map_or(2, Into::into);
     // The copy can hold no more than the original.
     let to = directory.root()?.keeping(root.aside().cloned().unwrap_or_default());
-    let bare = rootstrap_rootfs::copy(root, &to, b"root", threads, cancel)?;
+    let bare = rootstrap_rootfs::copy(root, &to, b"root", threads, ahead.as_ref(), cancel)?;
     if !bare.is_empty() {
         let names: Vec<_> = bare.iter().map(|path| String::from_utf8_lossy(path)).collect();
         let names = names.join(", ");

@@ -258,7 +258,7 @@ struct Made {
 
 fn finished<'s>(staging: &'s Staging, epoch: i64, request: &Request) -> Finished<'s> {
     let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
-    Finished { root: &staging.root, grown: staging.grown(), epoch, dev, attributes: None }
+    Finished { root: &staging.root, staging: Some(staging), epoch, dev, attributes: None }
 }
 
 /// How the target's programs run here, if they have to.
@@ -304,16 +304,8 @@ fn make(request: &Request, suite: &Suite, decided: &Decided, copied: u64, report
     };
     let file_bytes = std::thread::scope(|scope| {
         let mut bodies = bodies::start(scope, &work);
-        let site = phases::Site {
-            request,
-            suite,
-            plan,
-            root: &staging.root,
-            staging: staging.directory(),
-            epoch,
-            emulation,
-            report,
-        };
+        let site =
+            phases::Site { request, suite, plan, root: &staging.root, staging: &staging, epoch, emulation, report };
         let result = match request.foreign {
             true => first_stage::make(&site, &mut bodies, &archive.pockets),
             false => phases::install(&site, &mut bodies, base),

@@ -1,16 +1,17 @@
 //! Where a root grows before anybody sees it.
 
+use crate::early::Early;
 use crate::event::Report;
 use crate::hidden::Directory;
 use crate::request::StagingPlace;
 use crate::target::{check_executable, check_temporary, place_of, stem_of};
 use crate::{Error, Event, Request, Target, memory};
 use rootstrap_configure::privilege;
-use rootstrap_rootfs::{Aside, Root};
+use rootstrap_rootfs::{Ahead, Aside, Root};
 use rustix::fs::{Mode, OFlags, openat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of files become so many per cent on disk, and scripts write some more.
 const HEADROOM: u64 = 160;
@@ -23,6 +24,7 @@ pub(crate) struct Staging {
     pub root: Root,
     /// File bodies on their way.
     pub store: Root,
+    early: Mutex<Option<Early>>,
 }
 
 enum Ground {
@@ -66,7 +68,22 @@ impl Staging {
         let aside = aside();
         let room = |name, mode| room(name, mode).map(|room| room.keeping(Arc::clone(&aside)));
         let (root, store) = (room("root", 0o755)?, room("store", 0o700)?);
-        Ok(Self { ground, root, store })
+        Ok(Self { ground, root, store, early: Mutex::default() })
+    }
+
+    /// Begins to copy the root to the target's disk, or goes on with what is new, if it does not grow there: for when scripts
+    /// are about to run.
+    pub fn copy_early(&self, request: &Request) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.is_none() && self.grown().is_none() {
+            *early = Early::start(request, &self.root);
+        }
+        early.iter().for_each(Early::wake);
+    }
+
+    /// What was copied so far.
+    pub fn copied_early(&self) -> Option<Ahead> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).take()?.finish()
     }
 
     /// The directory that has the growing root under the name `root`.

@@ -1,5 +1,6 @@
 //! A whole tree to another filesystem, with everything an entry is made of.
 
+use crate::Ahead;
 use crate::entry::{Kind, Metadata};
 use crate::place::{Cursor, Place};
 use crate::{Error, Result, Root, Visit, walk};
@@ -15,19 +16,28 @@ use std::sync::{Mutex, PoisonError};
 const BATCH: usize = 64;
 
 /// Bytes read at once, and the size from which a file may have holes worth keeping.
-const BUFFER: usize = 1 << 18;
+pub(crate) const BUFFER: usize = 1 << 18;
 
 /// Copies the tree `from` to `path`, which is made in `to`: contents, holes, modes, owners, times in seconds, links of both
 /// kinds, nodes and extended attributes. The result does not depend on the number of `threads`. Sockets are left out:
 /// nobody listens at them any more; so are the labels of security modules, which are the host's.
 ///
+/// What was copied `ahead`, in the same filesystem as `to`, is not copied again.
+///
 /// Returns the paths whose extended attributes the new place cannot hold, sorted.
 ///
 /// # Errors
 /// Something is at `path`, the system refuses, or `cancel` was set; what was copied by then stays.
-pub fn copy(from: &Root, to: &Root, path: &[u8], threads: usize, cancel: &AtomicBool) -> Result<Vec<Vec<u8>>> {
+pub fn copy(
+    from: &Root,
+    to: &Root,
+    path: &[u8],
+    threads: usize,
+    ahead: Option<&Ahead>,
+    cancel: &AtomicBool,
+) -> Result<Vec<Vec<u8>>> {
     let (failed, first, bare) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
-    let copy = Copy { from, to, path, cancel, failed, first, bare };
+    let copy = Copy { from, to, path, ahead, cancel, failed, first, bare };
     let (sender, receiver) = channel();
     let receiver = Mutex::new(receiver);
     let rest = std::thread::scope(|scope| {
@@ -49,6 +59,7 @@ struct Copy<'c> {
     from: &'c Root,
     to: &'c Root,
     path: &'c [u8],
+    ahead: Option<&'c Ahead>,
     cancel: &'c AtomicBool,
     /// Set with the first error; whoever stops for that has one too, which says less.
     failed: AtomicBool,
@@ -139,21 +150,25 @@ impl Copy<'_> {
             let Ok(batch) = next else { return Ok(()) };
             for entry in &batch {
                 self.check_stopped(&entry.path)?;
-                let (from, to) = (|| from.at(&entry.path), to.at(&self.target(&entry.path))?);
-                self.make(entry, from, &to, &mut buffer)?;
+                let to = to.at(&self.target(&entry.path))?;
+                self.make(entry, &mut from, &to, &mut buffer)?;
             }
         }
     }
 
-    fn make(&self, entry: &Entry, from: impl FnOnce() -> Result<Place>, to: &Place, buffer: &mut [u8]) -> Result<()> {
+    fn make(&self, entry: &Entry, from: &mut Cursor<'_>, to: &Place, buffer: &mut [u8]) -> Result<()> {
         let Metadata { kind, attributes, device, size, .. } = entry.metadata;
         match kind {
             Kind::Directory | Kind::Socket => return Ok(()),
             Kind::Symlink => to.create_symlink(&entry.text, attributes)?,
             Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => to.create_node(kind, device, attributes)?,
             Kind::File => {
-                let (mut source, mut target) = (from()?.open()?, to.create_file()?);
-                copy_contents(&mut source, &mut target, size, buffer).map_err(|error| to.error("copy", error))?;
+                let mut open = || from.at(&entry.path)?.open();
+                let is_there = self.ahead.map(|ahead| ahead.place(&entry.metadata, &mut open, to, buffer));
+                if !is_there.transpose()?.unwrap_or_default() {
+                    let (mut source, mut target) = (open()?, to.create_file()?);
+                    copy_contents(&mut source, &mut target, size, buffer).map_err(|error| to.error("copy", error))?;
+                }
                 to.set_attributes(attributes)?;
             }
         }
@@ -194,7 +209,7 @@ impl Entry {
 }
 
 /// Read and write: between two filesystems `copy_file_range` refuses, and sendfile(2) is no quicker.
-fn copy_contents(from: &mut File, to: &mut File, size: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+pub(crate) fn copy_contents(from: &mut File, to: &mut File, size: u64, buffer: &mut [u8]) -> std::io::Result<()> {
     if size <= BUFFER as u64 {
         return copy_range(from, to, size, buffer);
     }
@@ -318,7 +333,7 @@ mod tests {
         fill(&from, &source);
         for threads in [1, 4] {
             let name = format!("copy{threads}");
-            let bare = copy(&source, &target, name.as_bytes(), threads, &AtomicBool::new(false)).unwrap();
+            let bare = copy(&source, &target, name.as_bytes(), threads, None, &AtomicBool::new(false)).unwrap();
             assert_eq!(bare, [b""; 0]);
             let (before, after) = (dump(&source), dump(&Root::open(&to.join(&name)).unwrap()));
             for (before, after) in before.iter().zip(&after) {
@@ -329,7 +344,7 @@ mod tests {
             assert_eq!(copied("a/suid").ino(), copied("a/deep/also").ino());
             assert!(copied("sparse").blocks() < 1000, "the holes are filled");
         }
-        assert!(copy(&source, &target, b"copy1", 1, &AtomicBool::new(false)).is_err(), "something is there");
+        assert!(copy(&source, &target, b"copy1", 1, None, &AtomicBool::new(false)).is_err(), "something is there");
     }
 
     #[test]
@@ -341,9 +356,9 @@ mod tests {
         let _listener = std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap();
         std::fs::write(from.join("file"), "x").unwrap();
         let (from, target) = (Root::open(&from).unwrap(), Root::open(&to).unwrap());
-        copy(&from, &target, b"copy", 2, &AtomicBool::new(false)).unwrap();
+        copy(&from, &target, b"copy", 2, None, &AtomicBool::new(false)).unwrap();
         assert_eq!(target.list(b"copy").unwrap(), [b"file"]);
-        assert!(copy(&from, &target, b"stopped", 2, &AtomicBool::new(true)).is_err());
+        assert!(copy(&from, &target, b"stopped", 2, None, &AtomicBool::new(true)).is_err());
         assert!(!to.join("stopped/file").exists());
     }
 

@@ -59,7 +59,12 @@ impl Metadata {
     /// after a change is told on every filesystem that is not mounted with `noatime` (mount(2), `MS_RELATIME`).
     #[must_use]
     pub fn is_untouched_since(&self, moment: i64) -> bool {
-        self.changed < moment && self.accessed < self.changed
+        self.changed < moment && self.is_unread()
+    }
+
+    /// Whether nobody has read the file since it changed.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.accessed < self.changed
     }
 }
 

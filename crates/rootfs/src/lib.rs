@@ -4,6 +4,7 @@
 //! are followed as if the root were `/`, `..` stops there, and magic links (`/proc/PID/fd`) and other mounts are
 //! refused. The crate knows nothing of packages.
 
+mod ahead;
 mod aside;
 mod copy;
 mod entry;
@@ -12,6 +13,7 @@ mod root;
 pub mod skeleton;
 mod walk;
 
+pub use ahead::Ahead;
 pub use aside::{Aside, Kept};
 pub use copy::copy;
 pub use entry::{Attributes, Device, Kind, Metadata, now};

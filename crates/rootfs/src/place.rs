@@ -158,6 +158,15 @@ impl Place {
         fs::openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from).map_err(self.err("open"))
     }
 
+    /// Opens the regular file there for reading, and leaves the time of its last access as it is where that is allowed.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_unnoticed(&self) -> Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOATIME | OFlags::CLOEXEC;
+        fs::openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from).or_else(|_| self.open())
+    }
+
     /// Creates a directory.
     ///
     /// # Errors
@@ -184,6 +193,16 @@ impl Place {
     pub fn create_link(&self, existing: &Self) -> Result<()> {
         fs::linkat(&existing.dir, &existing.name, &self.dir, &self.name, AtFlags::empty())
             .map_err(self.err("create hard link"))
+    }
+
+    /// Gives a file that has no name (open(2), `O_TMPFILE`) this one.
+    ///
+    /// # Errors
+    /// Something is there already, or the system refuses.
+    pub fn link_file(&self, file: &File) -> Result<()> {
+        // The way for whoever may not read all files (linkat(2), AT_EMPTY_PATH).
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::linkat(fs::CWD, path, &self.dir, &self.name, AtFlags::SYMLINK_FOLLOW).map_err(self.err("create"))
     }
 
     /// Creates a device node or fifo.

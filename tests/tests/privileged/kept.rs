@@ -1,7 +1,6 @@
 //! What the cache keeps of finished things: less is done again, and no byte differs.
 
-use crate::{probe, watcher};
-use rootstrap_testkit::deb::Deb;
+use crate::{probe, shouting, watcher};
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::machine;
 use rootstrap_tests::need;
@@ -10,39 +9,6 @@ use std::fs;
 
 const FROM_BASE: &str = "the first phase is taken from the cache";
 const FROM_RESULT: &str = "the result is taken from the cache";
-
-/// A package whose script does to its files all that may be done, beside what the archive of a root must not forget.
-fn shouting() -> Deb {
-    let script = "#!/bin/sh
-set -e
-echo SHOUT
-cd /usr/share/shouting
-rm gone
-rm -r with
-echo changed >changed
-mv moved elsewhere
-ln linked /usr/share/second
-rm -r turned
-ln -s nowhere turned
-rm link
-mkdir link
-echo inside >link/file
-chmod 600 closed
-chown 3:4 owned
-cat read >/dev/null
-cp -p read /usr/share/read-too
-touch -d @99 directory
-";
-    let mut deb = Deb::new("shouting", "1").field("Priority", "required").script("postinst", script);
-    for name in ["gone", "with/all", "with/more/below", "changed", "moved", "linked", "turned/a", "closed", "owned"] {
-        deb = deb.file(&format!("/usr/share/shouting/{name}"), 0o644, name);
-    }
-    deb.symlink("/usr/share/shouting/link", "closed").dir("/usr/share/shouting/directory", 0o755).file(
-        "/usr/share/shouting/read",
-        0o644,
-        "read",
-    )
-}
 
 fn world() -> Result<World, String> {
     machine::root()?;

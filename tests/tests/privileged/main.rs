@@ -55,3 +55,36 @@ fn watcher() -> Deb {
             "#!/bin/sh\nset -e\necho \"$*\" >>/var/lib/watcher.log\nls /usr/share/watched >>/var/lib/watcher.log\n",
         )
 }
+
+/// A package whose script does to its files all that may be done. They are large enough to be copied early.
+fn shouting() -> Deb {
+    let script = "#!/bin/sh
+set -e
+echo SHOUT
+cd /usr/share/shouting
+rm gone
+rm -r with
+echo changed >changed
+mv moved elsewhere
+ln linked /usr/share/second
+rm -r turned
+ln -s nowhere turned
+rm link
+mkdir link
+echo inside >link/file
+chmod 600 closed
+chown 3:4 owned
+cat read >/dev/null
+cp -p read /usr/share/read-too
+touch -d @99 directory
+";
+    let mut deb = Deb::new("shouting", "1").field("Priority", "required").script("postinst", script);
+    for name in ["gone", "with/all", "with/more/below", "changed", "moved", "linked", "turned/a", "closed", "owned"] {
+        deb = deb.file(&format!("/usr/share/shouting/{name}"), 0o644, name.repeat(8 << 10));
+    }
+    deb.symlink("/usr/share/shouting/link", "closed").dir("/usr/share/shouting/directory", 0o755).file(
+        "/usr/share/shouting/read",
+        0o644,
+        "read",
+    )
+}

@@ -2,7 +2,7 @@
 //! bytes, and what is left of it when everything is killed.
 
 use crate::ends::{block, within};
-use crate::{probe, watcher};
+use crate::{probe, shouting, watcher};
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::tree;
 use rootstrap_tests::base::{self, Layout};
@@ -41,7 +41,7 @@ fn the_same_tree_from_memory_and_from_disk_for_a_user() {
 }
 
 fn same_tree(name: &str, user: Option<&User>) {
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [probe(), watcher(), leaver()])));
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [probe(), watcher(), leaver(), shouting()])));
     let dumps = PLACES.map(|place| {
         let target = world.target(place);
         let arguments = [target.as_str(), place, "--include=probe,watcher,leaver"];
