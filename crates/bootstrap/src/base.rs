@@ -8,13 +8,14 @@ use crate::event::Report;
 use crate::foreign::Emulation;
 use crate::kept::{Found, Slot};
 use crate::phases::Site;
+use crate::shipped::Shipped;
 use crate::suite::Suite;
 use crate::{Error, Event, Request};
 use rootstrap_configure::privilege;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::{extract, tar};
 use rootstrap_resolve::Plan;
-use rootstrap_rootfs::{Kind, Root, Visit};
+use rootstrap_rootfs::{Kind, Metadata, Root, Visit};
 use rootstrap_unpack::Claims;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -98,20 +99,24 @@ impl Base {
 fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result<(), Error> {
     let failed = || Error::io("write to", Path::new("the cache"));
     let draft = slot.draft().map_err(failed())?;
+    let shipped = Shipped::read(root)?;
     let (fits, names) = (Cell::new(true), RefCell::new(Names::new()));
     let only = |visit: &Visit<'_>| {
-        let touched = !visit.metadata.is_untouched_since(moment);
+        let Metadata { kind, changed, .. } = visit.metadata;
+        // What was only read, and that is what ldconfig does with all libraries, need not be kept if it is as it was.
+        let is_same = || kind == Kind::File && changed < moment && shipped.has(visit);
+        let touched = !visit.metadata.is_untouched_since(moment) && !is_same();
         if let Some((parent, name)) = split(visit.path)
             && let Some(names) = names.borrow_mut().get_mut(parent)
         {
             names.push(name.to_vec());
         }
-        if visit.metadata.kind == Kind::Directory && touched {
+        if kind == Kind::Directory && touched {
             names.borrow_mut().insert(visit.path.to_vec(), Vec::new());
         }
         fits.set(fits.get() && (!touched || is_archivable(visit)));
         // Replacing what is in a directory changes its time.
-        touched || visit.metadata.kind == Kind::Directory
+        touched || kind == Kind::Directory
     };
     let compression = Compression { algorithm: Algorithm::Zstd, level: Some(1) };
     let options = tar::Options { dev: tar::Dev::Kept, compression, only: Some(&only), ..tar::Options::new(i64::MAX) };

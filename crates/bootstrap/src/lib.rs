@@ -38,6 +38,7 @@ mod recipe;
 pub mod request;
 mod result;
 mod second_stage;
+mod shipped;
 mod slim;
 mod sources;
 mod staging;

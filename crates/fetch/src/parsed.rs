@@ -11,6 +11,8 @@ use crate::cache::{Cache, persist, touch};
 use crate::limits;
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::Table;
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -22,6 +24,9 @@ use tempfile::NamedTempFile;
 /// To be changed with anything that changes what is written for the same index.
 const FORMAT: u32 = 1;
 
+/// Of a thread that runs when no other wants to (nice(2)).
+const LOWEST: i32 = 19;
+
 /// What is written while the run goes on. Dropping it waits for that.
 #[derive(Default)]
 pub(crate) struct Writers(Mutex<Vec<JoinHandle<()>>>);
@@ -31,7 +36,11 @@ impl Writers {
     /// little longer, and nothing else comes of it.
     pub fn save(&self, cache: &Cache, place: Place, table: Arc<Table>, decoded: u64) {
         let Ok(file) = cache.temporary() else { return };
-        let write = move || drop(place.save(file, &table, decoded));
+        let write = move || {
+            // Whoever waits for something else goes first.
+            let _ = setpriority_process(Some(gettid()), LOWEST);
+            let _ = place.save(file, &table, decoded);
+        };
         if let Ok(writer) = thread::Builder::new().name("index".to_owned()).spawn(write) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
         }
