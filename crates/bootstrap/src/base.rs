@@ -8,7 +8,7 @@ use crate::event::Report;
 use crate::foreign::Emulation;
 use crate::kept::{Found, Slot};
 use crate::phases::Site;
-use crate::shipped::Shipped;
+use crate::shipped::{self, Shipped};
 use crate::suite::Suite;
 use crate::{Error, Event, Request};
 use rootstrap_configure::privilege;
@@ -21,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::thread::JoinHandle;
 
 /// The names in directories, by path.
 type Names = HashMap<Vec<u8>, Vec<Vec<u8>>>;
@@ -88,24 +89,34 @@ impl Base {
         Ok(notes.claims)
     }
 
-    /// Keeps what scripts have changed since `moment`, of [`now`](rootstrap_rootfs::now). Failing to is told and no harm.
-    pub fn keep(&self, site: &Site<'_>, moment: i64, claims: Option<&Claims>) {
-        if let Err(error) = keep(self.slot.clone(), site.root, moment, claims) {
+    /// Keeps what scripts have changed since `moment`, of [`now`](rootstrap_rootfs::now), as soon as the files they have only
+    /// read turn out to be as they were, which somebody is to wait for. Failing to is told and no harm.
+    pub fn keep(&self, site: &Site<'_>, moment: i64, claims: Option<&Claims>) -> Option<JoinHandle<()>> {
+        keep(self.slot.clone(), site.root, moment, claims).unwrap_or_else(|error| {
             (site.report)(Event::Note(format!("the first phase is not kept: {error}")));
-        }
+            None
+        })
     }
 }
 
-fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result<(), Error> {
+fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result<Option<JoinHandle<()>>, Error> {
     let failed = || Error::io("write to", Path::new("the cache"));
     let draft = slot.draft().map_err(failed())?;
     let shipped = Shipped::read(root)?;
     let (fits, names) = (Cell::new(true), RefCell::new(Names::new()));
+    let read = RefCell::new(Vec::new());
     let only = |visit: &Visit<'_>| {
         let Metadata { kind, changed, .. } = visit.metadata;
+        let mut touched = !visit.metadata.is_untouched_since(moment);
         // What was only read, and that is what ldconfig does with all libraries, need not be kept if it is as it was.
-        let is_same = || kind == Kind::File && changed < moment && shipped.has(visit);
-        let touched = !visit.metadata.is_untouched_since(moment) && !is_same();
+        if touched
+            && kind == Kind::File
+            && changed < moment
+            && let Some(file) = shipped.file(visit)
+        {
+            read.borrow_mut().push(file);
+            touched = false;
+        }
         if let Some((parent, name)) = split(visit.path)
             && let Some(names) = names.borrow_mut().get_mut(parent)
         {
@@ -125,9 +136,16 @@ fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result
     out.flush().map_err(failed())?;
     drop(out);
     if !fits.get() {
-        return Ok(());
+        return Ok(None);
     }
-    draft.keep(&to_bytes(claims, &names.into_inner())).map_err(failed())
+    let notes = to_bytes(claims, &names.into_inner());
+    let (root, read) = (root.below(b"")?, read.into_inner());
+    let finish = move || {
+        if shipped::all_are_so(&root, &read) {
+            let _ = draft.keep(&notes);
+        }
+    };
+    Ok(std::thread::Builder::new().spawn(finish).ok())
 }
 
 /// Archives leave out sockets, and most extended attributes.

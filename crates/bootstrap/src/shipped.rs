@@ -2,7 +2,7 @@
 
 use crate::Error;
 use md5::{Digest, Md5};
-use rootstrap_rootfs::{Root, Visit};
+use rootstrap_rootfs::{Cursor, Root, Visit};
 use std::collections::HashMap;
 use std::io::Read;
 
@@ -26,14 +26,31 @@ impl Shipped {
         Ok(Self(sums))
     }
 
-    /// Whether `visit` is a regular file that has the sum of its package. `false` in doubt.
-    pub fn has(&self, visit: &Visit<'_>) -> bool {
+    /// What there is to be checked of a file. `None` if no package, or more than one, says what is in it.
+    pub fn file(&self, visit: &Visit<'_>) -> Option<File> {
         // Packages may still name what lies in /usr by its old place.
         let old = visit.path.strip_prefix(b"usr/").unwrap_or_default();
-        let (as_it_is, by_old) = (self.0.get(visit.path), self.0.get(old));
-        let ((Some(Some(sum)), None) | (None, Some(Some(sum)))) = (as_it_is, by_old) else { return false };
-        visit.open().is_ok_and(|file| digest(file).is_ok_and(|digest| digest == *sum))
+        let ((Some(&sum), None) | (None, Some(&sum))) = (self.0.get(visit.path), self.0.get(old)) else { return None };
+        Some(File { path: visit.path.to_vec(), identity: visit.metadata.identity, sum: sum? })
     }
+}
+
+/// A file and what its package says is in it.
+pub(crate) struct File {
+    path: Vec<u8>,
+    identity: (u64, u64),
+    sum: [u8; 16],
+}
+
+/// Whether all files are still the same ones, and as their packages ship them. `false` in doubt.
+pub(crate) fn all_are_so(root: &Root, files: &[File]) -> bool {
+    let mut cursor = Cursor::new(root);
+    let mut is_so = |file: &File| -> Option<bool> {
+        let place = cursor.at(&file.path).ok()?;
+        let is_it = place.metadata().ok()?.is_some_and(|found| found.identity == file.identity);
+        Some(is_it && digest(place.open_unnoticed().ok()?).ok()? == file.sum)
+    };
+    files.iter().all(|file| is_so(file).unwrap_or(false))
 }
 
 /// A line of dpkg's `md5sums`: 32 digits, two spaces, the path below the root.
@@ -85,14 +102,21 @@ mod tests {
         }
         let root = Root::open(place.path()).unwrap();
         let shipped = Shipped::read(&root).unwrap();
-        let mut known = Vec::new();
+        let (mut known, mut all) = (Vec::new(), Vec::new());
         walk::<rootstrap_rootfs::Error>(&root, &mut |visit| {
-            if visit.path.starts_with(b"usr/lib/") && shipped.has(visit) {
-                known.push(String::from_utf8_lossy(visit.path).into_owned());
+            if let Some(file) = shipped.file(visit).filter(|_| visit.path.starts_with(b"usr/lib/")) {
+                known.push((String::from_utf8_lossy(visit.path).into_owned(), all_are_so(&root, &[file])));
+                all.extend(shipped.file(visit));
             }
             Ok(true)
         })
         .unwrap();
-        assert_eq!(known, ["usr/lib/old", "usr/lib/right"]);
+        let expected = [("usr/lib/old", true), ("usr/lib/right", true), ("usr/lib/wrong", false)];
+        assert_eq!(known, expected.map(|(name, is_so)| (name.to_owned(), is_so)));
+        assert!(!all_are_so(&root, &all) && all_are_so(&root, &all[..2]));
+        // Another file of the same name.
+        fs::write(path("usr/lib/other"), "").unwrap();
+        fs::rename(path("usr/lib/other"), path("usr/lib/right")).unwrap();
+        assert!(!all_are_so(&root, &all[..2]) && all_are_so(&root, &all[..1]));
     }
 }

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// Bytes of files become so many per cent on disk, and scripts write some more.
 const HEADROOM: u64 = 160;
@@ -25,6 +26,7 @@ pub(crate) struct Staging {
     /// File bodies on their way.
     pub store: Root,
     early: Mutex<Option<Early>>,
+    readers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 enum Ground {
@@ -68,7 +70,7 @@ impl Staging {
         let aside = aside();
         let room = |name, mode| room(name, mode).map(|room| room.keeping(Arc::clone(&aside)));
         let (root, store) = (room("root", 0o755)?, room("store", 0o700)?);
-        Ok(Self { ground, root, store, early: Mutex::default() })
+        Ok(Self { ground, root, store, early: Mutex::default(), readers: Mutex::default() })
     }
 
     /// Begins to copy the root to the target's disk, or goes on with what is new, if it does not grow there: for when scripts
@@ -79,6 +81,11 @@ impl Staging {
             *early = Early::start(request, &self.root);
         }
         early.iter().for_each(Early::wake);
+    }
+
+    /// Has whoever drops this wait for a thread that still reads the root.
+    pub fn wait_for(&self, reader: Option<JoinHandle<()>>) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).extend(reader);
     }
 
     /// What was copied so far.
@@ -96,6 +103,14 @@ impl Staging {
         match &self.ground {
             Ground::Memory(_) => None,
             Ground::Disk(directory) => Some(directory),
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        for reader in self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = reader.join();
         }
     }
 }
