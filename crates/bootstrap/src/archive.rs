@@ -4,9 +4,12 @@ use crate::event::Report;
 use crate::host::host_mirrors;
 use crate::suite::{self, Pocket, Suite};
 use crate::{Error, Event, Request, hidden};
+use rootstrap_debian::packages::{Head, Package};
+use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, Options, Policy, Session, VerifiedPocket, Wanted};
-use rootstrap_resolve::{Index, Plan};
+use rootstrap_resolve::{Index, Plan, Variant};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The pockets of one suite, verified, and the session they came through.
 pub(crate) struct Archive {
@@ -164,6 +167,41 @@ impl Archive {
     /// The newest date among the Release files: the natural age of whatever is made from them.
     pub fn date(&self) -> i64 {
         self.pockets.iter().map(|pocket| pocket.release().date).max().unwrap_or_default()
+    }
+
+    /// Begins to fetch what is certain to be installed while it is decided what else is. Nothing rests on it: what the plan
+    /// does not name after all is given up.
+    pub fn begin(&self, request: &Request, suite: &Suite) -> Result<(), Error> {
+        let native = request.architecture()?;
+        let by_priority = match request.variant {
+            Variant::Extract | Variant::Distroless | Variant::Custom => return Ok(()),
+            Variant::Essential | Variant::Apt => false,
+            Variant::Minbase | Variant::Buildd | Variant::Important | Variant::Standard => true,
+        };
+        let is_certain = |head: &Head<'_>| {
+            let is_selected = head.is_essential() || (by_priority && head.priority == "required");
+            let is_left_out = || request.exclude.iter().chain(&suite.exclude).any(|name| name == head.name);
+            is_selected && (head.architecture == native || head.architecture == "all") && !is_left_out()
+        };
+        let mut newest: BTreeMap<&str, (Version<'_>, usize, Package<'_>)> = BTreeMap::new();
+        for (number, pocket) in self.pockets.iter().enumerate() {
+            for packages in pocket.indexes().iter().map(rootstrap_fetch::Index::packages) {
+                for position in 0..packages.len() {
+                    let head = packages.head(position);
+                    let version = Version::new(head.version);
+                    if is_certain(&head) && newest.get(head.name).is_none_or(|known| version > known.0) {
+                        newest.insert(head.name, (version, number, packages.package(position)));
+                    }
+                }
+            }
+        }
+        let wanted = newest.into_values().filter_map(|(_, pocket, package)| {
+            let (path, size, digest) = package.file().ok()?;
+            let mirrors = self.pockets.get(pocket)?.mirrors().to_vec();
+            Some(Wanted { label: package.name.to_owned(), path: path.to_owned(), size, digest, mirrors })
+        });
+        self.session.begin(&wanted.collect::<Vec<_>>());
+        Ok(())
     }
 
     /// Decides what is installed.

@@ -282,6 +282,7 @@ fn decide(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Decide
     let epoch = request.epoch.unwrap_or_else(|| archive.date());
 
     report(Event::Stage(Stage::Plan));
+    archive.begin(request, suite)?;
     let plan = archive.plan(request, suite)?;
     report(Event::Planned { packages: plan.packages().count() });
     Ok(Decided { emulation, archive, plan, epoch })

@@ -55,7 +55,7 @@ pub(crate) struct Job<'a> {
     pub what: &'a str,
     pub report: Report<'a>,
     /// Bytes that came, negative for those that came in vain.
-    pub progress: &'a dyn Fn(i64),
+    pub progress: &'a (dyn Fn(i64) + Sync),
 }
 
 /// A file of known size and digest, and where it belongs.
@@ -90,6 +90,12 @@ impl Line {
             offline: options.offline,
             shunned: Mutex::default(),
         })
+    }
+
+    /// The same for downloads that are tried once.
+    pub fn trying_once(&self) -> Self {
+        let (client, timeouts, offline) = (self.client.clone(), self.timeouts, self.offline);
+        Self { client, retries: 0, timeouts, offline, shunned: Mutex::default() }
     }
 
     /// Fetches a file into the cache. The caller has the [turn](Cache::turn) to.

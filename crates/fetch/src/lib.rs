@@ -11,6 +11,7 @@
 //! trusted), `index` and `parsed`, `pool`, and beneath them `download` (attempts and mirrors) and `cache`;
 //! [`prune`] is for whoever looks after a cache.
 
+mod begun;
 mod cache;
 mod derived;
 mod download;
@@ -33,6 +34,7 @@ pub use pocket::{Index, Pocket, Policy, VerifiedPocket};
 pub use pool::{VerifiedDeb, Wanted};
 pub use signature::{Keyring, KeyringProblem, SignatureProblem};
 
+use begun::Begun;
 use cache::Cache;
 use download::Line;
 use futures_util::future::{Either, select, try_join_all};
@@ -46,7 +48,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// How to fetch.
 #[derive(Clone, Debug)]
@@ -150,8 +152,10 @@ pub struct Session {
     /// First, and so dropped first: the cache stays locked until all is written.
     writers: Writers,
     options: Options,
-    cache: Cache,
-    line: Line,
+    cache: Arc<Cache>,
+    line: Arc<Line>,
+    slots: Arc<Semaphore>,
+    begun: Begun,
     runtime: Runtime,
 }
 
@@ -165,7 +169,8 @@ impl Session {
         let line = Line::new(&options)?;
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("fetch").enable_all().build();
         let runtime = runtime.map_err(|source| Error::Threads { source })?;
-        Ok(Self { writers: Writers::default(), options, cache, line, runtime })
+        let (cache, line, slots) = (Arc::new(cache), Arc::new(line), Arc::new(Semaphore::new(options.jobs.max(1))));
+        Ok(Self { writers: Writers::default(), options, cache, line, slots, begun: Begun::default(), runtime })
     }
 
     /// Fetches and verifies `pockets`, all at once, with their indexes for all `architectures`. In the order given,
@@ -199,6 +204,14 @@ impl Session {
         Ok(found.into_iter().flatten().collect())
     }
 
+    /// Begins to fetch what is not in the cache, for a [`Self::debs`] that will want it. Each file is tried once, without a
+    /// word: what does not come is fetched then, and what is not wanted then is given up.
+    pub fn begin(&self, wanted: &[Wanted]) {
+        let (line, cache) = (Arc::new(self.line.trying_once()), Arc::clone(&self.cache));
+        let means = begun::Means { line, cache, slots: Arc::clone(&self.slots) };
+        self.begun.begin(&self.runtime, &means, wanted);
+    }
+
     /// Fetches what is not in the cache, and calls `ready` on this thread with the position in `wanted` of each file as it
     /// becomes available: those in the cache in the order of `wanted`, each as soon as it is checked, and between them the
     /// others as they come. While `ready` runs the rest goes on. When it breaks that is stopped, and this is a success.
@@ -215,9 +228,10 @@ impl Session {
     ) -> Result<(), Error> {
         let (sender, arrived) = mpsc::channel();
         let enough = Notify::new();
+        let means = pool::Means { line: &self.line, cache: &self.cache, slots: &self.slots, begun: &self.begun };
         std::thread::scope(|scope| {
             let downloads = scope.spawn(|| {
-                let all = pool::fetch(&self.line, &self.cache, self.options.jobs, wanted, report, sender);
+                let all = pool::fetch(&means, wanted, report, sender);
                 self.runtime.block_on(async {
                     match select(pin!(self.unless_cancelled(all)), pin!(enough.notified())).await {
                         Either::Left((outcome, _)) => outcome,

@@ -1,5 +1,6 @@
 //! Debs: many at once, the largest first, each handed over when it is whole and right.
 
+use crate::begun::Begun;
 use crate::cache::Cache;
 use crate::download::{Candidate, Destination, Job, Line, signed};
 use crate::error::Error;
@@ -93,22 +94,28 @@ enum Obtained {
 /// Cached files hashed at once.
 const HASHERS: usize = 4;
 
+/// What all calls share.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub line: &'a Line,
+    pub cache: &'a Cache,
+    /// Downloads at once. Whoever waits for another process holds up none of them.
+    pub slots: &'a Semaphore,
+    /// What is on its way already.
+    pub begun: &'a Begun,
+}
+
 /// What all files of one call share.
 struct Work<'a> {
-    line: &'a Line,
-    cache: &'a Cache,
+    means: Means<'a>,
     mirrors: BTreeMap<&'a [String], Vec<Mirror>>,
-    /// Downloads at once. Whoever waits for another process holds up none of them.
-    slots: Semaphore,
     report: Report<'a>,
 }
 
 /// Puts every wanted file into the cache and names each to `arrived` when it is there and right. Files that are here are
 /// checked in the order asked for, and nothing waits for that: neither the first of them for the last, nor a download.
 pub(crate) async fn fetch(
-    line: &Line,
-    cache: &Cache,
-    jobs: usize,
+    means: &Means<'_>,
     wanted: &[Wanted],
     report: Report<'_>,
     arrived: Sender<Arrived>,
@@ -122,9 +129,11 @@ pub(crate) async fn fetch(
             mirrors.insert(&file.mirrors, parse_all(&file.mirrors, &file.label)?);
         }
     }
-    let work = Work { line, cache, mirrors, slots: Semaphore::new(jobs.max(1)), report };
+    means.begun.end_others(wanted);
+    let work = Work { means: *means, mirrors, report };
     let files = wanted.iter().enumerate();
-    let (here, mut missing): (Vec<_>, Vec<_>) = files.partition(|(_, file)| work.to(file).is_listed());
+    let (here, mut missing): (Vec<_>, Vec<_>) =
+        files.partition(|(_, file)| !means.begun.has(&file.digest) && work.to(file).is_listed());
     report(Event::DebsTotal {
         count: wanted.len(),
         bytes: wanted.iter().map(|file| file.size).sum(),
@@ -163,7 +172,7 @@ pub(crate) async fn fetch(
 
 impl<'a> Work<'a> {
     fn to(&self, file: &Wanted) -> Destination<'a> {
-        Destination { cache: self.cache, size: file.size, digest: file.digest }
+        Destination { cache: self.means.cache, size: file.size, digest: file.digest }
     }
 
     /// Whether a file of the cache still is what it was.
@@ -181,16 +190,21 @@ impl<'a> Work<'a> {
                 (self.report)(Event::DebBytes { bytes })
             }
         };
+        if let Some(path) = self.means.begun.arrival(&file.digest).await {
+            progress(signed(file.size));
+            return Ok((position, file, Obtained::Fetched(path)));
+        }
+        let Means { line, cache, slots, .. } = self.means;
         let job = Job { what: &file.label, report: self.report, progress: &progress };
         let mirrors = self.mirrors.get(file.mirrors.as_slice()).map_or(&[][..], Vec::as_slice);
         let candidates = mirrors.iter().map(|mirror| Candidate { mirror, path: file.path.clone() }).collect();
-        let slot = self.slots.acquire().await;
-        let (_slot, turn) = match self.cache.try_turn(&file.digest)? {
+        let slot = slots.acquire().await;
+        let (_slot, turn) = match cache.try_turn(&file.digest)? {
             Some(turn) => (slot, turn),
             None => {
                 drop(slot);
-                let turn = self.cache.turn(&file.digest).await?;
-                (self.slots.acquire().await, turn)
+                let turn = cache.turn(&file.digest).await?;
+                (slots.acquire().await, turn)
             }
         };
         // Somebody else may have had the turn before.
@@ -198,7 +212,7 @@ impl<'a> Work<'a> {
             progress(signed(file.size));
             return Ok((position, file, Obtained::Found(path)));
         }
-        let path = self.line.obtain(&job, candidates, self.to(file)).await?;
+        let path = line.obtain(&job, candidates, self.to(file)).await?;
         drop(turn);
         Ok((position, file, Obtained::Fetched(path)))
     }

@@ -247,3 +247,57 @@ fn proxies_come_from_the_options() {
     assert!(scene.server.requests()[0].target.starts_with("http://mirror.invalid/pool/"));
     assert!(proxied(Some("localhost,.invalid")).is_err(), "nobody answers there");
 }
+
+#[test]
+fn what_was_begun_is_not_fetched_again() {
+    let scene = scene();
+    let session = Session::open(options(scene.cache.path())).unwrap();
+    session.begin(&scene.wanted);
+    let mut cached = Vec::new();
+    let mut got = Vec::new();
+    session
+        .debs(&scene.wanted, &scene.log.report(), &mut |position, deb| {
+            cached.push(deb.is_cached());
+            got.push(position);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    got.sort_unstable();
+    assert_eq!((got, cached), (vec![0, 1], vec![false, false]));
+    for wanted in &scene.wanted {
+        let requests = scene.server.requests();
+        assert_eq!(requests.iter().filter(|request| request.path == wanted.path).count(), 1, "{}", wanted.label);
+    }
+    let total: u64 = scene.wanted.iter().map(|wanted| wanted.size).sum();
+    assert_eq!(scene.bytes(), i64::try_from(total).unwrap());
+    // What is here is not begun.
+    session.begin(&scene.wanted);
+    assert_eq!(fetch(&session, &scene.wanted, &scene.log).unwrap().len(), 2);
+    assert_eq!(scene.server.requests().len(), 2);
+}
+
+#[test]
+fn what_was_begun_and_is_not_wanted_is_given_up() {
+    let scene = scene();
+    let session = Session::open(options(scene.cache.path())).unwrap();
+    scene.server.fault(&scene.wanted[0].path, Fault::Stall, usize::MAX);
+    session.begin(&scene.wanted);
+    let got = fetch(&session, &scene.wanted[1..], &scene.log).unwrap();
+    assert_eq!(got.len(), 1);
+    drop(session);
+    let left = std::fs::read_dir(scene.cache.path().join("v1/tmp")).unwrap().count();
+    assert_eq!(left, 0, "something of it is left");
+}
+
+#[test]
+fn what_was_begun_in_vain_is_fetched_again_and_told() {
+    let scene = scene();
+    let session = Session::open(options(scene.cache.path())).unwrap();
+    // The first attempt tells nobody; the second is an ordinary one.
+    scene.server.fault(&scene.wanted[0].path, Fault::DropAfter(100_000), 2);
+    session.begin(&scene.wanted[..1]);
+    assert!(scene.has_large(&fetch(&session, &scene.wanted[..1], &scene.log).unwrap()));
+    assert_eq!(scene.retries(), 1);
+    let ranges: Vec<_> = scene.server.requests().into_iter().map(|request| request.range).collect();
+    assert_eq!(ranges, [None, None, Some("bytes=100000-".to_owned())]);
+}
