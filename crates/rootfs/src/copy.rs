@@ -336,6 +336,10 @@ mod tests {
             let bare = copy(&source, &target, name.as_bytes(), threads, None, &AtomicBool::new(false)).unwrap();
             assert_eq!(bare, [b""; 0]);
             let (before, after) = (dump(&source), dump(&Root::open(&to.join(&name)).unwrap()));
+            // Where the filesystem has them at all.
+            let has = |name: &str| after.iter().any(|line| line.starts_with("a/empty ") && line.contains(name));
+            let is_set = rustix::fs::getxattr(from.join("a/empty"), "user.one", &mut [0; 9][..]).is_ok();
+            assert_eq!(has(&format!("{:?}", b"user.one")), is_set);
             for (before, after) in before.iter().zip(&after) {
                 assert_eq!(before, after);
             }

@@ -78,14 +78,17 @@ impl Visit<'_> {
         let name = if self.name.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(self.name) };
         let fd = fs::openat(self.directory, name, flags, Mode::empty()).map_err(err)?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        // Most have none, and room for all that is possible is dear.
-        match fs::listxattr(&path, &mut [0u8; 0]) {
-            Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
-            Ok(_) => {}
+        // Most have none, or few, and room for all that is possible is dear.
+        let mut names = vec![0; 256];
+        let length = match fs::listxattr(&path, &mut names) {
+            Ok(length) => length,
+            Err(Errno::NOTSUP) => 0,
+            Err(Errno::RANGE) => {
+                names.resize(65536, 0);
+                fs::listxattr(&path, &mut names).map_err(err)?
+            }
             Err(errno) => return Err(err(errno)),
-        }
-        let mut names = vec![0; 65536];
-        let length = fs::listxattr(&path, &mut names).map_err(err)?;
+        };
         names.truncate(length);
         let mut found = Vec::new();
         for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
