@@ -156,7 +156,10 @@ pub fn store(path: &Path, section: &str) -> Result<(), String> {
     written.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// The head, and all sections in the order of the scenarios; those of no scenario are gone.
+/// The section that is written by hand, behind all others.
+const STAGES: &str = "## Stage by stage";
+
+/// The head, and all sections in the order of the scenarios; those of no scenario are gone, but for [`STAGES`].
 fn replace(old: &str, section: &str) -> String {
     let heading = |section: &str| section.lines().next().unwrap_or_default().to_owned();
     let mut sections: Vec<String> = Vec::new();
@@ -175,6 +178,9 @@ fn replace(old: &str, section: &str) -> String {
     }
     let place = |section: &String| {
         let name = heading(section);
+        if name == STAGES {
+            return Some(SCENARIOS.len());
+        }
         let name = name.trim_start_matches("## ").split_once(':').map(|(name, _)| name.to_owned());
         name.and_then(|name| SCENARIOS.iter().position(|scenario| scenario.name == name))
     };
