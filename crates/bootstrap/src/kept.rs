@@ -29,9 +29,10 @@ pub(crate) struct Slot {
     key: String,
 }
 
-/// What was kept, read and found right.
+/// What was kept.
 pub(crate) struct Found {
     file: File,
+    path: PathBuf,
     /// Length of the payload.
     pub size: u64,
     /// What was noted beside it.
@@ -43,6 +44,51 @@ impl Found {
     pub fn payload(&self) -> io::Result<impl Read + Send + '_> {
         (&self.file).rewind()?;
         Ok((&self.file).take(self.size))
+    }
+
+    /// Copies the payload, and says whether it and the notes are what they were when they were written: reading twice is what
+    /// hashing them first would cost. What is not goes from the cache.
+    pub fn copy(&self, to: &mut impl Write) -> io::Result<bool> {
+        let mut from = Hashing { inner: &self.file, hasher: Sha256::new() };
+        from.inner.rewind()?;
+        let mut buffer = vec![0; 1 << 18];
+        let mut left = self.size;
+        while left > 0 {
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            match from.read(buffer.get_mut(..room).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(count) => {
+                    to.write_all(buffer.get(..count).unwrap_or_default())?;
+                    left -= count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let rest = self.notes.len() as u64 + 8;
+        io::copy(&mut from.by_ref().take(rest), &mut io::sink())?;
+        let Hashing { mut inner, hasher } = from;
+        let mut expected = Vec::new();
+        inner.read_to_end(&mut expected)?;
+        let is_whole = left == 0 && expected == hasher.finalize().as_slice();
+        if !is_whole {
+            let _ = std::fs::remove_file(&self.path);
+        }
+        Ok(is_whole)
+    }
+}
+
+/// Hashes what is read.
+struct Hashing<'f> {
+    inner: &'f File,
+    hasher: Sha256,
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..count).unwrap_or_default());
+        Ok(count)
     }
 }
 
@@ -68,16 +114,25 @@ impl Slot {
 
     /// What is there, if it is whole. Being asked for counts as use.
     pub fn find(&self) -> Option<Found> {
+        self.look(true)
+    }
+
+    /// What is there, whole or not: for [`Found::copy`], which tells.
+    pub fn find_unchecked(&self) -> Option<Found> {
+        self.look(false)
+    }
+
+    fn look(&self, check: bool) -> Option<Found> {
         let path = self.path();
         let mut file = File::options().read(true).open(&path).ok()?;
-        let found = read(&mut file);
+        let found = read(&mut file, check);
         if found.is_none() {
             let _ = std::fs::remove_file(&path);
         }
         let (size, notes) = found?;
         let _ =
             File::options().append(true).open(&path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
-        Some(Found { file, size, notes })
+        Some(Found { file, path, size, notes })
     }
 
     /// A file to write the payload to.
@@ -108,13 +163,18 @@ impl Draft {
     }
 }
 
-/// Length of the payload, and the notes.
-fn read(file: &mut File) -> Option<(u64, Vec<u8>)> {
+/// Length of the payload, and the notes, of a file that is whole if that is to be checked.
+fn read(file: &mut File, check: bool) -> Option<(u64, Vec<u8>)> {
     let whole = file.metadata().ok()?.len().checked_sub(DIGEST as u64)?;
-    let digest = hash(&mut (&*file).take(whole)).ok()?;
-    let mut expected = [0; DIGEST];
-    file.read_exact(&mut expected).ok()?;
-    let length = whole.checked_sub(8).filter(|_| digest == expected)?;
+    if check {
+        let digest = hash(&mut (&*file).take(whole)).ok()?;
+        let mut expected = [0; DIGEST];
+        file.read_exact(&mut expected).ok()?;
+        if digest != expected {
+            return None;
+        }
+    }
+    let length = whole.checked_sub(8)?;
     file.seek(SeekFrom::Start(length)).ok()?;
     let mut bytes = [0; 8];
     file.read_exact(&mut bytes).ok()?;
@@ -170,6 +230,9 @@ mod tests {
         let mut payload = Vec::new();
         found.payload().unwrap().read_to_end(&mut payload).unwrap();
         assert_eq!((payload.as_slice(), found.notes.as_slice()), (&b"payload"[..], &b"notes"[..]));
+        let mut copy = Vec::new();
+        assert!(one.find_unchecked().unwrap().copy(&mut copy).unwrap());
+        assert_eq!(copy, b"payload");
         assert!(slot(cache.path(), "two").find().is_none());
         assert_eq!(std::fs::read_dir(cache.path().join("v1/tmp")).unwrap().count(), 0);
     }
@@ -186,7 +249,11 @@ mod tests {
                 1 => bytes.truncate(20),
                 _ => bytes.clear(),
             }
-            std::fs::write(slot.path(), bytes).unwrap();
+            std::fs::write(slot.path(), &bytes).unwrap();
+            let copied = slot.find_unchecked().map(|found| found.copy(&mut io::sink()).unwrap());
+            assert_ne!(copied, Some(true), "{damage}");
+            assert!(!slot.path().exists(), "{damage}");
+            std::fs::write(slot.path(), &bytes).unwrap();
             assert!(slot.find().is_none(), "{damage}");
             assert!(!slot.path().exists(), "{damage}");
         }

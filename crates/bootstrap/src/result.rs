@@ -13,7 +13,7 @@ use rootstrap_fetch::VerifiedPocket;
 use rootstrap_resolve::Plan;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// What a summary says of a result.
@@ -56,25 +56,34 @@ pub(crate) fn slot(
 
 /// Publishes what is kept. `None` if nothing is.
 pub(crate) fn publish(slot: &Slot, request: &Request, report: Report<'_>) -> Result<Option<Summary>, Error> {
-    let found = slot.find();
-    report(Event::Cache { layer: "results", hit: found.is_some(), bytes: 0 });
-    let Some(found) = found else { return Ok(None) };
-    let Ok(notes) = serde_json::from_slice::<Notes>(&found.notes) else { return Ok(None) };
+    let tell = |hit| {
+        report(Event::Cache { layer: "results", hit, bytes: 0 });
+        if hit {
+            report(Event::Note("nothing has changed: the result is taken from the cache".to_owned()));
+        }
+    };
+    // What was written to a file can be taken back, what was written to a pipe cannot.
+    let found = if let Target::File(..) = request.target { slot.find_unchecked() } else { slot.find() };
+    let parsed = found.and_then(|found| Some((serde_json::from_slice::<Notes>(&found.notes).ok()?, found)));
+    let Some((notes, found)) = parsed else {
+        tell(false);
+        return Ok(None);
+    };
     report(Event::Stage(Stage::Publish));
-    report(Event::Note("nothing has changed: the result is taken from the cache".to_owned()));
     match &request.target {
         Target::File(path, _) => {
             let new = NewFile::create(parent(path))?;
-            copy(
-                &found,
-                &mut Stoppable { inner: &new.file, cancel: &request.cancel },
-                request,
-                Error::io("write", path),
-            )?;
+            let mut out = Stoppable { inner: &new.file, cancel: &request.cancel };
+            let is_whole = copy(&found, &mut out, request, Error::io("write", path))?;
+            tell(is_whole);
+            if !is_whole {
+                return Ok(None);
+            }
             new.sync(request, path)?;
             new.publish(path)?;
         }
         _ => {
+            tell(true);
             let mut out = Stoppable { inner: std::io::stdout().lock(), cancel: &request.cancel };
             copy(&found, &mut out, request, Error::Stdout)?;
         }
@@ -88,9 +97,8 @@ fn copy(
     to: &mut impl Write,
     request: &Request,
     failed: impl FnOnce(std::io::Error) -> Error,
-) -> Result<(), Error> {
-    let mut from = found.payload().map_err(Error::io("read", Path::new("the cache")))?;
-    let copied = std::io::copy(&mut BufReader::with_capacity(1 << 20, &mut from), to).and_then(|_| to.flush());
+) -> Result<bool, Error> {
+    let copied = found.copy(to).and_then(|is_whole| to.flush().map(|()| is_whole));
     unless_cancelled(&request.cancel, copied.map_err(failed))
 }
 
