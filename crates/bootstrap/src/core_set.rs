@@ -1,7 +1,7 @@
 //! The packages that are configured before all others: the rest of the first phase counts on them.
 //!
 //! They are configured in their turn once more, as in a tree of debootstrap, because the order of everything that is
-//! configured later depends on it. What their scripts do is done by then: a second run leaves nothing (compared in ten
+//! configured later depends on it. What their scripts do is done by then: a second run leaves nothing (compared in nine
 //! suites), so the scripts are put aside for it.
 
 use crate::Error;
