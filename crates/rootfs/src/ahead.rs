@@ -157,9 +157,11 @@ mod tests {
         }
         write("empty", "");
         fs::hard_link(path("from/same"), path("from/below/too")).unwrap();
-        // Only what was left alone for a tick of the clock is copied.
+        // Only what was left alone for a tick of the clock is copied. A file's time may lie beyond the next tick where that
+        // one comes late, so a file is asked.
         let wait = || {
-            let then = now();
+            fs::write(path("clock"), "").unwrap();
+            let then = Metadata::from(rustix::fs::stat(path("clock")).unwrap()).changed;
             while now() <= then {
                 std::hint::spin_loop();
             }
