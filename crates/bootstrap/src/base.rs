@@ -106,11 +106,13 @@ fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result
     let (fits, names) = (Cell::new(true), RefCell::new(Names::new()));
     let read = RefCell::new(Vec::new());
     let only = |visit: &Visit<'_>| {
-        let Metadata { kind, changed, .. } = visit.metadata;
+        let Metadata { kind, changed, links, .. } = visit.metadata;
         let mut touched = !visit.metadata.is_untouched_since(moment);
-        // What was only read, and that is what ldconfig does with all libraries, need not be kept if it is as it was.
+        // What was only read, and that is what ldconfig does with all libraries, need not be kept if it is as it was. All
+        // names of a file go one way, and not each has a sum.
         if touched
             && kind == Kind::File
+            && links == 1
             && changed < moment
             && let Some(file) = shipped.file(visit)
         {
