@@ -1,10 +1,10 @@
 //! Whether a file is as its package ships it, by the sums in dpkg's database.
 
 use crate::Error;
-use md5::{Digest, Md5};
+use crate::kept::hash;
+use md5::Md5;
 use rootstrap_rootfs::{Cursor, Root, Visit};
 use std::collections::HashMap;
-use std::io::Read;
 
 /// MD5 sums by path; `None` where two packages disagree.
 pub(crate) struct Shipped(HashMap<Vec<u8>, Option<[u8; 16]>>);
@@ -48,7 +48,7 @@ pub(crate) fn all_are_so(root: &Root, files: &[File]) -> bool {
     let mut is_so = |file: &File| -> Option<bool> {
         let place = cursor.at(&file.path).ok()?;
         let is_it = place.metadata().ok()?.is_some_and(|found| found.identity == file.identity);
-        Some(is_it && digest(place.open_unnoticed().ok()?).ok()? == file.sum)
+        Some(is_it && hash::<Md5>(&mut place.open_unnoticed().ok()?).ok()?.as_slice() == file.sum)
     };
     files.iter().all(|file| is_so(file).unwrap_or(false))
 }
@@ -61,19 +61,6 @@ fn parse(line: &[u8]) -> Option<([u8; 16], &[u8])> {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
     Some((sum, rest.strip_prefix(b"  ")?))
-}
-
-fn digest(mut file: impl Read) -> std::io::Result<[u8; 16]> {
-    let mut digest = Md5::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(digest.finalize().into()),
-            Ok(length) => digest.update(buffer.get(..length).unwrap_or_default()),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 #[cfg(test)]
