@@ -50,6 +50,7 @@ pub(crate) fn open(request: &Request, suite: &Suite, report: Report<'_>) -> Resu
         cache: request.cache.clone().or(private.as_ref().map(|directory| directory.path().to_owned())),
         temporary: request.temporary.clone(),
         offline: request.offline,
+        for_later: request.cache.is_some(),
         jobs: request.jobs,
         proxies: request.host.proxies.clone(),
         cancel: request.cancel.clone(),

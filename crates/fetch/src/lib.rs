@@ -59,6 +59,8 @@ pub struct Options {
     pub temporary: PathBuf,
     /// Use no network: only the cache, and mirrors that are directories.
     pub offline: bool,
+    /// Whether later sessions will find the cache: what only they have a use for is written.
+    pub for_later: bool,
     /// How many debs to fetch at once.
     pub jobs: usize,
     /// How many times to try again at one mirror, after the first attempt.
@@ -77,6 +79,7 @@ impl Default for Options {
             cache: None,
             temporary: PathBuf::from("/var/tmp"),
             offline: false,
+            for_later: true,
             jobs: 16,
             retries: 3,
             proxies: Proxies::default(),
@@ -170,7 +173,15 @@ impl Session {
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("fetch").enable_all().build();
         let runtime = runtime.map_err(|source| Error::Threads { source })?;
         let (cache, line, slots) = (Arc::new(cache), Arc::new(line), Arc::new(Semaphore::new(options.jobs.max(1))));
-        Ok(Self { writers: Writers::default(), options, cache, line, slots, begun: Begun::default(), runtime })
+        Ok(Self {
+            writers: Writers::new(options.for_later),
+            options,
+            cache,
+            line,
+            slots,
+            begun: Begun::default(),
+            runtime,
+        })
     }
 
     /// Fetches and verifies `pockets`, all at once, with their indexes for all `architectures`. In the order given,

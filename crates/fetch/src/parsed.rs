@@ -28,13 +28,23 @@ const FORMAT: u32 = 1;
 const LOWEST: i32 = 19;
 
 /// What is written while the run goes on. Dropping it waits for that.
-#[derive(Default)]
-pub(crate) struct Writers(Mutex<Vec<JoinHandle<()>>>);
+pub(crate) struct Writers {
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    for_later: bool,
+}
 
 impl Writers {
+    /// None yet. Nothing is written unless that is `for_later`.
+    pub fn new(for_later: bool) -> Self {
+        Self { threads: Mutex::default(), for_later }
+    }
+
     /// Has the packages of an index of `decoded` bytes written to `place`. Where that cannot be done the next run takes a
     /// little longer, and nothing else comes of it.
     pub fn save(&self, cache: &Cache, place: Place, table: Arc<Table>, decoded: u64) {
+        if !self.for_later {
+            return;
+        }
         let Ok(file) = cache.temporary() else { return };
         let write = move || {
             // Whoever waits for something else goes first.
@@ -42,14 +52,14 @@ impl Writers {
             let _ = place.save(file, &table, decoded);
         };
         if let Ok(writer) = thread::Builder::new().name("index".to_owned()).spawn(write) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
         }
     }
 }
 
 impl Drop for Writers {
     fn drop(&mut self) {
-        for writer in self.0.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for writer in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = writer.join();
         }
     }

@@ -161,3 +161,14 @@ fn sessions_that_end_at_once_have_written_it() {
         assert_eq!(pockets[0].indexes()[0].packages().len(), 2);
     }
 }
+
+#[test]
+fn nothing_is_written_for_later_where_there_is_no_later() {
+    let server = Server::start(archive().build());
+    let cache = tempfile::tempdir().unwrap();
+    let once = Options { for_later: false, ..options(cache.path()) };
+    read(once, &server.url()).unwrap();
+    assert_eq!(parsed(cache.path()).len(), 0);
+    read(options(cache.path()), &server.url()).unwrap();
+    assert_eq!(parsed(cache.path()).len(), 1);
+}
