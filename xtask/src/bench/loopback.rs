@@ -1,14 +1,12 @@
 //! A mirror on 127.0.0.1 that asks the real one once for each file: it takes the network out of a measurement.
 
+use rootstrap_testkit::http::Head;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Enough for any request of the tools measured; a longer one ends the connection.
-const LONGEST_HEAD: u64 = 1 << 16;
 
 struct Mirror {
     /// The real one, without a slash at its end.
@@ -51,9 +49,9 @@ fn serve(mirror: &Mirror, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut out = stream;
-    while let Some(request) = Request::read(&mut reader)? {
+    while let Some(request) = Head::read(&mut reader)? {
         let is_head = request.method == "HEAD";
-        let answer = if is_head || request.method == "GET" { mirror.answer(&request.path) } else { Err(405) };
+        let answer = if is_head || request.method == "GET" { mirror.answer(&request) } else { Err(405) };
         let (status, mut body, length) = match answer {
             Ok(file) => {
                 let length = file.metadata()?.len();
@@ -77,9 +75,10 @@ fn serve(mirror: &Mirror, stream: TcpStream) -> std::io::Result<()> {
 
 impl Mirror {
     /// The file at this path, or the status that says why not.
-    fn answer(&self, path: &str) -> Result<File, u16> {
-        let path = path.strip_prefix(&self.prefix).ok_or(404u16)?;
-        let name: String = Sha256::digest(plain(path)).iter().map(|byte| format!("{byte:02x}")).collect();
+    fn answer(&self, request: &Head) -> Result<File, u16> {
+        let path = request.target.strip_prefix(&self.prefix).ok_or(404u16)?;
+        // One tool writes `%2b` where another writes `+`.
+        let name: String = Sha256::digest(request.path()).iter().map(|byte| format!("{byte:02x}")).collect();
         let kept = self.store.join(name);
         if let Ok(file) = File::open(&kept) {
             return Ok(file);
@@ -104,61 +103,10 @@ impl Mirror {
     }
 }
 
-/// What matters of a request.
-#[derive(Debug, PartialEq)]
-struct Request {
-    method: String,
-    path: String,
-    keep_alive: bool,
-}
-
-impl Request {
-    /// Reads up to the empty line; `None` when the client has closed or speaks no HTTP.
-    fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Self>> {
-        let mut reader = reader.take(LONGEST_HEAD);
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(None);
-            }
-            match line.trim_end() {
-                "" => break,
-                line => lines.push(line.to_owned()),
-            }
-        }
-        let words: Vec<&str> = lines.first().map_or_else(Vec::new, |line| line.split(' ').collect());
-        let [method, path, version] = words.as_slice() else { return Ok(None) };
-        let connection = lines.iter().skip(1).find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("connection").then(|| value.trim().to_ascii_lowercase())
-        });
-        let keep_alive = match connection.as_deref() {
-            Some("close") => false,
-            Some("keep-alive") => true,
-            _ => *version != "HTTP/1.0",
-        };
-        Ok(Some(Self { method: (*method).to_owned(), path: (*path).to_owned(), keep_alive }))
-    }
-}
-
-/// A path without escapes: one tool writes `%2b` where another writes `+`.
-fn plain(path: &str) -> Vec<u8> {
-    let bytes = path.as_bytes();
-    let mut out = Vec::new();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|two| std::str::from_utf8(two).ok());
-        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::sync::Mutex;
 
     /// A server that has `/debian/a+b` and nothing else, and what it was asked for.
@@ -170,9 +118,9 @@ mod tests {
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while let Ok(Some(request)) = Request::read(&mut reader) {
-                    let found = plain(&request.path) == b"/debian/a+b";
-                    log.lock().unwrap().push(request.path);
+                while let Ok(Some(request)) = Head::read(&mut reader) {
+                    let found = request.path() == "debian/a+b";
+                    log.lock().unwrap().push(request.target);
                     let answer = if found {
                         "200 OK\r\nContent-Length: 5\r\n\r\nbytes"
                     } else {
@@ -221,16 +169,5 @@ mod tests {
         let all = talk(&mirror, &["GET /etc/passwd", "POST /debian/a+b"]);
         assert!(all.contains("404 Not Found") && all.contains("405 Method"), "{all}");
         assert!(asked.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn connections_stay_as_http_says() {
-        let read = |text: &str| Request::read(&mut text.as_bytes()).unwrap().map(|request| request.keep_alive);
-        assert_eq!(read("GET / HTTP/1.1\r\n\r\n"), Some(true));
-        assert_eq!(read("GET / HTTP/1.1\r\nconnection: Close\r\n\r\n"), Some(false));
-        assert_eq!(read("GET / HTTP/1.0\r\n\r\n"), Some(false));
-        assert_eq!(read("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), Some(true));
-        assert_eq!(read("what?\r\n\r\n"), None);
-        assert_eq!(read("GET / HTTP/1.1\r\n"), None);
     }
 }
