@@ -2,6 +2,7 @@
 //! same dpkg had unpacked the same packages in the same order.
 
 use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::server::Fault;
 use rootstrap_testkit::{host, tree};
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::world::World;
@@ -192,4 +193,32 @@ fn a_failing_script_of_a_package_left_to_dpkg() {
     assert!(said.contains("\nerror: cannot run the preinst of b-new: exit status 9\n    | "), "{said}");
     assert!(said.contains("    | alas\n"), "{said}");
     base::assert_nothing_left(&world, &[]);
+}
+
+/// What is required is asked for before anything is decided, once and without a word where it fails; the ordinary download
+/// begins anew after that, and goes on where it is broken off itself.
+#[test]
+fn required_packages_are_on_their_way_before_the_plan_is_there() {
+    let name = "privileged::required_packages_are_on_their_way_before_the_plan_is_there";
+    need!(name, machine::root());
+    let large = Deb::new("large", "1").field("Priority", "required").file("/usr/share/large", 0o644, noise());
+    let world = World::new(&need!(name, base::archive(Layout::Merged, [large])));
+    let run = || world.finish(&mut world.command(&["-", "--no-cache"])).expect(0).stdout;
+    let expected = run();
+    let requests = world.server.requests();
+    let path = requests.iter().find(|request| request.path.contains("/large_")).unwrap().path.clone();
+    world.server.forget();
+    world.server.fault(&path, Fault::DropAfter(5000), 2);
+    assert!(run() == expected);
+    let ranges =
+        world.server.requests().into_iter().filter(|request| request.path == path).map(|request| request.range);
+    assert_eq!(ranges.collect::<Vec<_>>(), [None, None, Some("bytes=5000-".to_owned())]);
+}
+
+/// Bytes that no compression makes fewer than half of.
+fn noise() -> Vec<u8> {
+    std::iter::successors(Some(1u32), |state| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)))
+        .map(|state| (state >> 24) as u8)
+        .take(40_000)
+        .collect()
 }

@@ -160,6 +160,18 @@ fn a_place_that_is_not_the_users() {
     assert_eq!(world.server.requests().len(), 0);
 }
 
+/// Waits until a run has copied files to the place of its target: they have no name there.
+fn wait_for_early_copies(run: &crate::ends::Blocked) {
+    let (place, out) = (run.world.path(""), run.world.path("out"));
+    let is_copy = |link: PathBuf| link.starts_with(&out) && link.as_os_str().as_bytes().ends_with(b" (deleted)");
+    machine::wait_until("files are copied while a script runs", || {
+        let runs = machine::processes(place.to_str().unwrap());
+        let mut open =
+            runs.iter().filter_map(|line| fs::read_dir(format!("/proc/{}/fd", line.split(' ').next()?)).ok());
+        open.any(|open| open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(is_copy)))
+    });
+}
+
 /// Ends every process of a run at once, as the kernel does when memory is short, and waits until they are gone.
 fn kill_all(run: &mut crate::ends::Blocked) {
     let place = run.world.path("");
@@ -183,6 +195,9 @@ fn sigkill_leaves_nothing_of_what_is_in_memory() {
     need!(name, machine::root());
     for target in ["root", "root.tar"] {
         let mut run = need!(name, block("kill-memory", target, &["--staging=memory"], None));
+        if target == "root" {
+            wait_for_early_copies(&run);
+        }
         kill_all(&mut run);
         base::assert_nothing_left(&run.world, &[]);
     }
@@ -193,6 +208,7 @@ fn sigkill_leaves_nothing_of_what_a_user_has_in_memory() {
     let name = "privileged::sigkill_leaves_nothing_of_what_a_user_has_in_memory";
     let user = need!(name, machine::user());
     let mut run = need!(name, block("kill-memory-user", "root", &["--staging=memory"], Some(&user)));
+    wait_for_early_copies(&run);
     kill_all(&mut run);
     base::assert_nothing_left(&run.world, &[]);
 }
