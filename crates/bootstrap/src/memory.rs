@@ -13,6 +13,8 @@ pub(crate) fn filesystem(size: u64) -> rustix::io::Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "mode", "0700")?;
     fsconfig_set_string(context.as_fd(), "size", size.to_string())?;
+    // Larger pages for what fills them: fewer steps to write and to map it. Not every kernel has them.
+    let _ = fsconfig_set_string(context.as_fd(), "huge", "within_size");
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
