@@ -104,10 +104,11 @@ pub(crate) fn each<'a>(text: &'a str, mut take: impl FnMut(&Package<'a>)) {
         position = end + 1;
         if line.trim().is_empty() {
             finish(&mut package);
-        } else if let Some((name, value)) = line.split_once(':')
+        } else if let Some(colon) = memchr::memchr(b':', line.as_bytes())
+            && let Some((name, value)) = line.split_at_checked(colon)
             && let Some(slot) = slot(&mut package, name)
         {
-            *slot = value.trim();
+            *slot = value.strip_prefix(':').unwrap_or_default().trim();
         }
     }
     finish(&mut package);

@@ -9,10 +9,12 @@ use crate::{Event, Report, limits, parsed};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::Table;
 use rootstrap_debian::release::Release;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 /// Where a pocket's indexes come from.
 pub(crate) struct Source<'a> {
@@ -217,33 +219,64 @@ fn keep(source: &Source<'_>, variant: &Variant, (packages, decoded): (Table, u64
     packages
 }
 
-/// Decodes and parses a verified index chunk by chunk, so that its text is never there as a whole. Also its length in bytes.
+/// Decodes a verified index chunk by chunk, so that its text is never there as a whole, while another thread parses what is
+/// decoded. Also its length in bytes.
 fn decode(input: impl io::BufRead, variant: &Variant, name: &str) -> Result<(Table, u64), Error> {
     let fail = |source| Error::Decompress { what: name.to_owned(), source };
     let limit = variant.limit;
     // Listed, or the usual ratio; never trusted further than memory is cheap.
     let guess = if variant.form == Form::Plain { variant.size } else { limit.min(variant.size.saturating_mul(6)) };
-    let mut packages = Table::with_capacity(usize::try_from(guess.min(limits::INDEX_TEXT)).unwrap_or(0));
+    let capacity = usize::try_from(guess.min(limits::INDEX_TEXT)).unwrap_or(0);
     let mut decoder = decoder(variant.form, input).map_err(fail)?.take(limit.saturating_add(1));
-    let (mut text, mut decoded) = (Vec::new(), 0);
-    loop {
-        let seen = text.len().saturating_sub(1);
-        let count = decoder.by_ref().take(limits::INDEX_CHUNK).read_to_end(&mut text).map_err(fail)?;
-        decoded += count as u64;
-        if decoded > limit {
-            return Err(Error::TooLarge { what: name.to_owned(), limit });
+    // Room for text goes around: one is filled while another is parsed and a third waits.
+    let (filled, texts) = mpsc::sync_channel::<Vec<u8>>(1);
+    let (emptied, room) = mpsc::channel::<Vec<u8>>();
+    thread::scope(|scope| {
+        let parse = move || {
+            let mut packages = Table::with_capacity(capacity);
+            for mut text in texts {
+                packages.extend(&to_text(&text));
+                text.clear();
+                let _ = emptied.send(text);
+            }
+            packages
+        };
+        let parser = thread::Builder::new().name("parse".to_owned()).spawn_scoped(scope, parse);
+        let parser = parser.map_err(|source| Error::Threads { source })?;
+        let (mut text, mut decoded) = (Vec::new(), 0);
+        loop {
+            let seen = text.len().saturating_sub(1);
+            let count = decoder.by_ref().take(limits::INDEX_CHUNK).read_to_end(&mut text).map_err(fail)?;
+            decoded += count as u64;
+            if decoded > limit {
+                return Err(Error::TooLarge { what: name.to_owned(), limit });
+            }
+            // An empty line ends a stanza whatever comes before and after.
+            let last =
+                memchr::memmem::rfind(text.get(seen..).unwrap_or_default(), b"\n\n").map_or(0, |at| seen + at + 2);
+            let end = if count == 0 { text.len() } else { last };
+            if end > 0 {
+                let mut next = room.try_recv().unwrap_or_default();
+                next.extend_from_slice(text.get(end..).unwrap_or_default());
+                text.truncate(end);
+                // The parser takes all there is.
+                let _ = filled.send(std::mem::replace(&mut text, next));
+            }
+            if count == 0 {
+                break;
+            }
         }
-        // An empty line ends a stanza whatever comes before and after.
-        let last = memchr::memmem::rfind(text.get(seen..).unwrap_or_default(), b"\n\n").map_or(0, |at| seen + at + 2);
-        let end = if count == 0 { text.len() } else { last };
-        // A name written in Latin-1, as it was before Policy asked for UTF-8, must not make a whole suite unreadable. What
-        // matters here is ASCII, and a field that is not gets refused where it is used.
-        packages.extend(&String::from_utf8_lossy(text.get(..end).unwrap_or_default()));
-        text.drain(..end);
-        if count == 0 {
-            return Ok((packages, decoded));
-        }
-    }
+        drop(filled);
+        let packages = parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((packages, decoded))
+    })
+}
+
+/// A name written in Latin-1, as it was before Policy asked for UTF-8, must not make a whole suite unreadable. What matters
+/// here is ASCII, and a field that is not gets refused where it is used.
+fn to_text(bytes: &[u8]) -> Cow<'_, str> {
+    // Quicker than what repairs.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn decoder<'a>(form: Form, input: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
