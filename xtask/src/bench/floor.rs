@@ -81,15 +81,15 @@ pub fn prepare(place: &Place<'_>, build: &Build<'_>) -> Result<Floor, String> {
 }
 
 impl Floor {
-    /// Measures each part once.
-    pub fn sample(&self) -> Result<[Sample; 3], String> {
+    /// Measures each part once. What is written stays: see `set_aside` in measure.rs.
+    pub fn sample(&self, round: usize) -> Result<[Sample; 3], String> {
         let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
         let part = |words: &[&Path]| {
             let mut command = Command::new(&own);
             command.arg("bench-floor").args(words);
             command
         };
-        let store = self.work.join("store");
+        let store = self.work.join(format!("store-{round}"));
         std::fs::create_dir_all(&store).map_err(|error| format!("cannot make {}: {error}", store.display()))?;
         let list = |paths: &[PathBuf]| -> Vec<PathBuf> { paths.to_vec() };
         let words = [vec!["indexes".into()], list(&self.indexes)].concat();
@@ -98,7 +98,6 @@ impl Floor {
         let words = [vec!["packages".into(), store.clone()], list(&self.debs)].concat();
         let packages = part(&words.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         let packages = time(&packages, None, &self.work.join("log"))?;
-        std::fs::remove_dir_all(&store).map_err(|error| format!("cannot remove {}: {error}", store.display()))?;
         Ok([indexes, packages, self.configure()?])
     }
 

@@ -140,7 +140,7 @@ pub fn rounds(options: &Options, case: &Case, program: &Path, work: &Path) -> Re
 
 fn sample_floor(floor: Option<&Floor>, floors: &mut [Series], round: usize) -> Result<(), String> {
     let Some(floor) = floor else { return Ok(()) };
-    let parts = floor.sample()?;
+    let parts = floor.sample(round)?;
     let all = parts.iter().fold(Sample::default(), |sum, part| sum.and(part));
     for (series, sample) in floors.iter_mut().zip(parts.into_iter().chain([all])) {
         eprintln!("{round}: {:<36} {:6.2} s", series.name, sample.wall);
