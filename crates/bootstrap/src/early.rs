@@ -22,6 +22,7 @@ impl Early {
     pub fn start(request: &Request, root: &Root) -> Option<Self> {
         let Target::Directory(path) = &request.target else { return None };
         let (store, from) = (Root::open(place_of(path)).ok()?, root.below(b"").ok()?);
+        let store = store.keeping(root.aside().cloned().unwrap_or_default());
         let stop = Arc::new(AtomicBool::new(false));
         let (news, receiver) = channel();
         let (sync, stopped) = (request.sync, Arc::clone(&stop));

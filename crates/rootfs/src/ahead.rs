@@ -1,7 +1,7 @@
 //! Contents of files that are copied while the tree they are in still changes, and used where nothing has changed.
 
 use crate::copy::{BUFFER, copy_contents};
-use crate::entry::{Kind, Metadata, now};
+use crate::entry::{Attributes, Kind, Metadata, now};
 use crate::place::{Cursor, Place};
 use crate::{Error, Result, Root, walk};
 use rustix::fs::{Mode, OFlags};
@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Smaller files cost more than they have in them: those of this size on are a quarter of a system's files and have nine
@@ -20,8 +21,15 @@ const LEAST: u64 = 16 << 10;
 pub struct Ahead {
     /// A directory of the filesystem they are in.
     store: Root,
-    /// By file: when it had changed, and its copy.
-    copies: HashMap<(u64, u64), (i64, File)>,
+    /// By file.
+    copies: HashMap<(u64, u64), Copied>,
+}
+
+struct Copied {
+    /// When the file had changed.
+    changed: i64,
+    attributes: Attributes,
+    file: File,
 }
 
 impl Ahead {
@@ -54,7 +62,7 @@ impl Ahead {
                 break;
             }
             let Ok(file) = cursor.at(&path).and_then(|place| place.open_unnoticed()) else { continue };
-            if self.add(file, &mut buffer).is_none() {
+            if self.add(from, file, &mut buffer).is_none() {
                 break;
             }
         }
@@ -66,12 +74,12 @@ impl Ahead {
     }
 
     fn has(&self, metadata: &Metadata) -> bool {
-        self.copies.get(&metadata.identity).is_some_and(|(changed, _)| *changed == metadata.changed)
+        self.copies.get(&metadata.identity).is_some_and(|copy| copy.changed == metadata.changed)
     }
 
     /// `None` if no more can be written.
-    fn add(&mut self, mut file: File, buffer: &mut [u8]) -> Option<()> {
-        let metadata: Metadata = rustix::fs::fstat(&file).ok()?.into();
+    fn add(&mut self, from: &Root, mut file: File, buffer: &mut [u8]) -> Option<()> {
+        let metadata = from.metadata_of(file.as_fd()).ok()?;
         // A change within the tick of the last one could not be told.
         if metadata.kind != Kind::File || metadata.changed >= now() || self.has(&metadata) {
             return Some(());
@@ -79,11 +87,14 @@ impl Ahead {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mut copy = File::from(rustix::fs::openat(self.store.fd(), ".", flags, Mode::empty()).ok()?);
         copy_contents(&mut file, &mut copy, metadata.size, buffer).ok()?;
-        self.copies.insert(metadata.identity, (metadata.changed, copy));
+        let Metadata { identity, changed, attributes, .. } = metadata;
+        self.store.set_attributes_of(copy.as_fd(), attributes).ok()?;
+        self.copies.insert(identity, Copied { changed, attributes, file: copy });
         Some(())
     }
 
-    /// Gives the copy of a file its name at `place`, if it has one that is still right. `open` gives the file.
+    /// Gives the copy of a file, attributes and all, its name at `place`, if there is one that is still right. `open` gives
+    /// the file.
     pub(crate) fn place(
         &self,
         metadata: &Metadata,
@@ -91,18 +102,21 @@ impl Ahead {
         place: &Place,
         buffer: &mut [u8],
     ) -> Result<bool> {
-        let Some((_, copy)) = self.copies.get(&metadata.identity).filter(|_| self.has(metadata)) else {
-            return Ok(false);
-        };
+        let Some(copy) = self.copies.get(&metadata.identity).filter(|_| self.has(metadata)) else { return Ok(false) };
         // Somebody may have written through a mapping.
         if !metadata.is_unread() {
             let mut original = open()?;
-            let is_same = (&*copy).rewind().and_then(|()| equal(&mut original, &mut &*copy, buffer));
+            let is_same = (&copy.file).rewind().and_then(|()| equal(&mut original, &mut &copy.file, buffer));
             if !is_same.map_err(|error| place.error("compare", error))? {
                 return Ok(false);
             }
         }
-        place.link_file(copy).map(|()| true)
+        place.link_file(&copy.file)?;
+        // An owner that is kept aside may be told a moment after the change.
+        if copy.attributes != metadata.attributes {
+            place.set_attributes(metadata.attributes)?;
+        }
+        Ok(true)
     }
 }
 
@@ -139,7 +153,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use std::fs;
-    use std::os::unix::fs::{FileExt, MetadataExt};
+    use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
     #[test]
     fn what_has_not_changed_is_not_copied_again() {
@@ -157,6 +171,7 @@ mod tests {
         }
         write("empty", "");
         fs::hard_link(path("from/same"), path("from/below/too")).unwrap();
+        fs::set_permissions(path("from/same"), fs::Permissions::from_mode(0o751)).unwrap();
         // Only what was left alone for a tick of the clock is copied. A file's time may lie beyond the next tick where that
         // one comes late, so a file is asked.
         let wait = || {
@@ -179,17 +194,17 @@ mod tests {
         write("new", "new");
         // As by somebody who writes through a mapping and is not told of.
         let secret = Metadata::from(rustix::fs::stat(path("from/secretly")).unwrap());
-        ahead.copies[&secret.identity].1.write_at(b"other!", 0).unwrap();
+        ahead.copies[&secret.identity].file.write_at(b"other!", 0).unwrap();
         assert_eq!(fs::read_to_string(path("from/secretly")).unwrap(), long("before"));
         wait();
         // What is new and what has changed is copied the second time, and nothing else.
         let known = |ahead: &Ahead| -> BTreeSet<((u64, u64), i64)> {
-            ahead.copies.iter().map(|(identity, (changed, _))| (*identity, *changed)).collect()
+            ahead.copies.iter().map(|(identity, copy)| (*identity, copy.changed)).collect()
         };
         let before = known(&ahead);
         ahead.copy(&root("from"), &AtomicBool::new(false));
         assert_eq!(known(&ahead).difference(&before).count(), 3, "written, replaced and new");
-        let copied: BTreeSet<u64> = ahead.copies.values().map(|(_, copy)| copy.metadata().unwrap().ino()).collect();
+        let copied: BTreeSet<u64> = ahead.copies.values().map(|copy| copy.file.metadata().unwrap().ino()).collect();
         write("written", "at last");
 
         crate::copy(&root("from"), &root("to"), b"copy", 2, Some(&ahead), &AtomicBool::new(false)).unwrap();
@@ -202,7 +217,12 @@ mod tests {
         }
         assert_eq!(read("empty"), "");
         assert!(!path("to/copy/gone").exists());
-        let inode = |name: &str| fs::metadata(path("to/copy").join(name)).unwrap().ino();
+        let found = |name: &str| fs::metadata(path(name)).unwrap();
+        for name in names.iter().filter(|name| **name != "gone") {
+            let (from, to) = (found(&format!("from/{name}")), found(&format!("to/copy/{name}")));
+            assert_eq!((to.mode(), to.mtime()), (from.mode(), from.mtime()), "{name}");
+        }
+        let inode = |name: &str| found(&format!("to/copy/{name}")).ino();
         assert_eq!(inode("same"), inode("below/too"));
         for name in ["read", "same", "below/same", "replaced", "new"] {
             assert!(copied.contains(&inode(name)), "{name} was copied again");

@@ -8,6 +8,7 @@ use rustix::fs::SeekFrom;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -168,8 +169,9 @@ impl Copy<'_> {
                 if !is_there.transpose()?.unwrap_or_default() {
                     let (mut source, mut target) = (open()?, to.create_file()?);
                     copy_contents(&mut source, &mut target, size, buffer).map_err(|error| to.error("copy", error))?;
+                    let set = self.to.set_attributes_of(target.as_fd(), attributes);
+                    set.map_err(|errno| to.error("set attributes of", errno.into()))?;
                 }
-                to.set_attributes(attributes)?;
             }
         }
         self.set_xattrs(entry, to)

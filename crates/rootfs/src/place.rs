@@ -200,9 +200,15 @@ impl Place {
     /// # Errors
     /// Something is there already, or the system refuses.
     pub fn link_file(&self, file: &File) -> Result<()> {
-        // The way for whoever may not read all files (linkat(2), AT_EMPTY_PATH).
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        fs::linkat(fs::CWD, path, &self.dir, &self.name, AtFlags::SYMLINK_FOLLOW).map_err(self.err("create"))
+        let linked = match fs::linkat(file, "", &self.dir, &self.name, AtFlags::EMPTY_PATH) {
+            // What whoever may not read all files is told, for whom there is a longer way (linkat(2)).
+            Err(rustix::io::Errno::NOENT) => {
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                fs::linkat(fs::CWD, path, &self.dir, &self.name, AtFlags::SYMLINK_FOLLOW)
+            }
+            done => done,
+        };
+        linked.map_err(self.err("create"))
     }
 
     /// Creates a device node or fifo.

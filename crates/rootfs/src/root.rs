@@ -62,6 +62,18 @@ impl Root {
         self.aside.as_ref()
     }
 
+    /// What an open file of this root is.
+    ///
+    /// # Errors
+    /// The system refuses to say.
+    pub(crate) fn metadata_of(&self, file: BorrowedFd<'_>) -> rustix::io::Result<Metadata> {
+        let mut metadata = fs::fstat(file)?.into();
+        if let Some(aside) = &self.aside {
+            aside.of(file).amend(&mut metadata);
+        }
+        Ok(metadata)
+    }
+
     /// Sets the owner of an open file of this root.
     ///
     /// # Errors
@@ -71,6 +83,16 @@ impl Root {
             Some(aside) => aside.change_owner(file, Some(uid), Some(gid)),
             None => fs::fchown(file, Some(fs::Uid::from_raw(uid)), Some(fs::Gid::from_raw(gid))),
         }
+    }
+
+    /// Sets owner, mode and time of an open file of this root, in the order of [`Place::set_attributes`].
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn set_attributes_of(&self, file: BorrowedFd<'_>, attributes: Attributes) -> rustix::io::Result<()> {
+        self.set_owner_of(file, attributes.uid, attributes.gid)?;
+        fs::fchmod(file, Mode::from_raw_mode(attributes.mode))?;
+        fs::futimens(file, &times(attributes.mtime))
     }
 
     /// The directory itself, for handing to another process.

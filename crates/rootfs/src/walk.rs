@@ -6,7 +6,7 @@ use crate::{Error, Result, Root};
 use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// One entry during a walk.
@@ -73,19 +73,18 @@ impl Visit<'_> {
             return Ok(Vec::new());
         }
         // By way of /proc/self/fd because there is no *xattrat before Linux 6.13, and devices must not be opened.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let err = |errno| Error::new("read attributes of", self.path, errno);
-        let name = if self.name.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(self.name) };
-        let fd = fs::openat(self.directory, name, flags, Mode::empty()).map_err(err)?;
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+        let name = if self.name.is_empty() { b"." } else { self.name };
+        let directory = format!("/proc/self/fd/{}/", self.directory.as_raw_fd());
+        let path = [directory.as_bytes(), name].concat();
         // Most have none, or few, and room for all that is possible is dear.
         let mut names = vec![0; 256];
-        let length = match fs::listxattr(&path, &mut names) {
+        let length = match fs::llistxattr(&path[..], &mut names) {
             Ok(length) => length,
             Err(Errno::NOTSUP) => 0,
             Err(Errno::RANGE) => {
                 names.resize(65536, 0);
-                fs::listxattr(&path, &mut names).map_err(err)?
+                fs::llistxattr(&path[..], &mut names).map_err(err)?
             }
             Err(errno) => return Err(err(errno)),
         };
@@ -93,7 +92,7 @@ impl Visit<'_> {
         let mut found = Vec::new();
         for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
             let mut value = vec![0; 65536];
-            let length = fs::getxattr(&path, OsStr::from_bytes(name), &mut value).map_err(err)?;
+            let length = fs::lgetxattr(&path[..], OsStr::from_bytes(name), &mut value).map_err(err)?;
             value.truncate(length);
             found.push((name.to_vec(), value));
         }
