@@ -4,12 +4,13 @@
 //! What comes later has no say in the first phase, so one that was restored differs in nothing but the fractions of
 //! seconds in its times. What unpacking makes again is not kept: that would be most of the root.
 
+use crate::bodies::Body;
 use crate::event::Report;
 use crate::foreign::Emulation;
 use crate::kept::{Found, Slot};
 use crate::phases::Site;
-use crate::shipped::{self, Shipped};
 use crate::suite::Suite;
+use crate::unpacked::{self, Unpacked};
 use crate::{Error, Event, Request};
 use rootstrap_configure::privilege;
 use rootstrap_image::compress::{Algorithm, Compression};
@@ -89,32 +90,41 @@ impl Base {
         Ok(notes.claims)
     }
 
-    /// Keeps what scripts have changed since `moment`, of [`now`](rootstrap_rootfs::now), as soon as the files they have only
-    /// read turn out to be as they were, which somebody is to wait for. Failing to is told and no harm.
-    pub fn keep(&self, site: &Site<'_>, moment: i64, claims: Option<&Claims>) -> Option<JoinHandle<()>> {
-        keep(self.slot.clone(), site.root, moment, claims).unwrap_or_else(|error| {
+    /// Keeps what scripts have changed of `packages` since `moment`, of [`now`](rootstrap_rootfs::now), as soon as the files
+    /// they have only read turn out to be as they were, which somebody is to wait for. Failing to is told and no harm.
+    pub fn keep(
+        &self,
+        site: &Site<'_>,
+        packages: &[Body],
+        moment: i64,
+        claims: Option<&Claims>,
+    ) -> Option<JoinHandle<()>> {
+        keep(self.slot.clone(), site.root, &Unpacked::of(packages), moment, claims).unwrap_or_else(|error| {
             (site.report)(Event::Note(format!("the first phase is not kept: {error}")));
             None
         })
     }
 }
 
-fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result<Option<JoinHandle<()>>, Error> {
+fn keep(
+    slot: Slot,
+    root: &Root,
+    unpacked: &Unpacked,
+    moment: i64,
+    claims: Option<&Claims>,
+) -> Result<Option<JoinHandle<()>>, Error> {
     let failed = || Error::io("write to", Path::new("the cache"));
     let draft = slot.draft().map_err(failed())?;
-    let shipped = Shipped::read(root)?;
     let (fits, names) = (Cell::new(true), RefCell::new(Names::new()));
     let read = RefCell::new(Vec::new());
     let only = |visit: &Visit<'_>| {
-        let Metadata { kind, changed, links, .. } = visit.metadata;
+        let Metadata { kind, changed, .. } = visit.metadata;
         let mut touched = !visit.metadata.is_untouched_since(moment);
-        // What was only read, and that is what ldconfig does with all libraries, need not be kept if it is as it was. All
-        // names of a file go one way, and not each has a sum.
+        // What was only read, and that is what ldconfig does with all libraries, need not be kept if it is as it was.
         if touched
             && kind == Kind::File
-            && links == 1
             && changed < moment
-            && let Some(file) = shipped.file(visit)
+            && let Some(file) = unpacked.file(visit)
         {
             read.borrow_mut().push(file);
             touched = false;
@@ -143,7 +153,7 @@ fn keep(slot: Slot, root: &Root, moment: i64, claims: Option<&Claims>) -> Result
     let notes = to_bytes(claims, &names.into_inner());
     let (root, read) = (root.below(b"")?, read.into_inner());
     let finish = move || {
-        if shipped::all_are_so(&root, &read) {
+        if unpacked::all_are_so(&root, &read) {
             let _ = draft.keep(&notes);
         }
     };

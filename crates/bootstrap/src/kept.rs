@@ -7,7 +7,6 @@
 //! A file is written to `tmp/` and gets its name when it is whole. What is read is hashed first: a disk may forget. Nothing
 //! here is needed: whatever cannot be read is not there, and what cannot be written is not kept.
 
-use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
 use std::fs::File;
@@ -156,7 +155,7 @@ impl Draft {
         file.write_all(notes)?;
         file.write_all(&(notes.len() as u64).to_le_bytes())?;
         file.rewind()?;
-        let digest = hash::<Sha256>(file)?;
+        let digest = hash(file)?;
         file.write_all(&digest)?;
         let path = self.slot.path();
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
@@ -168,10 +167,10 @@ impl Draft {
 fn read(file: &mut File, check: bool) -> Option<(u64, Vec<u8>)> {
     let whole = file.metadata().ok()?.len().checked_sub(DIGEST as u64)?;
     if check {
-        let digest = hash::<Sha256>(&mut (&*file).take(whole)).ok()?;
+        let digest = hash(&mut (&*file).take(whole)).ok()?;
         let mut expected = [0; DIGEST];
         file.read_exact(&mut expected).ok()?;
-        if digest.as_slice() != expected {
+        if digest != expected {
             return None;
         }
     }
@@ -188,12 +187,12 @@ fn read(file: &mut File, check: bool) -> Option<(u64, Vec<u8>)> {
 }
 
 /// The digest of all that is left to be read.
-pub(crate) fn hash<D: Digest>(from: &mut impl Read) -> io::Result<Output<D>> {
-    let mut hasher = D::new();
+fn hash(from: &mut impl Read) -> io::Result<[u8; DIGEST]> {
+    let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize()),
+            Ok(0) => return Ok(hasher.finalize().into()),
             Ok(count) => hasher.update(buffer.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -201,10 +200,15 @@ pub(crate) fn hash<D: Digest>(from: &mut impl Read) -> io::Result<Output<D>> {
     }
 }
 
+/// Begins to hash the running program, which the first slot has to wait for otherwise.
+pub(crate) fn prepare() {
+    let _ = std::thread::Builder::new().spawn(program);
+}
+
 /// The digest of the running program: another one may do everything differently, whatever its version says.
-fn program() -> Option<Output<Sha256>> {
-    static PROGRAM: OnceLock<Option<Output<Sha256>>> = OnceLock::new();
-    *PROGRAM.get_or_init(|| File::open("/proc/self/exe").and_then(|mut file| hash::<Sha256>(&mut file)).ok())
+fn program() -> Option<[u8; DIGEST]> {
+    static PROGRAM: OnceLock<Option<[u8; DIGEST]>> = OnceLock::new();
+    *PROGRAM.get_or_init(|| File::open("/proc/self/exe").and_then(|mut file| hash(&mut file)).ok())
 }
 
 #[cfg(test)]

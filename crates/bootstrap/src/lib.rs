@@ -38,12 +38,12 @@ mod recipe;
 pub mod request;
 mod result;
 mod second_stage;
-mod shipped;
 mod slim;
 mod sources;
 mod staging;
 pub mod suite;
 mod target;
+mod unpacked;
 
 pub use container::Container;
 pub use convert::image;

@@ -76,7 +76,8 @@ pub(crate) fn install(site: &Site<'_>, bodies: &mut Bodies<'_>, mut base: Option
                     report(Event::Stage(Stage::Configure));
                     installer.first(sandbox.insert(start(site)?), &packages, &for_dpkg)?;
                     if let Some(base) = base {
-                        site.staging.wait_for(base.keep(site, extracted, by_dpkg.then_some(&installer.claims)));
+                        let claims = by_dpkg.then_some(&installer.claims);
+                        site.staging.wait_for(base.keep(site, &packages, extracted, claims));
                     }
                 }
             }

@@ -9,7 +9,7 @@ use crate::staging::Staging;
 use crate::suite::Suite;
 use crate::{
     Error, Event, Request, Summary, Target, archive, bill, bodies, container, copies, finish, first_stage, foreign,
-    hidden, manifest, phases, push, result, target,
+    hidden, kept, manifest, phases, push, result, target,
 };
 use rootstrap_configure::privilege::{self, Mode};
 use rootstrap_image::oci::{Image, Layout, Name};
@@ -42,6 +42,9 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
 /// Whatever went wrong first; then nothing has been published and nothing is left behind. What is on standard output by
 /// then has to be broken off with [`spoil`](crate::spoil), even if that is nothing.
 pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error> {
+    if request.cache.is_some() {
+        kept::prepare();
+    }
     let suite = archive::find_suite(request)?;
     let given = request.target.clone();
     let image = request.image || request.makes_image();

@@ -5,7 +5,7 @@ use crate::entries::{self, Entry, EntryKind};
 use crate::payload::{Tee, Writer};
 use crate::{Error, ar, decode, limits};
 use md5::{Digest, Md5};
-use rootstrap_rootfs::{Attributes, Root};
+use rootstrap_rootfs::{Attributes, Metadata, Root};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,6 +21,8 @@ pub struct Staged {
     pub entries: Result<Vec<Entry>, String>,
     /// Bytes of file bodies.
     pub bytes: u64,
+    /// A checksum (CRC-32) of each body by the filesystem and inode number of its file, which stay when it is merged.
+    pub sums: Vec<((u64, u64), u32)>,
     /// The directory of the store that holds the bodies.
     pub(crate) bodies: OwnedFd,
 }
@@ -95,19 +97,20 @@ fn stage_from(
     // dpkg wants digests of conffiles always, of all files where the package brings no md5sums.
     let all = control.member("md5sums").is_none();
     let wanted: HashSet<&[u8]> = control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect();
-    let mut writer = BodyWriter { store, bodies: &bodies, count: 0, bytes: 0, buffer: vec![0; 1 << 17], cancel };
+    let (sums, buffer) = (Vec::new(), vec![0; 1 << 17]);
+    let mut writer = BodyWriter { store, bodies: &bodies, count: 0, bytes: 0, sums, buffer, cancel };
     let entries = copied(payload, "data.tar", &mut copy, |tar| {
         entries::read(tar, &mut |path, attributes, body, size| {
             writer.write(attributes, body, size, all || wanted.contains(path))
         })
     });
-    let bytes = writer.bytes;
+    let BodyWriter { bytes, sums, .. } = writer;
     let entries = match entries {
         Ok(entries) => entries,
         Err(_) if cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
         Err(error) => return Err(io(error)),
     };
-    Ok(Staged { control, entries, bytes, bodies })
+    Ok(Staged { control, entries, bytes, sums, bodies })
 }
 
 /// Reads a tar archive that is a member, and puts what is read into `copy`.
@@ -141,6 +144,7 @@ struct BodyWriter<'a> {
     bodies: &'a OwnedFd,
     count: usize,
     bytes: u64,
+    sums: Vec<((u64, u64), u32)>,
     buffer: Vec<u8>,
     cancel: &'a AtomicBool,
 }
@@ -159,7 +163,7 @@ impl BodyWriter<'_> {
         self.count += 1;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file: File = fs::openat(self.bodies, number.to_string(), flags, Mode::empty())?.into();
-        let mut md5 = digest.then(Md5::new);
+        let (mut md5, mut sum) = (digest.then(Md5::new), crc32fast::Hasher::new());
         let mut left = size;
         while left > 0 {
             if self.cancel.load(Ordering::Relaxed) {
@@ -171,12 +175,14 @@ impl BodyWriter<'_> {
             }
             let chunk = self.buffer.get(..count).unwrap_or_default();
             file.write_all(chunk)?;
+            sum.update(chunk);
             if let Some(md5) = &mut md5 {
                 md5.update(chunk);
             }
             left = left.saturating_sub(count as u64);
         }
         self.bytes += size;
+        self.sums.push((Metadata::from(fs::fstat(&file)?).identity, sum.finalize()));
         if (attributes.uid, attributes.gid) != (0, 0) {
             self.store.set_owner_of(file.as_fd(), attributes.uid, attributes.gid)?;
         }
