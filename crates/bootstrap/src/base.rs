@@ -219,3 +219,32 @@ impl Notes {
         Some(Self { claims, names })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_file_that_changed_without_a_trace_leaves_no_base() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("root/file");
+        for name in ["root", "v1/tmp"] {
+            fs::create_dir_all(place.path().join(name)).unwrap();
+        }
+        fs::write(&file, "as written through a mapping").unwrap();
+        let found = fs::metadata(&file).unwrap();
+        let changed = Metadata::from(rustix::fs::stat(&file).unwrap()).changed;
+        while rootstrap_rootfs::now() <= changed {
+            std::hint::spin_loop();
+        }
+        let (root, moment) = (Root::open(&place.path().join("root")).unwrap(), rootstrap_rootfs::now());
+        for (unpacked, is_kept) in [("as written through a mapping", true), ("as unpacked", false)] {
+            let sums = HashMap::from([((found.dev(), found.ino()), crc32fast::hash(unpacked.as_bytes()))]);
+            let slot = Slot::new(place.path(), "base", &unpacked).unwrap();
+            keep(slot.clone(), &root, &Unpacked(sums), moment, None).unwrap().unwrap().join().unwrap();
+            assert_eq!(slot.find().is_some(), is_kept, "{unpacked}");
+        }
+    }
+}

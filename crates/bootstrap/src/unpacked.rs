@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 /// Checksums by filesystem and inode number. They tell what came about by accident: who would forge one needs to be root in
 /// the tree, and that is what the scripts are that made it.
-pub(crate) struct Unpacked(HashMap<(u64, u64), u32>);
+pub(crate) struct Unpacked(pub HashMap<(u64, u64), u32>);
 
 impl Unpacked {
     /// Of all files of `packages`.
