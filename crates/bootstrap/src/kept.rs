@@ -7,6 +7,7 @@
 //! A file is written to `tmp/` and gets its name when it is whole. What is read is hashed first: a disk may forget. Nothing
 //! here is needed: whatever cannot be read is not there, and what cannot be written is not kept.
 
+use crate::direct;
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
 use std::fs::File;
@@ -79,12 +80,12 @@ impl Found {
 }
 
 /// Hashes what is read.
-struct Hashing<'f> {
-    inner: &'f File,
+struct Hashing<R> {
+    inner: R,
     hasher: Sha256,
 }
 
-impl Read for Hashing<'_> {
+impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(buffer.get(..count).unwrap_or_default());
@@ -157,6 +158,22 @@ impl Draft {
         file.rewind()?;
         let digest = hash(file)?;
         file.write_all(&digest)?;
+        self.persist()
+    }
+
+    /// Writes what is left to be read of `from`, and keeps that with `notes`.
+    pub fn keep_copy(self, from: &mut impl Read, notes: &[u8]) -> io::Result<()> {
+        let length = (notes.len() as u64).to_le_bytes();
+        let copy = |out: &mut dyn Write| {
+            let mut from = Hashing { inner: from.chain(notes).chain(&length[..]), hasher: Sha256::new() };
+            io::copy(&mut from, out)?;
+            out.write_all(&from.hasher.finalize())
+        };
+        direct::write(self.file.as_file(), copy)??;
+        self.persist()
+    }
+
+    fn persist(self) -> io::Result<()> {
         let path = self.slot.path();
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         self.file.persist(path).map(drop).map_err(|error| error.error)
@@ -239,6 +256,11 @@ mod tests {
         let mut copy = Vec::new();
         assert!(one.find_unchecked().unwrap().copy(&mut copy).unwrap());
         assert_eq!(copy, b"payload");
+        // The other way leads to the same.
+        let copied = slot(cache.path(), "copied");
+        copied.clone().draft().unwrap().keep_copy(&mut &b"payload"[..], b"notes").unwrap();
+        assert_eq!(std::fs::read(copied.path()).unwrap(), std::fs::read(one.path()).unwrap());
+        assert!(copied.find().is_some());
         assert!(slot(cache.path(), "two").find().is_none());
         assert_eq!(std::fs::read_dir(cache.path().join("v1/tmp")).unwrap().count(), 0);
     }

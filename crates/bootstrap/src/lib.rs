@@ -15,6 +15,7 @@ mod container;
 mod convert;
 mod copies;
 mod core_set;
+mod direct;
 mod distroless;
 mod early;
 mod error;

@@ -5,7 +5,7 @@ use crate::format::{Format, Target};
 use crate::hidden::{Directory, NewFile};
 use crate::staging::Staging;
 use crate::target::{is_filled_in_place, parent, place_of, stem_of};
-use crate::{Error, Event, Request};
+use crate::{Error, Event, Request, direct};
 use rootstrap_image::oci::Layout;
 use rootstrap_image::{cpio, ext4, squashfs, tar, tidy};
 use rootstrap_rootfs::{Attributes, Root, Visit};
@@ -135,10 +135,16 @@ impl<'a> Product<'a> {
         request: &Request,
         report: Report<'_>,
     ) -> Result<u64, Error> {
-        let mut out = BufWriter::with_capacity(1 << 20, Stoppable { inner: file, cancel: &request.cancel });
-        let bytes = self.write(&mut out, format, request, report)?;
-        out.flush().map_err(Error::io("write", path))?;
-        Ok(bytes)
+        let fill = |out: &mut dyn Write| -> Result<u64, Error> {
+            let mut out = BufWriter::with_capacity(1 << 20, Stoppable { inner: out, cancel: &request.cancel });
+            let bytes = self.write(&mut out, format, request, report)?;
+            out.flush().map_err(Error::io("write", path))?;
+            Ok(bytes)
+        };
+        match request.sync {
+            true => direct::write(file, fill).map_err(Error::io("write", path))?,
+            false => fill(&mut &*file),
+        }
     }
 
     /// What can be written as it comes.

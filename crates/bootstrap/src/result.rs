@@ -3,11 +3,11 @@
 use crate::event::{Report, Stage};
 use crate::format::{Format, Target};
 use crate::hidden::NewFile;
-use crate::kept::{Found, Slot};
+use crate::kept::Slot;
 use crate::publish::{Stoppable, unless_cancelled};
 use crate::suite::Suite;
 use crate::target::parent;
-use crate::{Error, Event, Request, Summary};
+use crate::{Error, Event, Request, Summary, direct};
 use rootstrap_configure::privilege;
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_resolve::Plan;
@@ -73,8 +73,10 @@ pub(crate) fn publish(slot: &Slot, request: &Request, report: Report<'_>) -> Res
     match &request.target {
         Target::File(path, _) => {
             let new = NewFile::create(parent(path))?;
-            let mut out = Stoppable { inner: &new.file, cancel: &request.cancel };
-            let is_whole = copy(&found, &mut out, request, Error::io("write", path))?;
+            let fill = |out: &mut dyn Write| found.copy(&mut Stoppable { inner: out, cancel: &request.cancel });
+            let copied =
+                if request.sync { direct::write(&new.file, fill).and_then(|done| done) } else { fill(&mut &new.file) };
+            let is_whole = unless_cancelled(&request.cancel, copied.map_err(Error::io("write", path)))?;
             tell(is_whole);
             if !is_whole {
                 return Ok(None);
@@ -85,21 +87,12 @@ pub(crate) fn publish(slot: &Slot, request: &Request, report: Report<'_>) -> Res
         _ => {
             tell(true);
             let mut out = Stoppable { inner: std::io::stdout().lock(), cancel: &request.cancel };
-            copy(&found, &mut out, request, Error::Stdout)?;
+            let copied = found.copy(&mut out).and_then(|_| out.flush());
+            unless_cancelled(&request.cancel, copied.map_err(Error::Stdout))?;
         }
     }
     let Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest } = notes;
     Ok(Some(Summary { packages, deb_bytes, file_bytes, archive_bytes, image, digest, ..Summary::default() }))
-}
-
-fn copy(
-    found: &Found,
-    to: &mut impl Write,
-    request: &Request,
-    failed: impl FnOnce(std::io::Error) -> Error,
-) -> Result<bool, Error> {
-    let copied = found.copy(to).and_then(|is_whole| to.flush().map(|()| is_whole));
-    unless_cancelled(&request.cancel, copied.map_err(failed))
 }
 
 /// Keeps the file that was just published. Failing to is no harm.
@@ -107,7 +100,5 @@ pub(crate) fn keep(slot: Slot, path: &Path, summary: &Summary) -> std::io::Resul
     let &Summary { packages, deb_bytes, file_bytes, archive_bytes, .. } = summary;
     let (image, digest) = (summary.image.clone(), summary.digest.clone());
     let notes = serde_json::to_vec(&Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest })?;
-    let draft = slot.draft()?;
-    std::io::copy(&mut File::open(path)?, &mut draft.file())?;
-    draft.keep(&notes)
+    slot.draft()?.keep_copy(&mut File::open(path)?, &notes)
 }
