@@ -121,7 +121,7 @@ mod tests {
     fn files_of_any_length_are_written() {
         let place = tempfile::tempdir().unwrap();
         // In memory too, which takes no such thing before Linux 6.6.
-        for place in [place.path(), std::path::Path::new("/dev/shm")] {
+        for place in [place.path(), std::path::Path::new("/dev/shm")].into_iter().filter(|place| place.is_dir()) {
             for length in [0, 1, ALIGNMENT, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 4097] {
                 let expected: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
                 let file = tempfile::NamedTempFile::new_in(place).unwrap();
