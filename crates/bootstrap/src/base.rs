@@ -234,6 +234,9 @@ mod tests {
             fs::create_dir_all(place.path().join(name)).unwrap();
         }
         fs::write(&file, "as written through a mapping").unwrap();
+        // It was read after it was written, whatever the filesystem tells of that.
+        let read = fs::FileTimes::new().set_accessed(std::time::SystemTime::now() + std::time::Duration::from_secs(60));
+        fs::File::options().write(true).open(&file).unwrap().set_times(read).unwrap();
         let found = fs::metadata(&file).unwrap();
         let changed = Metadata::from(rustix::fs::stat(&file).unwrap()).changed;
         while rootstrap_rootfs::now() <= changed {
