@@ -161,15 +161,15 @@ impl Draft {
         self.persist()
     }
 
-    /// Writes what is left to be read of `from`, and keeps that with `notes`.
-    pub fn keep_copy(self, from: &mut impl Read, notes: &[u8]) -> io::Result<()> {
+    /// Writes what is left to be read of `from`, and keeps that with `notes`. `waits` is whether that may wait for the disk.
+    pub fn keep_copy(self, from: &mut impl Read, notes: &[u8], waits: bool) -> io::Result<()> {
         let length = (notes.len() as u64).to_le_bytes();
-        let copy = |out: &mut dyn Write| {
+        let mut copy = |out: &mut dyn Write| {
             let mut from = Hashing { inner: from.chain(notes).chain(&length[..]), hasher: Sha256::new() };
             io::copy(&mut from, out)?;
             out.write_all(&from.hasher.finalize())
         };
-        direct::write(self.file.as_file(), copy)??;
+        if waits { direct::write(self.file.as_file(), copy)? } else { copy(&mut self.file.as_file()) }?;
         self.persist()
     }
 
@@ -257,10 +257,12 @@ mod tests {
         assert!(one.find_unchecked().unwrap().copy(&mut copy).unwrap());
         assert_eq!(copy, b"payload");
         // The other way leads to the same.
-        let copied = slot(cache.path(), "copied");
-        copied.clone().draft().unwrap().keep_copy(&mut &b"payload"[..], b"notes").unwrap();
-        assert_eq!(std::fs::read(copied.path()).unwrap(), std::fs::read(one.path()).unwrap());
-        assert!(copied.find().is_some());
+        for waits in [true, false] {
+            let copied = slot(cache.path(), "copied");
+            copied.clone().draft().unwrap().keep_copy(&mut &b"payload"[..], b"notes", waits).unwrap();
+            assert_eq!(std::fs::read(copied.path()).unwrap(), std::fs::read(one.path()).unwrap());
+            assert!(copied.find().is_some());
+        }
         assert!(slot(cache.path(), "two").find().is_none());
         assert_eq!(std::fs::read_dir(cache.path().join("v1/tmp")).unwrap().count(), 0);
     }

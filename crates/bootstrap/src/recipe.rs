@@ -109,7 +109,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     publish(images, &names, root, request, epoch, &mut summary, report)?;
     bill::publish(bills)?;
     if let (Some(slot), Target::File(path, _)) = (slot, &request.target) {
-        let _ = result::keep(slot, path, &summary);
+        let _ = result::keep(slot, path, &summary, request);
     }
     summary.limits.extend(limits);
     Ok(summary)

@@ -96,9 +96,9 @@ pub(crate) fn publish(slot: &Slot, request: &Request, report: Report<'_>) -> Res
 }
 
 /// Keeps the file that was just published. Failing to is no harm.
-pub(crate) fn keep(slot: Slot, path: &Path, summary: &Summary) -> std::io::Result<()> {
+pub(crate) fn keep(slot: Slot, path: &Path, summary: &Summary, request: &Request) -> std::io::Result<()> {
     let &Summary { packages, deb_bytes, file_bytes, archive_bytes, .. } = summary;
     let (image, digest) = (summary.image.clone(), summary.digest.clone());
     let notes = serde_json::to_vec(&Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest })?;
-    slot.draft()?.keep_copy(&mut File::open(path)?, &notes)
+    slot.draft()?.keep_copy(&mut File::open(path)?, &notes, request.sync)
 }
