@@ -161,4 +161,15 @@ mod tests {
             assert!(!head.keep_alive);
         }
     }
+
+    #[test]
+    fn connections_stay_as_http_says() {
+        let read = |text: &str| Head::read(&mut text.as_bytes()).unwrap().map(|head| head.keep_alive);
+        assert_eq!(read("GET / HTTP/1.1\r\n\r\n"), Some(true));
+        assert_eq!(read("GET / HTTP/1.1\r\nconnection: Close\r\n\r\n"), Some(false));
+        assert_eq!(read("GET / HTTP/1.0\r\n\r\n"), Some(false));
+        assert_eq!(read("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), Some(true));
+        assert_eq!(read("what?\r\n\r\n"), None);
+        assert_eq!(read("GET / HTTP/1.1\r\n"), None);
+    }
 }
