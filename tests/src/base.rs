@@ -1,22 +1,22 @@
-//! The tiny distribution that works, made once per test binary, and checks of a root made from it.
+//! A tiny distribution that works, made once per test binary, and checks of a root made from it.
 
 use crate::machine;
 use crate::world::{KEY, World};
 use rootstrap_testkit::archive::Archive;
+pub use rootstrap_testkit::base::Layout;
+use rootstrap_testkit::base::base_system;
 use rootstrap_testkit::deb::Deb;
-pub use rootstrap_testkit::host::Layout;
-use rootstrap_testkit::host::base_system;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The suite of the archives here, which rootstrap does not list.
+/// The suite of these archives, which rootstrap does not know.
 pub const SUITE: &str = "fixture";
 
-/// An archive of the base system and `more`.
+/// Returns an archive of the base system and `more`.
 ///
 /// # Errors
-/// The host has no programs to make it of.
+/// The host lacks a program that the base system is made of.
 pub fn archive(layout: Layout, more: impl IntoIterator<Item = Deb>) -> Result<Archive, String> {
     let debs = debs(layout)?;
     let mut archive = Archive::new(SUITE).key(&KEY);
@@ -26,10 +26,10 @@ pub fn archive(layout: Layout, more: impl IntoIterator<Item = Deb>) -> Result<Ar
     Ok(archive.debs(debs).debs(more))
 }
 
-/// The packages of the base system.
+/// Returns the packages of the base system.
 ///
 /// # Errors
-/// The host has no programs to make them of.
+/// The host lacks a program that they are made of.
 pub fn debs(layout: Layout) -> Result<Vec<Deb>, String> {
     static MERGED: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
     static SPLIT: OnceLock<Result<Vec<Deb>, String>> = OnceLock::new();
@@ -40,10 +40,10 @@ pub fn debs(layout: Layout) -> Result<Vec<Deb>, String> {
     cell.get_or_init(|| base_system(SUITE, layout)).clone()
 }
 
-/// Programs of the host as the package `tools`, beside the base system, which has their libraries or some of them.
+/// Returns the package `tools` with these programs of the host and those of their libraries that the base system lacks.
 ///
 /// # Errors
-/// The host does not have one of them.
+/// The host lacks one of them.
 pub fn tools(names: &[&str]) -> Result<Deb, String> {
     let others = debs(Layout::Merged)?;
     let mut deb = Deb::new("tools", "5").field("Priority", "optional").field("Essential", "no");
@@ -61,13 +61,13 @@ pub fn tools(names: &[&str]) -> Result<Deb, String> {
     Ok(deb)
 }
 
-/// The architecture of the packages of [`debs`].
+/// Returns the architecture of the packages of [`debs`].
 pub fn native(debs: &[Deb]) -> String {
     let other = |deb: &&Deb| deb.get("Architecture") != Some("all");
     debs.iter().find(other).and_then(|deb| deb.get("Architecture")).unwrap_or("amd64").to_owned()
 }
 
-/// Panics if the run left anything of itself: mounts, processes, staging.
+/// Panics if a run left a mount, a process or a staging directory, or anything in `out/` but `published`.
 #[track_caller]
 pub fn assert_nothing_left(world: &World, published: &[&str]) {
     let place = world.path("");
@@ -82,8 +82,9 @@ pub fn assert_nothing_left(world: &World, published: &[&str]) {
     assert_eq!(staging, [""; 0]);
 }
 
-/// The rules of slim images in other words, for a shell in the root: files, then what is empty or leads nowhere, as long as there is any. Sections of the manual
-/// come back.
+/// The rules of slim images as a shell script that runs in the root, written independently of the program's own. It removes files,
+/// and then empty directories and dangling links until none is left. At the end it makes the directories of manual sections
+/// again.
 pub const SLIM_RULES: &str = r#"set -e
 cd /usr/share
 sections=$(find man -mindepth 1 -maxdepth 1 -name 'man[0-9]')
@@ -96,14 +97,14 @@ done
 mkdir -p $sections
 "#;
 
-/// Runs a program of the root, in the root, as root.
+/// Runs a program of the root in the root, as root.
 pub fn inside(root: &Path, words: &[&str]) -> Output {
     let mut command = Command::new("chroot");
     command.arg(root).args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
     command.output().unwrap()
 }
 
-/// What a program of the root prints; it must succeed.
+/// Runs a program of the root, which must succeed, and returns what it prints.
 #[track_caller]
 pub fn prints(root: &Path, words: &[&str]) -> String {
     let output = inside(root, words);
@@ -112,7 +113,7 @@ pub fn prints(root: &Path, words: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Panics unless the root's own dpkg finds nothing wrong with it.
+/// Panics if the root's own dpkg finds anything wrong with the root.
 #[track_caller]
 pub fn assert_consistent(root: &Path) {
     assert_eq!(prints(root, &["dpkg", "--audit"]), "");
@@ -122,8 +123,7 @@ pub fn assert_consistent(root: &Path) {
     assert!(wrong.is_empty() && !states.is_empty(), "{wrong:?}");
 }
 
-/// Has the root's own dpkg unpack these packages in this order and then configure them, as whoever has a finished root
-/// would.
+/// Lets the root's own dpkg unpack these packages in this order and then configure them, as the user of a finished root would.
 #[track_caller]
 pub fn add_with_dpkg(root: &Path, debs: &[Deb]) {
     let mut words =

@@ -4,7 +4,8 @@ use crate::program;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A run against the live archive, with a cache that outlives the test: the indexes and packages are large.
+/// Returns the program with these arguments, for a run against the live archive. Its cache outlives the test, because the
+/// indexes and packages are large.
 #[must_use]
 pub fn command(cache: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program::path());
@@ -18,13 +19,13 @@ pub fn command(cache: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether the archive of a suite answers.
+/// Checks whether the archive of a suite answers.
 ///
 /// # Errors
-/// It does not, or has stood still for so long that it expired.
+/// It does not answer, or its Release file has expired because the mirror is no longer updated.
 ///
 /// # Panics
-/// It answers something that cannot be trusted, or the program fails for a reason of its own.
+/// Its answer cannot be trusted, or the program fails for another reason.
 pub fn answers(cache: &Path, suite: &str) -> Result<(), String> {
     let output = command(cache, &[suite, "--print-plan", "--quiet"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -32,7 +33,7 @@ pub fn answers(cache: &Path, suite: &str) -> Result<(), String> {
         return Ok(());
     }
     if output.status.code() == Some(3) && said.contains("it expired at") {
-        // A mirror that stands still: no fault of ours, and refusing it is right.
+        // The mirror is no longer updated. The program is right to refuse it, so the test cannot run.
         return Err(format!("the archive of {suite} is stale"));
     }
     let unreachable = output.status.code() == Some(1) && said.starts_with("error: cannot fetch");
@@ -40,7 +41,7 @@ pub fn answers(cache: &Path, suite: &str) -> Result<(), String> {
     Err(format!("the archive of {suite} does not answer"))
 }
 
-/// A directory target in a directory of its own, as the test's cache is.
+/// Returns a new directory, and a path in it for a directory target.
 #[must_use]
 pub fn scratch() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::Builder::new().prefix("live").tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What this machine has: rights, users, processes, mounts.
+//! What this machine has: rights, users, processes and mounts.
 
 use rustix::process::{Pid, geteuid, getuid};
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ pub struct User {
     gid: u32,
 }
 
-/// Whether this is root with the right to mount.
+/// Checks whether this process is root with the right to mount.
 ///
 /// # Errors
-/// Says what is missing.
+/// Names what is missing.
 pub fn root() -> Result<(), String> {
     if !geteuid().is_root() {
         return Err("this is not root".into());
@@ -29,11 +29,11 @@ pub fn root() -> Result<(), String> {
     if admin { Ok(()) } else { Err("this is root without CAP_SYS_ADMIN".into()) }
 }
 
-/// A user with a range of subordinate ids: this one, or for root the one named by `ROOTSTRAP_TEST_USER`, or the first
-/// of `/etc/subuid`.
+/// Returns a user with a range of subordinate ids: the caller, or for root the user that `ROOTSTRAP_TEST_USER` names, or the
+/// first one of `/etc/subuid`.
 ///
 /// # Errors
-/// Says what is missing.
+/// Names what is missing.
 pub fn user() -> Result<User, String> {
     if !["/usr/bin/newuidmap", "/bin/newuidmap"].iter().any(|path| Path::new(path).exists()) {
         return Err("newuidmap is not installed".into());
@@ -61,10 +61,11 @@ pub fn user() -> Result<User, String> {
     user.into_iter().find(fits).ok_or_else(|| "no ordinary user with a range in /etc/subuid".to_owned())
 }
 
-/// A user without a range of subordinate ids, whom /etc/passwd need not know: root can be anybody, others are who they are.
+/// Returns a user without a range of subordinate ids. Root can act as any user, even one that is not in /etc/passwd. Another
+/// caller can only be that user itself.
 ///
 /// # Errors
-/// This is an ordinary user with a range.
+/// The caller is an ordinary user with a range.
 pub fn stranger() -> Result<User, String> {
     let own = getuid();
     if own.is_root() {
@@ -76,16 +77,16 @@ pub fn stranger() -> Result<User, String> {
     }
 }
 
-/// Root or a user, whoever these tests can build as.
+/// Checks whether this process can build a root, as root or as an ordinary user.
 ///
 /// # Errors
-/// Neither is possible.
+/// It can do neither.
 pub fn builder() -> Result<(), String> {
     root().or_else(|_| if getuid().is_root() { Err("root may not mount here".into()) } else { user().map(drop) })
 }
 
 impl User {
-    /// A command as this user. The program need not be in a place that the user may enter.
+    /// Returns a command that runs a program as this user. The user need not be able to enter the program's directory.
     pub fn command(&self, program: &Path) -> Command {
         if getuid().as_raw() == self.uid {
             return Command::new(program);
@@ -100,10 +101,10 @@ impl User {
     }
 }
 
-/// How long something that is about to happen may take before a test gives up.
+/// How long a test waits for something before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks again and again until `done`; panics after a minute.
+/// Waits until `done` returns true. Panics after a minute.
 #[track_caller]
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let since = Instant::now();
@@ -113,7 +114,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Processes whose command line contains `text`.
+/// Returns the processes whose command line contains `text`.
 pub fn processes(text: &str) -> Vec<String> {
     let own = std::process::id().to_string();
     let mut found = Vec::new();
@@ -131,21 +132,21 @@ pub fn processes(text: &str) -> Vec<String> {
     found
 }
 
-/// Mount points whose path contains `text`.
+/// Returns the mount points whose path contains `text`.
 pub fn mounts(text: &str) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));
     points.filter(|point| point.contains(text)).map(str::to_owned).collect()
 }
 
-/// Whether a program is in one of the usual places.
+/// Returns whether a program is in one of the usual directories.
 pub fn has(program: &str) -> bool {
     ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"]
         .iter()
         .any(|dir| Path::new(dir).join(program).is_file())
 }
 
-/// The number of a running child, for signals.
+/// Returns the process id of a running child, for signals.
 pub fn pid(child: &std::process::Child) -> Pid {
     Pid::from_child(child)
 }

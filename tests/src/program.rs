@@ -1,15 +1,14 @@
 //! The program under test.
 //!
-//! Cargo builds a package's binaries for that package's own integration tests only, so these tests ask cargo for the
-//! binary themselves, once per test binary: with the profile and into the target directory that the tests themselves
-//! are in. Where it is up to date that takes a moment; where it is not there, `cargo test -p rootstrap-tests` works
-//! all the same. Cargo has released its lock by the time it runs tests.
+//! Cargo builds a package's binaries only for that package's own integration tests. So each test binary asks cargo once to
+//! build the program, with the profile and into the target directory of the tests themselves. If the program is up to date,
+//! that takes a moment. Cargo no longer holds its lock when it runs tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Where the program is, built if need be.
+/// Returns the path of the program, which is built first if necessary.
 pub fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(build)
@@ -26,7 +25,7 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "rootstrap", "--bin", "rootstrap", "--profile", profile]);
     cargo.arg("--target-dir").arg(directory.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
-    // What cargo tells tests of their package would make build scripts think that theirs has changed.
+    // Cargo describes the package of the tests in these variables. Build scripts that see them run again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"]

@@ -1,27 +1,27 @@
-//! What a run printed, with everything taken out that may differ between two runs or two machines.
+//! What a run printed, without what may differ between two runs or two machines.
 
-/// How a run ended and what it said.
+/// How a run ended, and what it printed.
 #[derive(Debug)]
 pub struct Outcome {
     /// The exit status; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: Vec<u8>,
-    /// Standard error as it was.
+    /// Standard error, unchanged.
     pub stderr: String,
-    /// Standard error with places, times and sizes by name.
+    /// Standard error with names in the place of paths, times and sizes.
     pub transcript: String,
 }
 
 impl Outcome {
-    /// Panics with everything said unless the run ended with this status.
+    /// Panics with the whole standard error unless the run ended with this status.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "standard error:\n{}", self.stderr);
         self
     }
 
-    /// Panics unless all of this was said.
+    /// Panics unless the transcript contains each of these texts.
     #[track_caller]
     pub fn says(self, parts: &[&str]) -> Self {
         for part in parts {
@@ -31,7 +31,7 @@ impl Outcome {
     }
 }
 
-/// `text` with `places` (what, by which name) and then durations and sizes replaced.
+/// Returns `text` with `places` (a text and its name) replaced, and then durations and sizes.
 pub fn filter(text: &str, places: &[(String, &str)]) -> String {
     let mut text = text.to_owned();
     for (what, name) in places {
@@ -40,7 +40,7 @@ pub fn filter(text: &str, places: &[(String, &str)]) -> String {
     text.lines().map(|line| numbers(line) + "\n").collect()
 }
 
-/// `unpack 0.01 s (0.52 s in all)` becomes `unpack TIME (TIME in all)`, `1.20 MiB` becomes `SIZE`.
+/// Turns `unpack 0.01 s (0.52 s in all)` into `unpack TIME (TIME in all)` and `1.20 MiB` into `SIZE`.
 fn numbers(line: &str) -> String {
     let mut out: Vec<String> = Vec::new();
     for word in line.split(' ') {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_with_units_go_and_others_stay() {
+    fn only_numbers_with_units_are_replaced() {
         let line = "/t/x: 3 packages, 1.20 KiB of debs, plan 0.01 s (0.02 s in all) in 5 s";
         let expect = "T/x: 3 packages, SIZE of debs, plan TIME (TIME in all) in TIME\n";
         assert_eq!(filter(line, &[("/t".into(), "T")]), expect);

@@ -1,4 +1,4 @@
-//! A mirror, a keyring, a cache and a scratch directory, and the program run in them.
+//! A mirror, a keyring, a cache and a scratch directory, and the program that runs with them.
 
 use crate::machine::User;
 use crate::program;
@@ -14,15 +14,15 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
-/// The key of every archive that does not say otherwise.
+/// The key that signs every archive, unless the archive names another.
 pub static KEY: LazyLock<Key> = LazyLock::new(|| Key::generate("archive"));
 
-/// A place to run the program in.
+/// A mirror and a scratch directory to run the program in.
 #[derive(Debug)]
 pub struct World {
     /// The mirror.
     pub server: Server,
-    /// What the keyring file and the scratch files are in, open to everybody.
+    /// The scratch directory, which also holds the keyring file. Every user may write there.
     directory: TempDir,
     suite: String,
     mirror: String,
@@ -34,12 +34,12 @@ impl World {
         World::serving(&archive.dist, archive.build())
     }
 
-    /// Serves these files, with `suite` as the suite asked for.
+    /// Serves these files. Runs ask for `suite`.
     pub fn serving(suite: &str, files: Files) -> World {
         World::serving_below(suite, "", files)
     }
 
-    /// The same with the archive below a path of the mirror, as `/debian` is.
+    /// Serves these files below a path of the mirror, such as `/debian`.
     pub fn serving_below(suite: &str, path: &str, files: Files) -> World {
         let directory = tempfile::Builder::new().prefix("world").tempdir().unwrap();
         let server = Server::start(files);
@@ -54,48 +54,48 @@ impl World {
         world
     }
 
-    /// A path in the scratch directory. `out/` is empty at first.
+    /// Returns a path in the scratch directory. `out/` is empty at first.
     pub fn path(&self, name: &str) -> PathBuf {
         let path = self.directory.path();
         if name.is_empty() { path.to_owned() } else { path.join(name) }
     }
 
-    /// A directory target, given as `out/NAME` to [`World::run`] too.
+    /// Returns the path of the target `out/NAME`, for [`World::run`] and for the test.
     pub fn target(&self, name: &str) -> String {
         self.path("out").join(name).to_str().unwrap().to_owned()
     }
 
-    /// The program with these arguments and nothing else but a clean environment.
+    /// Returns the program with these arguments and a clean environment.
     pub fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program::path());
         command.args(arguments);
-        self.surround(&mut command);
+        self.set_environment(&mut command);
         command
     }
 
-    /// The same as another user.
+    /// Returns the same command for another user.
     pub fn bare_as(&self, user: &User, arguments: &[&str]) -> Command {
         let mut command = user.command(program::path());
-        self.surround(&mut command);
+        self.set_environment(&mut command);
         command.args(arguments);
         command
     }
 
-    fn surround(&self, command: &mut Command) {
+    fn set_environment(&self, command: &mut Command) {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.path("home"));
-        // The host's apt may have a proxy, which has no business on the loopback interface.
+        // The host's apt may name a proxy, which must not be used for the loopback interface.
         command.env("TMPDIR", self.path("tmp")).env("no_proxy", "127.0.0.1").stdin(Stdio::null());
         command.current_dir(self.path(""));
     }
 
-    /// `SUITE` first, then these arguments, then this world's mirror, keyring and cache.
+    /// Returns the program with the suite, these arguments, and this world's mirror and keyring.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bare(&[self.suite.as_str()]);
         command.args(arguments).args(self.own_arguments());
         command
     }
 
-    /// As [`World::command`], for another user, who has a cache of his own.
+    /// Returns [`World::command`] for another user, with a cache of that user's own.
     pub fn command_as(&self, user: &User, arguments: &[&str]) -> Command {
         let mut command = self.bare_as(user, &[self.suite.as_str()]);
         command.args(arguments).args(self.own_arguments());
@@ -110,25 +110,26 @@ impl World {
         vec!["--mirror".into(), self.mirror.clone(), "--keyring".into(), keyring]
     }
 
-    /// Runs [`World::command`] with the cache `cache` of the scratch directory.
+    /// Runs [`World::command`] with the cache `cache` in the scratch directory, from which first-phase snapshots and finished
+    /// archives are removed first.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         forget(&self.path("cache"));
         self.run_again(arguments)
     }
 
-    /// The same, and what an earlier run has kept of finished things counts.
+    /// Runs [`World::command`] with that cache as earlier runs left it.
     pub fn run_again(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.command(arguments);
         command.arg("--cache-dir").arg(self.path("cache"));
         self.finish(&mut command)
     }
 
-    /// Runs a command to its end.
+    /// Runs a command and waits for its end.
     pub fn finish(&self, command: &mut Command) -> Outcome {
         self.outcome(&command.output().unwrap())
     }
 
-    /// What a finished command said.
+    /// Returns the status and the output of a finished command.
     pub fn outcome(&self, output: &Output) -> Outcome {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let directory = self.path("").to_str().unwrap().to_owned();
@@ -137,13 +138,13 @@ impl World {
         Outcome { code: output.status.code(), stdout: output.stdout.clone(), stderr, transcript }
     }
 
-    /// Names in a directory of the scratch directory, hidden ones too, sorted.
+    /// Returns the names in a directory below the scratch directory, hidden ones too, sorted.
     pub fn names(&self, directory: &str) -> Vec<String> {
         names(&self.path(directory))
     }
 }
 
-/// Names in a directory, hidden ones too, sorted.
+/// Returns the names in a directory, hidden ones too, sorted.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<String> =
@@ -152,9 +153,9 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Removes from a cache what is finished: a test that builds twice means it.
+/// Removes first-phase snapshots and finished archives from a cache, so that the next run builds again.
 fn forget(cache: &Path) {
-    for layer in ["base", "result"] {
+    for layer in ["first-phase", "archive"] {
         let _ = fs::remove_dir_all(cache.join("v1").join(layer));
     }
 }

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-/// Where the host's kernel shows what it was given.
+/// Where the host's kernel shows its handlers.
 const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
 
 fn cache() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// The QEMU for arm64, if this machine needs one and the sandbox can register it.
+/// Returns the QEMU for arm64, if this machine needs one and the sandbox can register it.
 fn qemu() -> Result<PathBuf, String> {
     if cfg!(target_arch = "aarch64") {
         return Err("this machine runs arm64 itself".into());
@@ -33,13 +33,13 @@ fn qemu() -> Result<PathBuf, String> {
     places.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| "there is no qemu-aarch64".into())
 }
 
-/// What the host's kernel was given, by name.
+/// Returns the names of the handlers that are registered in the host's kernel.
 fn registered() -> Vec<String> {
     rootstrap_tests::world::names(Path::new(HANDLERS))
 }
 
-/// A program for arm64 without libraries that says `emulated`, makes what it takes for its own file inaccessible, and
-/// succeeds.
+/// Returns a program for arm64 without libraries. It prints `emulated`, removes all rights from what `/proc/self/exe` shows as its
+/// own file, and succeeds.
 fn program() -> Vec<u8> {
     const WRITE: u32 = 64;
     const FCHMODAT: u32 = 53;
@@ -47,7 +47,7 @@ fn program() -> Vec<u8> {
     let set = |register: u32, number: u32| 0xd280_0000 | number << 5 | register; // movz
     let call = |number: u32| [set(8, number), 0xd400_0001]; // svc 0
     let (said, file) = (b"emulated\n", b"/proc/self/exe\0");
-    // Addresses by the instruction that wants them: `adr x1, DISTANCE`.
+    // Addresses are relative to the instruction that needs them: `adr x1, DISTANCE`.
     let address = |at: u32, of: u32| 0x1000_0001 | (of - at) >> 2 << 5;
     let text = 13 * 4;
     let mut code = vec![set(0, 1), address(4, text), set(2, 9)];
@@ -76,7 +76,7 @@ fn program() -> Vec<u8> {
     elf
 }
 
-/// A root whose only program is that one, in the place of dpkg and as a script.
+/// Returns a world for a root whose only program is that one, as dpkg and as a script.
 fn world() -> World {
     let required = |name: &str| Deb::new(name, "1.0").arch("arm64").field("Essential", "yes");
     let mut archive = Archive::new("fixture").key(&KEY).debs([
@@ -89,9 +89,9 @@ fn world() -> World {
 
 const ARGUMENTS: [&str; 4] = ["--arch=arm64", "--variant=custom", "--include=base-files,dpkg", "-v"];
 
-/// Scripts run, and neither the emulator nor the host's handlers are other than before.
+/// Checks that scripts run, and that neither the emulator nor the host's handlers change.
 fn is_emulated(user: Option<&User>, qemu: &Path) {
-    // One test may not put right what the other is to find.
+    // No two of these tests run at once, because one could undo what the other has to notice.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap();
     let mode = || fs::metadata(qemu).unwrap().permissions();
@@ -106,7 +106,7 @@ fn is_emulated(user: Option<&User>, qemu: &Path) {
     let after = (mode(), registered());
     fs::set_permissions(qemu, before.0.clone()).unwrap_or_default();
     let outcome = outcome.expect(0);
-    // The preinst, and dpkg configuring.
+    // The preinst ran, and dpkg configured.
     assert!(outcome.stderr.matches("emulated").count() >= 2, "{}", outcome.stderr);
     assert_eq!(before, after);
     base::assert_nothing_left(&world, &["root.tar"]);
@@ -114,32 +114,29 @@ fn is_emulated(user: Option<&User>, qemu: &Path) {
 
 #[test]
 fn scripts_of_root_are_emulated_and_reach_no_file_of_the_host() {
-    let name = "foreign::scripts_of_root_are_emulated_and_reach_no_file_of_the_host";
-    need!(name, machine::root());
-    let qemu = need!(name, qemu());
+    need!(machine::root());
+    let qemu = need!(qemu());
     is_emulated(None, &qemu);
 }
 
 #[test]
 fn scripts_of_a_user_are_emulated() {
-    let name = "foreign::scripts_of_a_user_are_emulated";
-    let user = need!(name, machine::user());
-    let qemu = need!(name, qemu());
+    let user = need!(machine::user());
+    let qemu = need!(qemu());
     is_emulated(Some(&user), &qemu);
 }
 
 #[test]
 fn without_an_emulator_the_error_says_what_to_install() {
-    let name = "foreign::without_an_emulator_the_error_says_what_to_install";
-    need!(name, machine::root());
-    need!(name, qemu());
+    need!(machine::root());
+    need!(qemu());
     if Path::new(HANDLERS).join("status").exists() {
-        return rootstrap_tests::skip(name, "this machine may have handlers of its own");
+        return rootstrap_tests::skip("this machine may have handlers of its own");
     }
     let world = world();
     let target = world.target("root");
     let mut command = world.command(&[&[target.as_str()], &ARGUMENTS[..]].concat());
-    // A directory of programs with a QEMU that needs libraries, as some distributions have it.
+    // This directory of programs has a QEMU that needs libraries, as in some distributions.
     let programs = world.path("programs");
     fs::create_dir(&programs).unwrap();
     let missing = world.finish(command.env("PATH", &programs)).expect(1);
@@ -152,9 +149,9 @@ fn without_an_emulator_the_error_says_what_to_install() {
     fs::copy("/bin/sh", programs.join("qemu-aarch64")).unwrap();
     fs::set_permissions(programs.join("qemu-aarch64"), PermissionsExt::from_mode(0o755)).unwrap();
     let dynamic = world.finish(command.env("PATH", &programs)).expect(1);
-    let reason = "DIR/programs/qemu-aarch64 needs libraries, which the new root has not\n";
+    let reason = "DIR/programs/qemu-aarch64 needs libraries, which the new root does not have\n";
     assert_eq!(dynamic.transcript, format!("mode: root\n{error}{reason}{hint}"));
-    // Nothing runs, so nothing is needed.
+    // No program of the target runs, so no emulator is needed.
     let target = world.target("unpacked");
     let mut command = world.command(&[&target, "--arch=arm64", "--variant=extract", "--include=base-files,dpkg"]);
     world.finish(command.env("PATH", &programs)).expect(0);
@@ -182,16 +179,15 @@ fn several_architectures_are_given_elsewhere() {
 
 #[test]
 fn a_user_makes_the_same_trixie_for_arm64() {
-    let name = "foreign::a_user_makes_the_same_trixie_for_arm64";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    need!(name, qemu());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::root());
+    let user = need!(machine::user());
+    need!(qemu());
+    need!(live::answers(cache(), "trixie"));
     let before = registered();
     let arguments = ["trixie", "--arch=arm64", "--image", "--quiet"];
     let ours = live::command(cache(), &arguments).output().unwrap();
     assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
-    // The user may read what root has fetched, in a copy of his own.
+    // The user gets a copy of the cache that root has filled.
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("cache");
     let copied = Command::new("cp").arg("-r").arg(cache().join("live-cache")).arg(&copy).status().unwrap();

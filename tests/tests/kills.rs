@@ -1,6 +1,6 @@
 //! Runs that are killed at any moment leave nothing behind: no mount, no process, no file, no target.
 //!
-//! A test binary of its own, because orphans of the runs become its children, and it has no others.
+//! This is a test binary of its own, because orphans of the runs become its children, and it must have no others.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use rootstrap_testkit::deb::Deb;
@@ -21,18 +21,18 @@ const MOMENTS: u32 = 200;
 /// Who gets the signal.
 #[derive(Clone, Copy, Debug)]
 enum Victim {
-    /// The process the caller started, which waits for the one that works.
+    /// The process that the caller started, which waits for the one that works.
     First(Signal),
-    /// The one that works.
+    /// The process that works.
     Worker,
-    /// Every process of the run, before any of them can do a thing about another's death.
+    /// Every process of the run, before any of them can react to the death of another.
     All,
 }
 
 const VICTIMS: [Victim; 5] =
     [Victim::First(Signal::KILL), Victim::First(Signal::TERM), Victim::First(Signal::INT), Victim::Worker, Victim::All];
 
-/// The children of a process, by /proc.
+/// Returns the children of a process, from /proc.
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let children = processes.filter_map(|entry| {
@@ -61,7 +61,7 @@ fn kill(child: &Child, victim: Victim) {
         Victim::First(signal) => send(child.id(), signal),
         Victim::Worker => children(child.id()).into_iter().for_each(|worker| send(worker, Signal::KILL)),
         Victim::All => {
-            // What is stopped starts nothing new; what was started meanwhile is found in the next turn.
+            // A stopped process starts no other. The next round finds those that were started meanwhile.
             let mut stopped = vec![child.id()];
             send(child.id(), Signal::STOP);
             loop {
@@ -77,7 +77,7 @@ fn kill(child: &Child, victim: Victim) {
     }
 }
 
-/// Waits until this process has no child, of its own or inherited.
+/// Waits until this process has no child, neither its own nor an inherited one.
 #[track_caller]
 fn wait_for_all() {
     machine::wait_until("every process of the run ends", || {
@@ -86,7 +86,7 @@ fn wait_for_all() {
     });
 }
 
-/// Other users' leftovers are not for everybody to remove, so the next run would leave them.
+/// Removes what a round left. The next round may run as another user, who could not remove it.
 fn remove_all(world: &World) {
     for place in ["out", "tmp"] {
         for name in world.names(place).iter().filter(|name| !name.starts_with("cache-of-")) {
@@ -100,7 +100,7 @@ fn mounts() -> String {
     fs::read_to_string("/proc/self/mountinfo").unwrap()
 }
 
-/// What a run of this round is asked for: where the root grows and where it goes.
+/// Returns the arguments of a round: where the root grows and where it goes.
 fn arguments(world: &World, round: u32) -> Vec<String> {
     let target = if round % 3 == 2 { "root.tar" } else { "root" };
     let staging = if round.is_multiple_of(2) { "--staging=memory" } else { "--staging=disk" };
@@ -119,7 +119,7 @@ fn start(world: &World, arguments: &[String], user: Option<&User>) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Of the target that is there: how many entries it has, or bytes.
+/// Returns the number of entries of a directory target, or of bytes of an archive.
 fn size(world: &World) -> u64 {
     fn entries(directory: &Path) -> u64 {
         let entries = fs::read_dir(directory).unwrap().flatten();
@@ -128,18 +128,18 @@ fn size(world: &World) -> u64 {
         below.sum()
     }
     fn entries_of(directory: &Path) -> u64 {
-        // Devices are root's alone to make.
+        // Only root can make devices.
         if directory.ends_with("root/dev") { 0 } else { entries(directory) }
     }
     let archive = world.path("out/root.tar");
     if archive.exists() { fs::metadata(archive).unwrap().len() } else { entries(&world.path("out/root")) }
 }
 
-/// Whether the child ends by itself before so much time has passed.
+/// Returns whether the child ends by itself within this time.
 fn ends_within(child: &mut Child, time: Duration) -> bool {
     let (sender, receiver) = mpsc::channel::<()>();
     let pid = machine::pid(child);
-    // Sends nothing; the channel closes when the process has ended, and it stays for its parent to wait for.
+    // Nothing is sent: the channel closes when the process has ended. The process remains until its parent waits for it.
     std::thread::spawn(move || {
         let _sender = sender;
         let id = rustix::process::WaitId::Pid(pid);
@@ -151,32 +151,31 @@ fn ends_within(child: &mut Child, time: Duration) -> bool {
 
 #[test]
 fn a_killed_run_leaves_nothing() {
-    let name = "kills::a_killed_run_leaves_nothing";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    let stranger = need!(name, machine::stranger());
-    // A daemon that hears nothing, and a few files to write.
+    need!(machine::root());
+    let user = need!(machine::user());
+    let stranger = need!(machine::stranger());
+    // A daemon that ignores signals, and a few files to write.
     let busy = Deb::new("busy", "1").file("/usr/share/busy", 0o644, vec![7; 4 << 20]).script(
         "postinst",
         "#!/bin/sh\n(trap '' HUP INT TERM; while :; do read line </dev/zero; done) >/dev/null 2>&1 &\n",
     );
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [busy])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [busy])));
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let whose = [None, Some(&user), Some(&stranger)];
 
-    // How long a whole run takes, and the cache filled once for each.
+    // This measures how long a whole run takes, and fills the cache once for each kind of run.
     let mut whole = Duration::MAX;
     for user in whose {
         for _ in 0..2 {
             remove_all(&world);
             let since = Instant::now();
             assert!(start(&world, &arguments(&world, 1), user).wait().unwrap().success());
-            // The quickest: whatever else the machine does now, it may do no more when it counts.
+            // The fastest run counts, because the machine may be less busy later.
             whole = whole.min(since.elapsed());
             wait_for_all();
         }
     }
-    // What a whole target is: the entries of a directory, the bytes of an archive.
+    // The size of a complete target: the entries of a directory, or the bytes of an archive.
     let sizes = [1, 2].map(|round| {
         remove_all(&world);
         assert!(start(&world, &arguments(&world, round), None).wait().unwrap().success());
@@ -202,16 +201,16 @@ fn a_killed_run_leaves_nothing() {
         left.retain(|name| !name.starts_with("cache-of-"));
         left.extend(world.names("tmp"));
         if status.success() {
-            // It was done before the signal came.
+            // The run had ended before the signal came.
             assert!(left.iter().any(|name| name.starts_with("root")), "{what}: {left:?}");
         } else {
             killed += 1;
-            // The rename is the moment: a signal that comes later finds the whole target there, or nothing.
+            // The target appears by one rename, so a killed run leaves the complete target or none.
             let published = left.iter().any(|name| name == "root" || name == "root.tar");
             assert!(!published || size(&world) == sizes[usize::from(round % 3 == 2)], "{what}: {left:?}");
             left.retain(|name| !name.starts_with("root"));
             assert!(published || !world.path("out/root.mtree").exists(), "{what}: a list without its directory");
-            // With nobody left to remove it, what is on disk waits for the next run in the same place.
+            // No process is left to remove what is on disk, so the next run in the same place does.
             assert!(left.is_empty() || matches!(victim, Victim::All), "{what}: {left:?}");
             late += u32::from(published);
         }

@@ -14,9 +14,8 @@ fn cache() -> &'static Path {
 
 #[test]
 fn trixie_is_a_whole_system() {
-    let name = "live::trixie_is_a_whole_system";
-    need!(name, machine::root());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::root());
+    need!(live::answers(cache(), "trixie"));
     let (directory, root) = live::scratch();
     let output = live::command(cache(), &["trixie", root.to_str().unwrap()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -53,15 +52,14 @@ fn trixie_is_a_whole_system() {
 
 #[test]
 fn a_user_makes_the_same_focal() {
-    let name = "live::a_user_makes_the_same_focal";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    need!(name, live::answers(cache(), "focal"));
+    need!(machine::root());
+    let user = need!(machine::user());
+    need!(live::answers(cache(), "focal"));
     let (directory, root) = live::scratch();
     let arguments = ["focal", "-", "--variant=essential", "--quiet"];
     let ours = live::command(cache(), &arguments).output().unwrap();
     assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
-    // The user may read what root has fetched, in a copy of his own.
+    // The user gets a copy of the cache that root has filled.
     let copy = directory.path().join("cache");
     let copied =
         std::process::Command::new("cp").arg("-r").arg(cache().join("live-cache")).arg(&copy).status().unwrap();
@@ -81,13 +79,12 @@ fn a_user_makes_the_same_focal() {
     assert!(ours.stdout.len() > 10_000_000 && !root.exists());
 }
 
-/// Python and Java as runtimes without shell or package manager, made without running anything of them.
+/// Python and Java as runtimes without shell or package manager. Nothing of them runs while they are made.
 #[test]
 fn trixie_distroless_runs_python_and_java() {
-    let name = "live::trixie_distroless_runs_python_and_java";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::root());
+    let user = need!(machine::user());
+    need!(live::answers(cache(), "trixie"));
     let (directory, root) = live::scratch();
     let variant = ["--variant=distroless", "--include=python3,openjdk-21-jre-headless", "--quiet"];
     let run = |target: &str| {
@@ -109,7 +106,7 @@ fn trixie_distroless_runs_python_and_java() {
     let (first, roots) = printed.trim_end().split_once('\n').unwrap();
     assert_eq!(first, "Europe/Berlin 443 /home/nonroot");
     assert!(roots.parse::<u32>().unwrap() > 100, "{printed}");
-    // A JVM asks /proc where it is.
+    // A JVM finds its own path in /proc.
     let script = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
     let mut keytool = std::process::Command::new("unshare");
     keytool.args(["--mount", "sh", "-c", script]).arg(&root);
@@ -119,7 +116,7 @@ fn trixie_distroless_runs_python_and_java() {
     assert!(listed.contains(&format!("Your keystore contains {roots} entries")), "{listed}{complaint}");
 
     let ours = run("-");
-    // The user may read what root has fetched, in a copy of his own.
+    // The user gets a copy of the cache that root has filled.
     let copy = directory.path().join("cache");
     let copied =
         std::process::Command::new("cp").arg("-r").arg(cache().join("live-cache")).arg(&copy).status().unwrap();
@@ -133,10 +130,10 @@ fn trixie_distroless_runs_python_and_java() {
     assert!(ours == theirs.stdout && ours.len() > 10_000_000, "{} and {} bytes", ours.len(), theirs.stdout.len());
 }
 
-/// The same system in every mode, its scripts with all they do to owners and devices.
-fn same_in_every_mode(name: &str, suite: &str, variant: &str) {
-    need!(name, machine::root());
-    need!(name, live::answers(cache(), suite));
+/// The same system in every mode, including everything that its scripts do to owners and devices.
+fn same_in_every_mode(suite: &str, variant: &str) {
+    need!(machine::root());
+    need!(live::answers(cache(), suite));
     let archive = |mode: &str| {
         let arguments = [suite, "-", "--quiet", variant, "--mode", mode];
         let output = live::command(cache(), &arguments).output().unwrap();
@@ -152,15 +149,15 @@ fn same_in_every_mode(name: &str, suite: &str, variant: &str) {
 
 #[test]
 fn trixie_is_the_same_in_every_mode() {
-    same_in_every_mode("live::trixie_is_the_same_in_every_mode", "trixie", "--variant=minbase");
+    same_in_every_mode("trixie", "--variant=minbase");
 }
 
 #[test]
 fn focal_is_the_same_in_every_mode() {
-    same_in_every_mode("live::focal_is_the_same_in_every_mode", "focal", "--variant=important");
+    same_in_every_mode("focal", "--variant=important");
 }
 
-/// A root of its own, made with `--image` and these words.
+/// Makes a root with `--image` and these arguments.
 fn image(suite: &str, more: &[&str]) -> (tempfile::TempDir, std::path::PathBuf) {
     let (directory, root) = live::scratch();
     let words = [&[suite, root.to_str().unwrap(), "--image", "--quiet"], more].concat();
@@ -171,13 +168,12 @@ fn image(suite: &str, more: &[&str]) -> (tempfile::TempDir, std::path::PathBuf) 
 
 #[test]
 fn a_slim_trixie_is_what_the_rules_leave_of_a_whole_one() {
-    let name = "live::a_slim_trixie_is_what_the_rules_leave_of_a_whole_one";
-    need!(name, machine::root());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::root());
+    need!(live::answers(cache(), "trixie"));
     let (_whole, whole) = image("trixie", &[]);
     let (_slim, slim) = image("trixie", &["--slim"]);
     base::prints(&whole, &["sh", "-c", base::SLIM_RULES]);
-    // dpkg's configuration, and alternatives for manuals: update-alternatives offers none that are not there.
+    // The differences are dpkg's configuration and alternatives for manuals, because update-alternatives links no missing files.
     let explained = |line: &str| {
         let manual = line.starts_with("/etc/alternatives/") && line.contains(" /usr/share/man/");
         manual || line.starts_with("/etc/dpkg/dpkg.cfg.d/docker ") || line.starts_with("/var/lib/dpkg/alternatives/")
@@ -192,10 +188,10 @@ fn a_slim_trixie_is_what_the_rules_leave_of_a_whole_one() {
     assert!(slim.len() > 2000);
 }
 
-/// What the target's own apt makes of the marks, and its own useradd of the vendor's user.
-fn images(name: &str, suite: &str, manual: &str) {
-    need!(name, machine::root());
-    need!(name, live::answers(cache(), suite));
+/// Checks the marks with the target's own apt, and the vendor's user with the target's own id.
+fn images(suite: &str, manual: &str) {
+    need!(machine::root());
+    need!(live::answers(cache(), suite));
     let (_directory, root) = image(suite, &["--include=less"]);
     assert_eq!(base::prints(&root, &["apt-mark", "showmanual"]), manual);
     let said = base::prints(&root, &["apt-get", "--simulate", "autoremove"]);
@@ -211,10 +207,10 @@ fn images(name: &str, suite: &str, manual: &str) {
 
 #[test]
 fn an_image_of_trixie_has_the_vendors_settings() {
-    images("live::an_image_of_trixie_has_the_vendors_settings", "trixie", "less\n");
+    images("trixie", "less\n");
 }
 
 #[test]
 fn an_image_of_noble_has_the_vendors_settings() {
-    images("live::an_image_of_noble_has_the_vendors_settings", "noble", "less\nprocps\n");
+    images("noble", "less\nprocps\n");
 }

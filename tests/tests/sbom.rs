@@ -1,6 +1,6 @@
-//! The sbom ring: bills of materials from the real binary, beside what was installed, and read by the formats' own tools.
+//! The sbom ring: SBOMs of the real binary are compared with what was installed, and read by the formats' own tools.
 //!
-//! The archive has a name of its own, which the loopback server answers as a proxy: an address as users have it.
+//! The archive has a host name, which the loopback server answers as a proxy, so that addresses look as they do for users.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use rootstrap_testkit::archive::{Archive, pool_path};
@@ -34,7 +34,7 @@ fn world() -> World {
     let places =
         |(path, bytes): (String, Vec<u8>)| ["debian", "other"].map(|place| (format!("{place}/{path}"), bytes.clone()));
     let world = World::serving("fixture", archive.build().into_iter().flat_map(places).collect());
-    fs::create_dir(world.path("bills")).unwrap();
+    fs::create_dir(world.path("sboms")).unwrap();
     world
 }
 
@@ -43,7 +43,7 @@ fn arguments<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&fixed, more].concat()
 }
 
-/// A run, as another user if one is given, with a cache of its own.
+/// Runs the program, as another user if one is given, with a cache of its own.
 fn run(world: &World, user: Option<&User>, target: &str, more: &[&str]) -> Outcome {
     world.finish(&mut command(world, user, target, more))
 }
@@ -72,16 +72,16 @@ fn json(world: &World, name: &str) -> Value {
 
 #[test]
 fn what_is_planned_is_listed() {
-    need!("sbom::what_is_planned_is_listed", machine::builder());
+    need!(machine::builder());
     let world = world();
-    run(&world, None, "out/x", &["--sbom", "bills/x.spdx.json", "--sbom", "bills/x.cdx.json"]).expect(0);
-    assert_eq!(world.names("bills"), ["x.cdx.json", "x.spdx.json"]);
+    run(&world, None, "out/x", &["--sbom", "sboms/x.spdx.json", "--sbom", "sboms/x.cdx.json"]).expect(0);
+    assert_eq!(world.names("sboms"), ["x.cdx.json", "x.spdx.json"]);
     let plan = String::from_utf8(run(&world, None, "out/x", &["--print-plan"]).expect(0).stdout).unwrap();
     let planned: Vec<(String, String)> = (plan.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()))
         .map(|words| (words[1].to_owned(), words[2].to_owned()))
         .collect();
     assert_eq!(planned.len(), 4, "{plan}");
-    let (spdx, bom) = (json(&world, "bills/x.spdx.json"), json(&world, "bills/x.cdx.json"));
+    let (spdx, bom) = (json(&world, "sboms/x.spdx.json"), json(&world, "sboms/x.cdx.json"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     for (list, name, version) in [(&spdx["packages"], "name", "versionInfo"), (&bom["components"], "name", "version")] {
         let entries = list.as_array().unwrap().iter();
@@ -110,15 +110,14 @@ fn what_is_planned_is_listed() {
 
 #[test]
 fn the_formats_own_tools_read_them() {
-    let name = "sbom::the_formats_own_tools_read_them";
-    need!(name, machine::builder());
-    let python = need!(name, readers::python());
+    need!(machine::builder());
+    let python = need!(readers::python());
     let world = world();
     for (target, image) in [("out/x", None), ("out/x.tar", Some("--image"))] {
         let words: Vec<&str> =
-            ["--sbom", "bills/x.spdx.json", "--sbom", "bills/bom.json"].into_iter().chain(image).collect();
+            ["--sbom", "sboms/x.spdx.json", "--sbom", "sboms/bom.json"].into_iter().chain(image).collect();
         run(&world, None, target, &words).expect(0);
-        for (name, format) in [("bills/x.spdx.json", Format::Spdx), ("bills/bom.json", Format::CycloneDx)] {
+        for (name, format) in [("sboms/x.spdx.json", Format::Spdx), ("sboms/bom.json", Format::CycloneDx)] {
             let document = read(&world, name);
             assert_eq!(complaints(&python, format, document.as_bytes()), "", "{name}: {document}");
         }
@@ -127,18 +126,17 @@ fn the_formats_own_tools_read_them() {
 
 #[test]
 fn the_same_bytes_whoever_builds_and_whichever_mirror_serves() {
-    let name = "sbom::the_same_bytes_whoever_builds_and_whichever_mirror_serves";
-    need!(name, machine::builder());
+    need!(machine::builder());
     let world = world();
-    let bills = ["--sbom", "out/x.spdx", "--sbom", "out/x.cdx"];
+    let sboms = ["--sbom", "out/x.spdx", "--sbom", "out/x.cdx"];
     let both = || [read(&world, "out/x.spdx"), read(&world, "out/x.cdx")];
-    run(&world, None, "out/x.tar", &bills).expect(0);
+    run(&world, None, "out/x.tar", &sboms).expect(0);
     let first = both();
     let again = |user: Option<&User>, target: &str, more: &[&str]| {
         for name in ["out/x.spdx", "out/x.cdx"] {
             fs::remove_file(world.path(name)).unwrap();
         }
-        run(&world, user, target, &[&bills, more].concat()).expect(0);
+        run(&world, user, target, &[&sboms, more].concat()).expect(0);
         assert_eq!(both(), first, "{target} {more:?}");
     };
     again(None, "out/x", &["--mode=chroot", "--jobs=1", "--staging=disk"]);
@@ -148,7 +146,7 @@ fn the_same_bytes_whoever_builds_and_whichever_mirror_serves() {
     if let Ok(stranger) = machine::stranger() {
         again(Some(&stranger), "out/z.tar", &["--mode=single"]);
     }
-    // The mirror that is named first is down, and the second one serves.
+    // The first mirror fails, and the second one serves.
     for request in world.server.requests() {
         world.server.fault(&request.path, Fault::Status(404), usize::MAX);
     }
@@ -156,24 +154,24 @@ fn the_same_bytes_whoever_builds_and_whichever_mirror_serves() {
 }
 
 #[test]
-fn names_and_places_are_looked_at_before_anything_is_fetched() {
-    need!("sbom::names_and_places_are_looked_at_before_anything_is_fetched", machine::builder());
+fn names_and_places_are_checked_before_anything_is_fetched() {
+    need!(machine::builder());
     let world = world();
     fs::create_dir_all(world.path("out/empty")).unwrap();
-    fs::create_dir(world.path("bills/d.cdx")).unwrap();
+    fs::create_dir(world.path("sboms/d.cdx")).unwrap();
     for (name, reason, hint) in [
         (
-            "bills/x.json",
+            "sboms/x.json",
             "its name does not say in which format",
             "names end in .spdx.json or .spdx for SPDX, and in .cdx.json, .cdx or bom.json for CycloneDX",
         ),
         ("none/x.cdx", "its parent directory does not exist", "create it first with mkdir -p"),
-        ("bills/d.cdx", "it is there and no regular file", "choose another name"),
+        ("sboms/d.cdx", "it exists and is not a regular file", "choose another name"),
         ("out/empty/x.cdx", "it would be in the target", "choose a place beside it"),
     ] {
         let outcome = run(&world, None, "out/empty", &["--sbom", name]).expect(2);
         let said = outcome.transcript.replace("DIR/", "");
-        assert_eq!(said, format!("error: cannot write a bill of materials to {name}: {reason}\nhint: {hint}\n"));
+        assert_eq!(said, format!("error: cannot write an SBOM to {name}: {reason}\nhint: {hint}\n"));
     }
     run(&world, None, "out/empty", &["--sbom", "x.cdx", "--print-plan"]).expect(2);
     assert!(world.server.requests().is_empty());
@@ -181,24 +179,24 @@ fn names_and_places_are_looked_at_before_anything_is_fetched() {
 }
 
 #[test]
-fn a_failed_run_leaves_the_old_bill() {
-    need!("sbom::a_failed_run_leaves_the_old_bill", machine::builder());
+fn a_failed_run_leaves_the_old_sbom() {
+    need!(machine::builder());
     let world = world();
-    fs::write(world.path("bills/x.cdx"), "old").unwrap();
-    let bills = ["--sbom", "bills/x.cdx", "--sbom", "bills/x.spdx"];
+    fs::write(world.path("sboms/x.cdx"), "old").unwrap();
+    let sboms = ["--sbom", "sboms/x.cdx", "--sbom", "sboms/x.spdx"];
     let untouched = || {
-        assert_eq!((read(&world, "bills/x.cdx"), world.names("bills")), ("old".into(), vec!["x.cdx".to_owned()]));
+        assert_eq!((read(&world, "sboms/x.cdx"), world.names("sboms")), ("old".into(), vec!["x.cdx".to_owned()]));
         assert_eq!(world.names("out"), [""; 0]);
     };
-    // At the very end: there is no place for the last byte of the result.
+    // The run fails at its very end, because the result cannot be written.
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     world
-        .finish(command(&world, None, "-", &bills).stdout(full))
+        .finish(command(&world, None, "-", &sboms).stdout(full))
         .expect(1)
         .says(&["error: cannot write the archive\n"]);
     untouched();
     let path = format!("debian/{}", pool_path("main", &Deb::new("libstdc++6", "14")));
     world.server.fault(&path, Fault::Corrupt, usize::MAX);
-    run(&world, None, "out/x.tar", &bills).expect(3);
+    run(&world, None, "out/x.tar", &sboms).expect(3);
     untouched();
 }

@@ -1,20 +1,13 @@
-//! The project's own chores: `cargo xtask NAME`.
+//! The project's own chores: `cargo xtask CHORE`.
+//!
+//! `tidy` has almost no dependencies, so that it is built within seconds. The other chores are in the package
+//! `xtask-live`, which cargo builds when one of them is run.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
-mod bench;
-mod keyrings;
-mod oracle;
-mod oracle_accepted;
-mod oracle_apt;
-mod oracle_build;
-mod oracle_matrix;
-mod oracle_requests;
-mod source;
 mod tidy;
-mod tree;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask CHORE
@@ -25,31 +18,38 @@ usage: cargo xtask CHORE
   bench                  time us and our peers in turns
 ";
 
+/// The chores of the package `xtask-live`. `bench-floor` is what `bench` starts to measure this machine.
+const LIVE: [&str; 4] = ["keyrings", "oracle", "bench", "bench-floor"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((chore, rest)) = arguments.split_first() else {
-        eprint!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    let result = match chore.as_str() {
-        "tidy" => tidy::run(&top()),
-        "keyrings" => keyrings::run(&top(), rest),
-        "oracle" => oracle::run(rest),
-        "bench" => bench::run(rest),
-        // A part of the floor, as a process of its own: what it takes is measured like a tool.
-        "bench-floor" => bench::floor::work(rest),
+    let result = match arguments.first().map(String::as_str) {
+        Some("tidy") => tidy::run(&top()).map(|()| ExitCode::SUCCESS),
+        Some(chore) if LIVE.contains(&chore) => live(&top(), &arguments),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a chore of `xtask-live` with these arguments and passes its exit status on.
+fn live(top: &Path, arguments: &[String]) -> Result<ExitCode, String> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--quiet", "--package", "xtask-live", "--manifest-path"]).arg(top.join("Cargo.toml"));
+    // Cargo sets variables about the package of this process. Build scripts would take them for a change and run again.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            cargo.env_remove(&name);
         }
     }
+    let status = cargo.arg("--").args(arguments).status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// The top of the source tree. Cargo names the directory of this package at run time.

@@ -1,14 +1,16 @@
-//! `rootstrap image`: a root filesystem that is there, whoever made it, in any form that a bootstrapped one can have.
+//! `rootstrap image`: an existing root filesystem, whoever made it, in any form that a bootstrapped one can have.
 
-use crate::event::{Report, Stage};
-use crate::publish::{Finished, unless_cancelled};
-use crate::recipe::{publish, raise_descriptor_limit};
+use crate::error::{Error, unless_cancelled};
+use crate::event::{Event, Report, Stage};
+use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, container, mtree, publish, target};
+use crate::request::{Machine, Output, Target, native_architecture};
 use crate::staging::Staging;
-use crate::{Error, Event, Request, Summary, Target, container, hidden, manifest, target};
-use rootstrap_configure::privilege::{self, Mode};
+use crate::staging::hidden;
+use rootstrap_configure::privilege::Mode;
 use rootstrap_image::oci::Platform;
-use rootstrap_image::{extract, tar};
-use rootstrap_rootfs::{Aside, Attributes, Kind, Metadata, Root, Visit, walk};
+use rootstrap_image::tar;
+use rootstrap_rootfs::{Attributes, FakeOwnership, Kind, Metadata, Root, Visit, walk};
+use rootstrap_unpack::archive;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;
@@ -17,101 +19,137 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What an archive may grow to by being unpacked, for the choice of where to unpack it.
+/// How many times its size an archive may take when it is unpacked. This decides where it is unpacked.
 const USUAL_RATIO: u64 = 4;
 
-/// Program headers are at the beginning, whoever links.
+/// The bytes at the beginning of a program that hold its program headers, whichever linker made it.
 const HEADERS: u64 = 64 << 10;
 
 /// The last second of the year 9999.
 const LATEST: i64 = 253_402_300_799;
 
-/// What the kernel shows in place of an owner that a user namespace has no number for (user_namespaces(7)).
+/// The owner that the kernel shows for an owner that the user namespace has no number for (user_namespaces(7)).
 const NOBODY: u32 = 65534;
 
 /// What an image can be made of.
 enum Source {
     Directory(Root),
-    /// With the length of the file, 0 where that is not known.
+    /// An archive, and the length of its file, or 0 where the length is not known.
     Archive(Box<dyn Read + Send>, u64),
     Program(File),
 }
 
-/// Makes what `request` asks for of the directory, the tar archive (`-` is standard input) or the program at `source`.
-/// What concerns packages and suites does not count in the request. Call [`privilege::enter`](crate::privilege::enter)
-/// before; a directory can do without, if everything in it may be read.
+/// Makes what `output` asks for from the directory, the tar archive (`-` is standard input) or the program at `source`. `architecture` is
+/// the Debian architecture of the image; `None` takes that of the first program in the tree. The caller has to obtain the rights first,
+/// with [`privilege::enter`](crate::privilege::enter). No rights are needed for a directory of which the caller can read everything.
 ///
 /// # Errors
 /// As for [`bootstrap`](crate::bootstrap).
-pub fn image(source: &Path, request: &Request, report: Report<'_>) -> Result<Summary, Error> {
-    let given = request.target.clone();
-    let mut request = Request { target: target::resolve(&given)?, image: request.makes_image(), ..request.clone() };
-    for path in target::places(&request).iter().flat_map(|place| hidden::sweep(place)) {
+pub fn image(
+    source: &Path,
+    architecture: Option<&str>,
+    output: &Output,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Summary, Error> {
+    output.check(architecture)?;
+    let given = output.target.clone();
+    let mut output = Output { target: target::resolve(&given)?, ..output.clone() };
+    for path in target::hidden_places(&output, machine).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
-    let found = open(source, &request.cancel)?;
-    target::check(&request, &given)?;
-    target::check_outside(&request, source, &given)?;
-    if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
-        manifest::check(path)?;
+    let found = open(source, &machine.cancel)?;
+    target::check(&output.target, &given, machine, true)?;
+    target::check_outside(&output.target, source, &given)?;
+    if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
+        mtree::check(path)?;
     }
-    let names = container::names(&request, None)?;
+    let names = container::names(&output, None)?;
 
     report(Event::Stage(Stage::Source));
-    // Each directory on the way to a file is open.
-    raise_descriptor_limit();
-    let of_host = matches!(found, Source::Directory(_));
-    let (staging, root);
-    let place = match found {
-        Source::Directory(found) => {
-            root = found;
-            None
-        }
-        Source::Archive(input, size) => {
-            staging = Staging::create(&request, size.saturating_mul(USUAL_RATIO), report)?;
-            root = in_staging(&staging, &request)?;
-            let extracted = extract::extract(input, &root, &request.cancel).map_err(Error::from);
-            unless_cancelled(&request.cancel, extracted)?;
-            Some(&staging)
-        }
-        Source::Program(file) => {
-            staging = Staging::create(&request, 0, report)?;
-            root = in_staging(&staging, &request)?;
-            put_program(file, source, &mut request, &root)?;
-            Some(&staging)
-        }
-    };
-    let newest = inspect(&root, source, of_host)?;
-    let epoch = request.epoch.unwrap_or(newest);
-    let attributes = |visit: &Visit<'_>| attributes(visit, epoch, of_host);
+    let tree = read(found, source, &mut output, machine, report)?;
+    let Tree { root, staging, of_host } = &tree;
+    let newest = inspect(root, source, *of_host, machine.mode)?;
+    let epoch = output.epoch.unwrap_or(newest);
+    let attributes = |visit: &Visit<'_>| attributes(visit, epoch, *of_host, machine.mode);
     let is_directory = |found: Metadata| found.kind == Kind::Directory;
-    let dev = match request.image && root.metadata(b"dev")?.is_some_and(is_directory) {
+    let is_layer = output.makes_image();
+    let dev = match is_layer && root.metadata(b"dev")?.is_some_and(is_directory) {
         true => tar::Dev::Empty,
         false => tar::Dev::Kept,
     };
-    let finished = Finished { root: &root, staging: place, epoch, dev, attributes: Some(&attributes) };
+    let options = RootOptions { epoch, dev, is_layer };
+    let finished = FinishedRoot { root, staging: staging.as_ref(), options, attributes: Some(&attributes) };
 
     report(Event::Stage(Stage::Publish));
-    let mut summary = Summary { target: given, ..Summary::default() };
-    let mut images = Vec::new();
-    if request.makes_image() {
-        let architecture = match request.architecture.clone() {
-            Some(architecture) => architecture,
-            // Without a program, an image is for whoever makes it.
-            None => match Platform::find_debian(&root)? {
-                Some(found) => found,
-                None => request.architecture()?.to_owned(),
-            },
-        };
-        images.push(container::pack(&finished, &request, &architecture, "rootstrap image")?);
-        summary.architectures.push(architecture);
+    let (mut images, mut architectures) = (Vec::new(), Vec::new());
+    if is_layer {
+        let architecture = architecture_of(root, architecture, machine)?;
+        images.push(container::pack(&finished, &output, machine, &architecture, "rootstrap image")?);
+        architectures.push(architecture);
     }
-    let root = request.target.layer().is_none().then_some(finished);
-    publish(images, &names, root, &request, epoch, &mut summary, report)?;
-    Ok(summary)
+    let root = output.target.layer().is_none().then_some(finished);
+    let published = publish(Publication { images, names: &names, root, epoch }, &output, machine, report)?;
+    Ok(Summary {
+        target: given,
+        architectures,
+        image: published.image,
+        digest: published.digest,
+        archive_bytes: published.archive_bytes,
+        pushed: published.pushed,
+        limits: published.limits,
+        ..Summary::default()
+    })
 }
 
-/// Whether a program is started by another one, which brings its libraries (elf(5), PT_INTERP), or is none at all.
+/// A tree to be packed.
+struct Tree {
+    root: Root,
+    /// The staging area, unless the tree is a directory of the host.
+    staging: Option<Staging>,
+    of_host: bool,
+}
+
+/// Brings a source into the form of a tree. A program becomes the entrypoint of `output`.
+fn read(
+    found: Source,
+    source: &Path,
+    output: &mut Output,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Tree, Error> {
+    let stage = |bytes: u64| -> Result<(Root, Staging), Error> {
+        let staging = Staging::create(machine, &output.target, true, bytes, report)?;
+        Ok((in_staging(&staging, &output.target, machine.mode)?, staging))
+    };
+    match found {
+        Source::Directory(root) => Ok(Tree { root, staging: None, of_host: true }),
+        Source::Archive(input, size) => {
+            let (root, staging) = stage(size.saturating_mul(USUAL_RATIO))?;
+            let extracted = archive::extract(input, &root, &machine.cancel).map_err(Error::from);
+            unless_cancelled(&machine.cancel, extracted)?;
+            Ok(Tree { root, staging: Some(staging), of_host: false })
+        }
+        Source::Program(file) => {
+            let (root, staging) = stage(0)?;
+            put_program(file, source, output, &root)?;
+            Ok(Tree { root, staging: Some(staging), of_host: false })
+        }
+    }
+}
+
+/// Returns the architecture of the image: the one asked for, that of a program in the tree, or the machine's own.
+fn architecture_of(root: &Root, asked: Option<&str>, machine: &Machine) -> Result<String, Error> {
+    if let Some(architecture) = asked {
+        return Ok(architecture.to_owned());
+    }
+    match Platform::find_debian(root)? {
+        Some(found) => Ok(found),
+        None => native_architecture(&machine.host.machine).map(str::to_owned),
+    }
+}
+
+/// Returns whether a program needs a loader and libraries (elf(5), PT_INTERP), or is no program at all.
 fn needs_others(file: &mut File) -> std::io::Result<bool> {
     let mut head = Vec::new();
     file.by_ref().take(HEADERS).read_to_end(&mut head)?;
@@ -120,20 +158,20 @@ fn needs_others(file: &mut File) -> std::io::Result<bool> {
 }
 
 fn open(source: &Path, cancel: &Arc<AtomicBool>) -> Result<Source, Error> {
-    let patient = |input: File| Source::Archive(Box::new(Patient { input, cancel: cancel.clone() }), 0);
+    let patient = |input: File| Source::Archive(Box::new(PatientReader { input, cancel: cancel.clone() }), 0);
     if source.as_os_str() == "-" {
         let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(Error::io("open", source))?;
         return Ok(patient(input.into()));
     }
     let metadata = std::fs::metadata(source).map_err(Error::io("open", source))?;
     if metadata.is_dir() {
-        // Under its true name the list of owners is found beside it.
+        // The list of owners lies beside the true name of the directory.
         let path = std::fs::canonicalize(source).map_err(Error::io("find", source))?;
-        return Ok(Source::Directory(manifest::apply(Root::open(&path)?, &path)?));
+        return Ok(Source::Directory(mtree::apply(Root::open(&path)?, &path)?));
     }
     let mut file = File::open(source).map_err(Error::io("open", source))?;
     if !metadata.is_file() {
-        // A pipe, as shells make of `<(…)`.
+        // A pipe, which shells make from `<(…)`.
         return Ok(patient(file));
     }
     let mut magic = Vec::new();
@@ -142,13 +180,13 @@ fn open(source: &Path, cancel: &Arc<AtomicBool>) -> Result<Source, Error> {
     Ok(if magic == b"\x7fELF" { Source::Program(file) } else { Source::Archive(Box::new(file), metadata.len()) })
 }
 
-/// A pipe in which nothing may ever come: it is given up when the run is called off.
-struct Patient {
+/// Reads from a pipe to which perhaps nobody ever writes. Reading ends when the run is cancelled.
+struct PatientReader {
     input: File,
     cancel: Arc<AtomicBool>,
 }
 
-impl Read for Patient {
+impl Read for PatientReader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let often = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -163,20 +201,20 @@ impl Read for Patient {
     }
 }
 
-/// The root in staging. Owners go aside where a user namespace has not all of them: an archive may name any.
-fn in_staging(staging: &Staging, request: &Request) -> Result<Root, Error> {
-    let root = staging.root.plain()?;
-    Ok(match privilege::held() {
+/// Returns the root in the staging area. Owners are faked where a user namespace lacks some, because an archive may name any owner.
+fn in_staging(staging: &Staging, target: &Target, mode: Mode) -> Result<Root, Error> {
+    let root = staging.root.without_fake_ownership()?;
+    Ok(match mode {
         Mode::Root => root,
-        Mode::Unshare | Mode::Chroot if !matches!(request.target, Target::Directory(_)) => {
-            root.keeping(Arc::new(Aside::new(true)))
+        Mode::Unshare | Mode::Chroot if !matches!(target, Target::Directory(_)) => {
+            root.with_fake_ownership(Arc::new(FakeOwnership::new(true)))
         }
-        _ => root.keeping(staging.root.aside().cloned().unwrap_or_default()),
+        _ => root.with_fake_ownership(staging.root.fake_ownership().cloned().unwrap_or_default()),
     })
 }
 
-/// A program that needs no other file is the whole tree, and what its container runs.
-fn put_program(mut file: File, source: &Path, request: &mut Request, root: &Root) -> Result<(), Error> {
+/// Puts a program that needs no other file into the empty tree, and makes it the program of the container.
+fn put_program(mut file: File, source: &Path, output: &mut Output, root: &Root) -> Result<(), Error> {
     if needs_others(&mut file).map_err(Error::io("read", source))? {
         return Err(Error::Source {
             path: source.to_owned(),
@@ -189,17 +227,17 @@ fn put_program(mut file: File, source: &Path, request: &mut Request, root: &Root
     let mut copy = place.create_file()?;
     std::io::copy(&mut file, &mut copy).map_err(Error::io("copy", source))?;
     drop(copy);
-    place.set_attributes(Attributes { mode: 0o755, uid: 0, gid: 0, mtime: request.epoch.unwrap_or(0) })?;
-    let container = &mut request.container;
+    place.set_attributes(Attributes { mode: 0o755, uid: 0, gid: 0, mtime: output.epoch.unwrap_or(0) })?;
+    let container = &mut output.container;
     if container.entrypoint.is_none() && container.cmd.is_none() {
         container.entrypoint = Some(vec![format!("/{}", name.to_string_lossy())]);
     }
     Ok(())
 }
 
-/// Refuses a tree that cannot be read as it is meant. Returns the time of the newest file; directories do not count, which
-/// are new wherever a tree was copied to.
-fn inspect(root: &Root, source: &Path, of_host: bool) -> Result<i64, Error> {
+/// Refuses a tree of which an image would be wrong: one that is an image itself, has something mounted in it, or has owners that cannot
+/// be told apart. Returns the time of the newest file. Directories do not count, because copying a tree gives them new times.
+fn inspect(root: &Root, source: &Path, of_host: bool, mode: Mode) -> Result<i64, Error> {
     let mut newest = 0;
     if root.metadata(b"oci-layout")?.is_some() || is_docker_archive(root)? {
         return Err(Error::Source {
@@ -217,7 +255,7 @@ fn inspect(root: &Root, source: &Path, of_host: bool) -> Result<i64, Error> {
         if of_host && !visit.path.is_empty() && visit.is_mount_point() {
             return refuse("something is mounted there", "unmount it first");
         }
-        if of_host && of.uid == NOBODY && privilege::held() != Mode::Root && visit.belongs_to_nobody_here() {
+        if of_host && of.uid == NOBODY && mode != Mode::Root && visit.belongs_to_nobody_here() {
             return refuse(
                 "it belongs to a user that this user namespace does not know",
                 "run it as root, or as the user who made the tree",
@@ -228,20 +266,20 @@ fn inspect(root: &Root, source: &Path, of_host: bool) -> Result<i64, Error> {
         }
         Ok(true)
     })?;
-    // Later, and before 1970, no date has four digits for its year.
+    // Dates are written with four digits for the year.
     Ok(newest.clamp(0, LATEST))
 }
 
-/// What `docker save` writes has no other way to say so.
+/// Returns whether the tree is an unpacked archive of `docker save`. Such an archive has no better mark than its `manifest.json`.
 fn is_docker_archive(root: &Root) -> Result<bool, Error> {
     let layers = |text: Vec<u8>| text.windows(8).any(|window| window == b"\"Layers\"");
     Ok(root.metadata(b"manifest.json")?.is_some() && root.read(b"manifest.json")?.is_some_and(layers))
 }
 
-/// What an archive says of an entry.
-fn attributes(visit: &Visit<'_>, epoch: i64, of_host: bool) -> Attributes {
+/// Returns the attributes of an entry in an archive.
+fn attributes(visit: &Visit<'_>, epoch: i64, of_host: bool, mode: Mode) -> Attributes {
     let mut of = visit.metadata.attributes;
-    // Wherever the tree lies, its top is the root directory of a system.
+    // The top of the tree becomes the root directory of a system, wherever the tree lies.
     if visit.path.is_empty() {
         return Attributes { mode: 0o755, uid: 0, gid: 0, mtime: epoch };
     }
@@ -249,12 +287,12 @@ fn attributes(visit: &Visit<'_>, epoch: i64, of_host: bool) -> Attributes {
         return of;
     }
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    // Without any rights, what is the caller's own is root's.
+    // The files of a caller without rights become root's.
     if uid != 0 && of.uid == uid {
         of.uid = 0;
     }
-    // A group that the namespace has no number for cannot be meant.
-    if gid != 0 && of.gid == gid || privilege::held() != Mode::Root && of.gid == NOBODY && of.uid != NOBODY {
+    // The caller's own group becomes root's too. So does a group that the namespace has no number for.
+    if gid != 0 && of.gid == gid || mode != Mode::Root && of.gid == NOBODY && of.uid != NOBODY {
         of.gid = 0;
     }
     of

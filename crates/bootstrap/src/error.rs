@@ -1,7 +1,8 @@
-//! Why a run failed, what to do about it, and the exit status it deserves.
+//! Why a run failed, what to do about it, and the exit status.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const READER_GONE: &str = "the program that reads the archive ended early; see what it says";
 
@@ -19,6 +20,8 @@ pub enum Error {
     UnknownMachine { machine: String },
     #[error("cannot run programs for {wanted} on this machine ({machine}): {reason}")]
     ForeignArchitecture { wanted: String, machine: String, reason: String, hint: String },
+    #[error("cannot use {option}: {reason}")]
+    Combination { option: String, reason: String, hint: &'static str },
     #[error("cannot put roots of several architectures into one file or directory")]
     SeveralPlatforms,
     #[error("cannot make a container image for {architecture}: containers have no name for it")]
@@ -27,8 +30,8 @@ pub enum Error {
     Source { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
-    #[error("cannot write a bill of materials to {}: {reason}", path.display())]
-    Bill { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot write an SBOM to {}: {reason}", path.display())]
+    Sbom { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in {}: {reason}", path.display())]
     Temporary { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
@@ -55,6 +58,14 @@ pub enum Error {
     Unpack(rootstrap_unpack::Error),
     #[error(transparent)]
     Configure(rootstrap_configure::Error),
+    #[error(transparent)]
+    Normalize(#[from] rootstrap_normalize::Error),
+    #[error(transparent)]
+    Distroless(#[from] rootstrap_distroless::Error),
+    #[error(transparent)]
+    Extract(#[from] rootstrap_unpack::archive::Error),
+    #[error(transparent)]
+    Cache(#[from] rootstrap_cache::Error),
     #[error(transparent)]
     Image(#[from] rootstrap_image::Error),
     #[error(transparent)]
@@ -87,13 +98,13 @@ impl Error {
         move |source| Self::Io { verb, path, source }
     }
 
-    /// The same for the calls that answer with a bare error number.
+    /// Returns the same for the calls that return a bare error number.
     pub(crate) fn errno(verb: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self {
         let path = path.to_owned();
         move |errno| Self::Io { verb, path, source: errno.into() }
     }
 
-    /// Whether the run was stopped on purpose.
+    /// Returns whether the run was stopped on purpose.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(
@@ -105,8 +116,8 @@ impl Error {
         )
     }
 
-    /// 2 for a request that makes no sense as it stands, 3 for bytes that are not what they should be, 130 for an
-    /// interruption, else 1.
+    /// Returns the exit status: 2 for a request that makes no sense as it stands, 3 for bytes that failed verification, 130 for an
+    /// interruption, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -115,11 +126,12 @@ impl Error {
             | Self::Registry(rootstrap_registry::Error::Name { .. })
             | Self::UnknownPocket { .. }
             | Self::UnknownArchitecture { .. }
+            | Self::Combination { .. }
             | Self::SeveralPlatforms
             | Self::NoPlatform { .. }
             | Self::Source { .. }
             | Self::Target { .. }
-            | Self::Bill { .. }
+            | Self::Sbom { .. }
             | Self::Copy { .. }
             | Self::FirstStage { .. }
             | Self::Temporary { .. } => 2,
@@ -128,7 +140,7 @@ impl Error {
         }
     }
 
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         if self.system().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
@@ -159,7 +171,8 @@ impl Error {
             }
             Self::Source { hint, .. }
             | Self::Target { hint, .. }
-            | Self::Bill { hint, .. }
+            | Self::Sbom { hint, .. }
+            | Self::Combination { hint, .. }
             | Self::FirstStage { hint, .. }
             | Self::Temporary { hint, .. } => Some((*hint).to_owned()),
             Self::Memory(_) => {
@@ -170,6 +183,7 @@ impl Error {
             Self::Image(error) if error.is_broken_pipe() => Some(READER_GONE.to_owned()),
             Self::Registry(error) => error.hint(),
             Self::Image(error) => error.hint().map(str::to_owned),
+            Self::Cache(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
             Self::Configure(error) => error.hint().map(str::to_owned),
@@ -177,14 +191,22 @@ impl Error {
         }
     }
 
-    /// The system error beneath.
+    /// Returns the system's own error beneath.
     fn system(&self) -> Option<&io::Error> {
         match self {
             Self::Io { source, .. } | Self::Stdout(source) => Some(source),
             Self::Unpack(error) => error.io(),
             Self::Image(error) => error.io(),
+            Self::Normalize(error) => Some(error.io()),
+            Self::Distroless(error) => Some(error.io()),
+            Self::Extract(error) => Some(error.io()),
             Self::Tree(error) | Self::Configure(rootstrap_configure::Error::Tree(error)) => Some(error.io()),
             _ => None,
         }
     }
+}
+
+/// Returns [`Error::Cancelled`] in place of any result once `cancel` is set, so that nobody reports a result that was called off.
+pub(crate) fn unless_cancelled<T>(cancel: &AtomicBool, result: Result<T, Error>) -> Result<T, Error> {
+    if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { result }
 }

@@ -1,63 +1,50 @@
-//! The recipe: from a request to a published root filesystem.
+//! The recipe of one root: from a request to a published root filesystem.
 //!
-//! Invariant: everything a run depends on is in the [`Request`]; nothing here reads arguments, environment or clock,
-//! and nothing prints. What happens is told as [`Event`]s. On any error nothing has been published.
+//! Invariant: everything that a run depends on is in the [`Request`]. Nothing here reads arguments, environment or clock, nothing prints,
+//! and there is no process-wide state. What happens is reported as [`Event`]s. After an error nothing is published.
 //!
-//! To read: [`request`] (what can be asked), `recipe` (the whole on one page), then the stages it names.
+//! To read: `recipe` (the whole on one page), `request` (what can be asked), then the folders in the order of their imports: `publish`,
+//! `finish`, `two_stage`, `install`, `staging`, `archive`.
 
-mod account;
-mod alternatives;
 mod archive;
-mod base;
-mod bill;
-mod bodies;
-mod container;
 mod convert;
-mod copies;
-mod core_set;
-mod direct;
-mod distroless;
-mod early;
 mod error;
 mod event;
 mod finish;
-mod first_stage;
-mod foreign;
-mod format;
-mod hidden;
-pub mod host;
-mod java;
-mod kept;
-mod manifest;
-mod marks;
-mod memory;
-mod merged_usr;
-mod phases;
+mod install;
+mod platforms;
 mod publish;
-mod push;
 mod recipe;
-pub mod request;
-mod result;
-mod second_stage;
-mod slim;
-mod sources;
+mod request;
 mod staging;
-pub mod suite;
-mod target;
-mod unpacked;
+mod two_stage;
 
-pub use container::Container;
+/// The layers of the cache, for counting and pruning.
+pub const CACHE_LAYERS: [rootstrap_cache::Layer; 6] = [
+    rootstrap_fetch::DOWNLOADS,
+    rootstrap_fetch::RELEASES,
+    rootstrap_fetch::INDEXES,
+    install::debs::PAYLOADS,
+    install::first_phase_snapshot::SNAPSHOTS,
+    publish::archive_cache::ARCHIVES,
+];
+
+pub use archive::proxies;
 pub use convert::image;
-pub use copies::Copy;
 pub use error::Error;
-pub use event::{Event, Stage, Summary};
-pub use format::{Format, Target, Word};
+pub use event::{Event, Stage};
+pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
-pub use request::{Request, StagingPlace};
+pub use request::{
+    Container, Copy, Customization, Format, FormatName, Host, Machine, Output, Purpose, Push, Request, Selection,
+    Sources, StagingPlace, Target, native_architecture,
+};
+pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};
 pub use rootstrap_debian::release::{format_date, parse_moment};
-pub use rootstrap_fetch::{Event as FetchEvent, Proxies, prune};
+pub use rootstrap_fetch::Event as FetchEvent;
+pub use rootstrap_http as http;
 pub use rootstrap_image::compress::{Algorithm, Compression};
 pub use rootstrap_image::tar::spoil;
 pub use rootstrap_resolve::{Error as ResolveError, Plan, Variant};
-pub use second_stage::second_stage;
+pub use two_stage::second_stage;

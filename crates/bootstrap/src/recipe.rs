@@ -1,387 +1,256 @@
-//! The whole on one page: suite, indexes, plan, debs, phases, finish, publish.
+//! The whole of a build on one page: suite, indexes, plan, debs, phases, finish, publish.
 
-use crate::archive::Archive;
-use crate::base::Base;
-use crate::event::{Report, Stage};
-use crate::foreign::Emulation;
-use crate::publish::{Finished, Prepared, Product};
+use crate::archive::{self, Archive, ArchiveOptions};
+use crate::error::Error;
+use crate::event::{Event, Report, Stage};
+use crate::finish::{self, FinishInputs, copies};
+use crate::install::BuildContext;
+use crate::install::debs::{self, DebSource};
+use crate::install::emulation::{self, Emulation};
+use crate::install::first_phase_snapshot::{FirstPhaseSnapshot, SnapshotInputs};
+use crate::install::phases;
+use crate::platforms::{BuiltPlatform, build_at_once, finished_root, publish_platforms};
+use crate::publish::archive_cache::{self, ArchiveInputs};
+use crate::publish::sbom::{self, BuildFacts};
+use crate::publish::{Summary, container, mtree, target};
+use crate::request::check;
+use crate::request::{Machine, Request, Selection, Sources, Target};
 use crate::staging::Staging;
-use crate::suite::Suite;
-use crate::{
-    Error, Event, Request, Summary, Target, archive, bill, bodies, container, copies, finish, first_stage, foreign,
-    hidden, kept, manifest, phases, push, result, target,
-};
-use rootstrap_configure::privilege::{self, Mode};
-use rootstrap_image::oci::{Image, Layout, Name};
-use rootstrap_image::tar;
+use crate::staging::downloads::Downloads;
+use crate::staging::hidden;
+use crate::two_stage::first;
+use rootstrap_cache::ProgramDigest;
+use rootstrap_configure::privilege::Mode;
+use rootstrap_image::oci::Name;
 use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use rootstrap_suites::Suite;
+use std::sync::atomic::Ordering;
 
-/// What a plain container takes from the sandbox.
+/// What mode `chroot` lacks.
 const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: /proc was \
-                             stood in for and the network refused, but signals could reach the container's processes";
+                             emulated and the network blocked, but signals could reach the container's processes";
 
 /// Decides what would be installed, and installs nothing.
 ///
 /// # Errors
-/// The suite, its indexes, or a set of packages that fits cannot be had.
-pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
-    let suite = archive::find_suite(request)?;
+/// The name of an architecture is not valid, the suite is unknown, its indexes cannot be fetched or verified, or no set of packages
+/// satisfies the selection.
+pub fn plan(selection: &Selection, sources: &Sources, machine: &Machine, report: Report<'_>) -> Result<Plan, Error> {
+    check::selection(selection)?;
+    let suite = archive::find_suite(sources)?;
     report(Event::Stage(Stage::Indexes));
-    let archive = archive::open(request, &suite, report)?;
+    let downloads = Downloads::create(machine)?;
+    let options = ArchiveOptions { selection, sources, machine, suite: &suite, cache: downloads.path(machine), report };
+    let archive = archive::open(&options)?;
     report(Event::Stage(Stage::Plan));
-    archive.plan(request, &suite)
+    archive.plan(selection, &suite)
 }
 
-/// Makes the root filesystem that `request` asks for and publishes it. Call [`privilege::enter`](crate::privilege::enter) before.
+/// Makes the root filesystem that `request` asks for and publishes it. The caller has to obtain the rights first, with
+/// [`privilege::enter`](crate::privilege::enter).
 ///
 /// # Errors
-/// Whatever went wrong first; then nothing has been published and nothing is left behind. What is on standard output by
-/// then has to be broken off with [`spoil`](crate::spoil), even if that is nothing.
+/// Returns the first failure. Then nothing is published and nothing is left behind. The caller has to break off a stream on standard
+/// output with [`spoil`](crate::spoil), even if nothing has been written to it.
 pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error> {
-    if request.cache.is_some() {
-        kept::prepare();
-    }
-    let suite = archive::find_suite(request)?;
-    let given = request.target.clone();
-    let image = request.image || request.makes_image();
-    let (target, sboms) = (target::resolve(&given)?, bill::resolve(&request.sboms)?);
-    let request = &Request { target, sboms, image, ..request.clone() };
-    for path in target::places(request).iter().flat_map(|place| hidden::sweep(place)) {
-        report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
-    }
-    target::check(request, &given)?;
-    let requests = request.platforms()?;
-    requests.iter().try_for_each(bill::check)?;
+    request.check()?;
+    let program = ProgramDigest::start();
+    let suite = archive::find_suite(&request.sources)?;
+    let given = &request.output.target;
+    let request = &resolve(request)?;
+    let copied_bytes = prepare(request, given, report)?;
+    let names = container::names(&request.output, Some(&suite.codename))?;
+    let requests = request.platforms();
     if requests.len() > 1 {
-        // Not only when the first of them is made.
-        requests.iter().try_for_each(|request| emulation(request).map(drop))?;
+        // Every platform is checked before the first one is built.
+        requests.iter().try_for_each(|request| emulation::find_for(request).map(drop))?;
     }
-    let copied = copies::check(request)?;
-    if let (Mode::Single, Target::Directory(path)) = (privilege::held(), &request.target) {
-        manifest::check(path)?;
+    let run = Run { suite: &suite, program: &program, names: &names, copied_bytes };
+    let mut summary =
+        Summary { target: given.clone(), unfinished: request.output.is_first_stage(), ..Summary::default() };
+    summary.suite.clone_from(&suite.codename);
+    summary.architectures = requests.iter().map(|request| request.selection.architecture.clone()).collect();
+    if request.machine.mode == Mode::Chroot && !request.output.is_first_stage() {
+        summary.limits.push(CHROOT_LIMITS.to_owned());
     }
-    let names = container::names(request, Some(&suite.codename))?;
-    // Each decoded package keeps a directory open until its phase comes.
-    raise_descriptor_limit();
-    let mut limits = Vec::new();
-    if privilege::held() == Mode::Chroot && !request.foreign {
-        limits.push(CHROOT_LIMITS.to_owned());
-    }
-    let mut summary = Summary { target: given.clone(), unfinished: request.foreign, ..Summary::default() };
-    let mut slot = None;
+    let mut entry = None;
     let platforms = match requests.as_slice() {
         [request] => {
-            let decided = decide(request, &suite, report)?;
-            slot = result::slot(request, &suite, &decided.archive.pockets, &decided.plan, decided.epoch)?;
-            if let Some(kept) = slot.as_ref().map(|slot| result::publish(slot, request, report)).transpose()?.flatten()
+            let inputs = run.decide(request, report)?;
+            entry = run.archive_entry(request, &inputs);
+            let machine = &request.machine;
+            if let Some(entry) = &entry
+                && let Some(kept) = archive_cache::publish(entry, &request.output.target, machine, report)?
             {
-                let (suite, architectures) = (suite.codename.clone(), vec![request.architecture()?.to_owned()]);
-                return Ok(Summary { suite, architectures, limits, target: given, ..kept });
+                let Summary { target, suite, architectures, limits, .. } = summary;
+                return Ok(Summary { target, suite, architectures, limits, ..kept });
             }
-            vec![Platform::build(request, &suite, &decided, copied, &names, report)?]
+            vec![run.build_platform(request, &inputs, report)?]
         }
-        several => at_once(several, report, &|request, report| {
-            let decided = decide(request, &suite, report)?;
-            let built = Platform::build(request, &suite, &decided, copied, &names, report)?;
-            // Of several there is no more to be had than their images.
-            Ok(Platform { staging: None, ..built })
+        several => build_at_once(several, report, &|request, report| {
+            let inputs = run.decide(request, report)?;
+            let platform = run.build_platform(request, &inputs, report)?;
+            // Only the images of several platforms are published.
+            Ok(BuiltPlatform { staging: None, ..platform })
         })?,
     };
-    let (mut images, mut bills, mut epoch) = (Vec::new(), Vec::new(), 0);
-    let mut staging = None;
-    for (request, platform) in requests.iter().zip(platforms) {
-        epoch = platform.epoch.max(epoch);
-        summary.suite.clone_from(&suite.codename);
-        summary.architectures.push(request.architecture()?.to_owned());
-        summary.packages += platform.packages;
-        summary.deb_bytes += platform.deb_bytes;
-        summary.file_bytes += platform.file_bytes;
-        images.extend(platform.image);
-        bills.extend(platform.bills);
-        staging = platform.staging;
+    publish_platforms(platforms, request, &names, &mut summary, report)?;
+    if let (Some(entry), Target::File(path, _)) = (entry, &request.output.target) {
+        // An archive that cannot be kept is made again next time.
+        let _ = archive_cache::keep(&entry, path, &summary, request.machine.sync);
     }
-    report(Event::Stage(Stage::Publish));
-    let root = staging.as_ref().map(|staging| finished(staging, epoch, request));
-    publish(images, &names, root, request, epoch, &mut summary, report)?;
-    bill::publish(bills)?;
-    if let (Some(slot), Target::File(path, _)) = (slot, &request.target) {
-        let _ = result::keep(slot, path, &summary, request);
-    }
-    summary.limits.extend(limits);
     Ok(summary)
 }
 
-/// Puts everything where it was asked for. Registries come between the writing of a file and its name: what fails up to then
-/// leaves no trace.
-#[allow(clippy::too_many_arguments, reason = "two recipes end like this")]
-pub(crate) fn publish(
-    images: Vec<Image>,
-    names: &[Name],
-    root: Option<Finished<'_>>,
-    request: &Request,
+/// Returns the request with paths that stay valid if the working directory or a link changes.
+fn resolve(request: &Request) -> Result<Request, Error> {
+    let mut request = request.clone();
+    request.output.target = target::resolve(&request.output.target)?;
+    request.output.sboms = sbom::resolve(&request.output.sboms)?;
+    Ok(request)
+}
+
+/// Removes what killed runs left and refuses what cannot work, before anything is fetched. Returns the size of all files to copy into the
+/// root in bytes.
+fn prepare(request: &Request, given: &Target, report: Report<'_>) -> Result<u64, Error> {
+    let Request { selection, customization, output, machine, .. } = request;
+    for path in target::hidden_places(output, machine).iter().flat_map(|place| hidden::sweep(place)) {
+        report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
+    }
+    target::check(&output.target, given, machine, selection.variant.runs_scripts())?;
+    for request in request.platforms() {
+        sbom::check(&request.output, &machine.janitor)?;
+    }
+    if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
+        mtree::check(path)?;
+    }
+    copies::check(&customization.copies)
+}
+
+/// What decides the root of one platform.
+struct BuildInputs {
+    emulation: Emulation,
+    archive: Archive,
+    plan: Plan,
     epoch: i64,
-    summary: &mut Summary,
-    report: Report<'_>,
-) -> Result<(), Error> {
-    summary.image = images.first().map(|image| image.id().to_owned());
-    let layout = (!images.is_empty()).then(|| Layout::new(images, names));
-    summary.digest = layout.as_ref().map(|layout| layout.digest().to_owned());
-    let product = match (&layout, root) {
-        (_, Some(finished)) => Some(Product::Root(finished)),
-        (Some(layout), None) => Some(Product::Image(layout, epoch)),
-        (None, None) => None,
-    };
-    let manifest = match (&request.target, &product) {
-        (Target::Directory(path), Some(Product::Root(finished))) => {
-            manifest::extract(finished.root)?.map(|text| (path, text))
-        }
-        _ => None,
-    };
-    let prepared = match &product {
-        Some(product) => product.prepare(request, report)?,
-        None => Prepared::Nothing,
-    };
-    if let Some(layout) = &layout {
-        summary.pushed = push::push(layout, request, report)?;
-    }
-    if let Some((path, text)) = &manifest {
-        summary.limits.push(manifest::write(path, text)?);
-    }
-    if let Some(product) = &product {
-        summary.archive_bytes = product.publish(prepared, request, report).inspect_err(|_| {
-            if let Some((path, _)) = &manifest {
-                manifest::remove(path);
-            }
-        })?;
-    }
-    if let Some((path, _)) = &manifest {
-        manifest::keep(path);
-    }
-    Ok(())
-}
-
-/// What is made for one architecture.
-struct Platform {
-    /// The finished root, where more is wanted of it than an image.
-    staging: Option<Staging>,
-    image: Option<Image>,
-    bills: Vec<bill::Bill>,
-    epoch: i64,
-    packages: usize,
-    deb_bytes: u64,
-    file_bytes: u64,
-}
-
-impl Platform {
-    fn build(
-        request: &Request,
-        suite: &Suite,
-        decided: &Decided,
-        copied: u64,
-        names: &[Name],
-        report: Report<'_>,
-    ) -> Result<Self, Error> {
-        let made = make(request, suite, decided, copied, report)?;
-        let bills = made.facts.as_ref().map(|facts| bill::write(facts, request)).transpose()?.into_iter().flatten();
-        let bills = bills.collect();
-        let Made { staging, facts, packages, deb_bytes, file_bytes } = made;
-        let (epoch, mut image) = (decided.epoch, None);
-        if request.makes_image() {
-            report(Event::Stage(Stage::Publish));
-            let by = format!("rootstrap {} --variant={}", suite.codename, request.variant);
-            let root = finished(&staging, epoch, request);
-            let packed = container::pack(&root, request, request.architecture()?, &by)?;
-            image = Some(match facts.as_ref().filter(|_| request.attest) {
-                Some(facts) => container::attest(packed, facts, names),
-                None => packed,
-            });
-        }
-        let staging = request.target.layer().is_none().then_some(staging);
-        Ok(Self { staging, image, bills, epoch, packages, deb_bytes, file_bytes })
-    }
-}
-
-/// Builds for several platforms at once, as many as there are processors and jobs. What is built comes in the order of
-/// `requests`; of errors the first of them that is one of its own, and not the end of the others.
-fn at_once<T: Send>(
-    requests: &[Request],
-    report: Report<'_>,
-    build: &(dyn Fn(&Request, Report<'_>) -> Result<T, Error> + Sync),
-) -> Result<Vec<T>, Error> {
-    let next = AtomicUsize::new(0);
-    let built = Mutex::new(BTreeMap::new());
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(request) = requests.get(number) else { return };
-            // One of them tells how far all are.
-            let quiet = |event| {
-                if !matches!(event, Event::Stage(_)) {
-                    report(event)
-                }
-            };
-            let result = build(request, if number == 0 { report } else { &quiet });
-            if result.is_err() {
-                request.cancel.store(true, Ordering::Relaxed);
-            }
-            built.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
-        }
-    };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = requests.first().map_or(1, |request| request.jobs);
-    std::thread::scope(|scope| {
-        for _ in 0..processors.min(jobs).min(requests.len()) {
-            scope.spawn(work);
-        }
-    });
-    let (mut all, mut first) = (Vec::new(), None);
-    for result in built.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
-        match result {
-            Ok(built) => all.push(built),
-            Err(error) if error.is_cancelled() => drop(first.get_or_insert(error)),
-            Err(error) => return Err(error),
-        }
-    }
-    first.map_or(Ok(all), Err)
+    _downloads: Downloads,
 }
 
 /// A root that is finished and not yet published.
-struct Made {
+struct BuiltRoot {
     staging: Staging,
-    /// What documents say of it, if any are wanted.
+    /// What SBOMs and attestations say of it, if any are wanted.
     facts: Option<Facts>,
     packages: usize,
     deb_bytes: u64,
     file_bytes: u64,
 }
 
-fn finished<'s>(staging: &'s Staging, epoch: i64, request: &Request) -> Finished<'s> {
-    let dev = if request.image { tar::Dev::Empty } else { tar::Dev::Static };
-    Finished { root: &staging.root, staging: Some(staging), epoch, dev, attributes: None }
+/// What all platforms of one run share.
+struct Run<'a> {
+    suite: &'a Suite,
+    program: &'a ProgramDigest,
+    names: &'a [Name],
+    /// The size, in bytes, of the host's files that are copied into the root.
+    copied_bytes: u64,
 }
 
-/// How the target's programs run here, if they have to.
-fn emulation(request: &Request) -> Result<Emulation, Error> {
-    if request.foreign { Ok(Emulation::default()) } else { foreign::emulation(request) }
-}
+impl Run<'_> {
+    /// Fetches the indexes and decides what is installed.
+    fn decide(&self, request: &Request, report: Report<'_>) -> Result<BuildInputs, Error> {
+        let Request { selection, sources, output, machine, .. } = request;
+        let (suite, emulation) = (self.suite, emulation::find_for(request)?);
 
-/// What is to be made, and what it depends on.
-struct Decided {
-    emulation: Emulation,
-    archive: Archive,
-    plan: Plan,
-    epoch: i64,
-}
+        report(Event::Stage(Stage::Indexes));
+        let downloads = Downloads::create(machine)?;
+        let options = ArchiveOptions { selection, sources, machine, suite, cache: downloads.path(machine), report };
+        let archive = archive::open(&options)?;
+        let epoch = output.epoch.unwrap_or_else(|| archive.date());
 
-fn decide(request: &Request, suite: &Suite, report: Report<'_>) -> Result<Decided, Error> {
-    let emulation = emulation(request)?;
+        report(Event::Stage(Stage::Plan));
+        archive.prefetch(selection, suite);
+        let plan = archive.plan(selection, suite)?;
+        report(Event::Planned { packages: plan.packages().count() });
+        Ok(BuildInputs { emulation, archive, plan, epoch, _downloads: downloads })
+    }
 
-    report(Event::Stage(Stage::Indexes));
-    let archive = archive::open(request, suite, report)?;
-    let epoch = request.epoch.unwrap_or_else(|| archive.date());
+    /// Returns the place of the finished archive in the cache, if the cache can hold it.
+    fn archive_entry(&self, request: &Request, inputs: &BuildInputs) -> Option<rootstrap_cache::Entry> {
+        request.machine.cache.as_ref()?;
+        let BuildInputs { archive, plan, epoch, emulation, .. } = inputs;
+        let (pockets, epoch) = (archive.pockets.as_slice(), *epoch);
+        let inputs = ArchiveInputs { request, suite: self.suite, pockets, plan, epoch, emulation };
+        archive_cache::entry(archive.session.cache(), self.program, &inputs)
+    }
 
-    report(Event::Stage(Stage::Plan));
-    archive.begin(request, suite)?;
-    let plan = archive.plan(request, suite)?;
-    report(Event::Planned { packages: plan.packages().count() });
-    Ok(Decided { emulation, archive, plan, epoch })
-}
-
-/// Makes the root of one architecture, with room for so many bytes of `copied` files.
-fn make(request: &Request, suite: &Suite, decided: &Decided, copied: u64, report: Report<'_>) -> Result<Made, Error> {
-    let &Decided { ref emulation, ref archive, ref plan, epoch } = decided;
-    let wanted = archive.wanted(plan);
-
-    let installed: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
-    let staging = Staging::create(request, installed.saturating_add(copied), report)?;
-    let base = Base::find(request, suite, plan, epoch, emulation, report)?;
-    let work = bodies::Work {
-        session: &archive.session,
-        wanted: &wanted,
-        store: &staging.store,
-        stop: &request.cancel,
-        report,
-    };
-    let file_bytes = std::thread::scope(|scope| {
-        let mut bodies = bodies::start(scope, &work);
-        let site =
-            phases::Site { request, suite, plan, root: &staging.root, staging: &staging, epoch, emulation, report };
-        let result = match request.foreign {
-            true => first_stage::make(&site, &mut bodies, &archive.pockets),
-            false => phases::install(&site, &mut bodies, base),
-        };
-        if result.is_err() {
-            request.cancel.store(true, Ordering::Relaxed);
+    /// Builds the root of one platform and everything that is made from it.
+    fn build_platform(
+        &self,
+        request: &Request,
+        inputs: &BuildInputs,
+        report: Report<'_>,
+    ) -> Result<BuiltPlatform, Error> {
+        let BuiltRoot { staging, facts, packages, deb_bytes, file_bytes } = self.build(request, inputs, report)?;
+        let Request { selection, output, machine, .. } = request;
+        let write = |facts| sbom::write(facts, &output.sboms, &machine.janitor);
+        let sboms = facts.as_ref().map(write).transpose()?.unwrap_or_default();
+        let (epoch, mut image) = (inputs.epoch, None);
+        if output.makes_image() {
+            report(Event::Stage(Stage::Publish));
+            let created_by = format!("rootstrap {} --variant={}", self.suite.codename, selection.variant);
+            let root = finished_root(&staging, epoch, true);
+            let packed = container::pack(&root, output, machine, &selection.architecture, &created_by)?;
+            image = Some(match facts.as_ref().filter(|_| output.attest) {
+                Some(facts) => container::attest(packed, facts, self.names),
+                None => packed,
+            });
         }
-        result
-    })?;
-
-    report(Event::Stage(Stage::Finish));
-    let facts = match request.attest || !request.sboms.is_empty() {
-        true => Some(bill::facts(&staging.root, request, suite, &archive.pockets, plan, epoch)?),
-        false => None,
-    };
-    match request.foreign {
-        true => first_stage::finish(&staging.root, request, epoch)?,
-        false => finish::finish(&staging.root, request, suite, &archive.pockets, plan, epoch)?,
-    }
-    let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
-    Ok(Made { staging, facts, packages: wanted.len(), deb_bytes, file_bytes })
-}
-
-/// The soft limit is for programs that use select(2); this one may have as many files open as the system allows.
-pub(crate) fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Barrier;
-
-    fn requests(count: usize) -> Vec<Request> {
-        let mut first = Request::new("s", Target::Nowhere, 0);
-        (0..count)
-            .map(|number| {
-                first.architecture = Some(number.to_string());
-                first.clone()
-            })
-            .collect()
+        let staging = output.target.layer().is_none().then_some(staging);
+        Ok(BuiltPlatform { staging, image, sboms, epoch, packages, deb_bytes, file_bytes })
     }
 
-    #[test]
-    fn platforms_are_built_at_once_and_come_in_order() {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from).min(2);
-        let together = Barrier::new(processors);
-        let names = at_once(&requests(processors), &|_| (), &|request, _| {
-            together.wait();
-            Ok(request.architecture.clone())
-        });
-        assert_eq!(names.unwrap(), ["0", "1"].map(|name| Some(name.to_owned()))[..processors]);
-        let stages = Mutex::new(0);
-        let count = |event| *stages.lock().unwrap() += i32::from(matches!(event, Event::Stage(_)));
-        at_once(&requests(5), &count, &|_, report| {
-            report(Event::Stage(Stage::Plan));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(*stages.lock().unwrap(), 1);
-    }
+    /// Builds the root of one platform.
+    fn build(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Result<BuiltRoot, Error> {
+        let Request { selection, sources, customization, output, machine } = request;
+        let &BuildInputs { ref emulation, ref archive, ref plan, epoch, .. } = inputs;
+        let (suite, slim, pockets) = (self.suite, customization.slim, archive.pockets.as_slice());
+        let wanted = archive.wanted(plan);
 
-    #[test]
-    fn the_error_of_one_platform_is_told_and_not_the_end_of_the_others() {
-        let requests = requests(2);
-        let error = at_once::<()>(&requests, &|_| (), &|request, _| match request.architecture.as_deref() {
-            Some("0") => Err(Error::Cancelled),
-            _ => Err(Error::NoDpkg),
-        });
-        assert!(matches!(error, Err(Error::NoDpkg)));
-        assert!(requests[0].cancel.load(Ordering::Relaxed));
+        let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
+        let bytes = installed_bytes.saturating_add(self.copied_bytes);
+        let staging = Staging::create(machine, &output.target, selection.variant.runs_scripts(), bytes, report)?;
+        let inputs = SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine };
+        let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
+        let may_keep = request.runs_scripts() && machine.cache.is_some();
+        let find = || FirstPhaseSnapshot::find(session.cache(), self.program, &inputs, report);
+        let snapshot = if may_keep { find() } else { None };
+        let source = DebSource { session, wanted: &wanted, store, stop, report };
+        let root = &staging.root;
+        let context =
+            BuildContext { selection, slim, suite, plan, root, staging: &staging, epoch, emulation, machine, report };
+        let finish = FinishInputs { sources, copies: &customization.copies, output, pockets };
+        let file_bytes = std::thread::scope(|scope| {
+            let mut pipeline = debs::start(scope, &source);
+            let result = match output.is_first_stage() {
+                true => first::make(&context, &mut pipeline, &|root| finish::write_files(root, &context, finish)),
+                false => phases::install(&context, &mut pipeline, snapshot)
+                    .and_then(|installed| finish::end_scripts(&context, installed, output.is_base_image())),
+            };
+            if result.is_err() {
+                machine.cancel.store(true, Ordering::Relaxed);
+            }
+            result
+        })?;
+
+        report(Event::Stage(Stage::Finish));
+        let facts = BuildFacts { root, request, suite, served: pockets, plan, epoch };
+        let facts = (output.attest || !output.sboms.is_empty()).then(|| sbom::facts(&facts)).transpose()?;
+        match output.is_first_stage() {
+            true => first::finish(root, matches!(output.target, Target::Directory(_)), epoch)?,
+            false => finish::finish(&context, finish)?,
+        }
+        let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
+        Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, staging })
     }
 }

@@ -20,113 +20,80 @@ pub(crate) struct CommandLine {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    // Absent only if there is a command.
+    // This is absent only if there is a command.
     #[command(flatten)]
     pub bootstrap: Option<Args>,
 
-    // Beside it: clap does not see whether what has others in it is there.
+    // These are beside the others because clap cannot tell whether a group with a group in it is present.
     #[command(flatten)]
-    pub container: ContainerArgs,
+    pub shared: SharedArgs,
 }
 
 impl CommandLine {
-    /// Whether what is made goes to standard output.
+    /// Returns whether the result goes to standard output.
     pub(crate) fn streams(&self) -> bool {
         let to_stdout = |target: &Option<PathBuf>, container: &ContainerArgs| match target {
             Some(path) => path.as_os_str() == "-",
             None => container.push.is_empty(),
         };
         match (&self.command, &self.bootstrap) {
-            (Some(Command::Image(args)), _) => to_stdout(&args.target, &args.container),
-            (None, Some(args)) => args.print_plan.is_none() && to_stdout(&args.target, &self.container),
+            (Some(Command::Image(args)), _) => to_stdout(&args.target, &args.shared.container),
+            (None, Some(args)) => args.print_plan.is_none() && to_stdout(&args.target, &self.shared.container),
             _ => false,
         }
     }
 }
 
-/// What there is to do beside making a root filesystem. The words are no suite's name.
+/// The commands besides making a root filesystem. No suite has the name of a command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a container image, or any other format, of a root filesystem that is there
+    /// Make a container image, or any other format, from an existing root filesystem
     Image(Box<Image>),
 
-    /// Finish what --foreign began, on a machine that runs the programs of the target
+    /// Finish what --foreign began, on a machine that runs the target's programs
     ///
-    /// After a failure the same command goes on where it stopped.
+    /// After a failure, the same command continues where it stopped.
     SecondStage(SecondStage),
 
-    /// Where downloads are kept, how much that is, and less of it
+    /// Show where the cache is and what it holds, or make it smaller
     Cache(Cache),
 }
 
-/// The words of `rootstrap image`.
+/// The arguments of `rootstrap image`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Image {
     /// A directory, a tar archive (- for standard input), or a program that needs no other file
     pub source: PathBuf,
 
-    /// Where it goes; an image for docker load on standard output unless given
+    /// Where it goes; by default an image for docker load on standard output
     pub target: Option<PathBuf>,
 
-    #[command(flatten)]
-    pub container: ContainerArgs,
-
-    /// Debian architecture; that of the first program in it unless given
+    /// Debian architecture; by default that of the first program in it
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
 
-    /// How to get the rights to read and keep all owners: root, unshare, single or chroot; the best that holds unless given
-    #[arg(long, value_name = "MODE", value_parser = mode)]
-    pub mode: Option<Mode>,
-
-    /// Where a tar archive is unpacked before it is packed again
-    #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub staging: Staging,
-
-    /// Whether to wait until the result is on the disk
-    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
-    pub sync: String,
-
-    /// Say nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub quiet: bool,
-
-    /// Show everything
-    #[arg(long, short)]
-    pub verbose: bool,
-
-    /// Write everything to a file as well
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
+    #[command(flatten)]
+    pub shared: SharedArgs,
 }
 
-/// The words of `rootstrap second-stage`.
+/// The arguments of `rootstrap second-stage`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecondStage {
-    /// The tree to finish; this very system unless given
+    /// The tree to finish; by default this very system
     #[arg(default_value = "/")]
     pub directory: PathBuf,
 
-    /// Say nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub quiet: bool,
-
-    /// Show everything, the packages' own output too
-    #[arg(long, short)]
-    pub verbose: bool,
-
-    /// Write everything to a file as well
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
+    #[command(flatten)]
+    pub verbosity: Verbosity,
 }
 
-/// The words of `rootstrap SUITE TARGET`.
+/// The arguments of `rootstrap SUITE TARGET`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Codename, alias or version: trixie, stable, 24.04
     pub suite: String,
 
-    /// An absent or empty directory; an archive NAME.tar, .tar.gz, .tar.xz, .tar.zst or .cpio; a container image
+    /// A new or empty directory; an archive NAME.tar, .tar.gz, .tar.xz, .tar.zst or .cpio; a container image
     /// NAME.oci.tar, or as a directory NAME.oci; a filesystem NAME.squashfs or .ext4; or - for a tar on standard output
     /// (the default with --image)
     #[arg(required_unless_present_any = ["image", "print_plan", "format", "push"])]
@@ -140,23 +107,24 @@ pub(crate) struct Args {
     #[arg(long)]
     pub image: bool,
 
-    /// Write what the result is made of and where it came from: NAME.spdx.json or NAME.cdx.json; may be given again
+    /// Write an SBOM, which says what the result is made of and where that came from: NAME.spdx.json or NAME.cdx.json; may be
+    /// repeated
     #[arg(long, value_name = "FILE", conflicts_with = "print_plan")]
     pub sbom: Vec<PathBuf>,
 
-    /// Put into the image's index what it is made of and where that came from, as SPDX and SLSA provenance
+    /// Add to the image's index what it is made of and where that came from, as SPDX and SLSA provenance
     #[arg(long, help_heading = "Container images")]
     pub attest: bool,
 
-    /// Leave out documentation but licences, manuals and translations; later installations in the target do so too
+    /// Leave out manuals, translations and documentation except licences; later installations in the target do so too
     #[arg(long)]
     pub slim: bool,
 
-    /// Put a file, or what is in a directory, into the finished root; may be given again
-    #[arg(long, value_name = "SRC:DEST", value_parser = OsStringValueParser::new().try_map(copy), conflicts_with = "foreign")]
+    /// Put a file, or the contents of a directory, into the finished root; may be repeated
+    #[arg(long, value_name = "SRC:DEST", value_parser = OsStringValueParser::new().try_map(copy))]
     pub copy: Vec<Copy>,
 
-    /// Run nothing of the target, whatever this machine is: /rootstrap/second-stage finishes it there
+    /// Run nothing of the target; /rootstrap/second-stage finishes it on a machine that runs its programs
     #[arg(long, conflicts_with = "image")]
     pub foreign: bool,
 
@@ -165,11 +133,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
     pub variant: Variant,
 
-    /// Packages to add, by commas: NAME or NAME=VERSION
+    /// Packages to add, separated by commas: NAME or NAME=VERSION
     #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
     pub include: Vec<String>,
 
-    /// Packages that must not be there, by commas
+    /// Packages that must not be installed, separated by commas
     #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
     pub exclude: Vec<String>,
 
@@ -177,19 +145,19 @@ pub(crate) struct Args {
     #[arg(long)]
     pub recommends: bool,
 
-    /// Debian architecture; this machine's own unless given. Several, by commas, make one container image for all of them
+    /// Debian architecture; by default this machine's own. Several, separated by commas, make one container image for all of them
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]
     pub arch: Vec<String>,
 
-    /// Further architectures of the root, by commas; include their packages as name:arch
+    /// Further architectures of the root, separated by commas; include their packages as name:arch
     #[arg(long, value_name = "ARCHS", value_delimiter = ',')]
     pub add_architecture: Vec<String>,
 
-    /// Components to choose from, by commas; main unless given
+    /// Components to choose from, separated by commas; main by default
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub components: Vec<String>,
 
-    /// Pockets to choose from, by commas: release,updates,security (the default) and backports
+    /// Pockets to choose from, separated by commas: release,updates,security (the default) and backports
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub pockets: Vec<String>,
 
@@ -197,7 +165,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URI")]
     pub mirror: Vec<String>,
 
-    /// Keys to trust instead of the suite's own, as gpg --export writes them
+    /// Keys to trust instead of the suite's own, in the form of gpg --export
     #[arg(long, value_name = "FILE")]
     pub keyring: Vec<PathBuf>,
 
@@ -217,20 +185,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "no_cache")]
     pub offline: bool,
 
-    /// How to get the rights a build needs: root, unshare (users with a range in /etc/subuid), single (all others) or
-    /// chroot (root of a plain container); the best that holds unless given
-    #[arg(long, value_name = "MODE", value_parser = mode)]
-    pub mode: Option<Mode>,
-
-    /// Where the root grows before it is moved to TARGET: memory leaves nothing behind whatever happens
-    #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub staging: Staging,
-
-    /// Whether to wait until the result is on the disk
-    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
-    pub sync: String,
-
-    /// Judge expiry at this moment and not now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
+    /// Judge expiry at this moment instead of now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
     #[arg(long, value_name = "DATE", value_parser = moment)]
     pub valid_at: Option<i64>,
 
@@ -241,7 +196,49 @@ pub(crate) struct Args {
     /// How many packages to download at once
     #[arg(long, short, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
+}
 
+/// The arguments that `rootstrap SUITE TARGET` and `rootstrap image` share.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SharedArgs {
+    /// How to get the rights to read and keep all owners: root, unshare (users with a range in /etc/subuid), single (all others) or
+    /// chroot (root of a plain container); by default the best that works
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<Mode>,
+
+    /// Where the root grows before it is moved to TARGET; in memory, nothing is left behind whatever happens
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub staging: Staging,
+
+    /// Whether to wait until the result is on the disk
+    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
+    pub sync: String,
+
+    #[command(flatten)]
+    pub container: ContainerArgs,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// How downloads and pushes treat a slow or failing server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NetworkArgs {
+    /// How many times to try again after a failure of the network or a server [default: 8, which takes about 30 s]
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+
+    /// How many seconds to wait for a connection, and for the next byte [default: 15 and 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub timeout: Option<u32>,
+}
+
+/// What is shown, and where the log goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verbosity {
     /// Say nothing but errors
     #[arg(long, short, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -258,7 +255,7 @@ pub(crate) struct Args {
 /// Where the root grows.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Staging {
-    /// In memory if half of what is available suffices, else on disk
+    /// In memory if half of the available memory suffices, otherwise on disk
     Auto,
     /// In memory
     Memory,
@@ -279,9 +276,9 @@ impl From<Staging> for StagingPlace {
 /// How a plan is printed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum PlanFormat {
-    /// One line a package
+    /// One line per package
     Text,
-    /// All that is known
+    /// Everything that is known about each package
     Json,
 }
 
@@ -297,16 +294,16 @@ fn copy(text: OsString) -> Result<Copy, &'static str> {
     let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
     match bytes.iter().rposition(|&b| b == b':').map(|at| bytes.split_at(at)) {
         Some((from @ [_, ..], [_, to @ ..])) => Ok(Copy { from: path(from), to: path(to) }),
-        _ => Err("it is SRC:DEST"),
+        _ => Err("it must be SRC:DEST"),
     }
 }
 
 fn mode(name: &str) -> Result<Mode, String> {
-    Mode::from_name(name).ok_or_else(|| "it is root, unshare, single or chroot".to_owned())
+    Mode::from_name(name).ok_or_else(|| "it must be root, unshare, single or chroot".to_owned())
 }
 
 fn moment(text: &str) -> Result<i64, String> {
-    parse_moment(text).ok_or_else(|| "not a date".to_owned())
+    parse_moment(text).ok_or_else(|| "it is not a date".to_owned())
 }
 
 #[cfg(test)]
@@ -320,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_dashes() {
+    fn lists_variants_and_missing_targets() {
         let line = ["rootstrap", "trixie", "-", "--variant=-", "--include=a,b", "--include", "c"];
         let args = CommandLine::parse_from(line).bootstrap.unwrap();
         assert_eq!(args.variant, Variant::Important);
@@ -344,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_suites() {
+    fn commands_are_told_from_suites() {
         let line = |words: &[&str]| CommandLine::try_parse_from([&["rootstrap"], words].concat()).unwrap();
         let directory = |words: &[&str]| match line(words).command {
             Some(Command::SecondStage(arguments)) => arguments.directory,

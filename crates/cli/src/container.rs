@@ -1,31 +1,31 @@
-//! The words that say what a container of an image does, the same for every command that makes one.
+//! The arguments about container images, which are the same for every command that makes one.
 
 use clap::Args;
-use rootstrap_bootstrap::{Algorithm, Compression, Container, Target, Word};
+use rootstrap_bootstrap::{Compression, Container, FormatName, Push, Target};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-/// Where an image goes and what is said of it.
+/// Where an image goes, and its settings.
 #[derive(Debug, Args)]
 pub(crate) struct ContainerArgs {
-    /// What to make, whatever the name of TARGET ends in: directory, tar, oci, oci-directory, squashfs, ext4, cpio, null
+    /// What to make, whatever ending TARGET has: directory, tar, oci, oci-directory, squashfs, ext4, cpio, null
     #[arg(long, value_name = "FORMAT", value_parser = format)]
-    pub format: Option<Word>,
+    pub format: Option<FormatName>,
 
-    /// Compression of the archive, or of the image's layer: gzip, zstd, xz or none, and perhaps a level (zstd:19)
+    /// Compression of the archive, or of the image's layer: gzip, zstd, xz or none, optionally with a level (zstd:19)
     #[arg(long, value_name = "NAME")]
     pub compression: Option<Compression>,
 
-    /// Name of the image, as docker tag takes it; may be repeated
+    /// Name of the image, in the form that docker tag takes; may be repeated
     #[arg(long, value_name = "NAME[:TAG]", help_heading = "Container images")]
     pub tag: Vec<String>,
 
-    /// What a container runs: words as in a shell, or a JSON list; bash or sh unless given
+    /// What a container runs: words as in a shell, or a JSON list; by default bash or sh
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = "Container images")]
     pub cmd: Option<Words>,
 
-    /// What a container runs before the words of --cmd or docker run
+    /// What a container runs, with the words of --cmd or of docker run as its arguments
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = "Container images")]
     pub entrypoint: Option<Words>,
 
@@ -41,11 +41,11 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Container images")]
     pub annotation: Vec<(String, String)>,
 
-    /// Who runs the container: a name or number, and perhaps a group after a colon
+    /// The user who runs the container: a name or number, optionally with a group after a colon
     #[arg(long, value_name = "USER", help_heading = "Container images")]
     pub user: Option<String>,
 
-    /// Where the container runs
+    /// The directory in which the container runs
     #[arg(long, value_name = "DIR", value_parser = absolute, help_heading = "Container images")]
     pub workdir: Option<String>,
 
@@ -53,69 +53,44 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "REGISTRY/NAME[:TAG]", help_heading = "Container images")]
     pub push: Vec<String>,
 
-    /// Push to registries whose certificate nobody vouches for, or that have none
+    /// Push also if the registry has no valid certificate, or no encryption
     #[arg(long, requires = "push", help_heading = "Container images")]
     pub insecure_registry: bool,
 }
 
-/// A command taken apart. A type of its own, because clap takes a list for several values.
+/// The words of a command. It is a type of its own because clap takes a plain list for several values of the option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words(pub Vec<String>);
 
 impl ContainerArgs {
-    /// Where the result goes, if no target means `usual` on standard output.
-    pub(crate) fn target(&self, path: Option<&Path>, usual: Word) -> Result<Target, String> {
+    /// Returns where the result goes. Without a target, `default` goes to standard output.
+    pub(crate) fn target(&self, path: Option<&Path>, default: FormatName) -> Result<Target, String> {
         let to_stdout = path.is_none_or(|path| path.as_os_str() == "-");
         let target = match (path, self.format) {
-            // What is pushed need not be anywhere else.
+            // Without a TARGET, an image is only pushed.
             (None, None) if !self.push.is_empty() => Target::Nowhere,
-            (path, word) => Target::new(path, word.or(to_stdout.then_some(usual)), self.compression)?,
+            (path, format) => Target::new(path, format.or(to_stdout.then_some(default)), self.compression)?,
         };
         if matches!(target, Target::Stdout(_)) && std::io::stdout().is_terminal() {
             return Err(
                 "cannot write an archive to a terminal\nhint: pipe it (| docker import - NAME) or name a TARGET".into(),
             );
         }
-        if target == Target::Nowhere && !self.tag.is_empty() {
-            return Err("cannot use --tag: there is no file to hold the name\nhint: give every name to --push".into());
-        }
-        if self.layer(&target).is_some_and(|layer| layer.algorithm == Algorithm::Xz) {
-            return Err("no container engine reads a layer that is compressed with xz\nhint: use zstd or gzip".into());
-        }
-        if target.layer().is_none()
-            && self.push.is_empty()
-            && let Some(option) = self.of_containers()
-        {
-            return Err(format!(
-                "cannot use {option}: it is said of container images, and TARGET is none\nhint: use a name ending in \
-                 .oci.tar, or --format=oci for docker load"
-            ));
-        }
         Ok(target)
     }
 
-    /// How the layer of an image is compressed that goes to registries alone.
-    pub(crate) fn layer(&self, target: &Target) -> Option<Compression> {
-        self.compression.filter(|_| *target == Target::Nowhere && !self.push.is_empty())
+    /// Returns where the image is pushed.
+    pub(crate) fn push(&self, target: &Target) -> Push {
+        let is_only_pushed = *target == Target::Nowhere && !self.push.is_empty();
+        Push {
+            names: self.push.clone(),
+            compression: self.compression.filter(|_| is_only_pushed),
+            insecure: self.insecure_registry,
+            credentials: Vec::new(),
+        }
     }
 
-    /// The first option that only an image can have.
-    fn of_containers(&self) -> Option<&'static str> {
-        [
-            ("--tag", !self.tag.is_empty()),
-            ("--cmd", self.cmd.is_some()),
-            ("--entrypoint", self.entrypoint.is_some()),
-            ("--env", !self.env.is_empty()),
-            ("--label", !self.label.is_empty()),
-            ("--annotation", !self.annotation.is_empty()),
-            ("--user", self.user.is_some()),
-            ("--workdir", self.workdir.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(name, given)| given.then_some(name))
-    }
-
-    /// What is said of the image.
+    /// Returns the settings of the image.
     pub(crate) fn container(self) -> Container {
         let map = |pairs: Vec<(String, String)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
         Container {
@@ -131,17 +106,17 @@ impl ContainerArgs {
     }
 }
 
-fn format(name: &str) -> Result<Word, String> {
-    let names: Vec<&str> = Word::ALL.iter().map(|(name, _)| *name).collect();
-    Word::from_name(name).ok_or_else(|| format!("it is {}", names.join(", ")))
+fn format(name: &str) -> Result<FormatName, String> {
+    let names: Vec<&str> = FormatName::ALL.iter().map(|(name, _)| *name).collect();
+    FormatName::from_name(name).ok_or_else(|| format!("it must be one of {}", names.join(", ")))
 }
 
-/// A JSON list of strings, or words as a shell splits them; nothing is replaced in them.
+/// Parses a JSON list of strings, or words as a shell splits them. Nothing in the words is expanded.
 fn command(text: &str) -> Result<Words, String> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text)
             .map(Words)
-            .map_err(|error| format!("that is no JSON list of strings: {error}"));
+            .map_err(|error| format!("it is not a JSON list of strings: {error}"));
     }
     shlex::split(text).map(Words).ok_or_else(|| "a quote in it has no end".to_owned())
 }
@@ -149,12 +124,12 @@ fn command(text: &str) -> Result<Words, String> {
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("it has the form NAME=VALUE".to_owned()),
+        _ => Err("it must have the form NAME=VALUE".to_owned()),
     }
 }
 
 fn absolute(text: &str) -> Result<String, String> {
-    if text.starts_with('/') { Ok(text.to_owned()) } else { Err("it begins with a slash".to_owned()) }
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err("it must begin with a slash".to_owned()) }
 }
 
 #[cfg(test)]
@@ -162,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands() {
+    fn commands_are_words_or_json() {
         let words = |text: &str| command(text).map(|words| words.0);
         assert_eq!(words("/app --port 80").unwrap(), ["/app", "--port", "80"]);
         assert_eq!(words("sh -c 'echo \"$HOME\"'").unwrap(), ["sh", "-c", "echo \"$HOME\""]);

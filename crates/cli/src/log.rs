@@ -1,12 +1,12 @@
-//! Everything that happened, as lines: in a file if one was asked for, else kept until it is known whether anybody
-//! will want it.
+//! The log: everything that happens, line by line. The lines go to a file if the user names one. Otherwise they stay in memory until it is
+//! known whether the run fails.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Lines kept in memory end here; a run that prints more keeps its first half and says so.
+/// The most bytes of lines that are kept in memory. Later lines are dropped.
 const KEPT: usize = 16 << 20;
 
 enum Place {
@@ -18,7 +18,7 @@ enum Place {
 pub(crate) struct Log(Mutex<Place>);
 
 impl Log {
-    /// A log in `path`, which is replaced, or in memory.
+    /// Opens a log in the file `path`, which is replaced, or in memory.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
         let place = match path {
             Some(path) => Place::File(BufWriter::new(File::create(path)?), path.to_owned()),
@@ -27,7 +27,7 @@ impl Log {
         Ok(Self(Mutex::new(place)))
     }
 
-    /// Adds a line. A log that cannot be written is no reason to stop.
+    /// Adds a line. A failure to write the log does not stop the run.
     pub(crate) fn line(&self, text: &str) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Place::File(file, _) => drop(writeln!(file, "{text}")),
@@ -39,7 +39,7 @@ impl Log {
         }
     }
 
-    /// Where the whole log can be read after a failure; what is in memory is written below `temporary` first.
+    /// Returns the file in which the whole log can be read after a failure. A log in memory is written to a file in `temporary` first.
     pub(crate) fn keep(&self, temporary: &Path) -> Option<PathBuf> {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Place::File(file, path) => file.flush().ok().map(|()| path.clone()),

@@ -1,13 +1,13 @@
 //! rootstrap: a working Debian or Ubuntu root filesystem in one command.
 //!
-//! Words only: arguments in, messages and exit status out. What is done is in `rootstrap-bootstrap`.
+//! This package only reads arguments and writes messages and the exit status. `rootstrap-bootstrap` does the work.
 
 mod args;
 mod commands;
 mod container;
+mod environment;
 mod log;
 mod progress;
-mod surroundings;
 
 use clap::Parser;
 use std::ffi::OsString;
@@ -15,12 +15,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // This binary is also the inside of its own sandbox.
-    let arguments = rootstrap_bootstrap::enter_if_asked();
-    let line = match args::CommandLine::try_parse_from(&arguments) {
+    // This binary is also the first process of its own sandbox.
+    let invocation = rootstrap_bootstrap::enter_if_asked();
+    let line = match args::CommandLine::try_parse_from(&invocation.arguments) {
         Ok(line) => line,
         Err(error) => {
-            if error.use_stderr() && seem_to_stream(&arguments) {
+            if error.use_stderr() && seems_to_stream(&invocation.arguments) {
                 break_off();
             }
             error.exit()
@@ -28,11 +28,11 @@ fn main() -> ExitCode {
     };
     let streams = line.streams();
     let code = match (line.command, line.bootstrap) {
-        (Some(args::Command::Image(args)), _) => commands::image::run(*args, &arguments),
-        (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &arguments),
+        (Some(args::Command::Image(args)), _) => commands::image::run(*args, &invocation),
+        (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &invocation),
         (Some(args::Command::Cache(args)), _) => commands::cache::run(args),
-        (None, Some(args)) => commands::bootstrap::run(args, line.container, &arguments),
-        // clap has said what is missing before it comes to this.
+        (None, Some(args)) => commands::bootstrap::run(args, line.shared, &invocation),
+        // clap reports a missing suite before this.
         (None, None) => 2,
     };
     if code != 0 && streams {
@@ -41,7 +41,8 @@ fn main() -> ExitCode {
     code.into()
 }
 
-/// No stream at all would be an empty image to `docker import`, and one that ends between two entries a whole one.
+/// Breaks the stream on standard output off in a way that no reader takes for the end of an archive. This is needed even before the first
+/// byte, because `docker import` takes an empty stream for an empty image.
 fn break_off() {
     let mut out = std::io::stdout();
     if !out.is_terminal() {
@@ -49,8 +50,8 @@ fn break_off() {
     }
 }
 
-/// Whether words that make no sense were to write an archive to standard output.
-fn seem_to_stream(arguments: &[OsString]) -> bool {
+/// Returns whether arguments that cannot be parsed were meant to write an archive to standard output.
+fn seems_to_stream(arguments: &[OsString]) -> bool {
     let has = |wanted: &str| arguments.iter().any(|word| word == wanted);
     has("-") || has("--image") || arguments.get(1).is_some_and(|word| word == "image")
 }

@@ -1,4 +1,4 @@
-//! What happens, shown: a display on a terminal, plain lines otherwise. Everything goes to standard error.
+//! Shows what happens: with a display on a terminal, and with plain lines otherwise. Everything goes to standard error.
 
 use crate::log::Log;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,8 +17,8 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// What the two switches mean.
-    pub(crate) fn of(quiet: bool, verbose: bool) -> Self {
+    /// Returns the level that `--quiet` and `--verbose` ask for.
+    pub(crate) fn from_switches(quiet: bool, verbose: bool) -> Self {
         match (quiet, verbose) {
             (true, _) => Self::Quiet,
             (_, true) => Self::Verbose,
@@ -27,7 +27,7 @@ impl Level {
     }
 }
 
-/// Shows events and keeps the time of each stage.
+/// Shows events and measures the time of each stage.
 pub(crate) struct Progress {
     level: Level,
     log: Log,
@@ -41,22 +41,22 @@ struct State {
     packages: usize,
     configured: usize,
     unpacked: usize,
-    /// Bytes of indexes that came and that are to come.
+    /// Bytes of indexes that have arrived, and bytes of all indexes.
     indexes: (u64, u64),
     download: Option<Download>,
-    cache: Vec<Rate>,
+    cache: Vec<HitRate>,
 }
 
-/// How often a layer of the cache had what was looked for.
-struct Rate {
+/// How often a layer of the cache had a file that was looked up.
+struct HitRate {
     layer: &'static str,
     hits: usize,
-    of: usize,
-    /// Of the hits.
+    lookups: usize,
+    /// The size of all hits.
     bytes: u64,
 }
 
-/// The debs on their way.
+/// How far the download of debs is, in bytes.
 struct Download {
     total: u64,
     done: u64,
@@ -90,59 +90,63 @@ impl Progress {
         Self { level, log, state: Mutex::new(state) }
     }
 
-    /// The log beneath.
+    /// Returns the log.
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
-    /// Takes an event from any thread.
+    /// Shows an event. Any thread may call this.
     pub(crate) fn event(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Stage(stage) => {
                 let first = !state.times.iter().any(|(known, _)| known == stage)
                     && state.stage.is_none_or(|(current, _)| current != *stage);
-                state.enter(Some(*stage));
+                state.begin_stage(Some(*stage));
                 if first && matches!(stage, Stage::Unpack | Stage::Configure) {
                     let text = format!("{}: {} packages", stage.name(), state.packages);
-                    self.say(&state, Level::Normal, &text);
+                    self.print(&state, Level::Normal, &text);
                 }
             }
             Event::Planned { packages } => {
                 state.packages = *packages;
-                self.say(&state, Level::Normal, &format!("plan: {packages} packages"));
+                self.print(&state, Level::Normal, &format!("plan: {packages} packages"));
             }
             Event::Unpacked { package } => {
                 state.unpacked += 1;
-                self.say(&state, Level::Verbose, &format!("decoded {package}"));
+                self.print(&state, Level::Verbose, &format!("decoded {package}"));
             }
-            Event::Cache { layer, hit, bytes } => state.count(layer, *hit, *bytes),
+            Event::Cache { layer, hit, bytes } => state.count_lookup(layer, *hit, *bytes),
             Event::Configuring { .. } => state.configured += 1,
-            Event::Note(text) => self.say(&state, Level::Verbose, text),
-            Event::Warning(text) => self.say(&state, Level::Normal, &format!("warning: {text}")),
-            Event::Output(line) => self.say(&state, Level::Verbose, &format!("  | {line}")),
-            Event::Fetch(event) => self.fetch(&mut state, event),
+            Event::Note(text) => self.print(&state, Level::Verbose, text),
+            Event::Warning(text) => self.print(&state, Level::Normal, &format!("warning: {text}")),
+            Event::Output(line) => self.print(&state, Level::Verbose, &format!("  | {line}")),
+            Event::Fetch(event) => self.fetch_event(&mut state, event),
         }
         state.draw();
     }
 
-    fn fetch(&self, state: &mut State, event: &FetchEvent) {
+    fn fetch_event(&self, state: &mut State, event: &FetchEvent) {
         match event {
             FetchEvent::ReleaseVerified { suite, date, keys } => {
                 let signed = format!("release: {suite} of {}", format_date(*date));
-                self.say(state, Level::Normal, &signed);
-                self.say(state, Level::Verbose, &format!("signed by {}", keys.join(", ")));
+                self.print(state, Level::Normal, &signed);
+                self.print(state, Level::Verbose, &format!("signed by {}", keys.join(", ")));
             }
             FetchEvent::IndexStarted { size, .. } => state.indexes.1 = state.indexes.1.saturating_add(*size),
             FetchEvent::IndexBytes { bytes } => state.indexes.0 = state.indexes.0.saturating_add_signed(*bytes),
             FetchEvent::PocketMissing { suite } => {
-                self.say(state, Level::Normal, &format!("release: {suite} is not on the mirror, going on without it"));
+                self.print(
+                    state,
+                    Level::Normal,
+                    &format!("release: {suite} is not on the mirror, going on without it"),
+                );
             }
             FetchEvent::DebsTotal { count, bytes, cached_count, cached_bytes } => {
                 state.download = Some(Download { total: *bytes, done: *cached_bytes, since: Instant::now() });
                 let cached =
                     if *cached_count == 0 { String::new() } else { format!(", {cached_count} of them cached") };
-                self.say(state, Level::Normal, &format!("debs: {count}, {}{cached}", HumanBytes(*bytes)));
+                self.print(state, Level::Normal, &format!("debs: {count}, {}{cached}", HumanBytes(*bytes)));
             }
             FetchEvent::DebBytes { bytes } => {
                 if let Some(download) = &mut state.download {
@@ -152,39 +156,39 @@ impl Progress {
             FetchEvent::Retry { what, reason, attempt, wait } => {
                 let text =
                     format!("retrying {what} in {:.1} s (attempt {attempt} failed: {reason})", wait.as_secs_f64());
-                self.say(state, Level::Normal, &text);
+                self.print(state, Level::Normal, &text);
             }
             FetchEvent::MirrorFailed { uri, reason, next } => {
-                // Without a next one an error follows that says the same.
+                // If there is no next mirror, an error with the same text follows.
                 let (level, next) = match next {
                     Some(next) => (Level::Normal, format!(", going on with {next}")),
                     None => (Level::Verbose, String::new()),
                 };
-                self.say(state, level, &format!("{uri} failed: {reason}{next}"));
+                self.print(state, level, &format!("{uri} failed: {reason}{next}"));
             }
-            FetchEvent::IndexDone { name } => self.say(state, Level::Verbose, &format!("index {name}")),
-            FetchEvent::DebDone { label } => self.say(state, Level::Verbose, &format!("fetched {label}")),
-            FetchEvent::CacheHit { what } => self.say(state, Level::Verbose, &format!("cached {what}")),
+            FetchEvent::IndexDone { name } => self.print(state, Level::Verbose, &format!("index {name}")),
+            FetchEvent::DebDone { label } => self.print(state, Level::Verbose, &format!("fetched {label}")),
+            FetchEvent::CacheHit { what } => self.print(state, Level::Verbose, &format!("cached {what}")),
             _ => {}
         }
     }
 
-    /// Writes a line to the log and, if the level allows it, to the terminal.
-    fn say(&self, state: &State, level: Level, text: &str) {
+    /// Writes a line to the log and, if the level allows it, to standard error.
+    fn print(&self, state: &State, level: Level, text: &str) {
         self.log.line(text);
         if self.level >= level {
             state.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
         }
     }
 
-    /// Takes the display away before anything else is printed.
+    /// Removes the display, so that something else can be printed.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.enter(None);
+        state.begin_stage(None);
         state.bar.finish_and_clear();
     }
 
-    /// Two lines: what was made and where it is, and how long each stage took.
+    /// Prints what was made, where it is, and how long each stage took.
     pub(crate) fn summary(&self, summary: &Summary) {
         self.end();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +204,7 @@ impl Progress {
             (None, _) => String::new(),
         };
         let made = match summary.packages {
-            // Made of something else than packages.
+            // `rootstrap image` makes its result from a tree, not from packages.
             0 => format!("done{archive}{place}"),
             packages => format!(
                 "{} {}: {} packages, {} of debs, {} of files{archive}{place}",
@@ -211,46 +215,46 @@ impl Progress {
                 HumanBytes(summary.file_bytes),
             ),
         };
-        self.say(&state, Level::Normal, &made);
+        self.print(&state, Level::Normal, &made);
         if let Some(digest) = &summary.digest {
             let id = summary.image.as_deref().unwrap_or_default();
-            self.say(&state, Level::Normal, &format!("image {id}, digest {digest}"));
+            self.print(&state, Level::Normal, &format!("image {id}, digest {digest}"));
         }
         for name in &summary.pushed {
-            self.say(&state, Level::Normal, &format!("pushed {name}"));
+            self.print(&state, Level::Normal, &format!("pushed {name}"));
         }
         for limit in &summary.limits {
-            self.say(&state, Level::Normal, &format!("warning: {limit}"));
+            self.print(&state, Level::Normal, &format!("warning: {limit}"));
         }
         if summary.unfinished {
             let text = "a first stage: where its programs run, /rootstrap/second-stage in it finishes it";
-            self.say(&state, Level::Normal, text);
+            self.print(&state, Level::Normal, text);
         }
         if !state.cache.is_empty() {
-            self.say(&state, Level::Verbose, &format!("cache: {}", state.rates()));
+            self.print(&state, Level::Verbose, &format!("cache: {}", state.hit_rates()));
         }
-        self.say_times(&state);
+        self.print_times(&state);
     }
 
-    /// What a second stage finished, and how long that took.
+    /// Prints what a second stage finished, and how long that took.
     pub(crate) fn finished(&self, directory: &Path) {
         self.end();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.say(&state, Level::Normal, &format!("finished {}", directory.display()));
-        self.say_times(&state);
+        self.print(&state, Level::Normal, &format!("finished {}", directory.display()));
+        self.print_times(&state);
     }
 
-    fn say_times(&self, state: &State) {
+    fn print_times(&self, state: &State) {
         let total: Duration = state.times.iter().map(|(_, time)| *time).sum();
         let times: Vec<String> =
             state.times.iter().map(|(stage, time)| format!("{} {:.2} s", stage.name(), time.as_secs_f64())).collect();
-        self.say(state, Level::Normal, &format!("{} ({:.2} s in all)", times.join(", "), total.as_secs_f64()));
+        self.print(state, Level::Normal, &format!("{} ({:.2} s in all)", times.join(", "), total.as_secs_f64()));
     }
 }
 
 impl State {
-    /// Ends the stage at hand and begins another; a stage that comes again adds to its time.
-    fn enter(&mut self, next: Option<Stage>) {
+    /// Ends the current stage and begins the next one. The times of a stage that begins several times are added up.
+    fn begin_stage(&mut self, next: Option<Stage>) {
         if let Some((stage, since)) = self.stage.take() {
             match self.times.iter_mut().find(|(known, _)| *known == stage) {
                 Some((_, time)) => *time += since.elapsed(),
@@ -260,23 +264,23 @@ impl State {
         self.stage = next.map(|stage| (stage, Instant::now()));
     }
 
-    fn count(&mut self, layer: &'static str, hit: bool, bytes: u64) {
+    fn count_lookup(&mut self, layer: &'static str, hit: bool, bytes: u64) {
         let at = self.cache.iter().position(|rate| rate.layer == layer).unwrap_or(self.cache.len());
         if at == self.cache.len() {
-            self.cache.push(Rate { layer, hits: 0, of: 0, bytes: 0 });
+            self.cache.push(HitRate { layer, hits: 0, lookups: 0, bytes: 0 });
         }
         if let Some(rate) = self.cache.get_mut(at) {
-            rate.of += 1;
+            rate.lookups += 1;
             rate.hits += usize::from(hit);
             rate.bytes += if hit { bytes } else { 0 };
         }
     }
 
-    /// `2 of 2 indexes, 78 of 78 debs (31.23 MiB)`.
-    fn rates(&self) -> String {
-        let rate = |rate: &Rate| {
+    /// Returns text such as `2 of 2 indexes, 78 of 78 debs (31.23 MiB)`.
+    fn hit_rates(&self) -> String {
+        let rate = |rate: &HitRate| {
             let bytes = if rate.bytes > 0 { format!(" ({})", HumanBytes(rate.bytes)) } else { String::new() };
-            format!("{} of {} {}{bytes}", rate.hits, rate.of, rate.layer)
+            format!("{} of {} {}{bytes}", rate.hits, rate.lookups, rate.layer)
         };
         self.cache.iter().map(rate).collect::<Vec<_>>().join(", ")
     }
@@ -294,7 +298,7 @@ impl State {
                 clippy::cast_precision_loss,
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "a rate for people"
+                reason = "a rate for people need not be exact"
             )]
             let rate = (download.done as f64 / seconds) as u64;
             parts.push(format!(

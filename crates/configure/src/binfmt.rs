@@ -1,93 +1,106 @@
-//! How the kernel tells which emulator a program wants: by the first bytes of its ELF header (elf(5), and
+//! How the kernel finds the emulator for a program: it compares the first bytes of the program's ELF header (elf(5), and
 //! `Documentation/admin-guide/binfmt-misc.rst` of Linux).
 
 use std::path::{Path, PathBuf};
 
-/// What says in an ELF header that a program is for one Debian architecture.
+/// The fields of an ELF header that say for which Debian architecture a program is.
 struct Processor {
     architecture: &'static str,
-    /// QEMU's name of it, as in `qemu-aarch64`.
+    /// QEMU's name of the processor, as in `qemu-aarch64`.
     qemu: &'static str,
-    /// `EI_CLASS`: 1 for 32 bits, 2 for 64.
-    class: u8,
-    big_endian: bool,
+    encoding: Encoding,
     /// `e_machine`.
     machine: u16,
-    /// `e_flags` of a usual program: the EABI of arm, the ABI of ppc64el and mips.
+    /// `e_flags` of an ordinary program: the EABI of arm, the ABI of ppc64el and mips.
     flags: u32,
 }
 
+/// Size of addresses and order of bytes.
+#[derive(Clone, Copy)]
+struct Encoding {
+    /// `EI_CLASS`: 1 for 32 bits, 2 for 64.
+    class: u8,
+    is_big_endian: bool,
+}
+
+const LITTLE_32: Encoding = Encoding { class: 1, is_big_endian: false };
+const LITTLE_64: Encoding = Encoding { class: 2, is_big_endian: false };
+const BIG_32: Encoding = Encoding { class: 1, is_big_endian: true };
+const BIG_64: Encoding = Encoding { class: 2, is_big_endian: true };
+
+const PROCESSORS: [Processor; 15] = [
+    processor("amd64", "x86_64", LITTLE_64, 62, 0),
+    processor("arm64", "aarch64", LITTLE_64, 183, 0),
+    processor("armel", "arm", LITTLE_32, 40, 0x0500_0200),
+    processor("armhf", "arm", LITTLE_32, 40, 0x0500_0400),
+    processor("i386", "i386", LITTLE_32, 3, 0),
+    processor("loong64", "loongarch64", LITTLE_64, 258, 0x43),
+    processor("m68k", "m68k", BIG_32, 4, 0),
+    processor("mips64el", "mips64el", LITTLE_64, 8, 0x8000_0007),
+    processor("mipsel", "mipsel", LITTLE_32, 8, 0x7000_1007),
+    processor("powerpc", "ppc", BIG_32, 20, 0),
+    processor("ppc64", "ppc64", BIG_64, 21, 1),
+    processor("ppc64el", "ppc64le", LITTLE_64, 21, 2),
+    processor("riscv64", "riscv64", LITTLE_64, 243, 5),
+    processor("s390x", "s390x", BIG_64, 22, 0),
+    processor("sparc64", "sparc64", BIG_64, 43, 0),
+];
+
+/// The row of [`PROCESSORS`] for one Debian architecture.
 const fn processor(
     architecture: &'static str,
     qemu: &'static str,
-    class: u8,
-    big_endian: bool,
+    encoding: Encoding,
     machine: u16,
     flags: u32,
 ) -> Processor {
-    Processor { architecture, qemu, class, big_endian, machine, flags }
+    Processor { architecture, qemu, encoding, machine, flags }
 }
-
-const PROCESSORS: [Processor; 15] = [
-    processor("amd64", "x86_64", 2, false, 62, 0),
-    processor("arm64", "aarch64", 2, false, 183, 0),
-    processor("armel", "arm", 1, false, 40, 0x0500_0200),
-    processor("armhf", "arm", 1, false, 40, 0x0500_0400),
-    processor("i386", "i386", 1, false, 3, 0),
-    processor("loong64", "loongarch64", 2, false, 258, 0x43),
-    processor("m68k", "m68k", 1, true, 4, 0),
-    processor("mips64el", "mips64el", 2, false, 8, 0x8000_0007),
-    processor("mipsel", "mipsel", 1, false, 8, 0x7000_1007),
-    processor("powerpc", "ppc", 1, true, 20, 0),
-    processor("ppc64", "ppc64", 2, true, 21, 1),
-    processor("ppc64el", "ppc64le", 2, false, 21, 2),
-    processor("riscv64", "riscv64", 2, false, 243, 5),
-    processor("s390x", "s390x", 2, true, 22, 0),
-    processor("sparc64", "sparc64", 2, true, 43, 0),
-];
 
 fn find(architecture: &str) -> Option<&'static Processor> {
     PROCESSORS.iter().find(|known| known.architecture == architecture)
 }
 
-/// QEMU's name of a Debian architecture's processor; `None` for one this table lacks.
+/// Returns QEMU's name of a Debian architecture's processor; `None` for an architecture that the table here lacks.
 #[must_use]
 pub fn qemu_name(architecture: &str) -> Option<&'static str> {
     find(architecture).map(|processor| processor.qemu)
 }
 
-/// What makes QEMU quick for an architecture, as the environment of what it runs: `QEMU_CPU` (QEMU, "User space
-/// emulator").
+/// Returns the variable that makes QEMU fast for an architecture, for the environment of the programs that it runs:
+/// `QEMU_CPU` (QEMU, "User space emulator").
 ///
-/// arm64: an early processor, which all of Debian runs on. Its default has pointer authentication, whose cipher makes
-/// perl four times as slow: every function of a package built with `-mbranch-protection` signs its return address.
+/// For arm64 it names an early processor, on which all of Debian runs. QEMU's default processor has pointer
+/// authentication: every function of a package built with `-mbranch-protection` signs its return address, and emulating
+/// that cipher makes perl four times as slow.
 #[must_use]
 pub fn environment(architecture: &str) -> Option<(&'static str, &'static str)> {
     (architecture == "arm64").then_some(("QEMU_CPU", "cortex-a57"))
 }
 
 impl Processor {
-    /// A program's ELF header as far as it does not depend on the program. `kind` is `e_type`: 2 for a program at a
-    /// fixed address, 3 for one at any.
+    /// Returns the part of an ELF header that all programs of this processor share. `kind` is `e_type`: 2 for a program
+    /// at a fixed address, 3 for a position-independent one.
     fn header(&self, kind: u16) -> Vec<u8> {
-        let half = |number: u16| if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
-        let word = |number: u32| if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        let is_big_endian = self.encoding.is_big_endian;
+        let half = |number: u16| if is_big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
+        let word = |number: u32| if is_big_endian { number.to_be_bytes() } else { number.to_le_bytes() };
         let mut header = b"\x7fELF".to_vec();
-        header.extend([self.class, if self.big_endian { 2 } else { 1 }, 1]);
+        header.extend([self.encoding.class, if is_big_endian { 2 } else { 1 }, 1]);
         header.resize(16, 0);
         header.extend(half(kind));
         header.extend(half(self.machine));
         header.extend(word(1));
-        // Entry point and the offsets of the two tables.
-        header.resize(if self.class == 2 { 48 } else { 36 }, 0);
+        // The entry point and the offsets of the two tables are each program's own.
+        header.resize(if self.encoding.class == 2 { 48 } else { 36 }, 0);
         header.extend(word(self.flags));
         header
     }
 
-    /// Magic and mask of all programs of this processor: fixed or movable, whatever `EI_OSABI` says.
+    /// Returns magic and mask that match all programs of this processor: both kinds, with any `EI_OSABI`.
     fn magic(&self) -> (Vec<u8>, Vec<u8>) {
         let (mut fixed, mut movable) = (self.header(2), self.header(3));
-        // To the end of e_machine: what comes after is each program's own.
+        // Up to the end of e_machine.
         fixed.truncate(20);
         movable.truncate(20);
         let mut mask: Vec<u8> = fixed.iter().zip(&movable).map(|(one, other)| !(one ^ other)).collect();
@@ -98,12 +111,12 @@ impl Processor {
     }
 }
 
-/// The line that tells the kernel to start `interpreter` for the programs of an architecture; `None` for one this table
-/// lacks.
+/// Returns the line that makes the kernel start `interpreter` for the programs of an architecture; `None` for an
+/// architecture that the table here lacks.
 ///
-/// The flags: F opens the interpreter now, so that it need not lie in the root; P leaves `argv[0]` as it was given;
-/// O hands it the program opened; C takes rights from the program and not from the interpreter, so that those of
-/// set-user-id programs hold as they do without an emulator.
+/// The flags: F opens the interpreter now, so that it need not be in the root; P keeps `argv[0]` as it was given; O passes
+/// the program as an open file; C takes credentials from the program and not from the interpreter, so that set-user-id
+/// programs work as they do without an emulator.
 #[must_use]
 pub fn registration(architecture: &str, interpreter: &str) -> Option<String> {
     let (magic, mask) = find(architecture)?.magic();
@@ -111,14 +124,14 @@ pub fn registration(architecture: &str, interpreter: &str) -> Option<String> {
     Some(format!(":rootstrap-{architecture}:M::{}:{}:{interpreter}:POCF", quoted(&magic), quoted(&mask)))
 }
 
-/// One of the kernel's handlers, as its file in binfmt_misc describes it.
+/// A handler of the kernel, as its file in binfmt_misc describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handler {
-    /// Whether it is in use.
-    pub enabled: bool,
-    /// The program it starts.
+    /// Whether the kernel uses it.
+    pub is_enabled: bool,
+    /// The program that it starts.
     pub interpreter: PathBuf,
-    /// Flags as letters; F means that the interpreter is open already.
+    /// Its flags as letters; F means that the kernel has the interpreter open already.
     pub flags: String,
     offset: usize,
     magic: Vec<u8>,
@@ -126,26 +139,27 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Reads a handler's file. `None` if it is no handler, or goes by the ending of file names.
+    /// Reads a handler's file. `None` if it describes no handler, or one that goes by the suffix of file names.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut handler = Self { enabled: lines.next()? == "enabled", ..Self::default() };
+        let mut handler = Self { is_enabled: lines.next()? == "enabled", ..Self::default() };
         for line in lines {
             let (name, value) = line.split_once(' ')?;
             match name {
                 "interpreter" => handler.interpreter = Path::new(value).to_owned(),
                 "flags:" => value.clone_into(&mut handler.flags),
                 "offset" => handler.offset = value.parse().ok()?,
-                "magic" => handler.magic = bytes(value)?,
-                "mask" => handler.mask = bytes(value)?,
+                "magic" => handler.magic = hexadecimal(value)?,
+                "mask" => handler.mask = hexadecimal(value)?,
                 _ => return None,
             }
         }
         (!handler.magic.is_empty()).then_some(handler)
     }
 
-    /// Whether programs of an architecture are given to it, fixed or movable ones.
+    /// Whether the kernel gives it the programs of an architecture, both those at a fixed address and
+    /// position-independent ones.
     #[must_use]
     pub fn runs(&self, architecture: &str) -> bool {
         find(architecture).is_some_and(|processor| [2, 3].iter().all(|kind| self.matches(&processor.header(*kind))))
@@ -159,35 +173,34 @@ impl Handler {
         self.magic.iter().zip(mask).zip(compared).all(|((magic, mask), byte)| (magic ^ byte) & mask == 0)
     }
 
-    /// Whether the interpreter was opened when the handler was registered, and so is there in any root.
+    /// Whether the kernel opened the interpreter when the handler was registered, so that it works in any root.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.flags.contains('F')
     }
 }
 
-fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
-    let pairs = (0..hexadecimal.len()).step_by(2);
-    pairs.map(|at| u8::from_str_radix(hexadecimal.get(at..at + 2)?, 16).ok()).collect()
+fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
+    base16ct::lower::decode_vec(digits).ok()
 }
 
-/// Whether a program needs nothing but itself: an ELF file with no interpreter (`PT_INTERP`).
+/// Whether a program is an ELF file of this machine's byte order that needs no dynamic loader (`PT_INTERP`).
 #[must_use]
 pub fn is_static(program: &[u8]) -> bool {
     interpreters(program) == Some(0)
 }
 
-/// How many `PT_INTERP` entries the program headers have; `None` if this is no ELF file of this machine's byte order.
+/// Counts the `PT_INTERP` entries of the program headers; `None` if this is no ELF file of this machine's byte order.
 fn interpreters(program: &[u8]) -> Option<usize> {
     let order = if cfg!(target_endian = "big") { 2 } else { 1 };
-    let wide = match program.get(..6)? {
+    let is_64_bit = match program.get(..6)? {
         [0x7f, b'E', b'L', b'F', 1, byte_order] if *byte_order == order => false,
         [0x7f, b'E', b'L', b'F', 2, byte_order] if *byte_order == order => true,
         _ => return None,
     };
     let half = |at: usize| Some(u16::from_ne_bytes(program.get(at..at.checked_add(2)?)?.try_into().ok()?));
     let word = |at: usize| Some(u32::from_ne_bytes(program.get(at..at.checked_add(4)?)?.try_into().ok()?));
-    let (table, size, count) = if wide {
+    let (table, size, count) = if is_64_bit {
         let table = u64::from_ne_bytes(program.get(32..40)?.try_into().ok()?);
         (usize::try_from(table).ok()?, half(54)?, half(56)?)
     } else {
@@ -212,7 +225,7 @@ mod tests {
     const ARMHF: [u8; 20] = [0x7f, 0x45, 0x4c, 0x46, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0x28, 0];
 
     #[test]
-    fn programs_are_told_by_their_headers() {
+    fn headers_tell_programs_apart() {
         assert!(
             matches("arm64", ARM64) && matches("s390x", S390X) && matches("armhf", ARMHF) && matches("armel", ARMHF)
         );
@@ -223,7 +236,7 @@ mod tests {
             matches("arm64", header)
         };
         assert!(with(16, 2), "a program at a fixed address");
-        assert!(with(7, 3), "a static program says which system's it is");
+        assert!(with(7, 3), "a static program names its system");
         assert!(!with(16, 1) && !with(16, 4), "objects and dumps are no programs");
         assert!(!with(4, 1), "32 bits");
     }
@@ -257,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn the_line_for_the_kernel() {
+    fn the_registration_is_the_line_that_the_kernel_expects() {
         let line = registration("arm64", "/x").unwrap();
         assert_eq!(
             line,
             ":rootstrap-arm64:M::\\x7f\\x45\\x4c\\x46\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00\
              :\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:/x:POCF"
         );
-        // The low byte of e_type is the second one here.
+        // On this architecture the low byte of e_type is the second one.
         assert!(registration("s390x", "/x").unwrap().contains("\\xff\\xfe\\xff\\xff:/x"));
         assert_eq!(registration("vax", "/x"), None);
     }
@@ -274,19 +287,19 @@ mod tests {
     }
 
     #[test]
-    fn handlers_are_matched_by_what_they_match() {
+    fn a_handler_runs_the_programs_that_it_matches() {
         let usual = "0\nmagic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff";
         let found = handler("enabled", "POF", usual).unwrap();
-        assert!(found.enabled && found.is_fixed() && found.runs("arm64") && !found.runs("riscv64"));
+        assert!(found.is_enabled && found.is_fixed() && found.runs("arm64") && !found.runs("riscv64"));
         assert_eq!(found.interpreter, Path::new("/usr/bin/some emulator"));
         let found = handler("disabled", "", usual).unwrap();
-        assert!(!found.enabled && !found.is_fixed() && found.runs("arm64"));
+        assert!(!found.is_enabled && !found.is_fixed() && found.runs("arm64"));
         assert!(handler("enabled", "F", "18\nmagic b700").unwrap().runs("arm64"));
         assert!(!handler("enabled", "F", "17\nmagic b700").unwrap().runs("arm64"));
-        // Only programs at a fixed address: of no use.
+        // A handler for programs at a fixed address alone is of no use.
         assert!(!handler("enabled", "F", "16\nmagic 0200b700").unwrap().runs("arm64"));
         assert!(!handler("enabled", "F", "4000\nmagic b700").unwrap().runs("arm64"));
-        // The EABI in the flags of arm's header.
+        // A handler that compares the EABI in the flags of arm's header.
         let (zeros, masked) = ("00".repeat(15), "00".repeat(19));
         let eabi = format!(
             "0\nmagic 7f454c460101010000000000000000000200280001000000{zeros}05\n\
@@ -306,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_need_libraries_are_known() {
+    fn a_program_without_a_loader_is_static() {
         assert!(!is_static(&std::fs::read("/proc/self/exe").unwrap()) || cfg!(target_env = "musl"));
         assert!(!is_static(b"#!/bin/sh\n") && !is_static(b"\x7fELF"));
         let order = if cfg!(target_endian = "big") { 2 } else { 1 };

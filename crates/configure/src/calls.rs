@@ -1,6 +1,6 @@
-//! The system calls the filter and the supervisor care about, by the numbers each architecture gives them.
+//! The system calls that the filter and the supervisor treat, with their number on each architecture.
 
-/// A system call, or several that differ only in how they take their arguments.
+/// A system call, or several calls that the filter treats alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// fsync and its family.
@@ -16,12 +16,12 @@ pub(crate) enum Call {
     Fstat,
     Fstatat,
     Statx,
-    /// 32-bit programs' `struct stat64`.
+    /// This call and the next three fill the `struct stat64` of 32-bit programs.
     Stat64,
     Lstat64,
     Fstat64,
     Fstatat64,
-    /// Changes of the process's groups and users that are taken for done.
+    /// Changes of the process's groups and users that succeed without an effect.
     SetIds,
     Setuid,
     Setgid,
@@ -60,14 +60,14 @@ pub(crate) enum Call {
 }
 use Call::*;
 
-/// `AUDIT_ARCH_*` of an architecture and its numbers.
+/// `AUDIT_ARCH_*` of an architecture (linux/audit.h), and its calls with their numbers.
 pub(crate) type Table = (u32, &'static [(Call, u32)]);
 
-/// Every architecture whose programs a kernel of the host's may run, the host's own first.
+/// Every architecture whose programs the host's kernel may run, the host's own first.
 #[cfg(target_arch = "x86_64")]
-pub(crate) const TABLES: &[Table] = &[(0xc000_003e, &NATIVE), (0x4000_0003, I386)];
+pub(crate) const TABLES: &[Table] = &[(0xc000_003e, &NATIVE), (0x4000_0003, &I386)];
 #[cfg(target_arch = "aarch64")]
-pub(crate) const TABLES: &[Table] = &[(0xc000_00b7, &NATIVE), (0x4000_0028, ARM)];
+pub(crate) const TABLES: &[Table] = &[(0xc000_00b7, &NATIVE), (0x4000_0028, &ARM)];
 #[cfg(target_arch = "riscv64")]
 pub(crate) const TABLES: &[Table] = &[(0xc000_00f3, &NATIVE)];
 #[cfg(target_arch = "s390x")]
@@ -75,9 +75,9 @@ pub(crate) const TABLES: &[Table] = &[(0x8000_0016, &NATIVE)];
 #[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
 pub(crate) const TABLES: &[Table] = &[(0xc000_0015, &NATIVE)];
 #[cfg(target_arch = "arm")]
-pub(crate) const TABLES: &[Table] = &[(0x4000_0028, ARM)];
+pub(crate) const TABLES: &[Table] = &[(0x4000_0028, &ARM)];
 #[cfg(target_arch = "x86")]
-pub(crate) const TABLES: &[Table] = &[(0x4000_0003, I386)];
+pub(crate) const TABLES: &[Table] = &[(0x4000_0003, &I386)];
 #[cfg(not(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
@@ -89,7 +89,7 @@ pub(crate) const TABLES: &[Table] = &[(0x4000_0003, I386)];
 )))]
 pub(crate) const TABLES: &[Table] = &[];
 
-/// Which call a number is on an architecture.
+/// Returns the call that has a number on an architecture.
 pub(crate) fn call(architecture: u32, number: u32) -> Option<Call> {
     let (_, table) = TABLES.iter().find(|(known, _)| *known == architecture)?;
     table.iter().find(|(_, known)| *known == number).map(|(call, _)| *call)
@@ -103,7 +103,7 @@ const fn number(number: libc::c_long) -> u32 {
     }
 }
 
-/// Those the architectures with the oldest ABIs have beside the newer ones.
+/// The calls that only the architectures with the oldest ABIs have, beside their newer forms.
 #[cfg(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64"))]
 const OLD: [(Call, u32); 13] = [
     (Chown, number(libc::SYS_chown)),
@@ -177,146 +177,116 @@ const NEW: [(Call, u32); 39] = [
 const COMMON: [(Call, u32); 2] = [(Faccessat, 439), (Fchmodat, 452)];
 
 #[cfg(target_pointer_width = "64")]
-const NATIVE: [(Call, u32); OLD.len() + NEW.len() + COMMON.len()] = {
-    let mut all = [(Sync, 0); OLD.len() + NEW.len() + COMMON.len()];
-    let mut at = 0;
-    while at < all.len() {
-        all[at] = if at < OLD.len() {
-            OLD[at]
-        } else if at < OLD.len() + NEW.len() {
-            NEW[at - OLD.len()]
-        } else {
-            COMMON[at - OLD.len() - NEW.len()]
-        };
-        at += 1;
-    }
-    all
-};
+const NATIVE: [(Call, u32); OLD.len() + NEW.len() + COMMON.len()] = join(&[&OLD, &NEW, &COMMON]);
+
+/// The calls that have the same number on i386 and on arm.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64", target_arch = "arm"))]
+const SHARED_32: [(Call, u32); 44] = [
+    (Sync, 118),
+    (Sync, 148),
+    (Sync, 36),
+    (Sync, 144),
+    (Chown, 212),
+    (Lchown, 198),
+    (Fchown, 207),
+    (Mknod, 14),
+    (Stat64, 195),
+    (Lstat64, 196),
+    (Fstat64, 197),
+    (SetIds, 23),
+    (SetIds, 46),
+    (SetIds, 70),
+    (SetIds, 71),
+    (SetIds, 81),
+    (SetIds, 164),
+    (SetIds, 170),
+    (Setreuid, 203),
+    (Setregid, 204),
+    (SetIds, 206),
+    (Setresuid, 208),
+    (Setresgid, 210),
+    (Setuid, 213),
+    (Setgid, 214),
+    (Getuid, 199),
+    (Getgid, 200),
+    (Geteuid, 201),
+    (Getegid, 202),
+    (Getresuid, 209),
+    (Getresgid, 211),
+    (Mkdir, 39),
+    (Symlink, 83),
+    (Ioctl, 54),
+    (Clone, 120),
+    (Clone3, 435),
+    (Open, 5),
+    (Access, 33),
+    (Faccessat, 439),
+    (Readlink, 85),
+    (Chmod, 15),
+    (Fchmodat, 452),
+    (Setxattr, 226),
+    (Getxattr, 229),
+];
 
 /// Linux `arch/x86/entry/syscalls/syscall_32.tbl`.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-const I386: &[(Call, u32)] = &[
-    (Sync, 118),
-    (Sync, 148),
-    (Sync, 36),
-    (Sync, 344),
-    (Sync, 144),
-    (Sync, 314),
-    (Chown, 212),
-    (Lchown, 198),
-    (Fchown, 207),
-    (Fchownat, 298),
-    (Mknod, 14),
-    (Mknodat, 297),
-    (Stat64, 195),
-    (Lstat64, 196),
-    (Fstat64, 197),
-    (Fstatat64, 300),
-    (Statx, 383),
-    (SetIds, 23),
-    (SetIds, 46),
-    (SetIds, 70),
-    (SetIds, 71),
-    (SetIds, 81),
-    (SetIds, 164),
-    (SetIds, 170),
-    (Setreuid, 203),
-    (Setregid, 204),
-    (SetIds, 206),
-    (Setresuid, 208),
-    (Setresgid, 210),
-    (Setuid, 213),
-    (Setgid, 214),
-    (Getuid, 199),
-    (Getgid, 200),
-    (Geteuid, 201),
-    (Getegid, 202),
-    (Getresuid, 209),
-    (Getresgid, 211),
-    (Mkdir, 39),
-    (Symlink, 83),
-    (Mkdirat, 296),
-    (Symlinkat, 304),
-    (Ioctl, 54),
-    (Unshare, 310),
-    (Clone, 120),
-    (Clone3, 435),
-    (Socket, 359),
-    (Open, 5),
-    (Openat, 295),
-    (Access, 33),
-    (Faccessat, 307),
-    (Faccessat, 439),
-    (Readlink, 85),
-    (Readlinkat, 305),
-    (Chmod, 15),
-    (Fchmodat, 306),
-    (Fchmodat, 452),
-    (Linkat, 303),
-    (Setxattr, 226),
-    (Getxattr, 229),
-];
+const I386: [(Call, u32); SHARED_32.len() + 15] = join(&[
+    &SHARED_32,
+    &[
+        (Sync, 344),
+        (Sync, 314),
+        (Fchownat, 298),
+        (Mknodat, 297),
+        (Fstatat64, 300),
+        (Statx, 383),
+        (Mkdirat, 296),
+        (Symlinkat, 304),
+        (Unshare, 310),
+        (Socket, 359),
+        (Openat, 295),
+        (Faccessat, 307),
+        (Readlinkat, 305),
+        (Fchmodat, 306),
+        (Linkat, 303),
+    ],
+]);
 
 /// Linux `arch/arm/tools/syscall.tbl`.
 #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
-const ARM: &[(Call, u32)] = &[
-    (Sync, 118),
-    (Sync, 148),
-    (Sync, 36),
-    (Sync, 373),
-    (Sync, 144),
-    (Sync, 341),
-    (Chown, 212),
-    (Lchown, 198),
-    (Fchown, 207),
-    (Fchownat, 325),
-    (Mknod, 14),
-    (Mknodat, 324),
-    (Stat64, 195),
-    (Lstat64, 196),
-    (Fstat64, 197),
-    (Fstatat64, 327),
-    (Statx, 397),
-    (SetIds, 23),
-    (SetIds, 46),
-    (SetIds, 70),
-    (SetIds, 71),
-    (SetIds, 81),
-    (SetIds, 164),
-    (SetIds, 170),
-    (Setreuid, 203),
-    (Setregid, 204),
-    (SetIds, 206),
-    (Setresuid, 208),
-    (Setresgid, 210),
-    (Setuid, 213),
-    (Setgid, 214),
-    (Getuid, 199),
-    (Getgid, 200),
-    (Geteuid, 201),
-    (Getegid, 202),
-    (Getresuid, 209),
-    (Getresgid, 211),
-    (Mkdir, 39),
-    (Symlink, 83),
-    (Mkdirat, 323),
-    (Symlinkat, 331),
-    (Ioctl, 54),
-    (Unshare, 337),
-    (Clone, 120),
-    (Clone3, 435),
-    (Socket, 281),
-    (Open, 5),
-    (Openat, 322),
-    (Access, 33),
-    (Faccessat, 334),
-    (Faccessat, 439),
-    (Readlink, 85),
-    (Readlinkat, 332),
-    (Chmod, 15),
-    (Fchmodat, 333),
-    (Fchmodat, 452),
-    (Linkat, 330),
-    (Setxattr, 226),
-    (Getxattr, 229),
-];
+const ARM: [(Call, u32); SHARED_32.len() + 15] = join(&[
+    &SHARED_32,
+    &[
+        (Sync, 373),
+        (Sync, 341),
+        (Fchownat, 325),
+        (Mknodat, 324),
+        (Fstatat64, 327),
+        (Statx, 397),
+        (Mkdirat, 323),
+        (Symlinkat, 331),
+        (Unshare, 337),
+        (Socket, 281),
+        (Openat, 322),
+        (Faccessat, 334),
+        (Readlinkat, 332),
+        (Fchmodat, 333),
+        (Linkat, 330),
+    ],
+]);
+
+/// Joins lists that have `N` entries together.
+const fn join<const N: usize>(parts: &[&[(Call, u32)]]) -> [(Call, u32); N] {
+    let mut all = [(Sync, 0); N];
+    let (mut part, mut from, mut to) = (0, 0, 0);
+    while part < parts.len() {
+        if from < parts[part].len() {
+            all[to] = parts[part][from];
+            from += 1;
+            to += 1;
+        } else {
+            (part, from) = (part + 1, 0);
+        }
+    }
+    assert!(to == N, "as many entries as the lists have together");
+    all
+}

@@ -1,21 +1,24 @@
-//! The target's own dpkg: configure what is unpacked, unpack what we leave to it.
+//! Runs the target's own dpkg: it configures the packages, and unpacks those that this program leaves to it.
 
-use crate::{Error, Sandbox};
+use crate::error::Error;
+use crate::sandbox::{Sandbox, TAIL};
 
-/// A line of dpkg's log is wanted even where its configuration is not in place yet.
+/// dpkg's own configuration sets the log file, but may not be in place yet.
 const LOG: &str = "--log=/var/log/dpkg.log";
 
-/// The arguments before the names of the first packages: dependencies or not, for they need each other.
+/// The arguments before the names of the first packages. Dependencies are not enforced, because these packages need each
+/// other.
 pub const CONFIGURE_FIRST: [&str; 4] = [LOG, "--force-depends", "--force-confold", "--configure"];
 
 /// The arguments that configure everything.
 pub const CONFIGURE_ALL: [&str; 4] = [LOG, "--force-confold", "--configure", "-a"];
 
-/// The arguments before .debs. Triggers wait until the phase is configured, as those of packages unpacked without dpkg do.
+/// The arguments before the names of .deb files. Triggers wait until the phase is configured, as the triggers of packages
+/// do that are unpacked without dpkg.
 pub const UNPACK: [&str; 6] =
     [LOG, "--force-depends", "--force-confold", "--force-unsafe-io", "--no-triggers", "--unpack"];
 
-/// Configures the packages named, dependencies or not: the first few of a system need each other.
+/// Configures `packages` without regard to dependencies: the first packages of a system need each other.
 ///
 /// # Errors
 /// A script fails.
@@ -26,7 +29,7 @@ pub fn configure(sandbox: &mut Sandbox, packages: &[&str], line: &mut dyn FnMut(
     run(sandbox, &[&["dpkg"], &CONFIGURE_FIRST[..], packages].concat(), "configure the first packages", line)
 }
 
-/// Configures everything that is unpacked and runs the triggers.
+/// Configures every package that is unpacked, and runs the triggers.
 ///
 /// # Errors
 /// A script fails.
@@ -34,26 +37,26 @@ pub fn configure_all(sandbox: &mut Sandbox, line: &mut dyn FnMut(&str)) -> Resul
     run(sandbox, &[&["dpkg"], &CONFIGURE_ALL[..]].concat(), "configure the packages", line)
 }
 
-/// Unpacks .debs that lie in the root.
+/// Unpacks the .deb files at these paths in the root.
 ///
 /// # Errors
-/// dpkg refuses one, or a script fails.
+/// dpkg refuses a package, or a script fails.
 pub fn unpack(sandbox: &mut Sandbox, debs: &[&str], line: &mut dyn FnMut(&str)) -> Result<(), Error> {
     run(sandbox, &[&["dpkg"], &UNPACK[..], debs].concat(), "unpack with the target's dpkg", line)
 }
 
-/// The package a line of dpkg's output says is being configured.
+/// Returns the package that dpkg starts to configure, if this line of its output says so.
 #[must_use]
 pub fn configured(line: &str) -> Option<&str> {
     let name = line.strip_prefix("Setting up ")?.split(' ').next()?;
     Some(name.split(':').next().unwrap_or(name))
 }
 
-/// Runs a program that is dpkg or shows what dpkg prints. `action` completes "cannot …" where dpkg does not say which
-/// script failed.
+/// Runs dpkg, or a program that passes on what dpkg prints. If it fails and dpkg names no script, the error says "cannot
+/// `action`".
 ///
 /// # Errors
-/// It does not end with status 0.
+/// The program does not end with status 0.
 pub fn run(sandbox: &mut Sandbox, arguments: &[&str], action: &str, line: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let mut failure = Failure::default();
     let exit = sandbox.run(arguments, &[], &mut |text| {
@@ -69,12 +72,14 @@ pub fn run(sandbox: &mut Sandbox, arguments: &[&str], action: &str, line: &mut d
     }
 }
 
-/// Picks the failing script and what it printed out of dpkg's output.
+/// Finds the failing script and what it printed in dpkg's output.
 #[derive(Default)]
 struct Failure {
-    /// Lines since the last package's turn began.
+    /// The lines since dpkg turned to the present package.
     recent: Vec<String>,
+    /// The package of dpkg's error message, until the line that follows it.
     package: Option<String>,
+    /// The first failure: action, status, and last lines of output.
     found: Option<(String, String, Vec<String>)>,
 }
 
@@ -85,28 +90,22 @@ impl Failure {
         }
         if let Some(rest) = line.strip_prefix("dpkg: error processing ") {
             let rest = rest.strip_prefix("package ").or(rest.strip_prefix("archive ")).unwrap_or(rest);
-            // Of an archive its file: `…/PKG_ARCH.deb`.
+            // For an archive dpkg names the file: `…/PACKAGE_ARCHITECTURE.deb`.
             let file = rest.split(' ').next().and_then(|word| word.rsplit('/').next());
             self.package = file.and_then(|file| file.split('_').next()).map(str::to_owned);
         } else if let Some(package) = self.package.take() {
-            // The line after names script and status: "installed X package post-installation script subprocess
-            // returned error exit status 1" (older: "subprocess installed post-installation script …").
-            let script = [
-                ("pre-installation", "preinst"),
-                ("post-installation", "postinst"),
-                ("pre-removal", "prerm"),
-                ("post-removal", "postrm"),
-            ];
-            let name = script.iter().find(|(words, _)| line.contains(words)).map(|(_, name)| *name);
-            let action = match name {
-                Some(name) => format!("run the {name} of {package}"),
+            // The line after the error names script and status: "installed X package post-installation script subprocess
+            // returned error exit status 1" (older dpkg: "subprocess installed post-installation script …").
+            let script = script_in(line);
+            let action = match script {
+                Some(script) => format!("run the {script} of {package}"),
                 None => format!("install {package}"),
             };
             let status = match line.split_once("returned error ") {
                 Some((_, status)) => status.to_owned(),
                 None => line.trim().to_owned(),
             };
-            let from = self.recent.len().saturating_sub(12);
+            let from = self.recent.len().saturating_sub(TAIL);
             self.found = Some((action, status, self.recent.split_off(from)));
         } else {
             if configured(line).is_some() || line.starts_with("Unpacking ") || line.starts_with("Processing triggers") {
@@ -121,14 +120,30 @@ impl Failure {
     }
 }
 
+/// Returns the script that a line of dpkg's output describes.
+fn script_in(line: &str) -> Option<&'static str> {
+    let scripts = [
+        ("pre-installation", "preinst"),
+        ("post-installation", "postinst"),
+        ("pre-removal", "prerm"),
+        ("post-removal", "postrm"),
+    ];
+    scripts.iter().find(|(words, _)| line.contains(words)).map(|(_, name)| *name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn failing_scripts_are_named() {
+    fn error_after(output: &[&str]) -> String {
         let mut failure = Failure::default();
-        for line in [
+        output.iter().for_each(|line| failure.read(line));
+        failure.into_error().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_error_names_the_failing_script() {
+        let text = error_after(&[
             "Setting up good (1.0) ...",
             "noise of good",
             "Setting up bad:amd64 (2.0) ...",
@@ -136,23 +151,16 @@ mod tests {
             "dpkg: error processing package bad:amd64 (--configure):",
             " installed bad:amd64 package post-installation script subprocess returned error exit status 7",
             "Errors were encountered while processing:",
-        ] {
-            failure.read(line);
-        }
-        let text = failure.into_error().unwrap().to_string();
+        ]);
         assert!(text.starts_with("cannot run the postinst of bad:amd64: exit status 7"), "{text}");
         assert!(text.contains("| cannot find the thing") && !text.contains("noise of good"), "{text}");
 
-        let mut failure = Failure::default();
-        for line in [
+        let text = error_after(&[
             "Preparing to unpack .../rootstrap/bad_amd64.deb ...",
             "alas",
             "dpkg: error processing archive /var/cache/apt/archives/rootstrap/bad_amd64.deb (--unpack):",
             " new bad package pre-installation script subprocess returned error exit status 9",
-        ] {
-            failure.read(line);
-        }
-        let text = failure.into_error().unwrap().to_string();
+        ]);
         assert!(text.starts_with("cannot run the preinst of bad: exit status 9"), "{text}");
         assert_eq!(configured("Setting up libc6:amd64 (2.36) ..."), Some("libc6"));
         assert_eq!(configured("Setting  up"), None);

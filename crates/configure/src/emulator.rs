@@ -1,8 +1,8 @@
 //! Emulators for the programs of another architecture, registered for one sandbox alone.
 //!
-//! The kernel keeps handlers for each user namespace (binfmt_misc, since Linux 6.7). So a sandbox that needs one leaves
-//! for a namespace of its own, with the ids of the one it comes from, and registers it there: the host needs none, and
-//! those it has stay as they are. The handler goes when the sandbox does.
+//! Since Linux 6.7 every user namespace can have its own binfmt_misc handlers. So a sandbox that needs an emulator enters
+//! a user namespace of its own, with the same ids, and registers the emulator there. The host needs no handler, and the
+//! handlers that it has stay as they are. The handler disappears with the sandbox.
 
 use crate::{binfmt, privilege};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
@@ -15,31 +15,32 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// First argument of the stage that gives ids to the process that its second names.
+/// First argument of the stage that maps the ids for another process; the second argument is that process's id.
 pub(crate) const MAPPER: &str = "__rootstrap-map";
 
-/// A program of the host's that runs those of another architecture.
+/// A program of the host that runs the programs of another architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emulator {
-    /// The Debian architecture it runs; one that [`binfmt::qemu_name`] knows.
+    /// The Debian architecture whose programs it runs; one that [`binfmt::qemu_name`] knows.
     pub architecture: String,
-    /// The program, which needs no libraries. QEMU 6.0 or newer: older ones take `argv[0]` for the first argument.
+    /// The emulator's own file, a program that needs no libraries. QEMU must be 6.0 or newer: older ones take `argv[0]` for
+    /// the first argument.
     pub interpreter: PathBuf,
 }
 
-/// The emulators as arguments of a stage.
+/// Returns the emulators as arguments of a stage.
 pub(crate) fn to_words(emulators: &[Emulator]) -> impl Iterator<Item = &OsStr> {
     emulators.iter().flat_map(|emulator| [OsStr::new(&emulator.architecture), emulator.interpreter.as_os_str()])
 }
 
-/// Leaves for a user namespace with the same ids as this one.
+/// Enters a user namespace with the same ids as the present one.
 ///
 /// # Errors
-/// The kernel refuses it, in words.
+/// The kernel refuses it; the text says why.
 #[allow(unsafe_code, reason = "unshare has no safe form")]
-pub(crate) fn leave() -> Result<(), String> {
+pub(crate) fn enter_user_namespace() -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot start a process: {error}");
-    // Only a process that stays can map more than one id (user_namespaces(7)).
+    // Only a process outside the new namespace can map more than one id (user_namespaces(7)).
     let mut mapper = Command::new("/proc/self/exe");
     mapper.arg(MAPPER).arg(std::process::id().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut mapper = mapper.spawn().map_err(failed)?;
@@ -48,13 +49,14 @@ pub(crate) fn leave() -> Result<(), String> {
     if let (Ok(()), Some(mut go)) = (left, mapper.stdin.take()) {
         go.write_all(&[1]).map_err(failed)?;
     }
-    // Without a go-ahead it ends by itself.
+    // Without the byte on its input, the mapper ends by itself.
     let output = mapper.wait_with_output().map_err(failed)?;
     left.map_err(|errno| format!("the kernel refuses a user namespace for the emulator: {errno}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stdout).into_owned()) }
 }
 
-/// The helper of [`leave`]: gives this namespace's own ids to the one that `process` left for. Never comes back.
+/// The helper of [`enter_user_namespace`]: maps each id of this namespace to itself in the namespace of `process`. Never
+/// returns.
 pub(crate) fn map(process: &str) -> ! {
     let result = io::stdin().read_exact(&mut [0]).and_then(|()| {
         for name in ["gid_map", "uid_map"] {
@@ -72,10 +74,11 @@ pub(crate) fn map(process: &str) -> ! {
     std::process::exit(i32::from(result.is_err()))
 }
 
-/// Registers emulators, given as [`to_words`] makes them, for this user namespace, as long as the result is kept.
+/// Registers emulators for this user namespace. `words` is what [`to_words`] returned. The handlers stay registered as
+/// long as the result is open.
 ///
 /// # Errors
-/// The kernel has no binfmt_misc for user namespaces, or refuses the program, in words.
+/// The kernel has no binfmt_misc for user namespaces, or refuses the program; the text says which.
 pub(crate) fn register(words: &[OsString]) -> Result<OwnedFd, String> {
     let handlers = mount().map_err(|errno| format!("cannot mount binfmt_misc: {errno}"))?;
     for pair in words.chunks_exact(2) {
@@ -86,7 +89,7 @@ pub(crate) fn register(words: &[OsString]) -> Result<OwnedFd, String> {
     Ok(handlers)
 }
 
-/// Mounted nowhere: no script gets to it.
+/// Opens a binfmt_misc filesystem that is mounted nowhere, so that no script reaches it.
 fn mount() -> rustix::io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("binfmt_misc", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_create(&context)?;
@@ -94,8 +97,8 @@ fn mount() -> rustix::io::Result<OwnedFd> {
 }
 
 fn register_one(handlers: &OwnedFd, architecture: &str, interpreter: &Path) -> io::Result<()> {
-    // A copy: what runs a script is the script's to reach as /proc/self/exe, and real root's scripts could change the
-    // mode and the owner of the host's own file there.
+    // Register a copy: every emulated script reaches its emulator as /proc/self/exe, and a script of real root could
+    // change the mode and the owner of the host's own file there.
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC;
     let mut copy = File::from(rustix::fs::memfd_create("emulator", flags)?);
     io::copy(&mut File::open(interpreter)?, &mut copy)?;

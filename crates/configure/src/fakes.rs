@@ -1,27 +1,29 @@
-//! Stand-ins for the programs with which packages start services, while packages are configured
+//! Puts programs that do nothing in the place of those that start services, while packages are configured
 //! (`/usr/share/doc/init-system-helpers/README.policy-rc.d.gz`).
 
 use rootstrap_rootfs::{Kind, Root};
 
-/// invoke-rc.d asks it first; 101 forbids every action.
+/// The program that invoke-rc.d asks first; its exit status 101 forbids every action.
 pub const POLICY: &str = "usr/sbin/policy-rc.d";
 
-/// Its text.
+/// The text of [`POLICY`].
 pub const POLICY_TEXT: &str = "#!/bin/sh\nexit 101\n";
 
-/// Programs replaced where they exist.
+/// The programs that are replaced where they exist.
 pub const REPLACED: [&str; 3] = ["sbin/start-stop-daemon", "usr/sbin/start-stop-daemon", "sbin/initctl"];
 
+/// The real program gets this suffix while it is replaced.
 const REAL: &str = ".REAL";
 
 const DOES_NOTHING: &str = "#!/bin/sh\n# Services are not started while the system is being made.\nexit 0\n";
 
-/// Scripts ask for the version to learn whether upstart is the init; as with debootstrap, the real one answers.
+/// Scripts run `initctl version` to learn whether upstart is the init system. The real initctl answers that, as with
+/// debootstrap.
 const INITCTL: &str = "#!/bin/sh\n# Jobs are not started while the system is being made.\n\
                        [ \"$1\" != version ] || exec /sbin/initctl.REAL \"$@\"\nexit 0\n";
 
-/// Replaced where programs are emulated: it is called by every second script, and takes 0.1 s there to find out that
-/// without an earlier version of the package there is nothing to move (dpkg-maintscript-helper(1)).
+/// Replaced where programs are emulated (dpkg-maintscript-helper(1)). Every second script calls it, and under an emulator
+/// it takes 0.1 s to find that there is nothing to move without an earlier version of the package.
 const HELPER: &str = "usr/bin/dpkg-maintscript-helper";
 
 const HELPER_TEXT: &str = r#"#!/bin/sh
@@ -40,25 +42,25 @@ esac
 exec /usr/bin/dpkg-maintscript-helper.REAL "$@"
 "#;
 
-/// What stands in for the program at `path`.
+/// Returns the text of the program that replaces the one at `path`.
 #[must_use]
 pub fn stand_in(path: &str) -> &'static str {
     if path.ends_with("/initctl") { INITCTL } else { DOES_NOTHING }
 }
 
-/// Puts the stand-ins in place where they are not yet, for programs that are `emulated` one more. Called again after more
-/// packages came in.
+/// Replaces the programs that are there and not yet replaced. If the root's programs are emulated (`is_emulated`), it
+/// replaces `dpkg-maintscript-helper` too. Call it again after more packages were unpacked.
 ///
 /// # Errors
 /// The tree cannot be changed.
-pub fn install(root: &Root, emulated: bool) -> rootstrap_rootfs::Result<()> {
+pub fn install(root: &Root, is_emulated: bool) -> rootstrap_rootfs::Result<()> {
     if root.metadata(POLICY.as_bytes())?.is_none() && root.metadata(b"usr/sbin")?.is_some() {
         root.write(POLICY.as_bytes(), POLICY_TEXT.as_bytes(), 0o755)?;
     }
     for path in REPLACED {
         replace(root, path, stand_in(path))?;
     }
-    if emulated { replace(root, HELPER, HELPER_TEXT) } else { Ok(()) }
+    if is_emulated { replace(root, HELPER, HELPER_TEXT) } else { Ok(()) }
 }
 
 fn replace(root: &Root, path: &str, text: &str) -> rootstrap_rootfs::Result<()> {
@@ -77,7 +79,7 @@ fn replace(root: &Root, path: &str, text: &str) -> rootstrap_rootfs::Result<()> 
 /// The tree cannot be changed.
 pub fn remove(root: &Root) -> rootstrap_rootfs::Result<()> {
     for path in REPLACED.into_iter().chain([HELPER]) {
-        // In a merged /usr two of the names are one file; the second finds nothing left to do.
+        // With a merged /usr, two of the names are one file; the second one is restored already.
         if is_replaced(root, path)? {
             let place = root.at(path.as_bytes())?;
             place.with_suffix(REAL).rename_to(&place)?;
@@ -98,9 +100,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_come_back_as_they_were() {
+    fn removing_the_fakes_restores_the_programs() {
         if !rustix::process::getuid().is_root() {
-            return;
+            return rootstrap_testkit::skip("only root can create files of root");
         }
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();

@@ -1,12 +1,12 @@
 //! The inside of the sandbox: two small stages of this same binary.
 //!
-//! The first leaves the host's namespaces, the second is process 1 of the new ones: it sets up the mounts, gives
-//! up the host's root and then runs, one at a time, the commands it is sent. When its socket closes it ends, and
-//! the kernel ends everything that is left with it.
+//! The first stage leaves the host's namespaces. The second is process 1 of the new ones: it sets up the mounts, gives up
+//! the host's root, and then runs the commands that it is sent, one at a time. It ends when its socket closes, and the
+//! kernel then ends every process that is left in the namespaces.
 #![allow(unsafe_code, reason = "unshare, prctl in a child before exec, and one ioctl have no safe form")]
 
-use crate::privilege::{self, Mode};
-use crate::seccomp::{self, Asked};
+use crate::privilege::Mode;
+use crate::seccomp::{self, Supervised};
 use crate::{emulator, mounts, supervisor, wire};
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
@@ -19,33 +19,12 @@ use std::process::{Command, ExitStatus, Stdio};
 /// First argument of the first stage.
 pub(crate) const OUTER: &str = "__rootstrap-sandbox";
 /// First argument of the second stage.
-const INNER: &str = "__rootstrap-init";
+pub(crate) const INNER: &str = "__rootstrap-init";
 
-/// Becomes what this process was started as by this same program, if it was; returns the program's own arguments otherwise.
-///
-/// A program that uses [`crate::Sandbox`] or [`privilege::enter`] calls this first thing in `main`, before it starts a
-/// thread, and goes on with what it returns.
-#[must_use]
-pub fn enter_if_asked() -> Vec<OsString> {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let [_, stage, rest @ ..] = arguments.as_slice() else { return arguments };
-    let result = match (stage.to_str(), rest) {
-        (Some(OUTER), [mode, root, emulators @ ..]) => outer(mode, root, emulators),
-        (Some(INNER), [mode, root, emulators @ ..]) => inner(mode, root, emulators),
-        (Some(emulator::MAPPER), [process]) => emulator::map(&process.to_string_lossy()),
-        (Some(privilege::STAGE), rest) => {
-            privilege::stage(rest);
-            std::process::exit(1);
-        }
-        (Some(privilege::INSIDE), rest) => {
-            let Some(own) = privilege::inside(rest) else { return arguments };
-            privilege::remove_if_asked(&own);
-            return own;
-        }
-        _ => return arguments,
-    };
+/// Ends this process after a stage, and tells the caller of the sandbox why the stage failed.
+pub(crate) fn end_with(result: Result<(), String>) -> ! {
     if let Err(reason) = result {
-        // The caller reads the first frame; a plain exit would tell it nothing.
+        // The caller waits for a frame; an exit status alone would not tell it the reason.
         if let Ok(mut socket) = socket() {
             let _ = wire::send(&mut socket, &["failed", &reason]);
         }
@@ -54,20 +33,20 @@ pub fn enter_if_asked() -> Vec<OsString> {
     std::process::exit(0);
 }
 
-/// The caller is on standard input.
+/// Returns the socket to the caller, which is standard input.
 fn socket() -> Result<UnixStream, String> {
     let fd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
     fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
 }
 
-/// The working directory is the one that has the staging root under the name `root`.
-fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
-    keep_no_descriptors();
+/// The first stage. The working directory holds the staging root under the name `root`.
+pub(crate) fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
+    close_descriptors_on_exec();
     if mode == Mode::Chroot.name() {
         return inner(mode, root, &[]);
     }
     if !emulators.is_empty() {
-        emulator::leave()?;
+        emulator::enter_user_namespace()?;
     }
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
@@ -82,12 +61,13 @@ fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), Strin
     std::process::exit(status.code().unwrap_or(1));
 }
 
-/// What the caller of the whole program had open would be a way out: none of it goes beyond this stage.
-fn keep_no_descriptors() {
+/// Marks all descriptors but the standard ones to be closed at the next exec. A file that the caller of the whole program
+/// had open would be a way out of the sandbox.
+fn close_descriptors_on_exec() {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.filter(|number| *number > 2) {
-        // SAFETY: the call only marks the descriptor; one that is closed by now is an error without effect.
+        // SAFETY: the call only marks the descriptor; for one that is closed by now it fails without effect.
         unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
@@ -100,41 +80,34 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     }
 }
 
-fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
+/// The second stage: sets up the sandbox around this process, then runs commands until the socket closes.
+pub(crate) fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
-    // Kept until this process ends, as long as anything in here may run.
+    // The handlers stay registered as long as this descriptor is open: until this process ends, and with it every program
+    // in the sandbox.
     let _handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
     if mode == Mode::Chroot {
-        mounts::enter_without(root)?;
+        mounts::enter_without_mounts(root)?;
     } else {
         mounts::enter(root, mode)?;
         raise_loopback();
         rustix::system::sethostname(b"localhost").map_err(|errno| format!("cannot set the host name: {errno}"))?;
     }
     process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    // Some scripts close every possible descriptor; with a host's million that takes seconds.
+    // Some scripts close every possible descriptor; with a limit of a million, as hosts have it, that takes seconds.
     let files = process::Rlimit { current: Some(1024), maximum: Some(4096) };
     let _ = process::setrlimit(process::Resource::Nofile, files);
-    // The caller's keys stay the caller's: without this its session keyring would be ours too.
-    // SAFETY: a null name asks for an anonymous keyring; failing is harmless.
+    // A new session keyring: without it, scripts could read the keys in the caller's.
+    // SAFETY: a null name asks for an anonymous keyring; a failure is harmless.
     unsafe {
         libc::syscall(libc::SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, std::ptr::null::<u8>())
     };
     process::setsid().map_err(|errno| format!("cannot leave the caller's session: {errno}"))?;
-    // No program gains rights by being run; and without CAP_SYS_ADMIN a filter is taken under this condition only.
+    // No program gains rights from a set-user-id bit or file capabilities. A process without CAP_SYS_ADMIN may install a
+    // seccomp filter only under this condition.
     rustix::thread::set_no_new_privs(true).map_err(|errno| format!("cannot give up new privileges: {errno}"))?;
-    let lost = |error: std::io::Error| format!("cannot talk to the caller: {error}");
-    let asked = Asked::of(mode);
-    match seccomp::install(asked) {
-        Ok(listener) => supervisor::hand_over(&mut socket, listener).map_err(lost)?,
-        // Slower, not wrong: a kernel without seccomp is no reason to stop.
-        Err(error) if !asked.anything() => {
-            let _ = writeln!(std::io::stderr(), "rootstrap: fsync is not suppressed: {error}");
-            supervisor::hand_over(&mut socket, None).map_err(lost)?;
-        }
-        Err(error) => return Err(format!("cannot supervise package scripts by seccomp: {error}")),
-    }
+    install_filter(&mut socket, Supervised::of(mode))?;
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
         let answer = match run(&words, mode) {
             Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
@@ -145,7 +118,25 @@ fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), Strin
     Ok(())
 }
 
-/// Words: number of arguments, the arguments, then the environment as `NAME=value`.
+fn lost(error: std::io::Error) -> String {
+    format!("cannot talk to the caller: {error}")
+}
+
+/// Installs the seccomp filter and hands its listener to the caller, whose supervisor answers it.
+fn install_filter(socket: &mut UnixStream, supervised: Supervised) -> Result<(), String> {
+    match seccomp::install(supervised) {
+        Ok(listener) => supervisor::hand_over(socket, listener).map_err(lost),
+        // A kernel without seccomp only makes the scripts slower here, so the run goes on.
+        Err(error) if supervised.is_empty() => {
+            let _ = writeln!(std::io::stderr(), "rootstrap: fsync is not suppressed: {error}");
+            supervisor::hand_over(socket, None).map_err(lost)
+        }
+        Err(error) => Err(format!("cannot supervise package scripts by seccomp: {error}")),
+    }
+}
+
+/// Runs one command to its end. The words are: the number of arguments, the arguments, then the environment as
+/// `NAME=value`.
 fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     let malformed = || "malformed command".to_owned();
     let (count, rest) = words.split_first().ok_or_else(malformed)?;
@@ -159,7 +150,7 @@ fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     unsafe { command.pre_exec(move || drop_capabilities(mode)) };
     let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     let wanted = process::Pid::from_child(&child);
-    // Process 1 inherits every orphan; reap whatever ends until the command itself does.
+    // Process 1 inherits every orphan, so it reaps whatever ends until the command itself does.
     loop {
         match process::wait(process::WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == wanted => return Ok(ExitStatus::from_raw(status.as_raw())),
@@ -169,12 +160,15 @@ fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     }
 }
 
-/// CAP_MKNOD, where what is made cannot be opened. Elsewhere nodes are kept aside.
+/// `CAP_MKNOD`. Scripts have it in mode root only: there the root is mounted `nodev`, so they cannot open the nodes that
+/// they make. In the other modes the supervisor makes the nodes.
 const MKNOD: u32 = 27;
 
-/// What scripts may do as root: own, read and change files whoever they belong to, switch users, send signals. Not: make mounts or modules, change the root, trace processes, or administer anything of
-/// the kernel's. That process 1 keeps more
-/// than they have also bars them from its `/proc/1/exe`, which is the host's own file (ptrace(2), "access mode checking").
+/// What scripts may do as root: own, read and change files of any owner, switch users, and send signals. They may not
+/// mount, load modules, change the root, trace processes, or administer the kernel.
+///
+/// Process 1 keeps more capabilities than they have. That also bars them from its `/proc/1/exe`, which is the host's own
+/// file (ptrace(2), "access mode checking").
 const CAPABILITIES: [u32; 11] = [
     0,  // CAP_CHOWN
     1,  // CAP_DAC_OVERRIDE
@@ -189,21 +183,23 @@ const CAPABILITIES: [u32; 11] = [
     31, // CAP_SETFCAP
 ];
 
-/// Takes all others out of the bounding set: what root gains by the exec that follows is what is left in it.
+/// Drops all other capabilities from the bounding set. At the exec that follows, root gains only those that are left in
+/// that set.
 fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
-    let kept = |number: &u32| CAPABILITIES.contains(number) || (mode == Mode::Root && *number == MKNOD);
-    for capability in (0..64).filter(|number| !kept(number)) {
+    let is_kept = |number: &u32| CAPABILITIES.contains(number) || (mode == Mode::Root && *number == MKNOD);
+    for capability in (0..64).filter(|number| !is_kept(number)) {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } != 0 {
             let error = std::io::Error::last_os_error();
-            // Past the last one this kernel knows.
+            // EINVAL: this number is past the last capability that the kernel knows.
             return if error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) };
         }
     }
     Ok(())
 }
 
-/// Packages that talk to themselves on 127.0.0.1 find it up; there is no other interface. Failing is harmless.
+/// Brings up 127.0.0.1, because some packages talk to themselves there. It is the only network interface. A failure is
+/// harmless.
 fn raise_loopback() {
     let Ok(socket) = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None) else {
         return;

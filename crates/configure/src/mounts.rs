@@ -1,6 +1,7 @@
-//! The mounts of the sandbox: the staging root as `/`, a small /dev, fresh /proc and /sys. All of them private.
+//! The mounts of the sandbox: the staging root as `/`, a small /dev, a fresh /proc and a read-only /sys. All are private
+//! to the sandbox.
 
-use crate::privilege::Mode as Rung;
+use crate::privilege::Mode as Privilege;
 use rootstrap_rootfs::{Root, skeleton};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,21 +11,23 @@ use std::ffi::OsStr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// A step of the set-up and why it failed.
+/// Names the step `what` in the error. `what` completes "cannot …".
 fn explain<T>(result: Result<T, Errno>, what: &str) -> Result<T, String> {
     result.map_err(|errno| format!("cannot {what}: {errno}"))
 }
 
-/// Makes `root`, a directory of the working directory, the root of this process where nothing can be mounted. Its /dev gets
-/// nodes of its own, which archives take from a table anyway and a directory is to have.
+/// Makes `root`, a directory of the working directory, the root of this process, where nothing can be mounted.
+///
+/// It makes the device nodes in the tree's own /dev. A directory target has them in the end anyway, and archives take
+/// them from a table.
 ///
 /// # Errors
-/// The first step the kernel refuses, in words.
-pub(crate) fn enter_without(root: &OsStr) -> Result<(), String> {
+/// The first step that the kernel refuses, in words.
+pub(crate) fn enter_without_mounts(root: &OsStr) -> Result<(), String> {
     let tree = Root::open(Path::new(root)).map_err(|error| error.to_string())?;
-    let made = skeleton::fill_dev(&tree, 0).map_err(|error| error.to_string())?;
+    let is_filled = skeleton::fill_dev(&tree, 0).map_err(|error| error.to_string())?;
     let null = fs::open(Path::new(root).join("dev/null"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-    if !made || null.is_err() {
+    if !is_filled || null.is_err() {
         return Err("device nodes cannot be made or opened below the staging directory; the container may need \
                     --cap-add MKNOD, or TMPDIR on a filesystem without nodev"
             .to_owned());
@@ -36,18 +39,19 @@ pub(crate) fn enter_without(root: &OsStr) -> Result<(), String> {
 /// Makes `root`, a directory of the working directory, the root of this process in its own mount namespace.
 ///
 /// # Errors
-/// The first step the kernel refuses, in words.
-pub(crate) fn enter(root: &OsStr, rung: Rung) -> Result<(), String> {
+/// The first step that the kernel refuses, in words.
+pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     explain(mount::mount_change("/", private), "make the mounts private")?;
-    // Staging in memory has no place among the mounts yet, and only what has one can be bound. Any will do: the host's
-    // root goes away, and this with it. A staging directory is no mount, for which the kernel answers EINVAL.
+    // Staging in memory is a mount that is mounted nowhere, and the kernel binds only from a mount that is mounted. Any
+    // place will do, because it goes away together with the host's root. Where staging is a plain directory, this fails
+    // with EINVAL.
     let moved = mount::move_mount(CWD, ".", CWD, "/", MoveMountFlags::empty());
-    // pivot_root wants a mount point.
+    // pivot_root(2) needs a mount point.
     explain(mount::mount_bind_recursive(root, root), "bind the staging root")?;
     explain(process::chdir(root), "enter the staging root")?;
-    if rung == Rung::Root {
-        // Real root can make any device; nobody shall open it here.
+    if mode == Privilege::Root {
+        // A script of real root can make any device node; `nodev` keeps it from opening one.
         let flags = explain(fs::statvfs("."), "inspect the staging root")?.f_flag;
         let kept = MountFlags::from_bits_truncate(u32::try_from(flags.bits()).unwrap_or(0));
         let kept = kept & (MountFlags::NOSUID | MountFlags::RDONLY | MountFlags::NOEXEC);
@@ -56,23 +60,23 @@ pub(crate) fn enter(root: &OsStr, rung: Rung) -> Result<(), String> {
     fill_dev()?;
     fill_proc()?;
     let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
-    // Read-only: scripts look at it, none may change the kernel. Where the host hides its own /sys the kernel
-    // refuses a new one; scripts cope, as they do in containers.
+    // Read-only: scripts read /sys, but may not change the kernel. Where parts of the host's own /sys are hidden, the
+    // kernel refuses a new one; scripts do without it, as they do in containers.
     match mount::mount("sysfs", "sys", "sysfs", strict | MountFlags::RDONLY, None) {
         Ok(()) | Err(Errno::PERM | Errno::BUSY) => {}
         Err(errno) => return Err(format!("cannot mount /sys: {errno}")),
     }
     match process::pivot_root(".", ".") {
-        // The old root now lies over the new one at `/`; detaching it leaves no way back.
+        // The old root is now mounted over the new one at `/`. Once it is detached, no way leads back to it.
         Ok(()) => {
-            // Over it lies what was moved there.
+            // The staging mount that was moved to `/` above lies on top of it.
             if moved.is_ok() {
                 explain(mount::unmount(".", UnmountFlags::DETACH), "detach the staging area")?;
             }
             explain(mount::unmount(".", UnmountFlags::DETACH), "detach the host's root")?;
         }
-        // Containers' seccomp profiles refuse it even where they allow mounts. Moved over `/`, the new root hides the old
-        // one, and scripts may not change their root.
+        // The seccomp profiles of containers refuse pivot_root(2) even where they allow mounts. Moving the new root over
+        // `/` hides the old one, and scripts lack the capability to change their root.
         Err(Errno::PERM) => {
             explain(mount::mount_move(".", "/"), "move the staging root over /")?;
             explain(process::chroot("."), "change the root")?;
@@ -82,8 +86,8 @@ pub(crate) fn enter(root: &OsStr, rung: Rung) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
-/// A /proc of the sandbox's processes. Where a container masks parts of its own the kernel refuses a new one, and that of
-/// the container has to do: its processes are seen there, and cannot be reached.
+/// Mounts a /proc that shows the sandbox's processes. Where a container masks parts of its own /proc, the kernel refuses
+/// a new one. Then the container's /proc is bound: scripts see its processes there, but cannot reach them.
 fn fill_proc() -> Result<(), String> {
     let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
     match mount::mount("proc", "proc", "proc", strict, None) {
@@ -91,7 +95,7 @@ fn fill_proc() -> Result<(), String> {
         Err(Errno::PERM) => return explain(mount::mount_bind_recursive("/proc", "proc"), "bind /proc"),
         Err(errno) => return Err(format!("cannot mount /proc: {errno}")),
     }
-    // The parts of /proc that change the kernel listen to user 0 alone, capabilities or not.
+    // User 0 may write to these parts of /proc without any capability, and so change the kernel.
     for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
         let path = format!("proc/{part}");
         if mount::mount_bind(&path, &path).is_ok() {
@@ -102,8 +106,8 @@ fn fill_proc() -> Result<(), String> {
     Ok(())
 }
 
-/// The host's device `like` as /dev/`name`. Nodes of our own would work for real root only, and where they do, so would
-/// any that a script makes beside them.
+/// Binds the host's device `like` as /dev/`name`. Nodes that we make would work for real root only; and where they
+/// work, any other node that a script makes would work too.
 fn bind_device(name: &str, like: &str) -> Result<(), String> {
     let path = format!("dev/{name}");
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -111,7 +115,7 @@ fn bind_device(name: &str, like: &str) -> Result<(), String> {
     explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))
 }
 
-/// A tmpfs, so that the tree's own /dev stays as the packages left it.
+/// Fills a small tmpfs on /dev, so that the tree's own /dev stays as the packages left it.
 fn fill_dev() -> Result<(), String> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let own = flags | MountFlags::NODEV;
@@ -122,7 +126,7 @@ fn fill_dev() -> Result<(), String> {
         }
         bind_device(name, name)?;
         if name == "null" {
-            // The sign of a /dev that makes its own nodes: makedev's scripts, which could make none here, leave it alone.
+            // makedev's scripts, which could make no nodes here, leave a /dev alone that has this sign of devfs.
             bind_device(".devfsd", name)?;
         }
     }
@@ -132,7 +136,7 @@ fn fill_dev() -> Result<(), String> {
     for name in skeleton::DEVICE_DIRECTORIES {
         explain(fs::mkdir(format!("dev/{name}"), Mode::from_raw_mode(0o755)), "fill /dev")?;
     }
-    // An instance of its own: the caller's terminals are not in it.
+    // A new instance, which does not show the caller's terminals.
     let options = c"newinstance,ptmxmode=0666,mode=0620";
     explain(mount::mount("devpts", "dev/pts", "devpts", flags, Some(options)), "mount /dev/pts")?;
     symlink("pts/ptmx", "dev/ptmx").map_err(|error| format!("cannot fill /dev: {error}"))?;

@@ -1,28 +1,31 @@
-//! Preinst scripts, run as dpkg runs them on a first installation (dpkg `src/main/unpack.c`, `script.c:maintscript_exec`).
+//! Runs preinst scripts as dpkg runs them on a first installation (dpkg `src/main/unpack.c`,
+//! `script.c:maintscript_exec`).
 
-use crate::{Error, Sandbox};
+use crate::error::Error;
+use crate::sandbox::Sandbox;
 use rootstrap_rootfs::{Attributes, Root};
 use std::io::Write;
 
-/// Where dpkg keeps the control files of the package at hand; debconf finds name and templates there.
+/// Where dpkg keeps the control files of the package that it unpacks. debconf looks there for the package's name and its
+/// templates.
 const CONTROL_DIRECTORY: &str = "var/lib/dpkg/tmp.ci";
 
-/// One package's preinst and what it needs around it.
+/// A package's preinst, and what dpkg provides for it.
 pub struct Preinst<'a> {
-    /// Package name.
+    /// The package's name.
     pub package: &'a str,
-    /// Its architecture.
+    /// The package's architecture.
     pub architecture: &'a str,
-    /// All control files: name, mode, contents.
+    /// All control files of the package: name, mode, contents.
     pub members: Vec<(&'a str, u32, &'a [u8])>,
     /// The version of the dpkg that will configure the package.
     pub dpkg_version: &'a str,
 }
 
-/// Runs the script, whatever program it is, with the argument `install`.
+/// Runs the preinst with the argument `install`. It may be any program. `line` receives each line that it prints.
 ///
 /// # Errors
-/// It fails, or the tree cannot be changed.
+/// The script fails, or the tree cannot be changed.
 pub fn run(sandbox: &mut Sandbox, root: &Root, preinst: &Preinst<'_>, line: &mut dyn FnMut(&str)) -> Result<(), Error> {
     root.remove_tree(CONTROL_DIRECTORY.as_bytes())?;
     root.at(CONTROL_DIRECTORY.as_bytes())?.create_directory(Attributes { mode: 0o755, uid: 0, gid: 0, mtime: 0 })?;

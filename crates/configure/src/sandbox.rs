@@ -1,8 +1,10 @@
-//! The outside of the sandbox: start it, send it commands, read what they print.
+//! The outside of the sandbox: starts it, sends it commands, and reads what they print.
 
-use crate::privilege::{self, Mode};
-use crate::{Emulator, Error, emulator, init, supervisor, wire};
-use rootstrap_rootfs::Aside;
+use crate::emulator::{self, Emulator};
+use crate::error::Error;
+use crate::privilege::{Mode, end_orphans};
+use crate::{init, supervisor, wire};
+use rootstrap_rootfs::FakeOwnership;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -15,13 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Lines of output kept for an error message.
-const TAIL: usize = 12;
+/// How many lines of output an error message shows.
+pub(crate) const TAIL: usize = 12;
 
-/// Bytes after which a line counts as one, whether it has an end or not.
+/// A line of so many bytes is passed on even if it has no end yet.
 const LONGEST_LINE: usize = 1 << 16;
 
-/// The environment of everything that runs in a root, beside `SOURCE_DATE_EPOCH`.
+/// The environment of every program that runs in a root, except `SOURCE_DATE_EPOCH`.
 pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
     ("HOME", "/root"),
@@ -38,25 +40,27 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
 
 /// How to start a sandbox.
 pub struct Options {
-    /// The directory in which the staging root is: one of the host's, or the top of a mount that has no place there.
+    /// The mode in which this process runs.
+    pub mode: Mode,
+    /// The directory that holds the staging root: one of the host's, or the top of a mount that is mounted nowhere.
     pub staging: OwnedFd,
-    /// The staging root's name in it.
+    /// The name of the staging root in `staging`.
     pub root: OsString,
-    /// The time scripts shall take for now (`SOURCE_DATE_EPOCH`), seconds since 1970.
+    /// `SOURCE_DATE_EPOCH`: the time that scripts write into files, in seconds since 1970.
     pub epoch: i64,
-    /// The environment beyond the fixed one, for scripts of one distribution or their emulator.
+    /// Variables beside [`ENVIRONMENT`], which one distribution's scripts or their emulator need.
     pub environment: Vec<(String, String)>,
-    /// What the filesystem cannot hold: the scripts' changes of owners and their device nodes go there.
-    pub aside: Arc<Aside>,
-    /// What runs the root's programs, where the kernel cannot by itself.
+    /// Records the owners and device nodes that scripts set and the filesystem cannot hold.
+    pub fake_ownership: Arc<FakeOwnership>,
+    /// The emulators that run the root's programs, where the kernel cannot run them itself.
     pub emulators: Vec<Emulator>,
-    /// Set from outside to make a running command end.
+    /// The caller sets it to end a running command.
     pub cancel: Arc<AtomicBool>,
 }
 
-/// Namespaces with the staging root as `/`, alive until dropped.
+/// Namespaces with the staging root as `/`. They end when the value is dropped.
 ///
-/// The kernel ends it with the thread that started it, so it belongs on the main thread.
+/// The kernel kills the sandbox when the thread that started it ends, so start it on the main thread.
 pub struct Sandbox {
     child: Child,
     socket: UnixStream,
@@ -65,19 +69,20 @@ pub struct Sandbox {
     cancel: Arc<AtomicBool>,
     mode: Mode,
     supervisor: Option<JoinHandle<()>>,
+    /// Output since the last end of a line.
     unfinished: Vec<u8>,
 }
 
 /// How a command ended.
 pub struct Exit {
-    /// Its status.
+    /// The exit status.
     pub status: ExitStatus,
-    /// Its last lines.
+    /// The last lines that it printed.
     pub tail: Vec<String>,
 }
 
 impl Exit {
-    /// `Ok` for success, else the failure of `action`, which completes "cannot …".
+    /// Returns `Ok` for status 0, else the failure of `action`. `action` completes "cannot …".
     ///
     /// # Errors
     /// The command did not end with status 0.
@@ -89,6 +94,14 @@ impl Exit {
     }
 }
 
+/// Returns the whole environment of the commands, as `NAME=value`.
+fn environment(options: &Options) -> Vec<String> {
+    let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    environment.push(format!("SOURCE_DATE_EPOCH={}", options.epoch));
+    environment.extend(options.environment.iter().map(|(name, value)| format!("{name}={value}")));
+    environment
+}
+
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -98,7 +111,7 @@ fn describe(status: ExitStatus) -> String {
 }
 
 impl Sandbox {
-    /// Starts a sandbox by running this same binary again; see [`crate::enter_if_asked`].
+    /// Starts a sandbox by running this same binary again; its `main` must call [`crate::enter_if_asked`] first.
     ///
     /// # Errors
     /// The kernel refuses a namespace or a mount.
@@ -106,26 +119,24 @@ impl Sandbox {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Lost)?;
         let (output, writer) = io::pipe().map_err(Error::Lost)?;
         let mut command = Command::new("/proc/self/exe");
-        let mode = match privilege::held() {
-            // With an emulator of its own the sandbox is in a user namespace, whoever started it.
+        let mode = match options.mode {
+            // With an emulator, the sandbox is in a user namespace of its own even for real root.
             Mode::Root if !options.emulators.is_empty() => Mode::Unshare,
-            held => held,
+            mode => mode,
         };
         command.arg(init::OUTER).arg(mode.name()).arg(&options.root).args(emulator::to_words(&options.emulators));
-        // A path would not lead to a mount that has no place; and of all descriptors the kernel takes only the working
-        // directory along into a new mount namespace.
+        // The working directory names the staging directory: no path leads to a mount that is mounted nowhere, and the
+        // working directory is the only descriptor that the kernel moves into a new mount namespace.
         command.env_clear().current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));
         command.stdin(OwnedFd::from(theirs));
         command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
         init::die_with_parent(&mut command);
-        // Whatever outlives its parents in there becomes ours to wait for.
+        // Processes of the sandbox that outlive their parents become ours to wait for.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|errno| Error::Lost(errno.into()))?;
         let child = command.spawn().map_err(|error| Error::Sandbox(format!("cannot start a process: {error}")))?;
         drop(command);
-        let mut environment: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        environment.push(format!("SOURCE_DATE_EPOCH={}", options.epoch));
-        environment.extend(options.environment.iter().map(|(name, value)| format!("{name}={value}")));
+        let environment = environment(options);
         let cancel = Arc::clone(&options.cancel);
         let mut sandbox =
             Self { child, socket, output, environment, cancel, mode, supervisor: None, unfinished: Vec::new() };
@@ -135,7 +146,7 @@ impl Sandbox {
                 sandbox.supervisor = listener
                     .map(|listener| {
                         let init = sandbox.child.id();
-                        supervisor::start(listener, Arc::clone(&options.aside), mode != Mode::Chroot, init)
+                        supervisor::start(listener, Arc::clone(&options.fake_ownership), mode != Mode::Chroot, init)
                     })
                     .transpose()
                     .map_err(Error::Lost)?;
@@ -146,10 +157,11 @@ impl Sandbox {
         }
     }
 
-    /// Runs one command to its end, calling `line` for each line it prints.
+    /// Runs one command to its end, and calls `line` for each line that it prints.
     ///
     /// # Errors
-    /// It cannot be started, the sandbox is gone, or the user asked to stop. A command that fails is no error here.
+    /// The command cannot be started, the sandbox is gone, or the user asked to stop. A command that ends with another
+    /// status than 0 is no error here; see [`Exit::check`].
     pub fn run(
         &mut self,
         arguments: &[&str],
@@ -174,7 +186,7 @@ impl Sandbox {
         }
     }
 
-    /// Passes output on until the sandbox answers.
+    /// Passes output on line by line until the sandbox answers. `tail` receives the last lines.
     fn answer(&mut self, line: &mut dyn FnMut(&str), tail: &mut VecDeque<String>) -> Result<Vec<String>, Error> {
         let mut take = |text: String| {
             line(&text);
@@ -194,7 +206,7 @@ impl Sandbox {
                 Err(errno) => return Err(Error::Lost(errno.into())),
             }
             let (output, socket) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
-            // Output first: what a command printed before it ended belongs to it.
+            // Read the output before the answer, because a command may print until it ends.
             if output && read_lines(&mut self.output, &mut self.unfinished, &mut take).map_err(Error::Lost)? {
                 continue;
             }
@@ -210,13 +222,13 @@ impl Sandbox {
     }
 }
 
-/// A line as it may be shown: what a script prints must not steer the terminal it ends up on.
+/// Replaces control characters, so that what a script prints cannot control the terminal that shows it.
 fn printable(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Reads once what is there; `false` at the end of the stream.
+/// Reads once what is there, and passes on each line that is complete. Returns `false` at the end of the stream.
 fn read_lines(output: &mut PipeReader, unfinished: &mut Vec<u8>, take: &mut dyn FnMut(String)) -> io::Result<bool> {
     let mut buffer = [0; 1 << 16];
     let count = match output.read(&mut buffer) {
@@ -226,7 +238,7 @@ fn read_lines(output: &mut PipeReader, unfinished: &mut Vec<u8>, take: &mut dyn 
         Err(error) => return Err(error),
     };
     for &byte in buffer.get(..count).unwrap_or_default() {
-        // Progress bars overwrite their line; each state counts as one.
+        // A progress bar overwrites its line with CR; each state of it counts as a line.
         if matches!(byte, b'\n' | b'\r') {
             if !unfinished.is_empty() {
                 take(printable(&std::mem::take(unfinished)));
@@ -244,24 +256,24 @@ fn read_lines(output: &mut PipeReader, unfinished: &mut Vec<u8>, take: &mut dyn 
 impl Drop for Sandbox {
     /// Ends every process of the sandbox and waits until they are gone.
     fn drop(&mut self) {
-        let polite = !self.cancel.load(Ordering::Relaxed)
+        let ended = !self.cancel.load(Ordering::Relaxed)
             && self.socket.shutdown(std::net::Shutdown::Write).is_ok()
             && matches!(wire::receive(&mut self.socket), Ok(None));
-        if !polite {
+        if !ended {
             let _ = self.child.kill();
-            // A process 1 whose parent was gone before it could ask to be killed with it hears this.
+            // A process 1 that could not ask in time to be killed with its parent sees its socket close.
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
         let _ = self.child.wait();
         if self.mode == Mode::Chroot {
-            privilege::end_orphans(&[]);
+            end_orphans(&[]);
         }
-        // Process 1 of the sandbox, orphaned by that, can be waited for only when its last process is gone: nobody
-        // writes to the tree any more.
+        // Process 1 of the sandbox is our child after its parent's end. The kernel reports its end only after the last
+        // process of the sandbox is gone, so after this nobody writes to the tree any more.
         while let Ok(Some(_)) | Err(rustix::io::Errno::INTR) =
             rustix::process::wait(rustix::process::WaitOptions::empty())
         {}
-        // It ends with the last process of the sandbox.
+        // The supervisor's thread ends with the last process of the sandbox.
         if let Some(supervisor) = self.supervisor.take() {
             let _ = supervisor.join();
         }

@@ -1,9 +1,10 @@
 //! The system call filter around package scripts.
 //!
-//! fsync and its family answer success without doing anything: a tree that is thrown away on failure gains nothing from a
-//! thousand of them, and one flush at publication takes their place. Ways to more rights than a script has are refused.
-//! What this process cannot let the kernel do as root could, it has its supervisor asked for (`seccomp_unotify(2)`).
-//! Every other call passes.
+//! * fsync and its family succeed without doing anything. A tree that is thrown away on failure gains nothing from
+//!   thousands of flushes; one flush at publication replaces them.
+//! * Calls that would give a script more rights than it has are refused.
+//! * Calls that only real root could make go to the supervisor (`seccomp_unotify(2)`).
+//! * Every other call passes.
 #![allow(unsafe_code, reason = "seccomp(2) takes a pointer to the filter")]
 
 use crate::calls::{Call, TABLES, Table};
@@ -19,28 +20,28 @@ const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
-/// Offsets into `struct seccomp_data`.
+/// Offsets into `struct seccomp_data`, in bytes.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
-/// The lower half of an argument.
+/// The offset of the lower half of an argument.
 const fn argument(index: u32) -> u32 {
     16 + 8 * index + if cfg!(target_endian = "big") { 4 } else { 0 }
 }
 
-/// x32 programs carry the architecture of 64-bit ones and this bit in the number.
+/// x32 programs have the architecture of 64-bit ones, and this bit set in the call's number.
 const X32: u32 = 0x4000_0000;
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// It fails with this error; 0 is success.
     Fails(libc::c_int),
-    /// The supervisor is asked.
-    Ask,
+    /// The supervisor answers it.
+    Supervise,
 }
 
-/// When: always, or if the masked lower half of an argument is one of these.
+/// When a rule applies: always, or if the masked lower half of an argument is one of `values`.
 #[derive(Clone, Copy, Debug)]
 enum When {
     Always,
@@ -57,32 +58,34 @@ struct Rule {
 const NEW_USER: u32 = 0x1000_0000; // CLONE_NEWUSER
 const KINDS: u32 = 0o170_000; // S_IFMT
 const DEVICES: &[u32] = &[0o020_000, 0o060_000]; // S_IFCHR, S_IFBLK
-/// TIOCSTI and TIOCLINUX type on a terminal as if its user did.
+/// TIOCSTI and TIOCLINUX put characters into a terminal's input as if its user typed them.
 const TYPING: &[u32] = &[0x5412, 0x541c];
 const INTERNET: &[u32] = &[2, 10, 17]; // AF_INET, AF_INET6, AF_PACKET
 
-/// For every sandbox.
+/// The rules of every sandbox.
 const ALWAYS: &[Rule] = &[
     Rule { calls: &[Call::Sync], when: When::Always, answer: Answer::Fails(0) },
     Rule { calls: &[Call::Ioctl], when: arg(1, u32::MAX, TYPING), answer: Answer::Fails(libc::EPERM) },
-    // A user namespace of its own would give a script all capabilities again.
+    // A new user namespace would give a script all capabilities again.
     Rule { calls: &[Call::Unshare], when: arg(0, NEW_USER, &[NEW_USER]), answer: Answer::Fails(libc::EPERM) },
     Rule {
         calls: &[Call::Clone],
         when: arg(if cfg!(target_arch = "s390x") { 1 } else { 0 }, NEW_USER, &[NEW_USER]),
         answer: Answer::Fails(libc::EPERM),
     },
-    // Its flags are out of reach here; the C library takes clone(2) then.
+    // Its flags are in memory, which a filter cannot read. On ENOSYS the C library falls back to clone(2).
     Rule { calls: &[Call::Clone3], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
 ];
 
+/// The rules where the kernel makes no device nodes.
 const NODES: &[Rule] = &[
-    Rule { calls: &[Call::Mknod], when: arg(1, KINDS, DEVICES), answer: Answer::Ask },
-    Rule { calls: &[Call::Mknodat], when: arg(2, KINDS, DEVICES), answer: Answer::Ask },
+    Rule { calls: &[Call::Mknod], when: arg(1, KINDS, DEVICES), answer: Answer::Supervise },
+    Rule { calls: &[Call::Mknodat], when: arg(2, KINDS, DEVICES), answer: Answer::Supervise },
 ];
 
 const CREATES: u32 = 0o100; // O_CREAT
 
+/// The rules where there is only one user.
 const OWNERS: &[Rule] = &[
     Rule {
         calls: &[
@@ -120,12 +123,13 @@ const OWNERS: &[Rule] = &[
             Call::Mknodat,
         ],
         when: When::Always,
-        answer: Answer::Ask,
+        answer: Answer::Supervise,
     },
-    Rule { calls: &[Call::Open], when: arg(1, CREATES, &[CREATES]), answer: Answer::Ask },
-    Rule { calls: &[Call::Openat], when: arg(2, CREATES, &[CREATES]), answer: Answer::Ask },
+    Rule { calls: &[Call::Open], when: arg(1, CREATES, &[CREATES]), answer: Answer::Supervise },
+    Rule { calls: &[Call::Openat], when: arg(2, CREATES, &[CREATES]), answer: Answer::Supervise },
 ];
 
+/// The rules where nothing can be mounted: no /proc, and no network namespace.
 const NO_MOUNTS: &[Rule] = &[
     Rule {
         calls: &[
@@ -154,7 +158,7 @@ const NO_MOUNTS: &[Rule] = &[
             Call::Getxattr,
         ],
         when: When::Always,
-        answer: Answer::Ask,
+        answer: Answer::Supervise,
     },
     Rule { calls: &[Call::Socket], when: arg(0, u32::MAX, INTERNET), answer: Answer::Fails(libc::EAFNOSUPPORT) },
 ];
@@ -163,19 +167,20 @@ const fn arg(index: u32, mask: u32, values: &'static [u32]) -> When {
     When::Argument { index, mask, values }
 }
 
-/// What the supervisor has to be asked for.
+/// What the supervisor has to answer for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// Device nodes: the kernel makes none here.
+pub(crate) struct Supervised {
+    /// Device nodes, because the kernel makes none in this mode.
     pub nodes: bool,
-    /// Owners: there is one user only.
+    /// Owners, because there is only one user in this mode.
     pub owners: bool,
-    /// /proc: it cannot be mounted. Without mounts there is no network of its own either, so it is refused.
+    /// /proc, because it cannot be mounted in this mode. Without mounts the sandbox has no network namespace either, so
+    /// the filter refuses internet sockets too.
     pub proc: bool,
 }
 
-impl Asked {
-    /// What has to be asked for in a mode.
+impl Supervised {
+    /// Returns what the supervisor answers for in a mode.
     pub(crate) fn of(mode: Mode) -> Self {
         Self { nodes: mode != Mode::Root, owners: mode == Mode::Single, proc: mode == Mode::Chroot }
     }
@@ -185,9 +190,9 @@ impl Asked {
         parts.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, rules)| rules)
     }
 
-    /// Whether it is asked for anything.
-    pub(crate) fn anything(self) -> bool {
-        self != Self::default()
+    /// Whether there is nothing to supervise.
+    pub(crate) fn is_empty(self) -> bool {
+        self == Self::default()
     }
 }
 
@@ -195,15 +200,17 @@ fn statement(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
 }
 
+/// The value that the filter returns to the kernel for an answer.
 fn returned(answer: Answer) -> u32 {
     match answer {
         Answer::Fails(errno) => libc::SECCOMP_RET_ERRNO | u32::try_from(errno).unwrap_or(0),
-        Answer::Ask => libc::SECCOMP_RET_USER_NOTIF,
+        Answer::Supervise => libc::SECCOMP_RET_USER_NOTIF,
     }
 }
 
-/// The statements for one call number, which is loaded; they fall through if the rule does not apply.
-fn judge(number: u32, rule: &Rule) -> Vec<sock_filter> {
+/// Returns the statements that apply a rule to one call number. They expect the call's number in the accumulator, and
+/// leave it there if the rule does not apply.
+fn apply(number: u32, rule: &Rule) -> Vec<sock_filter> {
     let answer = statement(RETURN, returned(rule.answer));
     let body = match rule.when {
         When::Always => vec![answer],
@@ -213,7 +220,7 @@ fn judge(number: u32, rule: &Rule) -> Vec<sock_filter> {
                 body.push(sock_filter { code: JUMP_EQUAL, jt: 0, jf: 1, k: *value });
                 body.push(answer);
             }
-            // The number again, for the comparisons that follow.
+            // Load the number again for the comparisons that follow.
             body.push(statement(LOAD, NUMBER));
             body
         }
@@ -224,15 +231,17 @@ fn judge(number: u32, rule: &Rule) -> Vec<sock_filter> {
     all
 }
 
-fn section((architecture, numbers): &Table, asked: Asked) -> Vec<sock_filter> {
+/// Returns the statements for one architecture. They expect the architecture in the accumulator, and leave it there if it
+/// is another one.
+fn section((architecture, numbers): &Table, supervised: Supervised) -> Vec<sock_filter> {
     let mut body = vec![statement(LOAD, NUMBER)];
     if cfg!(target_arch = "x86_64") {
         body.push(sock_filter { code: JUMP_BITS, jt: 0, jf: 1, k: X32 });
         body.push(statement(RETURN, returned(Answer::Fails(libc::ENOSYS))));
     }
-    for rule in asked.rules() {
+    for rule in supervised.rules() {
         for (_, number) in numbers.iter().filter(|(call, _)| rule.calls.contains(call)) {
-            body.extend(judge(*number, rule));
+            body.extend(apply(*number, rule));
         }
     }
     body.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
@@ -242,27 +251,27 @@ fn section((architecture, numbers): &Table, asked: Asked) -> Vec<sock_filter> {
     all
 }
 
-fn program(asked: Asked) -> Vec<sock_filter> {
+fn program(supervised: Supervised) -> Vec<sock_filter> {
     let mut program = vec![statement(LOAD, ARCHITECTURE)];
     for table in TABLES {
-        // A section that does not apply leaves the architecture loaded.
-        program.extend(section(table, asked));
+        program.extend(section(table, supervised));
     }
     program.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
     program
 }
 
-/// Installs the filter for this process and everything it starts from now on. Returns where the supervisor hears what it
-/// is asked, if it is asked for anything.
+/// Installs the filter for this process and every process that it starts from now on. Returns the descriptor on which the
+/// supervisor receives calls, if there is anything to supervise.
 ///
 /// # Errors
 /// The kernel has no seccomp, or forbids it.
-pub(crate) fn install(asked: Asked) -> io::Result<Option<OwnedFd>> {
-    let mut program = program(asked);
+pub(crate) fn install(supervised: Supervised) -> io::Result<Option<OwnedFd>> {
+    let mut program = program(supervised);
     let filter = sock_fprog { len: u16::try_from(program.len()).unwrap_or(0), filter: program.as_mut_ptr() };
-    let listener = if asked.anything() { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
-    // A signal must not cut off a call that is being answered: it would be made twice (Linux 5.19).
-    let killable = if asked.anything() { libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV } else { 0 };
+    let listener = if supervised.is_empty() { 0 } else { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER };
+    // With this flag (Linux 5.19), a signal does not interrupt a call that the supervisor is answering; the caller would
+    // repeat the call.
+    let killable = if supervised.is_empty() { 0 } else { libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV };
     let mut result = -1;
     for flags in [listener | killable, listener] {
         // SAFETY: `filter` points at `program`, which outlives the call; the kernel copies it.
@@ -272,7 +281,7 @@ pub(crate) fn install(asked: Asked) -> io::Result<Option<OwnedFd>> {
         }
     }
     match i32::try_from(result) {
-        // SAFETY: with NEW_LISTENER the result is a new descriptor, ours alone.
+        // SAFETY: with NEW_LISTENER the result is a new descriptor, which this process alone owns.
         Ok(fd) if fd > 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
         Ok(0) => Ok(None),
         _ => Err(io::Error::last_os_error()),
@@ -283,9 +292,9 @@ pub(crate) fn install(asked: Asked) -> io::Result<Option<OwnedFd>> {
 mod tests {
     use super::*;
 
-    /// What the program answers for a call: the part of BPF it uses, interpreted.
-    fn answer(asked: Asked, architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
-        let program = program(asked);
+    /// Returns what the filter answers for a call. It interprets the part of BPF that the filter uses.
+    fn answer(supervised: Supervised, architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
+        let program = program(supervised);
         let (mut at, mut accumulator) = (0usize, 0);
         loop {
             let step = program[at];
@@ -305,17 +314,21 @@ mod tests {
     }
 
     #[test]
-    fn each_call_gets_the_answer_of_its_rule_and_all_others_pass() {
-        let all = Asked { nodes: true, owners: true, proc: false };
+    fn each_call_gets_the_answer_of_its_rule_and_every_other_passes() {
+        let all = Supervised { nodes: true, owners: true, proc: false };
         for (architecture, numbers) in TABLES {
             for number in 0..600 {
                 let calls = || numbers.iter().filter(|(_, known)| *known == number).map(|(call, _)| *call);
-                for (asked, arguments) in [(Asked::default(), [0; 3]), (all, [0; 3])] {
-                    let rule = asked.rules().find(|rule| {
+                for (supervised, arguments) in [(Supervised::default(), [0; 3]), (all, [0; 3])] {
+                    let rule = supervised.rules().find(|rule| {
                         calls().any(|call| rule.calls.contains(&call)) && matches!(rule.when, When::Always)
                     });
                     let expected = rule.map_or(libc::SECCOMP_RET_ALLOW, |rule| returned(rule.answer));
-                    assert_eq!(answer(asked, *architecture, number, arguments), expected, "{architecture:#x} {number}");
+                    assert_eq!(
+                        answer(supervised, *architecture, number, arguments),
+                        expected,
+                        "{architecture:#x} {number}"
+                    );
                 }
             }
         }
@@ -324,14 +337,14 @@ mod tests {
 
     #[test]
     fn arguments_decide() {
-        let nodes = Asked { nodes: true, ..Asked::default() };
+        let nodes = Supervised { nodes: true, ..Supervised::default() };
         let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
         for (architecture, numbers) in TABLES {
             let number = |wanted: Call| numbers.iter().find(|(call, _)| *call == wanted).unwrap().1;
             let mknod = |mode| answer(nodes, *architecture, number(Call::Mknodat), [0, 0, mode]);
             assert_eq!(mknod(0o020_666), libc::SECCOMP_RET_USER_NOTIF);
             assert_eq!(mknod(0o060_660), libc::SECCOMP_RET_USER_NOTIF);
-            // A fifo is everybody's to make.
+            // Every user may make a FIFO.
             assert_eq!(mknod(0o010_666), libc::SECCOMP_RET_ALLOW);
             assert_eq!(answer(nodes, *architecture, number(Call::Ioctl), [0, 0x5412, 0]), refused);
             assert_eq!(answer(nodes, *architecture, number(Call::Ioctl), [0, 0x5401, 0]), libc::SECCOMP_RET_ALLOW);
@@ -339,7 +352,7 @@ mod tests {
             assert_eq!(answer(nodes, *architecture, number(Call::Unshare), [0x200, 0, 0]), libc::SECCOMP_RET_ALLOW);
         }
         if cfg!(target_arch = "x86_64") {
-            let x32 = answer(Asked::default(), 0xc000_003e, X32 | 1, [0; 3]);
+            let x32 = answer(Supervised::default(), 0xc000_003e, X32 | 1, [0; 3]);
             assert_eq!(x32, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
         }
     }

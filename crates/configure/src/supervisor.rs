@@ -1,19 +1,23 @@
-//! Answers the calls of package scripts that the kernel cannot let through: `seccomp_unotify(2)`.
+//! Answers the calls of package scripts that the seccomp filter does not let through (`seccomp_unotify(2)`).
 //!
-//! A script's thread waits in the kernel while a thread of ours reads what it asked for from its memory, does it, and says
-//! how it went; what is nothing special goes on to the kernel. Paths are resolved from the script's own root and working
-//! directory and never leave that root, whatever links it has made.
+//! A script's thread waits in the kernel meanwhile. A thread of this process reads the call's arguments from the script's
+//! memory, does what the call asks for, and answers it. Calls that need no special treatment go on to the kernel. Paths
+//! are resolved from the script's own root and working directory and never leave that root, whatever links the script has
+//! made.
 #![allow(unsafe_code, reason = "the ioctls of seccomp have no safe form")]
 
 mod owners;
 mod proc;
+mod reply;
 mod task;
 mod users;
 
 use crate::calls::{Call, call};
 use crate::wire;
 use libc::{seccomp_notif, seccomp_notif_resp};
-use rootstrap_rootfs::Aside;
+use owners::Ownership;
+use reply::Reply;
+use rootstrap_rootfs::FakeOwnership;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -27,25 +31,8 @@ use std::thread::JoinHandle;
 use task::Task;
 use users::Users;
 
-/// What becomes of a call.
-enum Reply {
-    /// It returns this number.
-    Value(i64),
-    /// It fails.
-    Fails(Errno),
-    /// The kernel makes it as if nobody had asked.
-    Kernel,
-    /// It was answered already.
-    Answered,
-}
-
-impl From<Result<(), Errno>> for Reply {
-    fn from(result: Result<(), Errno>) -> Self {
-        result.map_or_else(Self::Fails, |()| Self::Value(0))
-    }
-}
-
-/// From inside the sandbox: "ready", and the descriptor on which questions arrive, if there will be any.
+/// Tells the caller of the sandbox, from inside, that the sandbox is ready. Hands over the descriptor on which supervised
+/// calls arrive, if there is one.
 pub(crate) fn hand_over(socket: &mut UnixStream, listener: Option<OwnedFd>) -> io::Result<()> {
     wire::send(socket, &["ready"])?;
     let descriptors: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
@@ -58,7 +45,7 @@ pub(crate) fn hand_over(socket: &mut UnixStream, listener: Option<OwnedFd>) -> i
     Ok(())
 }
 
-/// The other side of [`hand_over`], after "ready" was read.
+/// Receives the descriptor that [`hand_over`] sends. The caller has read the "ready" before it.
 pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -72,30 +59,36 @@ pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     Ok(descriptors.next().and_then(|mut descriptors| descriptors.next()))
 }
 
-/// Starts the thread that answers. It ends with the last process that can ask.
+/// Starts the thread that answers calls. It ends with the last process that the filter applies to. `has_proc`: whether
+/// scripts have a /proc of their own. `init`: process 1 of the sandbox, or the process that stands for it.
 ///
 /// # Errors
-/// /proc is not there.
-pub(crate) fn start(listener: OwnedFd, aside: Arc<Aside>, has_proc: bool, init: u32) -> io::Result<JoinHandle<()>> {
+/// /proc cannot be opened, or the thread cannot be started.
+pub(crate) fn start(
+    listener: OwnedFd,
+    fake_ownership: Arc<FakeOwnership>,
+    has_proc: bool,
+    init: u32,
+) -> io::Result<JoinHandle<()>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
-    // Most system calls a script makes wait for this thread: it must not wait for another processor to wake up.
+    // Let the kernel wake the supervisor on the caller's own processor: most system calls of a script wait for this thread.
     let wake = 1u64; // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
-    // SAFETY: the call takes a number; a kernel that does not know it changes nothing.
+    // SAFETY: the call takes a number; a kernel that does not know the flag changes nothing.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, wake) };
-    let supervisor = Supervisor { listener, proc, aside, users: Users::default(), has_proc, init };
+    let supervisor = Supervisor { listener, proc, fake_ownership, users: Users::default(), has_proc, init };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())
 }
 
 struct Supervisor {
     listener: OwnedFd,
-    /// The /proc this process is in.
+    /// The /proc that shows this process.
     proc: OwnedFd,
-    aside: Arc<Aside>,
+    fake_ownership: Arc<FakeOwnership>,
     users: Users,
     /// Whether scripts have a /proc of their own.
     has_proc: bool,
-    /// Process 1 of the sandbox, or what stands for it.
+    /// Process 1 of the sandbox, or the process that stands for it.
     init: u32,
 }
 
@@ -106,7 +99,7 @@ impl Supervisor {
             match poll(&mut ready, None) {
                 Ok(_) if ready[0].revents().contains(PollFlags::IN) => self.answer_one(),
                 Err(Errno::INTR) => {}
-                // Nobody is left to ask.
+                // No process is left that could make a supervised call.
                 _ => return,
             }
         }
@@ -114,16 +107,17 @@ impl Supervisor {
 
     fn answer_one(&self) {
         // SAFETY: the kernel wants the structure zeroed; all its fields are numbers.
-        let mut asked: seccomp_notif = unsafe { std::mem::zeroed() };
+        let mut notification: seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the call fills the structure it is given.
-        if unsafe { libc::ioctl(self.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut asked) } != 0 {
-            // Killed in the meantime.
+        if unsafe { libc::ioctl(self.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notification) } != 0
+        {
+            // The calling process was killed in the meantime.
             return;
         }
-        let task = Task { proc: &self.proc, listener: &self.listener, pid: asked.pid, id: asked.id };
-        let number = u32::try_from(asked.data.nr).unwrap_or(u32::MAX);
-        let reply = match call(asked.data.arch, number) {
-            Some(call) => self.answer(&task, call, &asked.data.args),
+        let task = Task { proc: &self.proc, listener: &self.listener, pid: notification.pid, id: notification.id };
+        let number = u32::try_from(notification.data.nr).unwrap_or(u32::MAX);
+        let reply = match call(notification.data.arch, number) {
+            Some(call) => self.answer(&task, call, &notification.data.args),
             None => Reply::Kernel,
         };
         let (val, error, flags) = match reply {
@@ -132,8 +126,8 @@ impl Supervisor {
             Reply::Fails(errno) => (0, -errno.raw_os_error(), 0),
             Reply::Kernel => (0, 0, u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1)),
         };
-        let answer = seccomp_notif_resp { id: asked.id, val, error, flags };
-        // Who was killed in the meantime needs no answer.
+        let answer = seccomp_notif_resp { id: notification.id, val, error, flags };
+        // A failure means that the calling process was killed; it needs no answer.
         // SAFETY: the call reads the structure it is given.
         unsafe { libc::ioctl(self.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
     }
@@ -144,11 +138,14 @@ impl Supervisor {
         {
             return reply;
         }
-        let of_proc_only = !self.has_proc && !matches!(call, Call::Mknod | Call::Mknodat);
-        if of_proc_only {
+        // Without mounts, calls arrive only because of /proc, except those that make device nodes.
+        if !self.has_proc && !matches!(call, Call::Mknod | Call::Mknodat) {
             return Reply::Kernel;
         }
-        let of_users = self.users.answer(task, call, arguments);
-        of_users.unwrap_or_else(|| owners::answer(task, &self.aside, &self.users, call, arguments))
+        let ownership = Ownership { task, fake: &self.fake_ownership };
+        (self.users.answer(task, call, arguments))
+            .or_else(|| ownership.answer(call, arguments))
+            .or_else(|| self.users.create(&ownership, call, arguments))
+            .unwrap_or(Reply::Kernel)
     }
 }

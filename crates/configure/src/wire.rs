@@ -1,11 +1,15 @@
-//! What sandbox and caller say to each other: frames of a length and NUL-separated words.
+//! The frames that the processes of this program exchange: a length in 4 bytes (little-endian), then words separated by
+//! NUL.
 
 use std::io::{self, Read, Write};
 
-/// Ceiling for one frame: what `execve` takes at most anyway.
+/// The longest frame, in bytes: the size that execve(2) takes at most for arguments and environment.
 const LONGEST: usize = 1 << 21;
 
-/// Sends `words`, none of which may hold a NUL.
+/// Sends one frame of `words`. No word may contain a NUL.
+///
+/// # Errors
+/// The frame is too long, or cannot be written.
 pub(crate) fn send(out: &mut impl Write, words: &[&str]) -> io::Result<()> {
     let body = words.join("\0");
     let length = u32::try_from(body.len()).ok().filter(|&n| n as usize <= LONGEST);
@@ -13,7 +17,10 @@ pub(crate) fn send(out: &mut impl Write, words: &[&str]) -> io::Result<()> {
     out.write_all(&[&length.to_le_bytes(), body.as_bytes()].concat())
 }
 
-/// The next frame, or `None` when the other side has closed.
+/// Receives the next frame; `None` when the other side has closed.
+///
+/// # Errors
+/// The frame is too long, cut off, or not UTF-8; or it cannot be read.
 pub(crate) fn receive(input: &mut impl Read) -> io::Result<Option<Vec<String>>> {
     let mut length = [0; 4];
     match input.read_exact(&mut length) {

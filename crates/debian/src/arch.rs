@@ -1,8 +1,8 @@
 //! Debian's architecture names (dpkg's `cputable` and `ostable`, Linux only).
 
-/// The Debian architecture whose programs a kernel that calls itself `machine` (`uname -m`) runs natively.
+/// The Debian architecture of the programs that a machine runs natively; `machine` is what `uname -m` prints there.
 ///
-/// `None` for a machine Debian has no port for.
+/// `None` for a machine for which Debian has no port.
 #[must_use]
 pub fn from_machine(machine: &str) -> Option<&'static str> {
     Some(match machine {
@@ -28,7 +28,7 @@ pub fn runs_natively(host: &str, target: &str) -> bool {
 
 /// Whether `name` has the form of an architecture name: lower-case letters, digits and `-`.
 ///
-/// Names go into URLs and file names, so anything else is refused before it gets there.
+/// Names become parts of URLs and file names, so any other name is refused first.
 #[must_use]
 pub fn is_valid(name: &str) -> bool {
     !name.is_empty()

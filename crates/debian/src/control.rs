@@ -1,21 +1,21 @@
 //! Control stanzas: `Field: value` lines with continuations (deb822(5)).
 
-use crate::ParseError;
+use crate::error::ParseError;
 
-/// One stanza, fields in file order, values borrowed and untouched but for the blanks around them.
+/// One stanza: its fields in file order. Values are borrowed and unchanged, without the blanks around them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stanza<'a> {
     fields: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Stanza<'a> {
-    /// The value of `name` (case does not matter), continuation lines included.
+    /// The value of the field `name`, whatever its case, with its continuation lines.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|&(_, value)| value)
     }
 
-    /// The value of a field that has to be there.
+    /// The value of a field that must be there.
     ///
     /// # Errors
     /// The field is missing or empty.
@@ -31,7 +31,7 @@ impl<'a> Stanza<'a> {
     }
 }
 
-/// Parses exactly one stanza; blank lines and comments around it are skipped.
+/// Parses a text of exactly one stanza. Blank lines and comments around it are skipped.
 ///
 /// # Errors
 /// No stanza, a second stanza, a line that is neither field nor continuation, or a field given twice.
@@ -72,7 +72,7 @@ pub fn parse_all(text: &str) -> Result<Vec<Stanza<'_>>, ParseError> {
         }
         while let Some(next) = text.get(position..).filter(|next| next.starts_with([' ', '\t'])) {
             let line = next.split_inclusive('\n').next().unwrap_or(next);
-            // A line of blanks ends the stanza even though it begins like a continuation.
+            // A line of blanks begins like a continuation line, but it ends the stanza.
             if line.trim().is_empty() {
                 break;
             }
@@ -90,8 +90,8 @@ pub fn parse_all(text: &str) -> Result<Vec<Stanza<'_>>, ParseError> {
     Ok(stanzas)
 }
 
-/// Drops blanks before the value and the line end after it; a value that starts on the second line keeps its
-/// leading newline, because dpkg writes it back so (`Conffiles:`).
+/// Drops blanks before the value, and blanks and line ends after it. A value that starts on the second line keeps its leading
+/// newline, because dpkg writes such a value back that way (`Conffiles:`).
 fn trim_value(value: &str) -> &str {
     value.trim_start_matches([' ', '\t']).trim_end_matches(['\n', '\r', ' ', '\t'])
 }

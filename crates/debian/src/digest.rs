@@ -1,9 +1,9 @@
-//! Digests strong enough to trust: SHA256 and SHA512. Weaker ones have no representation here on purpose.
+//! Digests that are strong enough to trust: SHA256 and SHA512. Weaker digests have no representation here on purpose.
 
-use crate::ParseError;
+use crate::error::ParseError;
 use std::fmt;
 
-/// A digest as Release and Packages files list it.
+/// A digest of a file, as Release and Packages files list it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// SHA-256.
@@ -26,7 +26,7 @@ impl Digest {
         }
     }
 
-    /// The name used in `by-hash` directories and cache paths, in the case the archive uses.
+    /// The algorithm as the archive spells it in `by-hash` directories.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         match self {
@@ -46,19 +46,15 @@ impl Digest {
 }
 
 fn decode<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    let digits = hex.as_bytes();
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        let nibble = |c: u8| (c as char).to_digit(16);
-        *byte = u8::try_from(nibble(pair[0])? * 16 + nibble(pair[1])?).ok()?;
-    }
-    Some(out)
+    let mut bytes = [0; N];
+    let length = base16ct::mixed::decode(hex, &mut bytes).ok()?.len();
+    (length == N).then_some(bytes)
 }
 
 impl fmt::Display for Digest {
     /// Lower-case hexadecimal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bytes().iter().try_for_each(|b| write!(f, "{b:02x}"))
+        write!(f, "{:x}", base16ct::HexDisplay(self.bytes()))
     }
 }
 

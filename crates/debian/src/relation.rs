@@ -1,11 +1,11 @@
 //! Relationship fields: `Depends`, `Provides`, `Breaks` and their like (Debian policy §7.1).
 
-use crate::ParseError;
+use crate::error::ParseError;
 use crate::version::Version;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// How a version is to compare with the one named.
+/// How a version has to compare with the named one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operator {
     /// `<<`
@@ -52,14 +52,14 @@ impl fmt::Display for Operator {
 pub struct Relation<'a> {
     /// Package or virtual package.
     pub name: &'a str,
-    /// `any`, `native` or an architecture, when one is given.
+    /// `any`, `native` or an architecture, if one is given.
     pub qualifier: Option<&'a str>,
-    /// The version demanded (or, in `Provides`, provided).
+    /// The version that is demanded or, in `Provides`, provided.
     pub version: Option<(Operator, Version<'a>)>,
 }
 
 impl Relation<'_> {
-    /// Whether `version` meets the demand; without a demand every version does.
+    /// Whether `version` meets the demand. Without a demand every version does.
     #[must_use]
     pub fn admits(&self, version: Version<'_>) -> bool {
         self.version.is_none_or(|(operator, wanted)| operator.holds(version, wanted))
@@ -80,8 +80,8 @@ impl fmt::Display for Relation<'_> {
 }
 
 /// Whether `name` may be a package name: letters, digits and `+-.`, starting with a letter or digit
-/// (policy §5.6.1; upper case is tolerated because archives have carried it). Names become file names, so this is checked
-/// before they do.
+/// (policy §5.6.1; upper case and `_` are tolerated because archives have had such names). Names become file names, so this is
+/// checked first.
 #[must_use]
 pub fn is_package_name(name: &str) -> bool {
     name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
@@ -89,10 +89,10 @@ pub fn is_package_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_'))
 }
 
-/// One alternative, as between two `|` or as a user types it.
+/// Parses one alternative: the text between two `|`, or what a user types.
 ///
 /// # Errors
-/// A name or version restriction that is not one.
+/// The name is no package name, or the version restriction is malformed.
 pub fn parse_relation(text: &str) -> Result<Relation<'_>, ParseError> {
     let bad = |why: &str| ParseError::new("relation", format!("{:?}: {why}", text.trim()));
     let (head, version) = match text.split_once('(') {
@@ -129,10 +129,10 @@ fn parse_version(text: &str) -> Option<(Operator, Version<'_>)> {
     (!version.is_empty() && !version.contains(char::is_whitespace)).then(|| (operator, Version::new(version)))
 }
 
-/// A whole field: groups separated by commas, alternatives within a group by `|`. Empty groups are dropped.
+/// Parses a whole field: groups separated by commas, alternatives within a group separated by `|`. Empty groups are dropped.
 ///
 /// # Errors
-/// The first alternative that is none.
+/// The error of the first alternative that is malformed.
 pub fn parse_field(text: &str) -> Result<Vec<Vec<Relation<'_>>>, ParseError> {
     text.split(',')
         .map(str::trim)

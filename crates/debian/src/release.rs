@@ -1,13 +1,13 @@
-//! `Release` files: who an archive says it is, for how long, and the digests of its indexes
-//! (the Debian repository format).
+//! `Release` files: the names of an archive, how long it is valid, and the digests of its indexes (the Debian repository
+//! format).
 
-use crate::ParseError;
 use crate::control::{self, Stanza};
 use crate::digest::Digest;
-use crate::packages::is_relative_path;
+use crate::error::ParseError;
+use crate::package::is_relative_path;
 use std::collections::BTreeMap;
 
-/// A parsed `Release` file. Absent text fields are empty, times are seconds since 1970.
+/// A parsed `Release` file. Absent text fields are empty; times are in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is the Release field of the same name")]
 pub struct Release {
@@ -21,14 +21,15 @@ pub struct Release {
     pub architectures: Vec<String>,
     pub components: Vec<String>,
     pub acquire_by_hash: bool,
-    /// Whether `No-Support-for-Architecture-all` names `Packages`: the indexes of every architecture then hold the
-    /// packages of `all` too.
+    /// Whether `No-Support-for-Architecture-all` names `Packages`: then the index of every architecture also contains the
+    /// packages of `all`.
     pub no_support_for_all: bool,
-    /// Path below `dists/SUITE/` to size in bytes and digest: SHA256 where it is listed, else SHA512.
+    /// Size in bytes and digest of each file by its path below `dists/SUITE/`. The digest is SHA256 if it is listed, else
+    /// SHA512.
     pub files: BTreeMap<String, (u64, Digest)>,
 }
 
-/// Parses the text of a `Release` file, which the caller has taken from a verified signature.
+/// Parses the text of a `Release` file. The caller must have taken the text from a verified signature.
 ///
 /// # Errors
 /// No `Date`, a malformed list, or no list of SHA256 or better.
@@ -61,7 +62,7 @@ pub fn parse(text: &str) -> Result<Release, ParseError> {
 
 fn files(stanza: &Stanza<'_>) -> Result<BTreeMap<String, (u64, Digest)>, ParseError> {
     let mut files = BTreeMap::new();
-    // SHA256 last: it is what caches and by-hash directories are addressed with where both are listed.
+    // SHA256 comes last and so wins: where both are listed, caches and by-hash directories go by SHA256.
     for (field, length) in [("SHA512", 128), ("SHA256", 64)] {
         for line in stanza.get(field).unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
             let bad = || ParseError::new("Release file", format!("{field} has a malformed line: {line:?}"));
@@ -84,8 +85,10 @@ fn files(stanza: &Stanza<'_>) -> Result<BTreeMap<String, (u64, Digest)>, ParseEr
     Ok(files)
 }
 
-/// Parses `Sat, 12 Sep 2026 07:55:41 UTC` (RFC 5322; day name optional, `UTC`, `GMT`, `Z` or a numeric zone; one-digit
-/// numbers, padded by blanks or not) into seconds since 1970.
+/// Parses a date such as `Sat, 12 Sep 2026 07:55:41 UTC` (RFC 5322) into seconds since 1970.
+///
+/// The name of the day may be missing, the zone is `UTC`, `GMT`, `UT`, `Z` or a number, and numbers may have one digit, with
+/// or without a blank before it.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<i64> {
     let text = text.split_once(',').map_or(text, |(_, rest)| rest);
@@ -118,8 +121,7 @@ pub fn parse_date(text: &str) -> Option<i64> {
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Days since 1970-01-01 of a date of the Gregorian calendar, counting years from March so that the leap day
-/// comes last.
+/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that the leap day comes last.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -127,7 +129,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// `seconds` since 1970 as `2026-09-12T07:55:41Z`, for messages and metadata.
+/// Formats `seconds` since 1970 as `2026-09-12T07:55:41Z`, for messages and metadata.
 #[must_use]
 pub fn format_date(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86400) + 719_468, seconds.rem_euclid(86400));
@@ -141,8 +143,8 @@ pub fn format_date(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
-/// Parses what a user gives as a point in time: `2026-09-12`, `2026-09-12T07:55:41Z`, `@SECONDS`, a snapshot stamp
-/// `20260912T075541Z`, or a date as in a Release file. UTC throughout.
+/// Parses a point in time that a user gives, in UTC, into seconds since 1970: `2026-09-12`, `2026-09-12T07:55:41Z`, `@SECONDS`,
+/// a snapshot stamp `20260912T075541Z`, or a date as in a Release file.
 #[must_use]
 pub fn parse_moment(text: &str) -> Option<i64> {
     if let Some(seconds) = text.strip_prefix('@') {
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn strongest_digest_wins_and_weak_ones_do_not_count() {
+    fn only_strong_digests_count() {
         let head = "Origin: Debian\nSuite: stable\nCodename: x\nDate: Thu, 21 Apr 2016 23:23:46 UTC\n\
                     Architectures: all amd64\nComponents: main contrib\nAcquire-By-Hash: yes\n";
         let sha256 = format!("SHA256:\n {} 10 main/binary-amd64/Packages.xz\n", "ab".repeat(32));

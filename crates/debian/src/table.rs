@@ -1,23 +1,23 @@
-//! A whole index, reduced to the fields that [`Package`] has: a third of its text is left, and any package of it is read
-//! without those before it.
+//! A whole index reduced to the fields of [`Package`]: a third of the text of the index is left, and each package can be read
+//! without reading those before it.
 //!
-//! Each package is its fields one after the other, always in the same order. Those that are asked of every package lie
-//! together, apart from the rest, so that asking reads little memory. A field is its length and its text, the length in
-//! digits of six bits, the lowest first, with bit 6 set where another digit follows. So the whole is text, and one check
-//! for UTF-8 is enough for all of it.
+//! A package is stored as its fields, one after the other and always in the same order. The fields that are asked of every
+//! package (its head) are stored apart from the rest (its body), so that a search reads little memory. A field is stored as its
+//! length and its text. The length is written in digits of six bits, the lowest first; bit 6 of a digit says that another
+//! digit follows. So everything stored is text, and one check for UTF-8 is enough for all of it.
 
-use crate::packages::{Package, each};
+use crate::package::{Package, each};
 
 /// The packages of an index, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     heads: String,
     bodies: String,
-    /// Where each package begins in both.
+    /// Where each package begins in `heads` and in `bodies`.
     starts: Vec<[usize; 2]>,
 }
 
-/// What is asked of every package of an index: the fields of [`Package`] of these names.
+/// The fields that are asked of every package of an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is the index field of the same name")]
 pub struct Head<'a> {
@@ -38,15 +38,15 @@ impl Head<'_> {
 }
 
 impl Table {
-    /// An empty table that `bytes` of index text will go into.
+    /// Creates an empty table with room for `bytes` of index text.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        // Real indexes average 700 to 800 bytes a stanza, of which 80 and 420 are kept.
+        // A stanza of a real index has 700 to 800 bytes on average; its head takes 80 of them and its body 420.
         let (heads, bodies) = (String::with_capacity(bytes / 9), String::with_capacity(bytes / 9 * 5));
         Self { heads, bodies, starts: Vec::with_capacity(bytes / 750) }
     }
 
-    /// The packages of a whole index; see [`crate::packages::parse`].
+    /// Parses a whole index as [`crate::packages::parse`] does.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut table = Self::with_capacity(text.len());
@@ -54,7 +54,7 @@ impl Table {
         table
     }
 
-    /// Appends the packages of `text`, which is a number of whole stanzas.
+    /// Appends the packages of `text`, which must consist of whole stanzas.
     pub fn extend(&mut self, text: &str) {
         each(text, |package| self.push(package));
     }
@@ -67,19 +67,19 @@ impl Table {
         }
     }
 
-    /// How many packages there are.
+    /// The number of packages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// Whether there is none.
+    /// Whether the table has no packages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
 
-    /// The package at a position; all fields are empty where there is none.
+    /// The package at `position`. If there is none, all fields are empty.
     #[must_use]
     pub fn package(&self, position: usize) -> Package<'_> {
         let mut package = Package::default();
@@ -90,7 +90,7 @@ impl Table {
         package
     }
 
-    /// The same, of the fields asked of every package.
+    /// The head of the package at `position`. If there is none, all fields are empty.
     #[must_use]
     pub fn head(&self, position: usize) -> Head<'_> {
         let mut head = Head::default();
@@ -101,23 +101,23 @@ impl Table {
         head
     }
 
-    /// All packages, in order.
+    /// All packages, in the order of the index.
     pub fn packages(&self) -> impl Iterator<Item = Package<'_>> {
         (0..self.len()).map(|position| self.package(position))
     }
 
-    /// The table as it can be kept: two texts, the longer one last, and a list of numbers that belongs to them.
+    /// Returns the table in parts that can be stored: two texts, the longer one last, and a list of numbers.
     #[must_use]
     pub fn parts(&self) -> ([&str; 2], Vec<u8>) {
         let numbers = self.starts.as_flattened().iter().flat_map(|start| (*start as u64).to_le_bytes());
         ([&self.heads, &self.bodies], numbers.collect())
     }
 
-    /// What [`Table::parts`] was made from. Other parts make a table of nonsense, but never a panic.
+    /// Makes a table of the parts that [`Table::parts`] returned. Other parts make a meaningless table, but never a panic.
     #[must_use]
     pub fn from_parts([heads, bodies]: [String; 2], numbers: &[u8]) -> Self {
         let (starts, _) = numbers.as_chunks::<8>().0.as_chunks();
-        // Beyond the end, and so empty, where memory is too small for the number.
+        // A number that does not fit into memory lies beyond the end, so that the package there is empty.
         let start = |bytes: &[u8; 8]| usize::try_from(u64::from_le_bytes(*bytes)).unwrap_or(usize::MAX);
         Self { heads, bodies, starts: starts.iter().map(|pair| pair.each_ref().map(start)).collect() }
     }
@@ -134,12 +134,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The next field; empty behind the end, and where no field begins.
+    /// Reads the next field. It is empty beyond the end, and where no field begins.
     fn field(&mut self) -> &'a str {
         let (mut length, mut shift) = (0, 0u32);
         while let Some(byte) = self.text.as_bytes().get(self.position) {
             self.position += 1;
-            // More digits than numbers have are nonsense.
+            // A length with more digits than a number can have is damaged.
             length |= usize::from(byte & 0o77).checked_shl(shift).unwrap_or_default();
             if byte & 0o100 == 0 || shift > usize::BITS {
                 break;
@@ -162,15 +162,15 @@ fn append(text: &mut String, field: &str) {
     text.push_str(field);
 }
 
-/// Six bits and one that says whether there is more.
+/// A digit: six bits of the length, and the bit that says whether another digit follows.
 fn digit(bits: usize) -> char {
     char::from((bits & 0o177) as u8)
 }
 
-/// How many fields are in the head.
+/// The number of fields in the head.
 const HEAD: usize = 6;
 
-/// The order of fields; with another one, what was kept is not read any more.
+/// The order in which fields are stored. If it changes, tables that were stored before cannot be read any more.
 fn fields<'p, 'a>(p: &'p mut Package<'a>) -> [&'p mut &'a str; 26] {
     [
         &mut p.name,
@@ -202,7 +202,7 @@ fn fields<'p, 'a>(p: &'p mut Package<'a>) -> [&'p mut &'a str; 26] {
     ]
 }
 
-/// The first of them.
+/// The first [`HEAD`] of these fields.
 fn head_fields<'p, 'a>(head: &'p mut Head<'a>) -> [&'p mut &'a str; HEAD] {
     [
         &mut head.name,

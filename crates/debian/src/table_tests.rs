@@ -1,9 +1,9 @@
-//! A table holds what was parsed, whatever that was, and survives what it is not.
+//! A table holds what was parsed from any text, and no stored parts make it panic.
 
 use super::*;
-use crate::packages::parse;
+use crate::package::parse;
 
-/// Numbers that look random and are the same every time (Knuth's MMIX constants).
+/// Pseudo-random numbers, the same in every run (Knuth's MMIX constants).
 struct Dice(u64);
 
 impl Dice {
@@ -12,7 +12,7 @@ impl Dice {
         (self.0 >> 33) % sides
     }
 
-    /// Text that is more or less an index.
+    /// Text that resembles an index.
     fn index(&mut self) -> String {
         let names =
             ["Package", "version", "Depends", "SHA256", "Description", "Maintainer", "Multi-Arch", "X", "", "é"];
@@ -36,8 +36,8 @@ fn assert_same(table: &Table, text: &str) {
         let Package { name, architecture, version, essential, priority, provides, .. } = *package;
         assert_eq!(head, [name, architecture, version, essential, priority, provides], "{text:?}");
     }
-    let (kept, numbers) = table.parts();
-    assert_eq!(&Table::from_parts(kept.map(str::to_owned), &numbers), table);
+    let (texts, numbers) = table.parts();
+    assert_eq!(&Table::from_parts(texts.map(str::to_owned), &numbers), table);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_table_holds_what_is_parsed() {
 }
 
 #[test]
-fn every_field_has_a_place_of_its_own_and_any_length() {
+fn every_field_has_its_own_place_and_any_length() {
     for length in [0, 1, 63, 64, 4095, 4096, 262_143, 262_144] {
         let all = [
             "Package",
@@ -107,7 +107,7 @@ fn an_index_may_come_in_pieces_that_end_with_an_empty_line() {
 }
 
 #[test]
-fn parts_that_are_none_make_no_panic() {
+fn damaged_parts_make_no_panic() {
     let mut dice = Dice(1);
     for _ in 0..2000 {
         let mut text = || -> String {

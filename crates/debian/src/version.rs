@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A package version, ordered as dpkg orders it. Borrowed, never normalised: `1.0` and `1.00` compare equal
+/// A package version, ordered as dpkg orders versions. The text is borrowed and never normalised: `1.0` and `1.00` are equal
 /// but print as written.
 #[derive(Clone, Copy, Debug)]
 pub struct Version<'a>(&'a str);
 
 impl<'a> Version<'a> {
-    /// Wraps `text`; any text has a place in the order, so there is nothing to refuse.
+    /// Wraps `text`. Every text has a place in the order, so none is refused.
     #[must_use]
     pub fn new(text: &'a str) -> Self {
         Self(text.trim())
@@ -21,13 +21,13 @@ impl<'a> Version<'a> {
         self.0
     }
 
-    /// The version without its epoch, as file names carry it.
+    /// The version without its epoch, as in the names of .deb files.
     #[must_use]
     pub fn without_epoch(&self) -> &'a str {
         self.0.split_once(':').map_or(self.0, |(_, rest)| rest)
     }
 
-    /// Epoch, upstream version, revision. A missing revision counts as empty (equal to `0`).
+    /// Epoch, upstream version and revision. A missing revision is empty, which is equal to `0`.
     fn split(&self) -> (&'a str, &'a str, &'a str) {
         let (epoch, rest) = self.0.split_once(':').unwrap_or(("", self.0));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
@@ -35,7 +35,8 @@ impl<'a> Version<'a> {
     }
 }
 
-/// Weight of a non-digit: `~` before the end, the end and digits before letters, letters before the rest.
+/// The weight of a character that is no digit: `~` sorts before the end, the end and digits before letters, letters before all
+/// others.
 fn weight(c: Option<u8>) -> i32 {
     match c {
         Some(b'~') => -1,
@@ -63,7 +64,7 @@ fn compare_part(a: &str, b: &str) -> Ordering {
         let (nb, rest_b) = b.split_at(number(b));
         let significant = |n: &[u8]| n.iter().position(|&c| c != b'0').unwrap_or(n.len());
         let (na, nb) = (&na[significant(na)..], &nb[significant(nb)..]);
-        // Without leading zeros the longer number is the larger one, whatever its size.
+        // Of two numbers without leading zeros the longer one is larger. So numbers may have any size.
         let order = na.len().cmp(&nb.len()).then_with(|| na.cmp(nb));
         if order != Ordering::Equal {
             return order;
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn order_is_dpkgs() {
-        // Each line is sorted; neighbours differ. The verdicts are those of `dpkg --compare-versions`.
+        // Each line is sorted and neighbours differ. The order is that of `dpkg --compare-versions`.
         let chains: [&[&str]; 7] = [
             &["1.0~~", "1.0~~a", "1.0~", "1.0", "1.0-0.1", "1.0-1", "1.0a", "1.0+", "1.0.1"],
             &["2", "1:0", "1:1", "2:0~1"],

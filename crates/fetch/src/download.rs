@@ -1,120 +1,97 @@
-//! One file from one of several places: attempts, resumption, the next mirror.
+//! Downloads one file from one of several mirrors: attempts, resumption, the next mirror.
 
-use crate::cache::Cache;
-use crate::error::{Error, Failures, Fault};
+use crate::destination::Destination;
+use crate::error::{Error, Failure, Failures, Fault};
+use crate::event::{Event, Report};
+use crate::limits;
 use crate::mirror::{Location, Mirror};
-use crate::partial::{Expected, Partial, is_intact};
-use crate::{Event, Options, Report, Timeouts, limits};
-use reqwest::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
-use reqwest::{Client, Response, StatusCode, Url};
-use rootstrap_debian::digest::Digest;
+use crate::options::Options;
+use crate::partial::{Expected, Partial};
+use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
+use http::{Certificates, Client, Method, Redirects, RequestBuilder, Response, Retries, StatusCode, Url};
+use rootstrap_http as http;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What every download of a session shares.
-pub(crate) struct Line {
+/// Downloads files. All downloads of a session share its connections and what it learns about mirrors.
+#[derive(Clone)]
+pub(crate) struct Downloader {
     client: Client,
-    retries: u32,
-    timeouts: Timeouts,
+    retries: Retries,
+    patience: Patience,
     pub offline: bool,
-    /// Mirrors that failed as such, which are asked last from then on.
-    shunned: Mutex<BTreeSet<String>>,
+    /// The URIs of mirrors that failed as such. They are asked last from then on.
+    failed: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// A place to try: a path below a mirror.
+/// How long to ask the same mirror again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// As long as the options say, because no other mirror is left.
+    Full,
+    /// At most [`limits::BRIEF_RETRIES`] times, and not if the mirror asks to wait longer than [`limits::BRIEF_RETRY_AFTER`], because
+    /// another mirror is left.
+    Brief,
+}
+
+/// A path below a mirror, where the file may be.
+#[derive(Clone)]
 pub(crate) struct Candidate<'a> {
     pub mirror: &'a Mirror,
     pub path: String,
 }
 
-/// Why a download ended: the place is to blame, or nothing will help.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Fault(Fault),
-    Fatal(Error),
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Fatal(error)
-    }
-}
-
-/// What is being fetched, and who is told.
+/// What is being downloaded, and who receives the events.
 pub(crate) struct Job<'a> {
     pub what: &'a str,
     pub report: Report<'a>,
-    /// Bytes that came, negative for those that came in vain.
+    /// Receives the number of bytes that came, negative for bytes that will come again.
     pub progress: &'a (dyn Fn(i64) + Sync),
 }
 
-/// A file of known size and digest, and where it belongs.
-#[derive(Clone, Copy)]
-pub(crate) struct Destination<'a> {
-    pub cache: &'a Cache,
-    pub size: u64,
-    pub digest: Digest,
-}
-
-impl Destination<'_> {
-    /// Whether there is such a file of that size; what is in it is another question.
-    pub fn is_listed(&self) -> bool {
-        self.cache.find(&self.digest, self.size).is_some()
-    }
-
-    /// The file, if it is in the cache and what it was when it was written: a disk may have forgotten since, and hashing costs
-    /// less than what damage would.
-    pub async fn look(&self) -> Option<PathBuf> {
-        let (path, digest) = (self.cache.find(&self.digest, self.size)?, self.digest);
-        let intact = tokio::task::spawn_blocking(move || is_intact(&path, &digest).then_some(path)).await;
-        intact.ok().flatten()
-    }
-}
-
-impl Line {
+impl Downloader {
     pub fn new(options: &Options) -> Result<Self, Error> {
+        let http = http::Options { connections: options.jobs, ..options.http.clone() };
         Ok(Self {
-            client: crate::http::client(options)?,
-            retries: options.retries,
-            timeouts: options.timeouts,
+            client: Client::new(&http, Redirects::Follow, Certificates::Verified)?,
+            retries: http.retries,
+            patience: Patience::Full,
             offline: options.offline,
-            shunned: Mutex::default(),
+            failed: Arc::default(),
         })
     }
 
-    /// The same for downloads that are tried once.
-    pub fn trying_once(&self) -> Self {
-        let (client, timeouts, offline) = (self.client.clone(), self.timeouts, self.offline);
-        Self { client, retries: 0, timeouts, offline, shunned: Mutex::default() }
+    /// Returns one that shares the connections and asks for each file once. Its failures do not change in which order this one asks
+    /// mirrors.
+    pub fn without_retries(&self) -> Self {
+        Self { retries: self.retries.at_most(0), failed: Arc::default(), ..self.clone() }
     }
 
-    /// Fetches a file into the cache. The caller has the [turn](Cache::turn) to.
-    pub async fn obtain(
+    /// Returns one for a mirror after which another one is left. It repeats a request less often.
+    pub fn brief(&self) -> Self {
+        Self { retries: self.retries.at_most(limits::BRIEF_RETRIES), patience: Patience::Brief, ..self.clone() }
+    }
+
+    /// Downloads a file into the cache and returns its path. The caller holds the lock of `destination`.
+    pub async fn download(
         &self,
         job: &Job<'_>,
         candidates: Vec<Candidate<'_>>,
-        to: Destination<'_>,
+        destination: &Destination,
     ) -> Result<PathBuf, Error> {
-        let mut partial = Partial::in_file(to.cache.temporary()?, to.size, to.digest);
+        let mut partial = Partial::in_file(destination.create()?, destination.size, destination.digest);
         self.fetch(job, candidates, &mut partial).await?;
-        let (file, digest) = partial.into_file().ok_or(Error::Cancelled)?;
-        to.cache.keep(file, &digest)
+        Ok(partial.into_file().ok_or(Error::Cancelled)?.keep()?)
     }
 
-    /// Fetches from the first candidate that has the right bytes. What one mirror has sent is kept when the next one
-    /// goes on: the digest covers the whole.
+    /// Fetches from the first candidate that has the right bytes. When one mirror fails, the next one is only asked for the bytes
+    /// that are missing: the digest covers the whole file.
     ///
-    /// Returns the mirror that finished it.
+    /// The candidates of one mirror stand together. Returns the mirror that sent the last byte.
     pub async fn fetch<'a>(
         &self,
         job: &Job<'_>,
@@ -125,28 +102,39 @@ impl Line {
         if candidates.is_empty() {
             return Err(Error::Offline { what: job.what.to_owned() });
         }
-        candidates.sort_by_key(|candidate| self.is_shunned(candidate.mirror));
-        let mut failures = Vec::new();
+        candidates.sort_by_key(|candidate| self.has_failed(candidate.mirror));
+        let brief = self.brief();
+        let (mut failures, mut failed) = (Vec::new(), Vec::new());
         let mut candidates = candidates.into_iter().peekable();
         while let Some(Candidate { mirror, path }) = candidates.next() {
-            match self.fetch_from(job, mirror, &path, partial).await {
+            let is_same = |next: &Candidate<'_>| next.mirror.uri == mirror.uri;
+            let next = candidates.clone().find(|next| !is_same(next)).map(|next| next.mirror.shown.clone());
+            // Another path of a server that does not answer is no other mirror. What has failed for long is asked only briefly.
+            let is_other_server = |next: Candidate<'_>| !next.mirror.is_same_server(mirror);
+            let has_failed = failed.iter().any(|failed: &&Mirror| failed.is_same_server(mirror));
+            let is_brief = has_failed || candidates.clone().any(is_other_server);
+            let downloader = if is_brief { &brief } else { self };
+            let fault = match downloader.fetch_from(job, mirror, &path, partial).await {
                 Ok(()) => return Ok(mirror),
                 Err(Failure::Fatal(error)) => return Err(error),
-                Err(Failure::Fault(fault)) => {
-                    let next = candidates.peek().map(|next| next.mirror.shown.clone());
-                    // A by-hash path that is missing is no event: the plain path comes next.
-                    if next.as_ref() != Some(&mirror.shown) {
-                        let (uri, reason) = (mirror.shown.clone(), fault.to_string());
-                        (job.report)(Event::MirrorFailed { uri, reason, next });
-                    }
-                    failures.push((format!("{}/{path}", mirror.shown.trim_end_matches('/')), fault));
-                }
+                Err(Failure::Fault(fault)) => fault,
+            };
+            // The other paths of a mirror that does not work would fail too.
+            if fault.is_about_mirror() {
+                failed.push(mirror);
+                while next.is_some() && candidates.next_if(is_same).is_some() {}
             }
+            // No event for a missing by-hash path: the plain path of the same mirror follows.
+            if !candidates.peek().is_some_and(is_same) {
+                let (uri, reason) = (mirror.shown.clone(), fault.to_string());
+                (job.report)(Event::MirrorFailed { uri, reason, next });
+            }
+            failures.push((format!("{}/{path}", mirror.shown.trim_end_matches('/')), fault));
         }
         Err(Error::Fetch { what: job.what.to_owned(), source: Failures(failures) })
     }
 
-    /// Fetches from one place, again and again where that may help.
+    /// Fetches from one URI, and repeats that while it may help.
     pub async fn fetch_from(
         &self,
         job: &Job<'_>,
@@ -155,7 +143,7 @@ impl Line {
         partial: &mut Partial,
     ) -> Result<(), Failure> {
         let location = mirror.locate(path);
-        // A validator belongs to the place that gave it.
+        // A validator is valid only for the URI whose answer had it.
         partial.validator = None;
         let mut fresh = false;
         let mut attempt = 1;
@@ -172,17 +160,16 @@ impl Line {
             let mut again = fault.is_transient();
             if fault.is_mismatch() {
                 (job.progress)(-partial.restart()?);
-                // Once more, past any proxy's copy: the file may have been replaced on its way.
+                // Once more, without the copies of proxies: the file may have been replaced during the transfer.
                 again = !fresh && matches!(location, Location::Http(_));
                 fresh = true;
             }
-            if !again || attempt > self.retries {
-                if fault.blames_the_mirror() {
-                    self.shun(mirror);
+            let Some(wait) = self.wait(attempt, &fault).filter(|_| again) else {
+                if fault.is_about_mirror() {
+                    self.mark_failed(mirror);
                 }
                 return Err(fault.into());
-            }
-            let wait = self.timeouts.backoff.saturating_mul(1 << (attempt - 1).min(16)).min(limits::LONGEST_WAIT);
+            };
             let (what, reason) = (job.what.to_owned(), fault.to_string());
             (job.report)(Event::Retry { what, reason, attempt, wait });
             tokio::time::sleep(wait).await;
@@ -190,11 +177,18 @@ impl Line {
         }
     }
 
-    async fn get(&self, job: &Job<'_>, url: &Url, fresh: bool, partial: &mut Partial) -> Result<(), Failure> {
-        if partial.is_complete() {
-            return Ok(());
+    /// Returns how long to wait before the next attempt; `None` if there is none.
+    fn wait(&self, attempt: u32, fault: &Fault) -> Option<Duration> {
+        let asked = fault.retry_after();
+        if self.patience == Patience::Brief && asked.is_some_and(|asked| asked > limits::BRIEF_RETRY_AFTER) {
+            return None;
         }
-        let mut request = self.client.get(url.clone());
+        self.retries.wait(attempt, asked)
+    }
+
+    /// Creates the request for the missing bytes of a file. If it is `fresh`, no proxy may answer it from a cache.
+    fn request(&self, url: &Url, fresh: bool, partial: &Partial) -> RequestBuilder {
+        let mut request = self.client.request(Method::GET, url.clone());
         if fresh {
             request = request.header(CACHE_CONTROL, "no-cache");
         }
@@ -204,13 +198,20 @@ impl Line {
                 request = request.header(IF_RANGE, validator.clone());
             }
         }
-        let head_limit = self.timeouts.connect.saturating_add(self.timeouts.stall);
-        let mut response = within(head_limit, request.send()).await?;
+        request
+    }
+
+    /// Requests the missing bytes of a file and writes them to `partial`.
+    async fn get(&self, job: &Job<'_>, url: &Url, fresh: bool, partial: &mut Partial) -> Result<(), Failure> {
+        if partial.is_complete() {
+            return Ok(());
+        }
+        let mut response = self.client.send(self.request(url, fresh, partial)).await?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if partial.received() > 0 => {
                 if range_start(&response) != Some(partial.received()) {
                     (job.progress)(-partial.restart()?);
-                    return Err(Fault::Network("the server sent another range than asked for".to_owned()).into());
+                    return Err(Fault::OtherRange.into());
                 }
             }
             StatusCode::OK => (job.progress)(-partial.restart()?),
@@ -219,7 +220,7 @@ impl Line {
                 if status == StatusCode::RANGE_NOT_SATISFIABLE {
                     (job.progress)(-partial.restart()?);
                 }
-                return Err(Fault::Status(status.as_u16()).into());
+                return Err(response.status_error().into());
             }
         }
         if let (Expected::Exactly(expected), Some(length)) = (partial.expected, response.content_length()) {
@@ -230,7 +231,7 @@ impl Line {
         }
         partial.validator = validator(response.headers());
         let begun = Instant::now();
-        while let Some(chunk) = within(self.timeouts.stall, response.chunk()).await? {
+        while let Some(chunk) = response.chunk().await? {
             partial.write(&chunk)?;
             (job.progress)(signed(chunk.len()));
         }
@@ -238,25 +239,25 @@ impl Line {
         Ok(partial.end()?)
     }
 
-    fn is_shunned(&self, mirror: &Mirror) -> bool {
-        self.shunned.lock().is_ok_and(|shunned| shunned.contains(&mirror.uri))
+    fn has_failed(&self, mirror: &Mirror) -> bool {
+        self.failed.lock().is_ok_and(|failed| failed.contains(&mirror.uri))
     }
 
-    fn shun(&self, mirror: &Mirror) {
-        if let Ok(mut shunned) = self.shunned.lock() {
-            shunned.insert(mirror.uri.clone());
+    fn mark_failed(&self, mirror: &Mirror) {
+        if let Ok(mut failed) = self.failed.lock() {
+            failed.insert(mirror.uri.clone());
         }
     }
 }
 
-/// Reads a file of a mirror that is a directory. In chunks, giving way between them, so that an interrupt counts.
+/// Copies a file of a mirror that is a directory. It yields after every chunk, so that the session can be cancelled.
 async fn copy(job: &Job<'_>, path: &Path, partial: &mut Partial) -> Result<(), Failure> {
     (job.progress)(-partial.restart()?);
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::Missing,
         _ => Fault::Unreadable(error),
     };
-    // Asked before it is opened: opening a pipe would wait for its writer.
+    // The type is checked before the file is opened, because opening a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Fault::Missing.into());
@@ -279,43 +280,19 @@ async fn copy(job: &Job<'_>, path: &Path, partial: &mut Partial) -> Result<(), F
     }
 }
 
-/// Awaits an answer no longer than `limit`.
-async fn within<T>(limit: Duration, answer: impl Future<Output = reqwest::Result<T>>) -> Result<T, Fault> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Fault::Network(flat(error))),
-        Err(_) => Err(Fault::Stalled(limit.as_secs())),
-    }
-}
-
-/// The chain of causes in one line, without the URL, which may hold a password and is named beside it.
-fn flat(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// Where the range begins that a server sent (RFC 9110 §14.4).
+/// Returns the position at which the range that a server sent begins (RFC 9110 §14.4).
 fn range_start(response: &Response) -> Option<u64> {
     let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     value.strip_prefix("bytes")?.trim_start().split_once('-')?.0.parse().ok()
 }
 
-/// What may stand in `If-Range` (RFC 9110 §13.1.5): a strong tag, else a date.
+/// Returns the value for `If-Range` (RFC 9110 §13.1.5): a strong entity tag, or else the date.
 fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     let tag = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
     tag.or_else(|| headers.get(LAST_MODIFIED)).cloned()
 }
 
-/// A number of bytes for progress.
+/// Returns a number of bytes as [`Job::progress`] takes it.
 pub(crate) fn signed(length: impl TryInto<i64>) -> i64 {
     length.try_into().unwrap_or(i64::MAX)
 }

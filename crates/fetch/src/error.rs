@@ -1,14 +1,16 @@
-//! What can go wrong, in words, with the way out beside it.
+//! Why verified bytes cannot be had, and what the user can do about it.
 
-use crate::signature::{KeyringProblem, SignatureProblem};
+use crate::problem::{KeyringProblem, SignatureProblem};
 use rootstrap_debian::ParseError;
 use rootstrap_debian::release::format_date;
+use rootstrap_http as http;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 use thiserror::Error;
 
-/// Why verified bytes could not be had. The text names the thing; the cause is the source, and only there.
+/// Why verified bytes cannot be had. The text names the thing; the cause is the source and not part of the text.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -19,18 +21,12 @@ pub enum Error {
     Path { path: String },
     #[error("cannot fetch {what}: no mirror is known")]
     NoMirror { what: String },
-    #[error("cannot use proxy {uri:?}")]
-    Proxy { uri: String, source: reqwest::Error },
-    #[error("cannot set up HTTP")]
-    Http { source: reqwest::Error },
+    #[error(transparent)]
+    Http(#[from] http::SetupError),
     #[error("cannot start the download threads")]
     Threads { source: io::Error },
-    #[error("cannot use the cache {}", path.display())]
-    Cache { path: PathBuf, source: io::Error },
-    #[error("cannot use {} as a cache: it is none of rootstrap's", path.display())]
-    NoCache { path: PathBuf },
-    #[error("cannot write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Cache(#[from] rootstrap_cache::Error),
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot read the keyring")]
@@ -69,22 +65,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the user can do about it, where there is something.
+    /// Says what the user can do about it, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Mirror { .. } => "a mirror is an http:, https:, file: or copy: URI".to_owned(),
             Self::NoMirror { .. } => "name one with --mirror".to_owned(),
-            Self::Proxy { .. } => "check http_proxy and https_proxy".to_owned(),
-            Self::Cache { .. } => "choose another directory with --cache-dir, or do without with --no-cache".to_owned(),
-            Self::NoCache { .. } => {
-                "`rootstrap cache dir` says where the cache is; --cache-dir names another".to_owned()
-            }
-            Self::Write { source, path } if source.kind() == io::ErrorKind::StorageFull => format!(
-                "the filesystem of {} is full: free some space, or choose another with --cache-dir",
-                path.display()
-            ),
-            Self::Write { .. } => "choose another directory with --cache-dir".to_owned(),
+            Self::Http(error) => return error.hint().map(str::to_owned),
+            Self::Cache(source) => return source.hint(),
             Self::Keyring { source } => return source.hint(),
             Self::Signature { source, .. } => return source.hint(),
             Self::Fetch { source, .. } => return source.hint(),
@@ -105,14 +93,13 @@ impl Error {
         Some(hint)
     }
 
-    /// Whether every mirror says that there is no such file.
+    /// Whether every mirror answered that it does not have the file.
     pub(crate) fn is_missing(&self) -> bool {
         let missing = |failures: &Failures| failures.0.iter().all(|(_, fault)| matches!(fault, Fault::Missing));
         matches!(self, Self::Fetch { source, .. } if !source.0.is_empty() && missing(source))
     }
 
-    /// Whether this says "these bytes are not what their signer vouched for" rather than "they could not be had":
-    /// a signature, digest, size, expiry, rollback or wrong suite.
+    /// Whether bytes were received but cannot be trusted: because of a signature, digest, size, expiry, rollback or wrong suite.
     #[must_use]
     pub fn is_verification(&self) -> bool {
         match self {
@@ -127,7 +114,7 @@ impl Error {
     }
 }
 
-/// Each place that was asked, in order, and what it answered.
+/// Each URI that was asked, in order, and what it answered.
 #[derive(Debug)]
 pub struct Failures(pub Vec<(String, Fault)>);
 
@@ -157,18 +144,16 @@ impl fmt::Display for Failures {
 
 impl std::error::Error for Failures {}
 
-/// What one place answered instead of the file.
+/// What one URI answered instead of the file.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Fault {
     #[error("not found")]
     Missing,
-    #[error("the server answered {0}")]
-    Status(u16),
-    #[error("{0}")]
-    Network(String),
-    #[error("nothing came for {0} seconds")]
-    Stalled(u64),
+    #[error(transparent)]
+    Http(http::Error),
+    #[error("the server sent another range than the requested one")]
+    OtherRange,
     #[error("it ended after {got} of {expected} bytes")]
     Truncated { expected: u64, got: u64 },
     #[error("it has {got} bytes instead of {expected}")]
@@ -179,41 +164,65 @@ pub enum Fault {
     Digest { algorithm: &'static str, expected: String, got: String },
     #[error("{0}")]
     Unreadable(io::Error),
-    /// The file came, and could not be trusted.
+    /// The file was received and cannot be trusted.
     #[error("{0}")]
     Untrusted(String),
 }
 
 impl Fault {
-    /// Whether the bytes were had and are wrong.
+    /// Whether bytes were received and are wrong.
     pub(crate) fn is_mismatch(&self) -> bool {
         matches!(self, Self::Size { .. } | Self::TooLong { .. } | Self::Digest { .. } | Self::Untrusted(_))
     }
 
-    /// Whether asking the same place again may help.
+    /// Whether another attempt at the same URI may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Status(status) => *status >= 500 || matches!(status, 408 | 416 | 429),
-            Self::Network(_) | Self::Stalled(_) | Self::Truncated { .. } => true,
+            // The next request is for the whole file, so a range that the server refuses (416) is no obstacle to it.
+            Self::Http(http::Error::Status { status: 416, .. }) => true,
+            Self::Http(error) => error.is_transient(),
+            Self::OtherRange | Self::Truncated { .. } => true,
             _ => false,
         }
     }
 
-    /// Whether the place is at fault rather than the one file.
-    pub(crate) fn blames_the_mirror(&self) -> bool {
-        self.is_transient()
+    /// Whether other files of the same mirror would most likely fail too.
+    pub(crate) fn is_about_mirror(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Http(error) if error.is_connection())
+    }
+
+    /// Returns how long the mirror asked to wait before the next attempt.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http(error) => error.retry_after(),
+            _ => None,
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Why a download from one URI ended.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The URI is to blame: another one may help.
+    Fault(Fault),
+    /// No other URI will help.
+    Fatal(Error),
+}
 
-    #[test]
-    fn a_full_disk_says_where_and_what_to_do() {
-        let error = Error::Write { path: "/c/v1/tmp/x".into(), source: io::ErrorKind::StorageFull.into() };
-        assert_eq!(error.to_string(), "cannot write /c/v1/tmp/x");
-        assert!(error.hint().unwrap().contains("the filesystem of /c/v1/tmp/x is full"));
-        assert!(!error.is_verification());
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<http::Error> for Failure {
+    fn from(error: http::Error) -> Self {
+        Self::Fault(Fault::Http(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Fatal(error)
     }
 }

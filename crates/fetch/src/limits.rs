@@ -1,41 +1,41 @@
-//! The ceilings: no download and no decoder runs without one of these, or a smaller one from a signed file.
+//! Limits. Every download and every decoder has one of these, or a smaller one that a signed file gives.
 
 use std::time::Duration;
 
-/// Most bytes of a `Release` or `InRelease` file. The largest in use (sid) has about 0.3 MB.
+/// Most bytes of a `Release` or `InRelease` file. The largest one in use, that of sid, has about 0.3 MB.
 pub const RELEASE: u64 = 16 << 20;
 
 /// Most bytes of a `Release.gpg`. Three armored RSA signatures take 3 KB.
 pub const SIGNATURE: u64 = 1 << 20;
 
-/// Most bytes of an index as it is transferred. Debian's main has 10 to 50 MB.
+/// Most bytes of an index as the mirror sends it. The index of Debian's main has 10 to 50 MB, depending on its compression.
 pub const INDEX_TRANSFER: u64 = 256 << 20;
 
-/// Most bytes of an index once decompressed; a size listed in Release lowers it.
+/// Most bytes of a decompressed index. If the Release lists a smaller size, that is the limit.
 pub const INDEX_TEXT: u64 = 512 << 20;
 
-/// Bytes of an index that are decoded before they are parsed: small enough for a processor's cache.
+/// Bytes of an index that are decoded before they are parsed. So many fit into the cache of a processor.
 pub const INDEX_CHUNK: u64 = 256 << 10;
 
-/// Most memory (bytes) the xz and lzma decoders may ask for. `xz -9` needs 65 MiB.
+/// Most memory, in bytes, that the xz and lzma decoders may use. A file of `xz -9` needs 65 MiB.
 pub const XZ_MEMORY: u64 = 256 << 20;
 
-/// Largest zstd window, as a power of two: 128 MiB, what `zstd` itself accepts without being told.
+/// Largest window of the zstd decoder, as a power of two: 128 MiB, which is the default limit of `zstd` itself.
 pub const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// Most redirects followed for one request.
-pub const REDIRECTS: usize = 5;
-
-/// How far (seconds) the `Date` of a Release may lie ahead: clocks and time zones are set wrongly more often than
-/// archives lie.
+/// How many seconds the `Date` of a Release may lie in the future. A wrong clock or time zone on this machine is more likely than an
+/// archive with a false date.
 pub const FUTURE_LEEWAY: i64 = 24 * 60 * 60;
 
-/// Longest wait between two attempts, whatever the number of attempts.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// Most retries at a mirror while another one is left. With the default waits they take about 2 seconds.
+pub const BRIEF_RETRIES: u32 = 3;
 
-/// Link speed (bytes per second) from which gzip beats xz for an index.
+/// Longest wait that a mirror can ask for while another one is left. A mirror that asks for more is given up.
+pub const BRIEF_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Speed of the link, in bytes per second, from which an index is available sooner as gzip than as xz.
 ///
-/// Trixie's main index for amd64: 56.6 MB of text, 9.7 MB as xz, 13.3 MB as gz. Decoding takes 56.6/168 = 0.34 s from
-/// xz and 56.6/640 = 0.09 s from gz (facts/crates.md §2), so gz gains 0.25 s of processor and costs 3.6 MB of
-/// transfer: even at 15 MB/s. Short transfers measure too fast rather than too slow, hence 20.
+/// Trixie's main index for amd64 has 56.6 MB of text, 9.7 MB as xz and 13.3 MB as gzip. Decoding takes 56.6/168 = 0.34 s from
+/// xz and 56.6/640 = 0.09 s from gzip (facts/crates.md §2). So gzip saves 0.25 s of decoding and costs 3.6 MB more of transfer,
+/// which is equal at 15 MB/s. The limit is 20 MB/s, because a measurement of a short transfer is more often too high than too low.
 pub const FAST_LINK: f64 = 20e6;

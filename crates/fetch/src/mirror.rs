@@ -1,20 +1,20 @@
 //! Where files come from: HTTP servers and directories.
 
 use crate::error::Error;
-use reqwest::Url;
+use rootstrap_http::{Url, redact, redirect};
 use std::path::PathBuf;
 
 /// A parsed mirror URI.
 #[derive(Debug, Clone)]
 pub(crate) struct Mirror {
-    /// The URI as it was given: what a later stage is told to use.
+    /// The URI as it was given, without slashes at its end. It contains the password, if there is one.
     pub uri: String,
-    /// The URI for messages: without a password.
+    /// The URI for messages, with `***` instead of a password.
     pub shown: String,
-    place: Location,
+    base: Location,
 }
 
-/// Where one file is.
+/// The place of a mirror or of one of its files.
 #[derive(Debug, Clone)]
 pub(crate) enum Location {
     Http(Url),
@@ -22,13 +22,14 @@ pub(crate) enum Location {
 }
 
 impl Mirror {
-    /// Parses `http:`, `https:`, `file:` and `copy:` URIs; a trailing slash makes no difference.
+    /// Parses an `http:`, `https:`, `file:` or `copy:` URI. Slashes at its end make no difference.
     pub fn parse(uri: &str) -> Result<Self, Error> {
-        let bad = |reason| Error::Mirror { uri: redacted(uri), reason };
+        let bad = |reason| Error::Mirror { uri: redact::password(uri), reason };
         let (scheme, rest) = uri.split_once(':').ok_or_else(|| bad("it has no scheme"))?;
-        let place = match scheme.to_ascii_lowercase().as_str() {
+        let base = match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => {
-                let url = Url::parse(uri.trim_end_matches('/')).map_err(|_| bad("it is no valid URI"))?;
+                let url = Url::parse(uri.trim_end_matches('/'))
+                    .map_err(|_| Error::Mirror { uri: redact::unparsable(uri), reason: "it is not a valid URI" })?;
                 if url.query().is_some() || url.fragment().is_some() {
                     return Err(bad("it has a query or a fragment"));
                 }
@@ -46,17 +47,26 @@ impl Mirror {
             }
             _ => return Err(bad("its scheme is not supported")),
         };
-        Ok(Self { uri: uri.trim_end_matches('/').to_owned(), shown: redacted(uri), place })
+        Ok(Self { uri: uri.trim_end_matches('/').to_owned(), shown: redact::password(uri), base })
     }
 
-    /// Whether it is reached without a network.
+    /// Whether both mirrors are paths of one server, so that the second does not help where the server does not answer.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        match (&self.base, &other.base) {
+            (Location::Http(url), Location::Http(other)) => redirect::is_same_origin(url, other),
+            (Location::File(_), Location::File(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the mirror is a directory, so that it needs no network.
     pub fn is_directory(&self) -> bool {
-        matches!(self.place, Location::File(_))
+        matches!(self.base, Location::File(_))
     }
 
-    /// Where `path`, which is relative and leads nowhere upwards, is.
+    /// Returns the place of a file of the mirror. `path` is relative and has no `..`.
     pub fn locate(&self, path: &str) -> Location {
-        match &self.place {
+        match &self.base {
             Location::File(directory) => Location::File(directory.join(path)),
             Location::Http(base) => {
                 let mut url = base.clone();
@@ -67,7 +77,7 @@ impl Mirror {
     }
 }
 
-/// Parses a list of mirrors, dropping repetitions.
+/// Parses a list of mirrors and drops repetitions. `what` names in the error what would be fetched.
 pub(crate) fn parse_all(uris: &[String], what: &str) -> Result<Vec<Mirror>, Error> {
     let mut mirrors: Vec<Mirror> = Vec::with_capacity(uris.len());
     for uri in uris {
@@ -79,8 +89,8 @@ pub(crate) fn parse_all(uris: &[String], what: &str) -> Result<Vec<Mirror>, Erro
     if mirrors.is_empty() { Err(Error::NoMirror { what: what.to_owned() }) } else { Ok(mirrors) }
 }
 
-/// Percent-encodes what would change meaning in a URL's path. `+` is escaped too, as apt does: some object stores
-/// read it as a blank.
+/// Percent-encodes all bytes that have a special meaning in the path of a URL. Like apt, it also encodes `+`, because some object
+/// stores read that as a space.
 fn escape(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -92,7 +102,7 @@ fn escape(path: &str) -> String {
     out
 }
 
-/// Undoes percent-encoding; what is no valid escape stays as it is.
+/// Decodes percent-encoding. An invalid escape stays as it is.
 fn unescape(path: &str) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;
     let mut out = Vec::with_capacity(path.len());
@@ -111,19 +121,6 @@ fn unescape(path: &str) -> std::ffi::OsString {
         }
     }
     std::ffi::OsString::from_vec(out)
-}
-
-/// `uri` without a password, for messages and logs.
-pub(crate) fn redacted(uri: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{host}{path}")
-        }
-        None => uri.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -152,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn directories() {
+    fn file_and_copy_uris_are_directories() {
         for base in [
             "file:/srv/my%20mirror",
             "file:///srv/my%20mirror/",
@@ -164,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mirror_is_refused() {
+    fn other_uris_are_refused() {
         for uri in ["", "debian", "ftp://m.example", "file:relative", "http://", "http://m.example/?x", "cdrom:x"] {
             assert!(Mirror::parse(uri).is_err(), "{uri}");
         }

@@ -1,11 +1,11 @@
-//! Compressors whose bytes depend on their input alone, not on the number of cores.
+//! Compressors whose output depends on their input alone, not on the number of threads.
 
 use crate::gzip;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::str::FromStr;
 
-/// The formats of compression.
+/// A compression format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the formats")]
 pub enum Algorithm {
@@ -21,7 +21,7 @@ pub enum Algorithm {
 pub struct Compression {
     /// The format.
     pub algorithm: Algorithm,
-    /// How hard to try, on the scale of the format; `None`: the level everybody takes.
+    /// The level, on the scale of the format. `None` is the default level of the format.
     pub level: Option<u8>,
 }
 
@@ -31,7 +31,7 @@ impl From<Algorithm> for Compression {
     }
 }
 
-/// File names and what they ask for.
+/// The suffixes of file names and their formats.
 const SUFFIXES: [(&str, Algorithm); 8] = [
     (".tar", Algorithm::None),
     (".tar.gz", Algorithm::Gzip),
@@ -44,7 +44,7 @@ const SUFFIXES: [(&str, Algorithm); 8] = [
 ];
 
 impl Compression {
-    /// What the name of an archive asks for; `None` if it is not the name of one.
+    /// Returns the compression for the name of an archive, and `None` if the name is not that of an archive.
     #[must_use]
     pub fn from_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
@@ -55,10 +55,10 @@ impl Compression {
 impl FromStr for Compression {
     type Err = String;
 
-    /// `gzip`, or `zstd:19` with a level.
+    /// Parses the name of a format, for example `gzip`, or a name with a level, for example `zstd:19`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A sentence for the user that says which names or levels are possible.
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, level) = match text.split_once(':') {
             None => (text, None),
@@ -78,19 +78,19 @@ impl FromStr for Compression {
     }
 }
 
-// Levels and block size decide the bytes: a change of one is a change of every image.
+// Levels and block sizes decide the bytes: a change of one changes every image.
 const GZIP_LEVEL: u8 = 6;
 const XZ_PRESET: u8 = 6;
-/// The dictionaries of the presets (xz(1)), from that of the usual one on: smaller blocks cost size, larger ones cores.
+/// The block size for the presets from a number on. It is the size of the preset's dictionary (xz(1)), but at least that of
+/// preset 6. Smaller blocks make the output larger; larger blocks occupy fewer threads.
 const XZ_BLOCKS: [(u8, u64); 4] = [(9, 64 << 20), (8, 32 << 20), (7, 16 << 20), (0, 8 << 20)];
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";
 const ZSTD_LEVEL: u8 = 3;
-/// Headers come in pieces of 512 bytes.
+/// The size of the buffer without compression. The headers of a tar archive arrive in pieces of 512 bytes.
 const PLAIN_BUFFER: usize = 256 << 10;
 const ZSTD_MAGIC: &[u8] = b"\x28\xb5\x2f\xfd";
 
-/// A compressor. Only [`Encoder::finish`] completes the stream: one that is dropped ends in the middle, and every
-/// reader says so.
+/// A compressor. Only [`Encoder::finish`] completes the stream. Readers refuse the stream of an encoder that was dropped.
 pub struct Encoder<W: Write> {
     inner: Inner<W>,
 }
@@ -103,15 +103,15 @@ enum Inner<W: Write> {
 }
 
 impl<W: Write> Encoder<W> {
-    /// Compresses on all cores.
+    /// Creates a compressor that uses all cores.
     ///
     /// # Errors
-    /// `out` refuses the header, or the system threads.
+    /// `out` cannot be written, or the system refuses threads.
     pub fn new(out: W, compression: Compression) -> io::Result<Self> {
         Self::with_threads(out, compression, std::thread::available_parallelism().map_or(1, Into::into))
     }
 
-    /// Compresses on `threads` cores, with the same result for any number.
+    /// Creates a compressor that uses `threads` threads. The output is the same for any number.
     ///
     /// # Errors
     /// As for [`Encoder::new`].
@@ -136,7 +136,7 @@ impl<W: Write> Encoder<W> {
             Algorithm::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Gate::new(out), level(ZSTD_LEVEL).into())?;
                 encoder.include_checksum(true)?;
-                // Never 0: without workers the bytes are others.
+                // At least 1, because zstd without workers writes different bytes.
                 encoder.multithread(workers)?;
                 Inner::Zstd(encoder)
             }
@@ -144,10 +144,10 @@ impl<W: Write> Encoder<W> {
         Ok(Self { inner })
     }
 
-    /// Writes what is left and the end of the stream.
+    /// Writes the rest and the end of the stream.
     ///
     /// # Errors
-    /// Those of the underlying writer.
+    /// `out` cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         match &mut self.inner {
             Inner::Plain(out) => out.flush(),
@@ -163,8 +163,8 @@ impl<W: Write> Encoder<W> {
         }
     }
 
-    /// Gives the stream up: what has been written stays an unfinished one, of at least one byte, because some
-    /// readers take no byte at all for an empty archive. Errors do not matter any more.
+    /// Leaves the stream incomplete and makes sure that it has at least one byte, because some readers take no bytes at all for
+    /// an empty archive. Errors are ignored.
     pub fn abandon(mut self) {
         let _ = match &mut self.inner {
             Inner::Plain(out) => out.flush(),
@@ -185,7 +185,7 @@ impl<W: Write> Write for Encoder<W> {
         }
     }
 
-    /// Does nothing: a flush in the middle would change the bytes.
+    /// Does nothing, because a flush in the middle would change the bytes.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -193,34 +193,35 @@ impl<W: Write> Write for Encoder<W> {
 
 impl<W: Write> Drop for Encoder<W> {
     fn drop(&mut self) {
-        // The encoder of xz2 finishes its stream when it is dropped; after `finish` there is nothing left to stop.
+        // The encoder of xz2 completes its stream when it is dropped. Closing the gate prevents that. After `finish` nothing is
+        // left to write.
         if let Inner::Xz(encoder) = &mut self.inner {
             encoder.get_mut().out = None;
         }
     }
 }
 
-/// A writer that can be closed from outside.
+/// A writer that discards everything once `out` is `None`.
 struct Gate<W> {
     out: Option<W>,
-    /// Whether anything went through.
-    used: bool,
+    /// Whether any byte was written.
+    has_written: bool,
 }
 
 impl<W: Write> Gate<W> {
     fn new(out: W) -> Self {
-        Self { out: Some(out), used: false }
+        Self { out: Some(out), has_written: false }
     }
 
-    /// Makes sure that there is at least the beginning of a stream.
+    /// Writes `magic` if nothing was written yet.
     fn begin(&mut self, magic: &[u8]) -> io::Result<()> {
-        if self.used { Ok(()) } else { self.write_all(magic) }
+        if self.has_written { Ok(()) } else { self.write_all(magic) }
     }
 }
 
 impl<W: Write> Write for Gate<W> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.used |= !data.is_empty();
+        self.has_written |= !data.is_empty();
         self.out.as_mut().map_or(Ok(data.len()), |out| out.write(data))
     }
 

@@ -1,4 +1,4 @@
-//! Compressors read back, in any number of threads.
+//! Compressed data read back, for several numbers of threads.
 
 use super::*;
 use std::io::Read;
@@ -30,7 +30,7 @@ fn unpacked(data: &[u8], compression: Algorithm) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     match compression {
         Algorithm::None => Ok(data.to_vec()),
-        // Not the multi-member decoder: one member is all there may be.
+        // Not the decoder for several members: the stream must have exactly one.
         Algorithm::Gzip => flate2::read::GzDecoder::new(data).read_to_end(&mut out).map(|_| out),
         Algorithm::Xz => xz2::read::XzDecoder::new(data).read_to_end(&mut out).map(|_| out),
         Algorithm::Zstd => zstd::stream::read::Decoder::new(data)?.read_to_end(&mut out).map(|_| out),
@@ -54,7 +54,7 @@ fn names() {
 }
 
 #[test]
-fn what_goes_in_comes_out_whatever_the_threads_and_the_chunks() {
+fn the_bytes_do_not_depend_on_threads_or_chunks() {
     // Empty, below one piece, exactly two pieces, several blocks of xz.
     for length in [0, 1000, 2 << 20, (8 << 20) + 3] {
         let data = sample(length);
@@ -68,7 +68,7 @@ fn what_goes_in_comes_out_whatever_the_threads_and_the_chunks() {
 }
 
 #[test]
-fn noise_does_not_confuse_the_pieces() {
+fn incompressible_data_survives() {
     let mut state = 7u64;
     let mut noise = Vec::new();
     for _ in 0..(5 << 20) {
@@ -81,7 +81,7 @@ fn noise_does_not_confuse_the_pieces() {
 }
 
 #[test]
-fn without_finish_a_stream_is_an_error_to_its_reader() {
+fn readers_refuse_a_stream_without_finish() {
     for length in [0, 1000, 2 << 20] {
         let data = sample(length);
         for compression in [Algorithm::Gzip, Algorithm::Xz, Algorithm::Zstd] {
@@ -104,7 +104,7 @@ fn without_finish_a_stream_is_an_error_to_its_reader() {
 }
 
 #[test]
-fn the_gzip_header_names_nobody() {
+fn the_gzip_header_has_no_name_and_no_time() {
     let out = packed(b"x", Algorithm::Gzip, 1, 1);
     assert_eq!(out[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
 }
@@ -126,6 +126,6 @@ fn levels() {
         assert_eq!(packed(high, 1), packed(high, 3), "{high}");
         assert_eq!(unpacked(&packed(high, 2), algorithm).unwrap(), data);
     }
-    // Stored, not compressed, and still gzip.
+    // Level 0 stores the data in the gzip format.
     assert_eq!(unpacked(&packed(&data, parse("gzip:0").unwrap(), 2, 4096), Algorithm::Gzip).unwrap(), data);
 }

@@ -1,38 +1,39 @@
 //! A tree as a cpio archive in the "newc" format, which Linux takes as its initramfs: the same tree gives the same bytes.
 //!
-//! The format is that of cpio(5) and of the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`. Inode
-//! numbers count from 1 in the order of the entries, names are relative, and no number of the host's devices gets in. A
-//! file with several names has its contents with the last of them: there GNU cpio expects them, and the kernel takes
-//! them anywhere.
+//! The format is described in cpio(5) and in the kernel's `Documentation/driver-api/early-userspace/buffer-format.rst`. Inode
+//! numbers count from 1 in the order of the entries, names are relative, and the device numbers of the host's filesystems are
+//! left out. The contents of a file with several names come with its last name: GNU cpio expects them there, and the kernel
+//! accepts them with any name.
 
 use crate::compress::{Algorithm, Encoder};
 use crate::entries::{self, Entry};
-use crate::tar::Options;
+use crate::options::Options;
 use crate::{Error, Result};
 use rootstrap_rootfs::{Device, Kind, Root};
 use std::collections::HashMap;
 use std::io::Write;
 
-/// What went into an archive.
+/// What an archive holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Files, directories, links and nodes.
+    /// The number of files, directories, links and device nodes.
     pub entries: u64,
-    /// Length of the archive before compression.
+    /// The length of the archive before compression.
     pub bytes: u64,
-    /// Paths of the files whose capabilities were lost: the format has no place for extended attributes.
-    pub bare: Vec<Vec<u8>>,
+    /// The paths of the files whose capabilities are not recorded, because the format has no extended attributes.
+    pub lost_capabilities: Vec<Vec<u8>>,
 }
 
-/// Writes `root` to `out`, compressed. Of `options`, `layer` has no meaning here and is not looked at. On an error what
-/// has been written is no complete archive, and no reader takes it for one.
+/// Writes `root` to `out`, compressed. `options.layer` has no effect. After an error, every reader recognizes the output as
+/// incomplete.
 ///
 /// # Errors
-/// The tree cannot be read or holds what the format cannot: a file of 4 GiB, a path longer than the kernel takes. The
-/// compression is xz: the kernel reads it with checksums of 32 bits only, and ours have 64. `out` refuses.
+/// The tree cannot be read. The tree has an entry that the format cannot hold: a file of 4 GiB or a path that is too long for
+/// the kernel. The compression is xz: the kernel reads only xz with checksums of 32 bits, and this crate writes 64 bits. `out`
+/// cannot be written.
 pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
     if options.compression.algorithm == Algorithm::Xz {
-        return Err(Error::Compression);
+        return Err(Error::CpioCompression);
     }
     let mut encoder = Encoder::new(out, options.compression).map_err(Error::Write)?;
     match stream(root, &mut encoder, options) {
@@ -48,46 +49,47 @@ pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<
 fn stream(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
     let options = Options { layer: false, ..*options };
     let mut archive = Archive { out, written: Written::default(), inodes: 0, links: HashMap::new() };
-    // The first of a file's headers says already how many there are.
-    entries::each(root, &options, &mut |entry| {
-        if let Some((identity, _)) = entry.shared() {
+    // Count the names first: the first header of a file already has their number.
+    entries::for_each(root, &options, &mut |entry| {
+        if let Some((identity, _)) = entry.hard_links() {
             archive.links.entry(identity).or_default().names += 1;
         }
         Ok(())
     })?;
-    entries::each(root, &options, &mut |entry| archive.add(entry))?;
+    entries::for_each(root, &options, &mut |entry| archive.add(entry))?;
     archive.finish()?;
     Ok(archive.written)
 }
 
-/// What stands in place of the rest of a failed archive. Without its last entry none is complete, but no byte at all
-/// might be taken for an archive of nothing.
+/// Takes the place of the rest of an archive that failed. A reader recognizes an archive without its last entry as incomplete,
+/// but might take no bytes at all for an empty archive.
 const UNFINISHED: &[u8] = b"070701 rootstrap-failed: this archive is incomplete\0";
 const MAGIC: &str = "070701";
 /// The name of the entry that ends an archive.
 const TRAILER: &[u8] = b"TRAILER!!!";
-/// The kernel skips entries whose name, with its final zero, is longer (`PATH_MAX`).
-const LONGEST_NAME: usize = 4096;
-/// Programs read whole blocks.
+/// The largest length of a name with its final zero. The kernel skips entries with longer names (`PATH_MAX`).
+const MAX_NAME: usize = 4096;
+/// The archive is filled up to a multiple of this, because programs read whole blocks.
 const BLOCK: u64 = 512;
 
 struct Archive<'a> {
     out: &'a mut dyn Write,
     written: Written,
     inodes: u32,
-    /// Of each file that has several names.
+    /// The files that have several names.
     links: HashMap<(u64, u64), Links>,
 }
 
 #[derive(Default)]
 struct Links {
-    /// All names below the root, and those that have been written.
+    /// The number of names below the root.
     names: u32,
-    seen: u32,
+    /// How many of the names have been written.
+    written: u32,
     inode: u32,
 }
 
-/// The numbers of a header that are not zero for all entries.
+/// The fields of a header that can differ from zero.
 struct Header {
     inode: u32,
     mode: u32,
@@ -102,13 +104,13 @@ struct Header {
 impl Archive<'_> {
     fn add(&mut self, entry: &Entry<'_>) -> Result<()> {
         let path = if entry.path.is_empty() { b"." } else { entry.path };
-        if path.len() >= LONGEST_NAME {
-            return Err(Error::unfit(path, FORMAT, "its path is too long"));
+        if path.len() >= MAX_NAME {
+            return Err(Error::unsupported(path, FORMAT, "its path is too long"));
         }
         if path == TRAILER {
-            return Err(Error::unfit(path, FORMAT, "this name ends the archive"));
+            return Err(Error::unsupported(path, FORMAT, "this name ends the archive"));
         }
-        let size = u32::try_from(entry.size).map_err(|_| Error::unfit(path, FORMAT, "it has 4 GiB or more"))?;
+        let size = u32::try_from(entry.size).map_err(|_| Error::unsupported(path, FORMAT, "it has 4 GiB or more"))?;
         let (inode, links, last) = self.inode(entry);
         let attributes = entry.attributes;
         let mut header = Header {
@@ -117,7 +119,7 @@ impl Archive<'_> {
             uid: attributes.uid,
             gid: attributes.gid,
             links,
-            // The field has no sign.
+            // The field is unsigned.
             mtime: u32::try_from(attributes.mtime.max(0)).unwrap_or(u32::MAX),
             size: 0,
             device: entry.device,
@@ -125,12 +127,12 @@ impl Archive<'_> {
         match entry.kind {
             Kind::File if last => {
                 if entry.xattrs()?.iter().any(|(name, _)| name == b"security.capability") {
-                    self.written.bare.push(path.to_vec());
+                    self.written.lost_capabilities.push(path.to_vec());
                 }
                 header.size = size;
                 let file = entry.open()?;
                 self.put_header(path, &header)?;
-                entry.contents(&file, &mut |piece| self.put(piece))?;
+                entry.read_contents(&file, &mut |piece| self.put(piece))?;
             }
             Kind::Symlink => {
                 header.size = u32::try_from(entry.target.len()).unwrap_or(u32::MAX);
@@ -143,27 +145,27 @@ impl Archive<'_> {
         self.pad(4)
     }
 
-    /// Inode number and number of links of an entry, and whether its contents belong here.
+    /// Returns the inode number and the number of links of an entry, and whether its contents come with this name.
     fn inode(&mut self, entry: &Entry<'_>) -> (u32, u32, bool) {
-        let known = entry.shared().and_then(|(identity, _)| self.links.get_mut(&identity));
+        let known = entry.hard_links().and_then(|(identity, _)| self.links.get_mut(&identity));
         let Some(links) = known else {
             self.inodes += 1;
-            // Nobody counts what is below a directory; 2 is what the kernel's own gen_init_cpio writes.
+            // No reader checks the number of links of a directory. The kernel's gen_init_cpio writes 2.
             return (self.inodes, if entry.kind == Kind::Directory { 2 } else { 1 }, true);
         };
-        if links.seen == 0 {
+        if links.written == 0 {
             self.inodes += 1;
             links.inode = self.inodes;
         }
-        links.seen += 1;
-        (links.inode, links.names, links.seen == links.names)
+        links.written += 1;
+        (links.inode, links.names, links.written == links.names)
     }
 
     fn put_header(&mut self, name: &[u8], header: &Header) -> Result<()> {
         let &Header { inode, mode, uid, gid, links, mtime, size, device } = header;
         let length = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
         let mut text = MAGIC.to_owned();
-        // The numbers of the filesystem's device and the checksum are zero.
+        // The device numbers of the filesystem and the checksum are zero.
         for field in [inode, mode, uid, gid, links, mtime, size, 0, 0, device.major, device.minor, length, 0] {
             text += &format!("{field:08x}");
         }
@@ -179,7 +181,7 @@ impl Archive<'_> {
         Ok(())
     }
 
-    /// Fills up with zeros to a multiple of `unit`, which is at most [`BLOCK`].
+    /// Writes zeros up to a multiple of `unit`, which is at most [`BLOCK`].
     fn pad(&mut self, unit: u64) -> Result<()> {
         let length = usize::try_from(self.written.bytes.next_multiple_of(unit) - self.written.bytes).unwrap_or(0);
         self.put([0; BLOCK as usize].get(..length).unwrap_or_default())
@@ -196,7 +198,7 @@ impl Archive<'_> {
 
 const FORMAT: &str = "a cpio archive";
 
-/// The type as inode(7) has it.
+/// Returns the file type bits of inode(7).
 fn file_type(kind: Kind) -> u32 {
     match kind {
         Kind::Socket => 0o140_000,

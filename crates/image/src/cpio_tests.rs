@@ -1,9 +1,9 @@
-//! Archives read back by GNU cpio, and by the kernel's rules.
+//! Archives read back by GNU cpio and by the rules of the kernel.
 
 use super::*;
 use crate::sample::{self, EPOCH, options, program, run};
 use crate::tar::Dev;
-use rootstrap_rootfs::Aside;
+use rootstrap_rootfs::FakeOwnership;
 use rootstrap_testkit::tree;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -18,9 +18,9 @@ fn archive(dir: &Path, options: &Options<'_>) -> (Vec<u8>, Written) {
 }
 
 /// One entry, read by the rules of init/initramfs.c: `(name, inode, mode, links, contents)`.
-type Read = (String, u32, u32, u32, Vec<u8>);
+type Decoded = (String, u32, u32, u32, Vec<u8>);
 
-fn entries(archive: &[u8]) -> Vec<Read> {
+fn entries(archive: &[u8]) -> Vec<Decoded> {
     let mut found = Vec::new();
     let mut at = 0;
     loop {
@@ -59,23 +59,23 @@ fn gnu_cpio_unpacks_the_same_tree() {
         return;
     }
     let (bytes, written) = archive(dir.path(), &options());
-    assert_eq!(written.bare, [b"usr/bin/blocks"]);
+    assert_eq!(written.lost_capabilities, [b"usr/bin/blocks"]);
     assert_eq!(written.bytes, bytes.len() as u64);
     let Some(cpio) = program("cpio") else { return };
     let (done, said) = unpack(&cpio, &bytes, out.path());
     assert!(done && said.is_empty(), "{said}");
-    // It does not set the times of links, nor those of all directories.
+    // GNU cpio sets the times neither of links nor of all directories.
     let timed = |dir: &Path| {
         let lines = sample::dump(dir);
         let kept = lines.lines().filter(|line| !line.contains(" symlink ") && !line.contains(" dir "));
         kept.collect::<Vec<_>>().join("\n")
     };
     sample::assert_same(&timed(out.path()), &timed(dir.path()), "times");
-    sample::assert_same(&tree::dump(out.path()), &tree::dump(dir.path()), "all else");
+    sample::assert_same(&tree::dump(out.path()), &tree::dump(dir.path()), "everything except times");
 }
 
 #[test]
-fn the_order_of_creation_does_not_show() {
+fn the_bytes_do_not_depend_on_the_order_of_creation() {
     let made = [false, true].map(|reverse| {
         let dir = tempfile::tempdir().unwrap();
         sample::make(dir.path(), reverse);
@@ -85,7 +85,7 @@ fn the_order_of_creation_does_not_show() {
 }
 
 #[test]
-fn contents_come_with_the_last_name_and_links_outside_do_not_count() {
+fn contents_come_with_the_last_name_and_names_outside_the_tree_do_not_count() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("tree");
     std::fs::create_dir_all(dir.join("z")).unwrap();
@@ -134,17 +134,17 @@ fn modes_times_and_owners_are_in_the_header() {
 }
 
 #[test]
-fn what_is_kept_aside_is_what_is_written() {
+fn fake_ownership_is_recorded() {
     let dir = tempfile::tempdir().unwrap();
-    let root = Root::open(dir.path()).unwrap().keeping(Arc::new(Aside::new(true)));
+    let root = Root::open(dir.path()).unwrap().with_fake_ownership(Arc::new(FakeOwnership::new(true)));
     if let Err(error) = root.write(b"file", b"x", 0o640) {
-        return eprintln!("skipped: {error}");
+        return rootstrap_testkit::skip(error);
     }
     root.at(b"file").unwrap().set_owner(3, 42).unwrap();
     root.write(b"node", b"", 0o600).unwrap();
     let device = Device { major: 8, minor: 300 };
     let node = File::open(dir.path().join("node")).unwrap();
-    root.aside().unwrap().make_node(node.as_fd(), Kind::BlockDevice, device).unwrap();
+    root.fake_ownership().unwrap().make_node(node.as_fd(), Kind::BlockDevice, device).unwrap();
     let mut out = Vec::new();
     write(&root, &mut out, &Options { dev: Dev::Empty, ..options() }).unwrap();
     let text = String::from_utf8_lossy(&out);
@@ -155,13 +155,13 @@ fn what_is_kept_aside_is_what_is_written() {
 }
 
 #[test]
-fn what_the_format_cannot_hold_is_named() {
+fn the_error_names_what_the_format_cannot_hold() {
     let refused = |make: &dyn Fn(&Path)| {
         let dir = tempfile::tempdir().unwrap();
         make(dir.path());
         let mut out = Vec::new();
         let error = write(&Root::open(dir.path()).unwrap(), &mut out, &options()).unwrap_err();
-        // Even a failed archive has a beginning that looks like one, and no end.
+        // A failed archive has a beginning and no end.
         assert!(!out.is_empty());
         assert!(!out.windows(TRAILER.len()).any(|window| window == TRAILER) || error.to_string().contains("TRAILER"));
         error.to_string()
@@ -171,7 +171,7 @@ fn what_the_format_cannot_hold_is_named() {
     let end = refused(&|dir| std::fs::write(dir.join("TRAILER!!!"), "").unwrap());
     assert!(end.ends_with("this name ends the archive"), "{end}");
     let deep = refused(&|dir| {
-        // Step by step: the system takes no such path at once either.
+        // Directory by directory, because the system refuses such a path in one call.
         let root = Root::open(dir).unwrap();
         let name = "d".repeat(200);
         let mut at = root.open_directory(b"").unwrap();
@@ -184,7 +184,7 @@ fn what_the_format_cannot_hold_is_named() {
 }
 
 #[test]
-fn every_compression_but_xz() {
+fn every_compression_except_xz() {
     let dir = tempfile::tempdir().unwrap();
     sample::make(dir.path(), false);
     let (plain, _) = archive(dir.path(), &options());
@@ -202,7 +202,7 @@ fn every_compression_but_xz() {
 }
 
 #[test]
-fn a_failed_archive_is_an_error_to_its_reader() {
+fn readers_refuse_a_failed_archive() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a"), "contents").unwrap();
     std::fs::create_dir(dir.path().join("z")).unwrap();
@@ -212,12 +212,12 @@ fn a_failed_archive_is_an_error_to_its_reader() {
     write(&root, &mut out, &options()).unwrap_err();
     let Some(cpio) = program("cpio") else { return };
     let into = tempfile::tempdir().unwrap();
-    // Without the nodes of /dev, which not everybody can make.
+    // Without the nodes of /dev, which only root can create.
     let mut out = Vec::new();
     write(&root, &mut out, &Options { dev: Dev::Empty, ..options() }).unwrap_err();
     let (done, said) = unpack(&cpio, &out, into.path());
     assert!(!done, "{said}");
-    // An empty tree is an archive all the same.
+    // An empty tree gives a valid archive.
     let empty = tempfile::tempdir().unwrap();
     let (bytes, _) = archive(empty.path(), &Options { dev: Dev::Empty, ..options() });
     assert_eq!(entries(&bytes).len(), 2);

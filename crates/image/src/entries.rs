@@ -1,43 +1,44 @@
 //! A tree as every format records it: the same entries, in the same order, with the same attributes.
 //!
-//! Entries come in the order of the walk, so a directory before what is in it. None is younger than the epoch, /dev is
-//! what the table says, and sockets are left out: nothing could hold them, and nothing listens there.
+//! Entries come in the order of the walk: a directory comes before its contents. No entry is later than the epoch, and /dev
+//! holds what the options say. Sockets are left out: most formats cannot hold them, and no program listens on a recorded one.
 
-use crate::tar::{Dev, Options};
+use crate::options::{Dev, Options};
 use crate::{Error, Result};
-use rootstrap_rootfs::{Attributes, Device, Kind, Metadata, Root, Visit, skeleton, walk};
+use rootstrap_rootfs::{Attributes, Device, Kind, Metadata, Root, Visit, path, skeleton, walk, xattr};
 use std::fs::File;
 use std::io::{self, Read};
 
-/// One entry, of the tree or of the table for /dev.
+/// One entry, of the tree or of the table of device nodes.
 pub(crate) struct Entry<'e> {
-    /// Below the root, without leading slash; empty for the root itself.
+    /// The path below the root, without a leading slash. It is empty for the root itself.
     pub path: &'e [u8],
     pub kind: Kind,
     pub attributes: Attributes,
-    /// Length of a regular file, 0 for everything else.
+    /// The length of a regular file, 0 for everything else.
     pub size: u64,
     /// The text of a symbolic link.
     pub target: Vec<u8>,
     /// The numbers of a device node.
     pub device: Device,
+    /// `None` for an entry of the table of device nodes.
     visit: Option<&'e Visit<'e>>,
 }
 
-/// Bytes of a file read at once.
-const CONTENTS: usize = 128 << 10;
+/// The largest number of bytes of a file that are read at once.
+const BUFFER_SIZE: usize = 128 << 10;
 
 const NO_DEVICE: Device = Device { major: 0, minor: 0 };
 
 impl<'e> Entry<'e> {
-    fn of(visit: &'e Visit<'e>, options: &Options<'_>) -> Result<Self> {
+    fn new(visit: &'e Visit<'e>, options: &Options<'_>) -> Result<Self> {
         let Metadata { kind, size, device, .. } = visit.metadata;
         let mut attributes = options.attributes.map_or(visit.metadata.attributes, |of| of(visit));
         attributes.mtime = attributes.mtime.min(options.epoch);
         let mut target = Vec::new();
         if kind == Kind::Symlink {
             target = visit.link_target()?;
-            // Links have no mode; 0777 is what the system shows.
+            // Symbolic links have no mode of their own. Linux shows 0777.
             attributes.mode = 0o777;
         }
         let size = if kind == Kind::File { size } else { 0 };
@@ -45,18 +46,18 @@ impl<'e> Entry<'e> {
         Ok(Self { path: visit.path, kind, attributes, size, target, device, visit: Some(visit) })
     }
 
-    /// For a regular file that has several names, inside the tree or outside: what they have in common, and their number.
-    pub(crate) fn shared(&self) -> Option<((u64, u64), u64)> {
+    /// Returns the identity and the number of names of a regular file that has several names. Names outside the tree count.
+    pub(crate) fn hard_links(&self) -> Option<((u64, u64), u64)> {
         let Metadata { identity, links, .. } = self.visit?.metadata;
         (self.kind == Kind::File && links > 1).then_some((identity, links))
     }
 
-    /// The extended attributes worth keeping, sorted by name.
+    /// Returns the portable extended attributes, sorted by name.
     pub(crate) fn xattrs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let Some(visit) = self.visit else { return Ok(Vec::new()) };
-        let mut found = visit.xattrs()?;
-        found.retain(|(name, _)| is_kept(name));
-        Ok(found)
+        let mut xattrs = visit.xattrs()?;
+        xattrs.retain(|(name, _)| xattr::is_portable(name));
+        Ok(xattrs)
     }
 
     /// Opens the regular file.
@@ -67,36 +68,40 @@ impl<'e> Entry<'e> {
         }
     }
 
-    /// Hands the contents of the opened `file` to `put`, piece by piece: exactly as many bytes as the entry says.
-    pub(crate) fn contents(&self, file: &File, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    /// Reads the contents of the opened `file` and calls `sink` with one piece after another. The pieces have exactly
+    /// [`Entry::size`] bytes together; a file that has become shorter is an error.
+    pub(crate) fn read_contents(&self, file: &File, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut left = self.size;
-        // Most files are small, and clearing more than they need is dear.
-        let mut buffer = vec![0; usize::try_from(left).map_or(CONTENTS, |size| size.min(CONTENTS))];
+        // Most files are small, and filling a large buffer with zeros for each of them takes time.
+        let mut buffer = vec![0; usize::try_from(left).map_or(BUFFER_SIZE, |size| size.min(BUFFER_SIZE))];
         let mut file = file.take(left);
         while left > 0 {
             let length = match file.read(&mut buffer) {
-                // More has been promised.
+                // The header has already announced more bytes.
                 Ok(0) => return Err(Error::read(self.path, io::ErrorKind::UnexpectedEof.into())),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::read(self.path, error)),
             };
-            put(buffer.get(..length).unwrap_or_default())?;
+            sink(buffer.get(..length).unwrap_or_default())?;
             left -= length as u64;
         }
         Ok(())
     }
 }
 
-/// Calls `put` for every entry of `root`.
-pub(crate) fn each(root: &Root, options: &Options<'_>, put: &mut dyn FnMut(&Entry<'_>) -> Result<()>) -> Result<()> {
-    // Whether it is done, or nothing special.
-    let mut dev = options.dev == Dev::Kept;
+/// Calls `sink` for every entry of `root` that `options` select.
+pub(crate) fn for_each(
+    root: &Root,
+    options: &Options<'_>,
+    sink: &mut dyn FnMut(&Entry<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut is_dev_done = options.dev == Dev::Kept;
     walk(root, &mut |visit| {
-        // /dev in its place in the order, whether or not the tree has one.
-        if !dev && visit.path >= &b"dev"[..] {
-            dev = true;
-            each_of_dev(options, put)?;
+        // /dev has its place in the order whether or not the tree has a /dev.
+        if !is_dev_done && visit.path >= &b"dev"[..] {
+            is_dev_done = true;
+            for_each_of_dev(options, sink)?;
         }
         if visit.path == b"dev" && options.dev != Dev::Kept {
             return Ok(false);
@@ -108,19 +113,19 @@ pub(crate) fn each(root: &Root, options: &Options<'_>, put: &mut dyn FnMut(&Entr
             return Err(Error::whiteout(visit.path));
         }
         if visit.metadata.kind != Kind::Socket {
-            put(&Entry::of(visit, options)?)?;
+            sink(&Entry::new(visit, options)?)?;
         }
         Ok(true)
     })?;
-    if dev { Ok(()) } else { each_of_dev(options, put) }
+    if is_dev_done { Ok(()) } else { for_each_of_dev(options, sink) }
 }
 
-fn each_of_dev(options: &Options<'_>, put: &mut dyn FnMut(&Entry<'_>) -> Result<()>) -> Result<()> {
+fn for_each_of_dev(options: &Options<'_>, sink: &mut dyn FnMut(&Entry<'_>) -> Result<()>) -> Result<()> {
     let mut entry = |kind, path: &str, mode, target: &str, device| {
-        // The time of the tree's own /dev tells whether nodes could be made there.
+        // The time is the epoch: the time of the tree's own /dev would depend on whether nodes could be made there.
         let attributes = Attributes { mode, uid: 0, gid: 0, mtime: options.epoch };
         let (path, target) = (path.as_bytes(), target.as_bytes().to_vec());
-        put(&Entry { path, kind, attributes, size: 0, target, device, visit: None })
+        sink(&Entry { path, kind, attributes, size: 0, target, device, visit: None })
     };
     entry(Kind::Directory, "dev", 0o755, "", NO_DEVICE)?;
     if options.dev == Dev::Empty {
@@ -138,17 +143,9 @@ fn each_of_dev(options: &Options<'_>, put: &mut dyn FnMut(&Entry<'_>) -> Result<
     Ok(())
 }
 
-/// Attributes that mean the same on another machine and can be set there: capabilities, and what users made up.
-/// Not ACLs (numbers of local accounts, refused by some engines), labels and signatures of this host's security
-/// modules, or the notes of the overlay filesystem this tree may lie on.
-pub(crate) fn is_kept(xattr: &[u8]) -> bool {
-    let host: [&[u8]; 3] = [b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers."];
-    xattr == b"security.capability"
-        || (xattr.starts_with(b"user.") && !host.iter().any(|prefix| xattr.starts_with(prefix)))
-}
-
+/// Returns whether a container engine takes the entry for the deletion of another: a name with the prefix `.wh.` (OCI image
+/// layer.md, "Whiteouts"), or a character device 0:0 (overlayfs).
 fn is_whiteout(visit: &Visit<'_>) -> bool {
-    let name = visit.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     let Metadata { kind, device, .. } = visit.metadata;
-    name.starts_with(b".wh.") || (kind == Kind::CharDevice && device == Device { major: 0, minor: 0 })
+    path::name(visit.path).starts_with(b".wh.") || (kind == Kind::CharDevice && device == NO_DEVICE)
 }

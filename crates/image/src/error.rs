@@ -1,26 +1,17 @@
-//! What can go wrong between a tree and its artefact.
+//! The errors of this crate.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-/// `cannot <verb> <thing>`, the system's reason as its source.
+/// Why a tree could not be recorded. The text is `cannot <verb> <thing>`; the source is the system's reason.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The tree itself: the message already names verb and path.
+    /// The tree cannot be read. The text already has the verb and the path.
     #[error(transparent)]
     Tree(#[from] rootstrap_rootfs::Error),
-    /// The directory that is the root.
-    #[error("cannot {verb} /")]
-    Root {
-        /// What was to be done.
-        verb: &'static str,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// Reading a file's contents into the archive.
+    /// The contents of a file cannot be read.
     #[error("cannot archive {}", path.display())]
     Read {
         /// The file, below the root.
@@ -28,60 +19,54 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// A name or node a container engine takes for an instruction.
+    /// An entry that container engines take for the deletion of another.
     #[error("cannot put {} into a container image: layers use such entries to delete others", path.display())]
     Whiteout {
         /// The entry, below the root.
         path: PathBuf,
     },
-    /// An archive that a root is made from.
-    #[error("cannot unpack the archive")]
-    Extract(#[source] io::Error),
-    /// A compression that no layer of a container image may have.
+    /// The OCI image specification has no layers that are compressed with xz.
     #[error("cannot compress the layer of an image with xz")]
     LayerCompression,
-    /// The list of shared libraries.
-    #[error("cannot write etc/ld.so.cache")]
-    Cache(#[source] io::Error),
-    /// An entry that the format has no way to express.
+    /// The format cannot hold an entry.
     #[error("cannot put {} into {format}: {why}", path.display())]
-    Unfit {
+    Unsupported {
         /// The entry, below the root.
         path: PathBuf,
         /// The format, with its article.
         format: &'static str,
-        /// What is in the way.
+        /// The property of the entry that the format cannot hold.
         why: String,
     },
-    /// A cpio archive with a compression in which no kernel reads it.
+    /// The kernel cannot read a cpio archive with this compression.
     #[error("cannot compress a cpio archive with xz: Linux reads no xz with checksums of 64 bits")]
-    Compression,
-    /// A filesystem that is to be smaller than what goes into it.
+    CpioCompression,
+    /// The size asked for is too small for the tree.
     #[error("cannot make {format} of {size} bytes: this tree needs {least}")]
-    Size {
+    TooSmall {
         /// The format, with its article.
         format: &'static str,
-        /// The size asked for.
+        /// The size asked for, in bytes.
         size: u64,
-        /// The smallest that will do, in bytes.
+        /// The smallest possible size in bytes.
         least: u64,
     },
-    /// A filesystem whose parameters its format does not allow.
+    /// The format does not allow the parameters of the filesystem, for example its label.
     #[error("cannot lay out {format}")]
     Layout {
         /// The format, with its article.
         format: &'static str,
-        /// What the format does not allow.
+        /// The reason of the library that lays the filesystem out.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// This machine has no program that makes the format.
-    #[error("cannot make {format}: this machine has neither {makers}")]
-    NoMaker {
+    #[error("cannot make {format}: this machine has neither {programs}")]
+    NoProgram {
         /// The format, with its article.
         format: &'static str,
-        /// The programs looked for: `this nor that`.
-        makers: String,
-        /// What to install.
+        /// The names of the programs searched for, joined by ` nor `.
+        programs: String,
+        /// Which package to install.
         hint: &'static str,
     },
     /// A program cannot be started.
@@ -93,102 +78,88 @@ pub enum Error {
         source: io::Error,
     },
     /// The program that makes the format failed.
-    #[error("cannot make {format}: {program}: {status}{}", quote(.tail))]
-    Maker {
+    #[error("cannot make {format}: {program}: {status}{}", quote(.last_lines))]
+    ProgramFailed {
         /// The format, with its article.
         format: &'static str,
         /// The program's name.
         program: &'static str,
-        /// How it ended, for example `exit status: 1`.
+        /// How the program ended, for example `exit status: 1`.
         status: String,
-        /// The last lines it wrote to standard error.
-        tail: Vec<String>,
+        /// The last lines that the program wrote to standard error.
+        last_lines: Vec<String>,
     },
-    /// The artefact's receiver.
+    /// The archive or image cannot be written.
     #[error("cannot write the archive")]
     Write(#[source] io::Error),
-    /// The user asked to stop.
+    /// The flag to stop was set.
     #[error("interrupted")]
     Cancelled,
 }
 
-/// What the operations here return.
+/// The result of the functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn read(path: &[u8], source: io::Error) -> Self {
-        Self::Read { path: below(path), source }
-    }
-
-    pub(crate) fn root(verb: &'static str, source: impl Into<io::Error>) -> Self {
-        Self::Root { verb, source: source.into() }
+        Self::Read { path: to_path(path), source }
     }
 
     pub(crate) fn whiteout(path: &[u8]) -> Self {
-        Self::Whiteout { path: below(path) }
+        Self::Whiteout { path: to_path(path) }
     }
 
-    pub(crate) fn unfit(path: &[u8], format: &'static str, why: impl Into<String>) -> Self {
-        Self::Unfit { path: below(path), format, why: why.into() }
+    pub(crate) fn unsupported(path: &[u8], format: &'static str, why: impl Into<String>) -> Self {
+        Self::Unsupported { path: to_path(path), format, why: why.into() }
     }
 
-    /// The system's reason, where there is one.
+    /// Returns the system's reason, if there is one.
     #[must_use]
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Tree(error) => Some(error.io()),
-            Self::Root { source, .. }
-            | Self::Read { source, .. }
-            | Self::Start { source, .. }
-            | Self::Cache(source)
-            | Self::Extract(source)
-            | Self::Write(source) => Some(source),
+            Self::Read { source, .. } | Self::Start { source, .. } | Self::Write(source) => Some(source),
             Self::Whiteout { .. }
-            | Self::Unfit { .. }
-            | Self::Compression
+            | Self::Unsupported { .. }
+            | Self::CpioCompression
             | Self::LayerCompression
-            | Self::Size { .. }
+            | Self::TooSmall { .. }
             | Self::Layout { .. }
-            | Self::NoMaker { .. }
-            | Self::Maker { .. }
+            | Self::NoProgram { .. }
+            | Self::ProgramFailed { .. }
             | Self::Cancelled => None,
         }
     }
 
-    /// What the user can do about it, if anything is known.
+    /// Returns what the user can do about the error, if that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Compression => Some("compress it with gzip or zstd, or not at all"),
-            Self::Size { .. } => Some("ask for a larger size, or for none: then there is room to spare"),
-            Self::NoMaker { hint, .. } => Some(hint),
+            Self::CpioCompression => Some("compress it with gzip or zstd, or not at all"),
+            Self::TooSmall { .. } => Some("ask for a larger size, or for none: the image then has free space"),
+            Self::NoProgram { hint, .. } => Some(hint),
             _ => None,
         }
     }
 
-    /// Whether space ran out, on the device or in the user's quota.
+    /// Returns whether the device is full or the user's quota is used up.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         let kind = self.io().map(io::Error::kind);
         matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
-    /// Whether the receiver of the archive went away: `… | head`, or an import that failed.
+    /// Returns whether the reader of the archive closed the pipe, as in `… | head` or when an import fails.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Write(source) if source.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
-/// An error once `cancel` is set; what it says is never seen, [`Error::Cancelled`] takes its place.
-pub(crate) fn go_on(cancel: &AtomicBool) -> io::Result<()> {
-    if cancel.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(()) }
-}
-
-fn below(path: &[u8]) -> PathBuf {
+fn to_path(path: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(path))
 }
 
-fn quote(tail: &[String]) -> String {
-    tail.iter().map(|line| format!("\n    | {line}")).collect()
+fn quote(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n    | {line}")).collect()
 }

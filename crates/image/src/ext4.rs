@@ -1,68 +1,71 @@
 //! A tree as an ext4 image: the same tree gives the same bytes, on any machine.
 //!
-//! The library mkext4 lays the filesystem out; no program of the host is asked, so neither its version nor its settings
-//! show. What it decides is the image: its version is pinned, and a new one changes every image. The features are those
-//! of e2fsprogs 1.43 without `64bit` and `resize_inode`: an image can grow up to 16 GiB everywhere, and beyond where the
-//! kernel changes to `meta_bg`; a target whose own e2fsck is older than 1.43 cannot check it.
+//! The library mkext4 lays out the filesystem. No program of the host runs, so the image does not depend on the host. The
+//! version of mkext4 is pinned, because a new version can change every image. The features are those of e2fsprogs 1.43 without
+//! `64bit` and `resize_inode`: an image can grow to 16 GiB with every kernel, and further with a kernel that changes to
+//! `meta_bg`. A target whose e2fsck is older than 1.43 cannot check the image.
 //!
-//! A size that nobody gave leaves a quarter of what is used free, and at least [`LEAST_FREE`]; of it, a twentieth of the
-//! filesystem is for root alone, as with mke2fs.
+//! If the caller gives no size, the free space is a quarter of the used space and at least [`MIN_FREE`]. A twentieth of the
+//! filesystem is reserved for root, as with mke2fs.
 
 use crate::entries::{self, Entry};
-use crate::error::go_on;
 use crate::holes::{BLOCK, Contents, segments};
+use crate::stoppable::go_on;
 use crate::tar::{self, Written};
 use crate::{Error, Result};
 use mkext4::{FsBuilder, InodeCount, InodeHandle, Meta, ROOT, SparseSeg, SpecialKind};
-use rootstrap_rootfs::{Attributes, Kind, Root};
+use rootstrap_rootfs::{Attributes, Kind, Root, path};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use uuid::Uuid;
 
 /// How an image is made.
 #[derive(Clone, Copy)]
 pub struct Options<'o> {
-    /// What goes in; its compression is not looked at.
+    /// What the image holds. The compression in here has no effect.
     pub tar: tar::Options<'o>,
-    /// Size of the image in bytes, rounded up to whole blocks of 4096; `None`: what the tree needs, and room to spare.
+    /// The size of the image in bytes, rounded up to blocks of 4096 bytes. `None` is the size that the tree needs, with free
+    /// space.
     pub size: Option<u64>,
     /// The label of the filesystem, at most 16 bytes.
     pub label: Option<&'o str>,
-    /// Set from outside to stop.
+    /// Another thread sets this flag to stop.
     pub cancel: &'o AtomicBool,
 }
 
-/// Free space in bytes where no size was given, if that is more than a quarter of what is used.
-pub const LEAST_FREE: u64 = 64 << 20;
+/// The least free space in bytes of an image whose size the caller does not give.
+pub const MIN_FREE: u64 = 64 << 20;
 
-/// Writes `root` to `file`: a regular file, which may have no name and be open for writing only. On an error it is empty.
+/// Writes `root` as an image to `file`, a regular file. It may be without a name and open for writing only. After an error the
+/// file is empty.
 ///
-/// The filesystem's UUID and the seed of its directories' hashes follow from the contents, size and label. Zeros in
-/// files become holes. An empty /lost+found of the tree gives way to the filesystem's own.
+/// The filesystem's UUID and the seed of its directories' hashes follow from the contents, size and label. Long runs
+/// of zeros in files become holes. The filesystem's own /lost+found replaces an empty one of the tree.
 ///
 /// # Errors
-/// The tree cannot be read, does not fit into the size, or has what the format has not: names that are not UTF-8 (a limit
-/// of the library), extended attributes of more than 4 KiB. `file` cannot be written, or `cancel` was set.
+/// The tree cannot be read, does not fit into the size, or has an entry that the format cannot hold: a name that is not UTF-8
+/// (a limit of the library) or extended attributes of more than 4 KiB. `file` cannot be written, or `cancel` was set.
 pub fn write(root: &Root, file: &File, options: &Options<'_>) -> Result<Written> {
-    let made = make(root, file, options);
-    let made = if options.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { made };
-    if made.is_err() {
-        // Nothing may lie there that could be taken for an image.
+    let result = write_image(root, file, options);
+    let result = if options.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { result };
+    if result.is_err() {
+        // A file with a part of an image could be taken for an image.
         let _ = file.set_len(0);
     }
-    made
+    result
 }
 
 const FORMAT: &str = "an ext4 image";
 
-fn make(root: &Root, file: &File, options: &Options<'_>) -> Result<Written> {
+fn write_image(root: &Root, file: &File, options: &Options<'_>) -> Result<Written> {
     let mut tree = Tree::default();
-    entries::each(root, &options.tar, &mut |entry| tree.add(entry, options.cancel))?;
+    entries::for_each(root, &options.tar, &mut |entry| tree.add(entry, options.cancel))?;
     let size = size_for(&tree, options.size)?;
-    let mut parameters = mkext4::Options::new(size, identity(root, options, size)?, options.tar.epoch.max(0));
+    let mut parameters = mkext4::Options::new(size, uuid(root, options, size)?, options.tar.epoch.max(0));
     parameters.label = options.label.map(str::to_owned);
     parameters.journal_blocks = Some(journal(size));
     parameters.inodes = InodeCount::Exact(u32::try_from(inodes(&tree, size)).unwrap_or(u32::MAX));
@@ -78,7 +81,7 @@ fn make(root: &Root, file: &File, options: &Options<'_>) -> Result<Written> {
     };
     let mut writer = layout.writer(Image(file)).map_err(failed)?;
     for (item, handle) in tree.items.iter().zip(handles) {
-        let What::File(segments) = &item.what else { continue };
+        let Content::File(segments) = &item.content else { continue };
         if !segments.iter().any(|segment| matches!(segment, SparseSeg::Data(_))) {
             continue;
         }
@@ -94,16 +97,16 @@ fn make(root: &Root, file: &File, options: &Options<'_>) -> Result<Written> {
     Ok(Written { entries: tree.entries, bytes: size })
 }
 
-/// What will be declared, in the order of the entries.
+/// The inodes to declare, in the order of the entries.
 #[derive(Default)]
 struct Tree {
     items: Vec<Item>,
-    /// The item of each file that has several names.
+    /// The index of the item of each file that has several names.
     links: HashMap<(u64, u64), usize>,
     entries: u64,
-    /// Blocks that contents and directories take, or a few more.
+    /// An upper bound of the blocks that data and directories take.
     blocks: u64,
-    /// Bytes that names take in their directories.
+    /// How many bytes the names take in their directories.
     names: u64,
 }
 
@@ -111,10 +114,10 @@ struct Item {
     path: Vec<u8>,
     attributes: Attributes,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    what: What,
+    content: Content,
 }
 
-enum What {
+enum Content {
     Directory,
     File(Vec<SparseSeg>),
     /// Another name of an earlier item.
@@ -126,56 +129,48 @@ enum What {
 impl Tree {
     fn add(&mut self, entry: &Entry<'_>, cancel: &AtomicBool) -> Result<()> {
         self.entries += 1;
-        let (above, name) = split(entry.path);
-        if above.is_empty() && name == b"lost+found" && entry.kind == Kind::Directory {
+        let (parent, name) = path::split(entry.path);
+        if parent.is_empty() && name == b"lost+found" && entry.kind == Kind::Directory {
             return Ok(());
         }
-        if entry.path == b"lost+found" || above.starts_with(b"lost+found/") || above == b"lost+found" {
-            return Err(Error::unfit(entry.path, FORMAT, "the filesystem has a /lost+found of its own"));
+        if entry.path == b"lost+found" || parent.starts_with(b"lost+found/") || parent == b"lost+found" {
+            return Err(Error::unsupported(entry.path, FORMAT, "the filesystem has a /lost+found of its own"));
         }
         let (major, minor) = (entry.device.major, entry.device.minor);
-        let what = match entry.kind {
-            Kind::Directory => What::Directory,
-            Kind::Symlink => What::Symlink(entry.target.clone()),
-            Kind::CharDevice => What::Special(SpecialKind::Char { major, minor }),
-            Kind::BlockDevice => What::Special(SpecialKind::Block { major, minor }),
-            Kind::Fifo => What::Special(SpecialKind::Fifo),
-            Kind::Socket => What::Special(SpecialKind::Socket),
+        let content = match entry.kind {
+            Kind::Directory => Content::Directory,
+            Kind::Symlink => Content::Symlink(entry.target.clone()),
+            Kind::CharDevice => Content::Special(SpecialKind::Char { major, minor }),
+            Kind::BlockDevice => Content::Special(SpecialKind::Block { major, minor }),
+            Kind::Fifo => Content::Special(SpecialKind::Fifo),
+            Kind::Socket => Content::Special(SpecialKind::Socket),
             Kind::File => {
-                let identity = entry.shared().map(|(identity, _)| identity);
+                let identity = entry.hard_links().map(|(identity, _)| identity);
                 match identity.and_then(|identity| self.links.get(&identity)) {
-                    Some(&first) => What::Link(first),
+                    Some(&first) => Content::Link(first),
                     None => {
                         self.links.extend(identity.map(|identity| (identity, self.items.len())));
-                        What::File(segments(entry, cancel)?)
+                        Content::File(segments(entry, cancel)?)
                     }
                 }
             }
         };
-        let xattrs = if matches!(what, What::Link(_)) { Vec::new() } else { entry.xattrs()? };
-        self.blocks += blocks(&what) + u64::from(!xattrs.is_empty());
+        let xattrs = if matches!(content, Content::Link(_)) { Vec::new() } else { entry.xattrs()? };
+        self.blocks += blocks(&content) + u64::from(!xattrs.is_empty());
         self.names += (8 + name.len() as u64).next_multiple_of(4);
-        self.items.push(Item { path: entry.path.to_vec(), attributes: entry.attributes, xattrs, what });
+        self.items.push(Item { path: entry.path.to_vec(), attributes: entry.attributes, xattrs, content });
         Ok(())
     }
 }
 
-/// A path's directory and the name in it; both empty for the root.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&b| b == b'/') {
-        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
-        None => (b"", path),
-    }
-}
-
-/// Blocks that something takes besides its inode and its name.
-fn blocks(what: &What) -> u64 {
-    match what {
-        // One that is not full, and the root of an index.
-        What::Directory => 2,
-        What::Symlink(target) => u64::from(target.len() >= 60),
-        What::Link(_) | What::Special(_) => 0,
-        What::File(segments) => {
+/// Returns an upper bound of the blocks that an item takes besides its inode and its name.
+fn blocks(content: &Content) -> u64 {
+    match content {
+        // A block that is not full, and the root of an index.
+        Content::Directory => 2,
+        Content::Symlink(target) => u64::from(target.len() >= 60),
+        Content::Link(_) | Content::Special(_) => 0,
+        Content::File(segments) => {
             let data = segments.iter().filter_map(|segment| match segment {
                 SparseSeg::Data(length) => Some(length.div_ceil(BLOCK)),
                 SparseSeg::Hole(_) => None,
@@ -187,23 +182,23 @@ fn blocks(what: &What) -> u64 {
     }
 }
 
-/// The size asked for, or one with room to spare.
+/// Returns the size that the caller asked for, or else one with free space.
 fn size_for(tree: &Tree, asked: Option<u64>) -> Result<u64> {
     const MIB: u64 = 1 << 20;
-    // Indexed directories are not full; some blocks are the filesystem's own.
+    // Blocks of indexed directories are not full, and the filesystem itself uses some blocks.
     let used = (tree.blocks + 16) * BLOCK + tree.names * 2;
-    // What the filesystem itself takes grows with its size, but far slower.
+    // The overhead grows with the size, but far more slowly, so a second step is exact enough.
     let with_overhead = |bytes: u64| bytes + overhead(tree, bytes + overhead(tree, bytes));
-    // The smallest journal may take no more than a quarter.
+    // The smallest journal (4 MiB) takes at most a quarter of the image.
     let least = with_overhead(used).next_multiple_of(BLOCK).max(16 * MIB);
     match asked.map(|size| size.next_multiple_of(BLOCK)) {
-        Some(size) if size < least => Err(Error::Size { format: FORMAT, size, least }),
+        Some(size) if size < least => Err(Error::TooSmall { format: FORMAT, size, least }),
         Some(size) => Ok(size),
-        None => Ok(with_overhead(used + LEAST_FREE.max(used / 4)).next_multiple_of(MIB)),
+        None => Ok(with_overhead(used + MIN_FREE.max(used / 4)).next_multiple_of(MIB)),
     }
 }
 
-/// Bytes that a filesystem of `size` takes for itself, or a few more.
+/// Returns an upper bound of the bytes that a filesystem of `size` bytes takes for itself.
 fn overhead(tree: &Tree, size: u64) -> u64 {
     let groups = size.div_ceil(32768 * BLOCK);
     // Two bitmaps, at most one copy of superblock and descriptors, and inodes in whole blocks.
@@ -211,12 +206,12 @@ fn overhead(tree: &Tree, size: u64) -> u64 {
     inodes(tree, size) * 256 + (groups * group + u64::from(journal(size))) * BLOCK
 }
 
-/// One for each 16 KiB, as mke2fs has it, or a quarter more than there are entries.
+/// Returns the number of inodes: one for each 16 KiB, as with mke2fs, but at least a quarter more than there are entries.
 fn inodes(tree: &Tree, size: u64) -> u64 {
     (size / 16384).max(tree.entries + tree.entries / 4 + 32)
 }
 
-/// Blocks of the journal, in the steps of mke2fs up to 64 MiB.
+/// Returns the number of blocks of the journal, in the steps of mke2fs up to 64 MiB.
 fn journal(size: u64) -> u32 {
     match size >> 20 {
         0..128 => 1024,
@@ -226,53 +221,48 @@ fn journal(size: u64) -> u32 {
     }
 }
 
-/// A UUID that says it was made up (version 8, RFC 9562 §5.8): the digest of the tree as a tar archive, and of what else
-/// makes the image.
-fn identity(root: &Root, options: &Options<'_>, size: u64) -> Result<[u8; 16]> {
+/// Returns the UUID of the filesystem: a digest of the tree as a tar archive and of the other parameters of the image, as a
+/// UUID of version 8, which is for a definition of one's own (RFC 9562 §5.8).
+fn uuid(root: &Root, options: &Options<'_>, size: u64) -> Result<[u8; 16]> {
     let digest = Sha256::new_with_prefix(format!("ext4 {size} {}\0", options.label.unwrap_or_default()));
     let mut out = BufWriter::with_capacity(1 << 18, Hashing { digest, cancel: options.cancel });
     tar::stream(root, &mut out, &options.tar)?;
     let hashing = out.into_inner().map_err(|error| Error::Write(error.into_error()))?;
     let digest = hashing.digest.finalize();
-    let mut uuid = [0; 16];
-    uuid.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut uuid;
-    *version = *version & 0x0f | 0x80;
-    *variant = *variant & 0x3f | 0x80;
-    Ok(uuid)
+    Ok(Uuid::new_v8(digest.first_chunk().copied().unwrap_or_default()).into_bytes())
 }
 
-/// Declares all items; the handle of each.
+/// Declares all items and returns their handles.
 fn declare(builder: &mut FsBuilder, tree: &Tree) -> Result<Vec<InodeHandle>> {
     let mut directories: HashMap<&[u8], InodeHandle> = HashMap::from([(&b""[..], ROOT)]);
     let mut handles = Vec::with_capacity(tree.items.len());
     for item in &tree.items {
-        let unfit = |why: String| Error::unfit(&item.path, FORMAT, why);
+        let unfit = |why: String| Error::unsupported(&item.path, FORMAT, why);
         let refused = |error: mkext4::Error| unfit(error.to_string());
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| unfit("it has a name that is not UTF-8".to_owned()));
-        let (above, name) = split(&item.path);
+        let (parent, name) = path::split(&item.path);
         let (name, meta) = (text(name)?, meta(&item.attributes));
-        let above = directories.get(above).copied().unwrap_or(ROOT);
-        let handle = match &item.what {
-            What::Directory if item.path.is_empty() => builder.set_meta(ROOT, meta).map(|()| ROOT),
-            What::Directory => builder.mkdir(above, name, meta),
-            What::File(segments) => match segments[..] {
-                [] => builder.file(above, name, meta, 0),
-                [SparseSeg::Data(size)] => builder.file(above, name, meta, size),
-                _ => builder.file_sparse(above, name, meta, segments),
+        let parent = directories.get(parent).copied().unwrap_or(ROOT);
+        let handle = match &item.content {
+            Content::Directory if item.path.is_empty() => builder.set_meta(ROOT, meta).map(|()| ROOT),
+            Content::Directory => builder.mkdir(parent, name, meta),
+            Content::File(segments) => match segments[..] {
+                [] => builder.file(parent, name, meta, 0),
+                [SparseSeg::Data(size)] => builder.file(parent, name, meta, size),
+                _ => builder.file_sparse(parent, name, meta, segments),
             },
-            What::Link(first) => {
+            Content::Link(first) => {
                 let first = handles.get(*first).copied().unwrap_or(ROOT);
-                builder.hardlink(above, name, first).map(|()| first)
+                builder.hardlink(parent, name, first).map(|()| first)
             }
-            What::Symlink(target) => builder.symlink(above, name, text(target)?, meta),
-            What::Special(kind) => builder.mknod(above, name, meta, *kind),
+            Content::Symlink(target) => builder.symlink(parent, name, text(target)?, meta),
+            Content::Special(kind) => builder.mknod(parent, name, meta, *kind),
         };
         let handle = handle.map_err(refused)?;
         for (key, value) in &item.xattrs {
             builder.set_xattr(handle, text(key)?, value).map_err(refused)?;
         }
-        if matches!(item.what, What::Directory) {
+        if matches!(item.content, Content::Directory) {
             directories.insert(&item.path, handle);
         }
         handles.push(handle);
@@ -280,15 +270,15 @@ fn declare(builder: &mut FsBuilder, tree: &Tree) -> Result<Vec<InodeHandle>> {
     Ok(handles)
 }
 
-/// All times are that of the last change: the others would be those of the build.
+/// Converts attributes. All times become the time of modification, because the others would be those of the build.
 fn meta(attributes: &Attributes) -> Meta {
     let Attributes { mode, uid, gid, mtime } = *attributes;
-    // What the format's 34 bits hold: 1901 to 2446.
+    // The 34 bits of the format hold the years 1901 to 2446.
     let mtime = mtime.clamp(-(1 << 31), (1 << 34) - (1 << 31) - 1);
     Meta::new(u16::try_from(mode & 0o7777).unwrap_or(0), uid, gid, (mtime, 0))
 }
 
-/// The image's file: it is as long as the image and empty, so zeros need not be written.
+/// The file of the image. It has the length of the image and is all zeros, so zeros are not written.
 struct Image<'f>(&'f File);
 
 impl mkext4::RegionSink for Image<'_> {
@@ -301,7 +291,7 @@ impl mkext4::RegionSink for Image<'_> {
     }
 }
 
-/// Digests what is written.
+/// A writer that only hashes.
 struct Hashing<'c> {
     digest: Sha256,
     cancel: &'c AtomicBool,

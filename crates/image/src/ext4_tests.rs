@@ -19,8 +19,8 @@ fn options() -> Options<'static> {
 fn image(tree: &Path, options: &Options<'_>) -> Result<tempfile::NamedTempFile> {
     let place = tempfile::NamedTempFile::new().unwrap();
     let file = rustix::fs::open(place.path(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map(File::from).unwrap();
-    let made = write(&Root::open(tree).unwrap(), &file, options);
-    match made {
+    let result = write(&Root::open(tree).unwrap(), &file, options);
+    match result {
         Ok(written) => {
             assert_eq!(written.bytes, file.metadata().unwrap().len());
             Ok(place)
@@ -36,26 +36,26 @@ fn bytes(tree: &Path, options: &Options<'_>) -> Vec<u8> {
     std::fs::read(image(tree, options).unwrap().path()).unwrap()
 }
 
-/// e2fsck finds nothing to do; without one on this host nothing is checked.
+/// Asserts that e2fsck finds no error. Checks nothing if this host has no e2fsck.
 fn check(image: &Path) {
     let Some(e2fsck) = program("e2fsck") else { return };
-    let (clean, said) = run(Command::new(e2fsck).arg("-fn").arg(image));
-    assert!(clean, "{said}");
+    let (clean, output) = run(Command::new(e2fsck).arg("-fn").arg(image));
+    assert!(clean, "{output}");
 }
 
 fn debugfs(image: &Path, request: &str) -> Option<String> {
     Some(run(Command::new(program("debugfs")?).args(["-R", request]).arg(image)).1)
 }
 
-/// An image where the kernel shows it.
+/// A mounted image.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {
     fn new(image: &Path, how: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let (done, said) = run(Command::new("mount").args(["-o", how, "-t", "ext4"]).args([image, dir.path()]));
+        let (done, output) = run(Command::new("mount").args(["-o", how, "-t", "ext4"]).args([image, dir.path()]));
         if !done {
-            eprintln!("skipped: cannot mount here: {said}");
+            rootstrap_testkit::skip(format!("cannot mount here: {output}"));
             return None;
         }
         Some(Self(dir))
@@ -64,8 +64,8 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let (done, said) = run(Command::new("umount").arg(self.0.path()));
-        assert!(done || std::thread::panicking(), "{said}");
+        let (done, output) = run(Command::new("umount").arg(self.0.path()));
+        assert!(done || std::thread::panicking(), "{output}");
     }
 }
 
@@ -100,7 +100,7 @@ fn the_kernel_reads_the_same_tree_and_writes_to_it() {
 }
 
 #[test]
-fn nothing_of_the_build_is_in_the_image() {
+fn the_image_does_not_depend_on_the_build() {
     let dir = tempfile::tempdir().unwrap();
     sample::make(dir.path(), false);
     let image = image(dir.path(), &Options { label: Some("root"), ..options() }).unwrap();
@@ -120,24 +120,24 @@ fn nothing_of_the_build_is_in_the_image() {
 }
 
 #[test]
-fn the_same_tree_gives_the_same_bytes_and_another_another_identity() {
+fn equal_trees_give_equal_bytes_and_other_trees_other_uuids() {
     let [one, two] = [false, true].map(|reverse| {
         let dir = tempfile::tempdir().unwrap();
         sample::make(dir.path(), reverse);
         dir
     });
-    let made = bytes(one.path(), &options());
-    assert!(made == bytes(two.path(), &options()));
+    let image = bytes(one.path(), &options());
+    assert!(image == bytes(two.path(), &options()));
     let uuid = |bytes: &[u8]| bytes[1024 + 0x68..1024 + 0x78].to_vec();
     let label = bytes(one.path(), &Options { label: Some("x"), ..options() });
-    assert_ne!(uuid(&label), uuid(&made));
+    assert_ne!(uuid(&label), uuid(&image));
     std::fs::write(two.path().join("etc/hostname"), "SAMPLE\n").unwrap();
     Root::open(two.path()).unwrap().at(b"etc/hostname").unwrap().set_mtime(EPOCH).unwrap();
-    assert_ne!(uuid(&bytes(two.path(), &options())), uuid(&made));
+    assert_ne!(uuid(&bytes(two.path(), &options())), uuid(&image));
 }
 
 #[test]
-fn holes_are_where_zeros_are_whatever_the_filesystem_below_says() {
+fn holes_follow_from_the_bytes_and_not_from_the_filesystem() {
     let dir = tempfile::tempdir().unwrap();
     let contents = [&[7; 4096 * 3 + 5][..], &vec![0; 1 << 20], &[8; 10], &vec![0; 200_000]].concat();
     std::fs::write(dir.path().join("file"), &contents).unwrap();
@@ -145,7 +145,7 @@ fn holes_are_where_zeros_are_whatever_the_filesystem_below_says() {
     let set_time = || root.at(b"file").unwrap().set_mtime(EPOCH).unwrap();
     set_time();
     let whole = bytes(dir.path(), &options());
-    // The same with holes, as far as they can be made here.
+    // The same with holes, as far as this filesystem has them.
     std::fs::remove_file(dir.path().join("file")).unwrap();
     let file = File::create(dir.path().join("file")).unwrap();
     file.set_len(contents.len() as u64).unwrap();
@@ -156,12 +156,12 @@ fn holes_are_where_zeros_are_whatever_the_filesystem_below_says() {
     let image = image(dir.path(), &options()).unwrap();
     check(image.path());
     let out = tempfile::tempdir().unwrap();
-    let Some(said) = debugfs(image.path(), &format!("dump /file {}/file", out.path().display())) else { return };
-    assert!(std::fs::read(out.path().join("file")).unwrap() == contents, "{said}");
+    let Some(output) = debugfs(image.path(), &format!("dump /file {}/file", out.path().display())) else { return };
+    assert!(std::fs::read(out.path().join("file")).unwrap() == contents, "{output}");
 }
 
 #[test]
-fn sizes_are_kept_or_leave_room() {
+fn sizes_are_exact_or_leave_free_space() {
     let dir = tempfile::tempdir().unwrap();
     sample::make(dir.path(), false);
     std::fs::write(dir.path().join("more"), vec![b'm'; 20 << 20]).unwrap();
@@ -171,9 +171,9 @@ fn sizes_are_kept_or_leave_room() {
     };
     let roomy = image(dir.path(), &options()).unwrap();
     let left = free(roomy.path());
-    assert!((LEAST_FREE..LEAST_FREE + (2 << 20)).contains(&left), "{left}");
-    // Too small by one block, then just right; the rest is what the rule counts too much.
-    let Error::Size { least, .. } = image(dir.path(), &Options { size: Some(1 << 20), ..options() }).unwrap_err()
+    assert!((MIN_FREE..MIN_FREE + (2 << 20)).contains(&left), "{left}");
+    // One block too small, then the smallest size. The rest is the margin of the upper bounds.
+    let Error::TooSmall { least, .. } = image(dir.path(), &Options { size: Some(1 << 20), ..options() }).unwrap_err()
     else {
         panic!("a MiB is enough");
     };
@@ -200,8 +200,8 @@ fn an_image_can_grow() {
     sample::make(dir.path(), false);
     let Some(resize2fs) = program("resize2fs") else { return };
     let image = image(dir.path(), &options()).unwrap();
-    let (done, said) = run(Command::new(resize2fs).arg(image.path()).arg("1G"));
-    assert!(done, "{said}");
+    let (done, output) = run(Command::new(resize2fs).arg(image.path()).arg("1G"));
+    assert!(done, "{output}");
     check(image.path());
 }
 
@@ -215,14 +215,14 @@ fn empty_trees_and_many_names() {
     }
     let full = image(dir.path(), &options()).unwrap();
     check(full.path());
-    let Error::Size { least, .. } = image(dir.path(), &Options { size: Some(1), ..options() }).unwrap_err() else {
+    let Error::TooSmall { least, .. } = image(dir.path(), &Options { size: Some(1), ..options() }).unwrap_err() else {
         panic!("a byte is enough");
     };
     check(image(dir.path(), &Options { size: Some(least), ..options() }).unwrap().path());
 }
 
 #[test]
-fn lost_and_found_is_the_filesystems_own() {
+fn the_filesystem_has_its_own_lost_and_found() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("lost+found")).unwrap();
     std::fs::create_dir(dir.path().join("lost+found.old")).unwrap();
@@ -233,7 +233,7 @@ fn lost_and_found_is_the_filesystems_own() {
 }
 
 #[test]
-fn what_the_format_cannot_hold_is_named() {
+fn the_error_names_what_the_format_cannot_hold() {
     let refused = |make: &dyn Fn(&Path)| {
         let dir = tempfile::tempdir().unwrap();
         make(dir.path());
@@ -244,7 +244,7 @@ fn what_the_format_cannot_hold_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = image(dir.path(), &Options { label: Some("seventeen letters"), ..options() }).unwrap_err();
     assert_eq!(error.to_string(), "cannot lay out an ext4 image");
-    // A failure in the middle leaves nothing, and neither does a call to stop.
+    // The file is empty after a failure in the middle and after a cancellation.
     let mut layer = options();
     layer.tar.layer = true;
     std::fs::write(dir.path().join(".wh.gone"), "").unwrap();

@@ -1,4 +1,5 @@
-//! Gzip on all cores: one member whose pieces are deflated apart, so the bytes do not depend on the number of cores.
+//! Gzip on several threads: one member whose pieces are compressed independently, so the bytes do not depend on the number of
+//! threads.
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use std::collections::VecDeque;
@@ -7,17 +8,18 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Fixed for ever: it decides the bytes. Large enough that the threads have more to do than to wait.
+/// The size of a piece in bytes. It decides the bytes of the output, so it must never change. It is large enough that the
+/// threads spend their time compressing and not waiting.
 const PIECE: usize = 1 << 20;
-/// As far back as deflate looks: a piece may refer to the end of the one before it.
+/// The size of the window of deflate (RFC 1951): a piece may refer to the last bytes of the one before it.
 const WINDOW: usize = 32 << 10;
-/// Deflate, no name, no time, default effort, "Unix".
+/// The header (RFC 1952 §2.3): deflate, no name, no time, default effort, "Unix".
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
-/// A last, empty block with fixed codes.
+/// An empty block with fixed codes that is marked as the last.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
 type Deflated = io::Result<(Vec<u8>, Crc)>;
-/// What comes before a piece, the piece, and where it goes.
+/// The last bytes before a piece, the piece, and the channel for the result.
 type Job = (Vec<u8>, Vec<u8>, SyncSender<Deflated>);
 
 /// A parallel gzip encoder.
@@ -26,7 +28,7 @@ pub(crate) struct Encoder<W: Write> {
     before: Vec<u8>,
     piece: Vec<u8>,
     crc: Crc,
-    // Ends the workers when it is dropped.
+    // The workers end when this sender is dropped.
     jobs: Option<Sender<Job>>,
     pending: VecDeque<Receiver<Deflated>>,
     workers: Vec<JoinHandle<()>>,
@@ -34,7 +36,7 @@ pub(crate) struct Encoder<W: Write> {
 
 impl<W: Write> Encoder<W> {
     pub(crate) fn new(mut out: W, level: u32, threads: usize) -> io::Result<Self> {
-        // At once, so that a stream abandoned before its first piece is no valid empty one.
+        // The header is written at once. A stream that is abandoned before its first piece then has bytes and is incomplete.
         out.write_all(&HEADER)?;
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
@@ -57,7 +59,7 @@ impl<W: Write> Encoder<W> {
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         jobs.send((before, piece, sender)).map_err(|_| gone())?;
         self.pending.push_back(receiver);
-        // Bounds the memory: two pieces for each worker are enough to keep all of them busy.
+        // This bounds the memory. Two pieces for each worker keep all of them busy.
         if self.pending.len() > 2 * self.workers.len() { self.collect() } else { Ok(()) }
     }
 
@@ -95,7 +97,7 @@ impl<W: Write> Write for Encoder<W> {
         Ok(taken.len())
     }
 
-    /// Only hands on what is done: cutting a piece short here would change the bytes.
+    /// Flushes only the finished pieces. Ending a piece early would change the bytes.
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -112,15 +114,15 @@ impl<W: Write> Drop for Encoder<W> {
 
 fn work(queue: &Mutex<Receiver<Job>>, level: u32) {
     loop {
-        // The lock is held while waiting for a job, not while doing it.
+        // The worker holds the lock while it waits for a job, not while it compresses.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((before, piece, done)) = job else { return };
-        // The encoder may have been dropped meanwhile.
+        // Sending fails if the encoder has been dropped meanwhile.
         let _ = done.send(deflate(&before, &piece, level));
     }
 }
 
-/// Deflates one piece to a whole number of bytes, not marked as the last.
+/// Compresses one piece to a whole number of bytes. No block is marked as the last.
 fn deflate(before: &[u8], piece: &[u8], level: u32) -> Deflated {
     let mut crc = Crc::new();
     crc.update(piece);
@@ -133,7 +135,7 @@ fn deflate(before: &[u8], piece: &[u8], level: u32) -> Deflated {
         let read = usize::try_from(deflater.total_in()).unwrap_or(usize::MAX);
         let rest = piece.get(read..).unwrap_or_default();
         let status = deflater.compress_vec(rest, &mut bytes, FlushCompress::Sync).map_err(io::Error::other)?;
-        // Room left over means that the flush is complete.
+        // The flush is complete if the buffer has space left.
         if status == Status::StreamEnd || bytes.len() < bytes.capacity() {
             return Ok((bytes, crc));
         }

@@ -1,7 +1,7 @@
-//! Where files have contents and where nothing but zeros, so that images need no room for the latter.
+//! Finds long runs of zeros in files, so that images have holes there.
 
 use crate::entries::Entry;
-use crate::error::go_on;
+use crate::stoppable::go_on;
 use crate::{Error, Result};
 use mkext4::SparseSeg;
 use std::fs::File;
@@ -9,17 +9,17 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicBool;
 
-/// Bytes of a block: holes begin and end where blocks do.
+/// The size of a block in bytes. Holes begin and end at block boundaries.
 pub(crate) const BLOCK: u64 = 4096;
-/// Zeros of fewer bytes than this are no hole: what describes it costs more.
-const LEAST_HOLE: u64 = 64 << 10;
-/// Bytes of contents read at once.
+/// The smallest size of a hole in bytes. A smaller hole would save less space than its description takes.
+const MIN_HOLE: u64 = 64 << 10;
+/// The largest number of bytes read at once.
 const PIECE: usize = 256 << 10;
 
-/// Contents and holes of a regular file, by turns. From the bytes, not from what the filesystem below says
-/// of holes: that depends on the filesystem.
+/// Returns the data and the holes of a regular file in their order. Holes follow from the bytes alone: the holes that the
+/// host's filesystem reports depend on that filesystem.
 pub(crate) fn segments(entry: &Entry<'_>, cancel: &AtomicBool) -> Result<Vec<SparseSeg>> {
-    // Lengths by turns of contents and of zeros, contents first.
+    // The lengths of runs of data and of zeros in turns, data first.
     let mut runs = vec![0];
     let mut block_at = |block: &[u8]| {
         let zeros = block.iter().all(|&byte| byte == 0);
@@ -31,9 +31,9 @@ pub(crate) fn segments(entry: &Entry<'_>, cancel: &AtomicBool) -> Result<Vec<Spa
         }
     };
     let mut rest = Vec::new();
-    entry.contents(&entry.open()?, &mut |piece| {
+    entry.read_contents(&entry.open()?, &mut |piece| {
         go_on(cancel).map_err(Error::Write)?;
-        // A piece need not end where a block does.
+        // A piece may end inside a block.
         rest.extend_from_slice(piece);
         let whole = rest.len() - rest.len() % BLOCK as usize;
         rest.drain(..whole).as_slice().chunks(BLOCK as usize).for_each(&mut block_at);
@@ -45,7 +45,7 @@ pub(crate) fn segments(entry: &Entry<'_>, cancel: &AtomicBool) -> Result<Vec<Spa
     let mut segments = Vec::new();
     for (at, length) in runs.into_iter().enumerate().filter(|&(_, length)| length > 0) {
         match segments.last_mut() {
-            _ if at % 2 == 1 && length >= LEAST_HOLE => segments.push(SparseSeg::Hole(length)),
+            _ if at % 2 == 1 && length >= MIN_HOLE => segments.push(SparseSeg::Hole(length)),
             Some(SparseSeg::Data(before)) => *before += length,
             _ => segments.push(SparseSeg::Data(length)),
         }
@@ -53,15 +53,16 @@ pub(crate) fn segments(entry: &Entry<'_>, cancel: &AtomicBool) -> Result<Vec<Spa
     Ok(segments)
 }
 
-/// Reads what of a file is no hole.
+/// Reads the data of a file and skips its holes.
 pub(crate) struct Contents<'c> {
     file: File,
     segments: &'c [SparseSeg],
-    /// Where in the file, and how much of the first segment was read.
+    /// The position in the file.
     at: u64,
+    /// How many bytes of the first segment have been read.
     done: u64,
     cancel: &'c AtomicBool,
-    /// The library's errors do not tell reading from writing.
+    /// The error of the last read. The library's errors do not distinguish reading from writing.
     failed: Option<io::Error>,
 }
 
@@ -70,7 +71,7 @@ impl<'c> Contents<'c> {
         Self { file, segments, at: 0, done: 0, cancel, failed: None }
     }
 
-    /// Why the file could not be read to its end, if that is so.
+    /// Returns the error if the file could not be read.
     pub(crate) fn failed(self) -> Option<io::Error> {
         self.failed
     }

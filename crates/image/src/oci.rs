@@ -1,10 +1,10 @@
 //! A tree as a container image: an OCI image layout that is a docker-archive at the same time.
 //!
-//! In the order of use: [`layer`] packs a tree, [`Image::new`] says what its container does, [`Image::attest`] adds what is
-//! known of its making, and [`Layout::new`] binds images of several platforms into one. A layout is written as one archive,
-//! as a directory, or pushed blob by blob. Its files are named by their digests, so equal trees make equal images.
+//! In the order of use: [`layer()`] packs a tree, [`Image::new`] adds the configuration of its containers, [`Image::attest`] adds
+//! statements about the build, and [`Layout::new`] joins the images of several platforms. A layout is written as one archive or
+//! as a directory, or pushed blob by blob. Digests name its files, so equal trees give equal images.
 //!
-//! The words are those of the OCI image specification 1.1: `config.md`, `manifest.md`, `image-index.md`, `image-layout.md`.
+//! The terms are those of the OCI image specification 1.1: `config.md`, `manifest.md`, `image-index.md`, `image-layout.md`.
 
 mod documents;
 mod image;
@@ -19,28 +19,27 @@ pub use layout::{Layout, Name};
 pub use platform::Platform;
 
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::File;
 
-/// Something a layout holds under its digest.
+/// A file of a layout that is named by its digest.
 #[derive(Debug)]
 pub struct Blob {
-    /// What it is.
+    /// The media type.
     pub media_type: &'static str,
-    /// `sha256:` and 64 digits.
+    /// `sha256:` and 64 hexadecimal digits.
     pub digest: String,
-    /// Length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// Its bytes.
+    /// The bytes.
     pub body: Body,
 }
 
-/// Where the bytes of a blob are.
+/// Where the bytes of a blob are: in memory or in a file.
 #[derive(Debug)]
 pub enum Body {
-    /// Here.
+    /// In memory.
     Bytes(Vec<u8>),
-    /// In a file, from its beginning; it need not have a name.
+    /// In a file, from its beginning. The file may be without a name.
     File(File),
 }
 
@@ -59,13 +58,9 @@ impl Blob {
     }
 }
 
-/// A SHA-256 as the specification writes it.
-fn digest(bytes: &[u8]) -> String {
-    bytes.iter().fold("sha256:".to_owned(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Returns a SHA-256 as the OCI image specification writes it (descriptor.md, "Digests").
+fn digest(sha256: &[u8]) -> String {
+    format!("sha256:{}", base16ct::lower::encode_string(sha256))
 }
 
 #[cfg(test)]

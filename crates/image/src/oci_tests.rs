@@ -1,4 +1,4 @@
-//! Layouts read back: every digest holds, every document is found, and nothing but the tree decides.
+//! Layouts read back: every digest is right, every descriptor leads to a blob, and the bytes depend on the tree alone.
 
 use super::*;
 use crate::compress::Algorithm;
@@ -34,7 +34,7 @@ fn name(text: &str) -> Name {
     Name { familiar: format!("{text}:1"), full: format!("docker.io/library/{text}:1"), tag: "1".to_owned() }
 }
 
-/// Names and contents of the files in an archive, whose blobs are what their names say.
+/// Returns the names and contents of the files in an archive, and checks that the blobs have the digests in their names.
 fn files(layout: &Layout) -> BTreeMap<String, Vec<u8>> {
     let mut bytes = Vec::new();
     layout.write_archive(&mut bytes, EPOCH).unwrap();
@@ -58,7 +58,7 @@ fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// What a descriptor leads to, its size checked.
+/// Returns the blob that a descriptor names, and checks its size.
 fn follow<'f>(files: &'f BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'f [u8] {
     let digest = descriptor["digest"].as_str().unwrap();
     let bytes = &files[&format!("blobs/{}", digest.replace(':', "/"))];
@@ -81,7 +81,7 @@ fn a_layer_has_the_digests_of_both_its_forms() {
     let refused =
         layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &AtomicBool::new(false));
     assert!(matches!(refused, Err(crate::Error::LayerCompression)));
-    // Called off, it does not go on to the end.
+    // It stops once the flag is set.
     let stopped = AtomicBool::new(true);
     let options = Options::new(EPOCH);
     assert!(layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &stopped).is_err());
@@ -113,10 +113,10 @@ fn one_image_is_an_oci_layout_and_a_docker_archive() {
     flate2::read::GzDecoder::new(follow(&files, &manifest["layers"][0])).read_to_end(&mut plain).unwrap();
     assert_eq!(config["rootfs"]["diff_ids"][0], super::digest(Sha256::digest(&plain).as_slice()));
     assert_eq!(config["history"].as_array().unwrap().len(), 1);
-    let loadable = json(&files["manifest.json"]);
-    assert_eq!(loadable[0]["RepoTags"], serde_json::json!(["web:1"]));
-    assert!(files.contains_key(loadable[0]["Config"].as_str().unwrap()));
-    assert!(files.contains_key(loadable[0]["Layers"][0].as_str().unwrap()));
+    let docker_images = json(&files["manifest.json"]);
+    assert_eq!(docker_images[0]["RepoTags"], serde_json::json!(["web:1"]));
+    assert!(files.contains_key(docker_images[0]["Config"].as_str().unwrap()));
+    assert!(files.contains_key(docker_images[0]["Layers"][0].as_str().unwrap()));
     assert_eq!(files.len(), 8);
 }
 
@@ -127,7 +127,7 @@ fn several_platforms_are_one_index_and_the_first_keeps_the_name() {
     let layout = Layout::new(vec![amd64, arm64], &[name("web"), name("also")]);
     let files = files(&layout);
     let top = json(&files["index.json"]);
-    // One entry a name, all of them for the same index.
+    // One entry for each name, all for the same index.
     assert_eq!(top["manifests"].as_array().unwrap().len(), 2);
     assert_eq!(top["manifests"][0]["digest"], layout.digest());
     assert_eq!(top["manifests"][1]["digest"], layout.digest());
@@ -138,16 +138,16 @@ fn several_platforms_are_one_index_and_the_first_keeps_the_name() {
     assert_eq!(index["annotations"]["c"], "d");
     let of = |at: usize| index["manifests"][at]["platform"]["architecture"].as_str().unwrap().to_owned();
     assert_eq!((of(0), of(1)), ("amd64".to_owned(), "arm64".to_owned()));
-    let loadable = json(&files["manifest.json"]);
-    assert_eq!(loadable[1]["Config"].as_str().unwrap(), preferred);
-    // What all of them need is there once, and before what names it.
+    let docker_images = json(&files["manifest.json"]);
+    assert_eq!(docker_images[1]["Config"].as_str().unwrap(), preferred);
+    // Shared blobs are there once, and each manifest comes before the index that names it.
     let manifests: Vec<&str> = layout.manifests().iter().map(|blob| blob.media_type).collect();
     assert_eq!(manifests.last().unwrap(), &"application/vnd.oci.image.index.v1+json");
     assert_eq!(layout.blobs().len(), 3, "one layer, two configs");
 }
 
 #[test]
-fn statements_are_where_buildkit_has_them() {
+fn statements_are_stored_as_buildkit_stores_them() {
     let plain = image("amd64");
     let digest = plain.digest().to_owned();
     let statement = Statement { predicate_type: "https://spdx.dev/Document".to_owned(), bytes: b"{}\n".to_vec() };
@@ -181,7 +181,7 @@ fn a_directory_holds_what_the_archive_holds() {
 }
 
 #[test]
-fn an_archive_that_fails_is_an_error_to_its_reader() {
+fn readers_refuse_a_failed_archive() {
     let broken = image("amd64");
     let Body::File(file) = &broken.layer.body else { panic!("a layer is in a file") };
     file.set_len(broken.layer.size / 2).unwrap();
@@ -201,7 +201,7 @@ fn platforms() {
     let armhf = Platform::of_debian("armhf").unwrap();
     assert_eq!((armhf.architecture, armhf.variant), ("arm", Some("v7")));
     assert_eq!(Platform::of_debian("hurd-i386"), None);
-    // This very test is a program.
+    // The running test is a program of this machine.
     let dir = tempfile::tempdir().unwrap();
     let root = Root::open(dir.path()).unwrap();
     assert_eq!(Platform::find_debian(&root).unwrap(), None);
@@ -213,7 +213,7 @@ fn platforms() {
         _ => return,
     };
     assert_eq!(Platform::find_debian(&root).unwrap(), expected);
-    // Another machine's program is no reason to doubt, nor is one that nobody knows a reason to guess.
+    // The shell decides, even if its machine is unknown and another program is known.
     std::fs::create_dir(dir.path().join("bin")).unwrap();
     let mut program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     program[18] = 42;

@@ -1,4 +1,4 @@
-//! The extended header of POSIX.1-2001: what does not fit into the 512 bytes of ustar.
+//! The extended header of POSIX.1-2001 (PAX), for fields that do not fit into the 512 bytes of ustar.
 
 /// The records of one entry.
 #[derive(Default)]
@@ -7,9 +7,9 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Adds `key=value`; the value may hold any bytes, line ends too.
+    /// Adds the record `key=value`. The value may hold any bytes, including line ends.
     pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) {
-        // A record begins with its own length, which counts the digits of that length.
+        // A record begins with its own length, which includes the digits of the length itself.
         let rest = key.len() + value.len() + 3;
         let mut length = rest;
         while rest + digits(length) != length {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_count_themselves() {
+    fn the_length_includes_its_own_digits() {
         for length in 0..2000 {
             let mut records = Records::default();
             records.add(b"path", &vec![b'x'; length]);

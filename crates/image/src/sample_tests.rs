@@ -1,8 +1,7 @@
-//! A tree with everything in it that artefacts have to hold, for the tests of all formats.
+//! A tree with entries of every kind, for the tests of all formats.
 
 use crate::tar::{Dev, Options};
-use crate::tidy;
-use rootstrap_rootfs::{Root, skeleton};
+use rootstrap_rootfs::{Error, Root, skeleton, walk};
 use rootstrap_testkit::tree;
 use rustix::fs::XattrFlags;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -12,11 +11,11 @@ use std::process::Command;
 pub const EPOCH: i64 = 1_700_000_000;
 /// Version 2, cap_net_raw+ep, with a line end among the bits.
 pub const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Names that trip programs which read lists, quote, or print.
+/// Names that confuse programs which read lists, quote or print.
 pub const STRANGE: [&str; 9] =
     [" blank ", "quo\"te", "it's", "new\nline", "back\\slash", "<12>", "-dash", "ü→", "#!$(x)`y`;*?[z]"];
 
-/// What makes one entry of the tree.
+/// The path of an entry and the function that creates it.
 type Step = (PathBuf, Box<dyn Fn(&Path)>);
 
 fn steps() -> Vec<Step> {
@@ -51,8 +50,8 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// Makes the tree in `dir`, its entries in the order of their names or the other way round. Whether all of it could be
-/// made: owners and nodes take root, and capabilities a filesystem that has them.
+/// Creates the tree in `dir`, in reverse order if `reverse` is true. Returns whether all of it could be created: owners and
+/// nodes need root, and capabilities need a filesystem that has them.
 pub fn make(dir: &Path, reverse: bool) -> bool {
     let mut steps = steps();
     if reverse {
@@ -77,7 +76,11 @@ pub fn make(dir: &Path, reverse: bool) -> bool {
     for path in steps.iter().map(|(path, _)| dir.join(path)).filter(|path| path.symlink_metadata().unwrap().is_file()) {
         std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
     }
-    let complete = rustix::process::getuid().is_root() && owned(dir);
+    let is_root = rustix::process::getuid().is_root();
+    if !is_root {
+        rootstrap_testkit::skip("only root can make nodes and give files away");
+    }
+    let complete = is_root && owned(dir);
     for (path, mode) in [("srv", 0o1770), ("usr/bin/large", 0o4755), ("etc/empty", 0o400), ("var", 0o2775)] {
         std::fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode)).unwrap();
     }
@@ -85,8 +88,23 @@ pub fn make(dir: &Path, reverse: bool) -> bool {
     for (path, mtime) in [("etc/empty", 1), ("usr/bin", 1_000_000_000), ("run/fifo", 5), ("lib", 1_600_000_000)] {
         root.at(path.as_bytes()).unwrap().set_mtime(mtime).unwrap();
     }
-    tidy::clamp_times(&root, EPOCH).unwrap();
+    clamp_times(&root);
     complete
+}
+
+/// Sets every modification time after the epoch to the epoch.
+fn clamp_times(root: &Root) {
+    let mut found = Vec::new();
+    walk::<Error>(root, &mut |visit| {
+        if visit.metadata.attributes.mtime > EPOCH && !visit.path.is_empty() {
+            found.push(visit.path.to_vec());
+        }
+        Ok(true)
+    })
+    .unwrap();
+    found.iter().for_each(|path| root.at(path).unwrap().set_mtime(EPOCH).unwrap());
+    let time = rustix::fs::Timespec { tv_sec: EPOCH, tv_nsec: 0 };
+    rustix::fs::futimens(root.fd(), &rustix::fs::Timestamps { last_access: time, last_modification: time }).unwrap();
 }
 
 fn owned(dir: &Path) -> bool {
@@ -98,7 +116,7 @@ fn owned(dir: &Path) -> bool {
         [("usr/bin/blocks", "security.capability", &CAPABILITY[..]), ("srv", "user.note", b"a\nb")]
     {
         if let Err(errno) = rustix::fs::setxattr(dir.join(path), name, value, XattrFlags::empty()) {
-            eprintln!("skipped: cannot set {name} here: {errno}");
+            rootstrap_testkit::skip(format!("cannot set {name} here: {errno}"));
             return false;
         }
     }
@@ -106,17 +124,17 @@ fn owned(dir: &Path) -> bool {
     let complete = skeleton::fill_dev(&root, EPOCH).unwrap();
     std::fs::set_permissions(dir.join("dev"), PermissionsExt::from_mode(0o755)).unwrap();
     if !complete {
-        eprintln!("skipped: nodes cannot be made here");
+        rootstrap_testkit::skip("device nodes cannot be created here");
     }
     complete
 }
 
-/// Everything in `dir` but extended attributes, as text.
+/// Returns everything in `dir` except extended attributes, as text.
 pub fn dump(dir: &Path) -> String {
     tree::dump_with(dir, tree::Options { owner: true, mtime: true })
 }
 
-/// The extended attribute `name` of `path`, a link at its end not followed.
+/// Returns the extended attribute `name` of `path`. A symbolic link is not followed.
 pub fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
     let mut value = vec![0; 256];
     let length = rustix::fs::lgetxattr(path, name, &mut value[..]).ok()?;
@@ -124,26 +142,26 @@ pub fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// An archive's options for the tree as it is.
+/// Returns the options that record the sample tree.
 pub fn options() -> Options<'static> {
     Options { dev: Dev::Static, ..Options::new(EPOCH) }
 }
 
-/// Where this host has a program; says so if nowhere.
+/// Returns the path of a program of this host. Reports a skipped test if the host has no such program.
 pub fn program(name: &str) -> Option<PathBuf> {
     let found = search_path().into_iter().map(|dir| dir.join(name)).find(|path| path.is_file());
     if found.is_none() {
-        eprintln!("skipped: no {name} on this host");
+        rootstrap_testkit::skip(format!("no {name} on this host"));
     }
     found
 }
 
-/// Where programs are looked for.
+/// The directories to search for programs.
 pub fn search_path() -> Vec<PathBuf> {
     ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from).to_vec()
 }
 
-/// Runs a command to its end; what it wrote, to standard output and standard error.
+/// Runs a command. Returns whether it succeeded, and its standard output followed by its standard error.
 pub fn run(command: &mut Command) -> (bool, String) {
     let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
     let text = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! Images read back by unsquashfs, for every program this host makes them with.
+//! Images of every tool that this host has, read back by unsquashfs.
 
 use super::*;
 use crate::sample::{self, EPOCH, program, run, xattr};
@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
-/// A file without a name, open for writing only.
+/// Returns a file without a name that is open for writing only.
 fn nameless(dir: &Path) -> File {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from).unwrap_or_else(|errno| {
-        eprintln!("without O_TMPFILE here: {errno}");
+        eprintln!("this filesystem has no O_TMPFILE: {errno}");
         tempfile::tempfile_in(dir).unwrap()
     })
 }
@@ -27,16 +27,16 @@ fn options(programs: &[PathBuf]) -> Options<'_> {
     Options { tar: sample::options(), programs, cancel: &GO_ON }
 }
 
-/// A directory that has this program alone, for each there is.
-fn makers() -> Vec<(&'static str, tempfile::TempDir)> {
+/// Returns a directory for each tool that this host has. It holds this tool alone.
+fn tools() -> Vec<(&'static str, tempfile::TempDir)> {
     let mut found = Vec::new();
-    for maker in &MAKERS {
+    for tool in &TOOLS {
         let dir = tempfile::tempdir().unwrap();
-        if maker.name == "sqfstar" && !rustix::process::getuid().is_root() {
-            eprintln!("skipped: sqfstar wants / to belong to root");
-        } else if let Some(path) = program(maker.name) {
-            symlink(path, dir.path().join(maker.name)).unwrap();
-            found.push((maker.name, dir));
+        if tool.name == "sqfstar" && !rustix::process::getuid().is_root() {
+            rootstrap_testkit::skip("sqfstar needs a / that belongs to root");
+        } else if let Some(path) = program(tool.name) {
+            symlink(path, dir.path().join(tool.name)).unwrap();
+            found.push((tool.name, dir));
         }
     }
     found
@@ -46,7 +46,7 @@ fn image(tree: &Path, programs: &Path, jobs: Option<usize>) -> Vec<u8> {
     let place = tempfile::tempdir().unwrap();
     let file = nameless(place.path());
     let programs = [PathBuf::from("/nonexistent"), programs.to_owned()];
-    let written = with_jobs(&Root::open(tree).unwrap(), &file, &options(&programs), jobs).unwrap();
+    let written = write_with_jobs(&Root::open(tree).unwrap(), &file, &options(&programs), jobs).unwrap();
     assert!(written.entries > 1);
     bytes(&file)
 }
@@ -59,27 +59,27 @@ fn unsquashfs_unpacks_the_same_tree() {
     }
     let Some(unsquashfs) = program("unsquashfs") else { return };
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o1751)).unwrap();
-    for (name, programs) in makers() {
+    for (name, programs) in tools() {
         let out = tempfile::tempdir().unwrap();
         std::fs::write(out.path().join("image"), image(dir.path(), programs.path(), None)).unwrap();
-        let (done, said) =
+        let (done, output) =
             run(Command::new(&unsquashfs).args(["-q", "-n", "-d", "tree", "image"]).current_dir(out.path()));
-        assert!(done, "{name}: {said}");
+        assert!(done, "{name}: {output}");
         let tree = out.path().join("tree");
         sample::assert_same(&sample::dump(&tree), &sample::dump(dir.path()), name);
         assert_eq!(xattr(&tree.join("usr/bin/blocks"), "security.capability").unwrap(), sample::CAPABILITY, "{name}");
         assert_eq!(xattr(&tree.join("srv"), "user.note").unwrap(), b"a\nb", "{name}");
-        let (_, said) = run(Command::new(&unsquashfs).args(["-s", "image"]).current_dir(out.path()));
-        assert!(said.contains("zstd") && said.contains("Nov 14") && said.contains("2023"), "{name}: {said}");
+        let (_, output) = run(Command::new(&unsquashfs).args(["-s", "image"]).current_dir(out.path()));
+        assert!(output.contains("zstd") && output.contains("Nov 14") && output.contains("2023"), "{name}: {output}");
     }
 }
 
 #[test]
-fn the_root_belongs_to_whom_the_tree_says() {
+fn the_root_keeps_its_owner() {
     let dir = tempfile::tempdir().unwrap();
     let Some(unsquashfs) = program("unsquashfs") else { return };
     let other = |visit: &rootstrap_rootfs::Visit<'_>| Attributes { uid: 7, gid: 8, ..visit.metadata.attributes };
-    for (name, programs) in makers() {
+    for (name, programs) in tools() {
         let place = tempfile::NamedTempFile::new().unwrap();
         let programs = [programs.path().to_owned()];
         let mut options = options(&programs);
@@ -90,18 +90,18 @@ fn the_root_belongs_to_whom_the_tree_says() {
             continue;
         }
         done.unwrap();
-        let (_, said) = run(Command::new(&unsquashfs).arg("-lln").arg(place.path()));
-        assert!(said.lines().any(|line| line.contains(" 7/8 ") && line.ends_with("squashfs-root")), "{said}");
+        let (_, output) = run(Command::new(&unsquashfs).arg("-lln").arg(place.path()));
+        assert!(output.lines().any(|line| line.contains(" 7/8 ") && line.ends_with("squashfs-root")), "{output}");
     }
 }
 
 #[test]
-fn links_are_as_long_as_they_were() {
+fn long_links_keep_their_text() {
     let dir = tempfile::tempdir().unwrap();
     let Some(unsquashfs) = program("unsquashfs") else { return };
     let target = format!("/{}", "t".repeat(300));
     symlink(&target, dir.path().join("link")).unwrap();
-    for (name, programs) in makers() {
+    for (name, programs) in tools() {
         let place = tempfile::NamedTempFile::new().unwrap();
         let programs = [programs.path().to_owned()];
         match write(&Root::open(dir.path()).unwrap(), place.as_file(), &options(&programs)) {
@@ -114,30 +114,30 @@ fn links_are_as_long_as_they_were() {
 }
 
 #[test]
-fn neither_order_nor_cores_nor_the_file_show() {
-    for (name, programs) in makers() {
-        let mut made = Vec::new();
+fn the_bytes_do_not_depend_on_order_threads_or_file() {
+    for (name, programs) in tools() {
+        let mut images = Vec::new();
         for (reverse, jobs) in [(false, Some(1)), (true, Some(2)), (false, None)] {
             let dir = tempfile::tempdir().unwrap();
             sample::make(dir.path(), reverse);
-            made.push(image(dir.path(), programs.path(), jobs));
+            images.push(image(dir.path(), programs.path(), jobs));
         }
-        assert!(made[0] == made[1] && made[1] == made[2], "{name}");
-        // The file's own name and mode neither.
+        assert!(images[0] == images[1] && images[1] == images[2], "{name}");
+        // A file with a name, another mode and old contents.
         let dir = tempfile::tempdir().unwrap();
         sample::make(dir.path(), false);
         let named = tempfile::NamedTempFile::new().unwrap();
         named.as_file().write_all_at(b"what was there before", 0).unwrap();
         let programs = [programs.path().to_owned()];
         write(&Root::open(dir.path()).unwrap(), named.as_file(), &options(&programs)).unwrap();
-        assert!(std::fs::read(named.path()).unwrap() == made[0], "{name}");
+        assert!(std::fs::read(named.path()).unwrap() == images[0], "{name}");
     }
 }
 
 #[test]
 fn an_empty_tree_is_an_image() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, programs) in makers() {
+    for (name, programs) in tools() {
         assert!(image(dir.path(), programs.path(), None).starts_with(b"hsqs"), "{name}");
     }
 }
@@ -145,7 +145,7 @@ fn an_empty_tree_is_an_image() {
 #[test]
 fn without_a_program_the_error_says_what_to_install() {
     let dir = tempfile::tempdir().unwrap();
-    // What cannot be run does not count.
+    // A file that is not executable and a directory are not programs.
     std::fs::write(dir.path().join("tar2sqfs"), "").unwrap();
     std::fs::create_dir(dir.path().join("sqfstar")).unwrap();
     let programs = [dir.path().to_owned()];
@@ -154,7 +154,7 @@ fn without_a_program_the_error_says_what_to_install() {
     assert!(error.hint().unwrap().contains("squashfs-tools-ng"));
 }
 
-/// A directory with a `tar2sqfs` that is this shell script.
+/// Returns a directory with a `tar2sqfs` that is this shell script.
 fn script(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tar2sqfs");
@@ -164,11 +164,11 @@ fn script(text: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_program_that_fails_is_quoted() {
+fn the_error_quotes_a_program_that_fails() {
     let tree = tempfile::tempdir().unwrap();
     sample::make(tree.path(), false);
     let root = Root::open(tree.path()).unwrap();
-    // Before it reads anything, and after it has read all.
+    // The script fails before it reads anything, then after it has read everything.
     for read in ["", "cat >/dev/null; "] {
         let dir = script(&format!("{read}for at in 1 2 3 4 5 6 7 8 9; do echo \"line $at\" >&2; done; exit 3"));
         let file = nameless(dir.path());
@@ -193,11 +193,11 @@ fn the_program_has_a_clean_environment() {
 }
 
 #[test]
-fn our_own_failure_kills_the_program_and_is_the_one_told() {
+fn an_unreadable_tree_kills_the_program_and_is_the_error_reported() {
     let tree = tempfile::tempdir().unwrap();
     std::fs::write(tree.path().join(".wh.gone"), "").unwrap();
-    let mut programs = makers();
-    // One that would call anything it gets an image.
+    let mut programs = tools();
+    // A program that succeeds whatever it reads.
     programs.push(("script", script("echo hsqs >\"$(eval echo \\$$#)\"; cat >/dev/null; exit 0")));
     for (name, dir) in programs {
         let file = nameless(tree.path());
@@ -213,7 +213,8 @@ fn our_own_failure_kills_the_program_and_is_the_one_told() {
 #[test]
 fn a_program_that_hangs_is_stopped() {
     let tree = tempfile::tempdir().unwrap();
-    // It says that it runs, and reads nothing more, or all and then does not end.
+    // The script reports its number through the FIFO, either before it reads anything or after it has read everything, and
+    // hangs.
     for read in ["", "cat >/dev/null; "] {
         let dir = script(&format!("{read}echo $$ >\"$(dirname \"$0\")/fifo\"; exec sleep 1000"));
         let fifo = dir.path().join("fifo");

@@ -1,4 +1,4 @@
-//! One entry of a tar archive as bytes: plain ustar where it can hold the entry, PAX records before it where not.
+//! One entry of a tar archive as bytes: plain ustar if that can hold the entry, PAX records before it otherwise.
 
 use crate::pax::Records;
 use rootstrap_rootfs::{Attributes, Device};
@@ -6,16 +6,16 @@ use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
-/// What follows the last entry.
+/// The two empty blocks that follow the last entry.
 pub(crate) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// The largest numbers in the octal fields of ustar.
 const MAX_ID: u64 = 0o7_777_777;
 const MAX_SIZE: u64 = 0o77_777_777_777;
 
-/// One entry, before it is squeezed into a header.
+/// The fields of one entry.
 pub(crate) struct Record<'e> {
     pub kind: EntryType,
-    /// As it is in the archive.
+    /// The name in the archive.
     pub name: &'e [u8],
     pub attributes: Attributes,
     pub size: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Record<'e> {
 }
 
 impl Record<'_> {
-    /// All that comes before the contents.
+    /// Returns the blocks that come before the contents.
     pub fn header(&self) -> Vec<u8> {
         let mut header = Header::new_ustar();
         let mut records = Records::default();
@@ -64,7 +64,7 @@ impl Record<'_> {
     }
 }
 
-/// What fills the last block of `size` bytes of contents.
+/// Returns the zeros that fill the last block after `size` bytes of contents.
 pub(crate) fn padding(size: u64) -> &'static [u8] {
     let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
     if over > 0 { ZEROS.get(over..).unwrap_or_default() } else { &[] }
@@ -74,7 +74,7 @@ fn extended(records: &Records) -> Vec<u8> {
     let length = records.bytes().len() as u64;
     let mut header = Header::new_ustar();
     if let Some(ustar) = header.as_ustar_mut() {
-        // One name for all of them: GNU tar's own default holds its process number.
+        // The name is constant. The default of GNU tar has its process number in the name.
         store(&mut ustar.name, b"././@PaxHeader");
     }
     header.set_entry_type(EntryType::XHeader);
@@ -87,7 +87,7 @@ fn extended(records: &Records) -> Vec<u8> {
     [header.as_bytes(), records.bytes(), padding(length)].concat()
 }
 
-/// Fills a text field, which need not end with a zero; `false` if it is too short.
+/// Copies `text` into a field, which need not end with a zero byte. Returns `false` if the field is too short.
 fn store(field: &mut [u8], text: &[u8]) -> bool {
     field.get_mut(..text.len()).map(|field| field.copy_from_slice(text)).is_some()
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::compress::Algorithm;
+use rootstrap_rootfs::{Attributes, Visit};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -37,7 +38,7 @@ fn names(bytes: &[u8]) -> Vec<String> {
     entries(bytes).into_iter().map(|(name, ..)| name).collect()
 }
 
-/// Everything a second build may do differently: here the order in which entries come about.
+/// Creates the sample tree. Another build may create the entries in another `order`.
 fn make(dir: &Path, order: &[usize]) {
     type Step<'s> = (&'s str, &'s dyn Fn(&Path));
     let steps: [Step<'_>; 6] = [
@@ -63,7 +64,7 @@ fn make(dir: &Path, order: &[usize]) {
 }
 
 #[test]
-fn the_order_of_creation_does_not_show() {
+fn the_bytes_do_not_depend_on_the_order_of_creation() {
     let orders = [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 5, 1, 0, 4, 2]];
     let made = orders.map(|order| {
         let dir = tempfile::tempdir().unwrap();
@@ -103,7 +104,7 @@ fn the_first_name_is_the_file_and_the_others_are_links() {
     std::fs::write(dir.path().join("z/file"), "contents").unwrap();
     std::fs::hard_link(dir.path().join("z/file"), dir.path().join("b")).unwrap();
     std::fs::hard_link(dir.path().join("z/file"), dir.path().join("c")).unwrap();
-    // Its other name is outside the tree.
+    // The other name of this file is outside the tree.
     let outside = tempfile::tempdir_in(dir.path().parent().unwrap()).unwrap();
     std::fs::write(outside.path().join("x"), "x").unwrap();
     std::fs::hard_link(outside.path().join("x"), dir.path().join("x")).unwrap();
@@ -161,7 +162,7 @@ fn device_nodes_come_from_the_table() {
     assert!(found.contains(&("./dev/null".into(), EntryType::Char, String::new())));
     assert!(found.contains(&("./dev/fd".into(), EntryType::Symlink, "/proc/self/fd".into())));
     assert_eq!(*names.last().unwrap(), "./etc");
-    // The same when the tree has none.
+    // The result is the same if the tree has no /dev.
     std::fs::remove_dir_all(dir.path().join("dev")).unwrap();
     assert_eq!(entries(&archive(dir.path(), &Options::new(EPOCH)).unwrap()), found);
 }
@@ -202,7 +203,7 @@ fn capabilities_are_kept_byte_for_byte() {
     let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let set = |name: &str, value: &[u8]| {
         rustix::fs::setxattr(&file, name, value, rustix::fs::XattrFlags::empty())
-            .inspect_err(|errno| eprintln!("skipped: cannot set {name} here: {errno}"))
+            .inspect_err(|errno| rootstrap_testkit::skip(format!("cannot set {name} here: {errno}")))
             .is_ok()
     };
     if !set("security.capability", &capability) || !set("user.note", b"a\nb") {
@@ -235,7 +236,7 @@ fn capabilities_are_kept_byte_for_byte() {
 fn has_tar() -> bool {
     let found = Command::new("tar").arg("--version").output().is_ok();
     if !found {
-        eprintln!("skipped: no tar on this host");
+        rootstrap_testkit::skip("no tar on this host");
     }
     found
 }
@@ -255,7 +256,7 @@ fn the_hosts_tar_reads_every_compression() {
         let listed = Command::new("tar").arg("-tvf").arg(out.path()).output().unwrap();
         let errors = String::from_utf8_lossy(&listed.stderr).into_owned();
         if errors.contains("Cannot exec") {
-            eprintln!("skipped: tar has no program for {compression:?} here");
+            rootstrap_testkit::skip(format!("tar has no program for {compression:?} here"));
             continue;
         }
         assert!(listed.status.success() && errors.is_empty(), "{compression:?}: {errors}");
@@ -264,7 +265,7 @@ fn the_hosts_tar_reads_every_compression() {
     }
 }
 
-/// Takes `left` bytes and no more.
+/// A writer that fails after `left` bytes.
 struct Full {
     taken: Vec<u8>,
     left: usize,
@@ -301,7 +302,7 @@ fn read_back(bytes: &[u8], compression: Algorithm) -> io::Result<usize> {
 }
 
 #[test]
-fn a_failed_archive_is_an_error_to_its_reader() {
+fn readers_refuse_a_failed_archive() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), &[0, 1, 2, 3, 4]);
     std::fs::write(dir.path().join(".wh.last"), "").unwrap();
@@ -310,13 +311,13 @@ fn a_failed_archive_is_an_error_to_its_reader() {
         let options = Options { compression: compression.into(), ..options() };
         let whole = archive(dir.path(), &options).unwrap();
         assert!(read_back(&whole, compression).is_ok());
-        // The tree fails: the archive ends on purpose.
+        // The tree has an entry that is refused.
         let mut out = Full { taken: Vec::new(), left: usize::MAX };
         let root = Root::open(dir.path()).unwrap();
         write(&root, &mut out, &Options { layer: true, ..options }).unwrap_err();
         assert!(!out.taken.is_empty(), "{compression:?}");
         assert!(read_back(&out.taken, compression).is_err(), "{compression:?}");
-        // The receiver fails.
+        // The writer fails.
         let mut out = Full { taken: Vec::new(), left: whole.len() / 2 };
         let error = write(&root, &mut out, &options).unwrap_err();
         assert!(error.is_broken_pipe(), "{compression:?}: {error}");

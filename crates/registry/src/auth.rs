@@ -1,39 +1,39 @@
-//! How to prove who pushes: HTTP's Basic, and the tokens of the distribution project ("Token Authentication").
+//! Authorization: HTTP's Basic, and the tokens of the distribution project ("Token Authentication").
 
-use crate::answer;
+use crate::clients::Clients;
 use crate::credentials::Credentials;
 use crate::error::Fault;
-use crate::http::within;
+use crate::limits;
+use crate::response;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::{Client, Method, RequestBuilder, Url};
 use http_auth::parser::ChallengeParser;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Client, RequestBuilder, Url};
+use rootstrap_http as http;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How this program calls itself to servers that give out tokens.
+/// The name of this program for token servers.
 const CLIENT_ID: &str = "rootstrap";
 
-/// A registry's demand.
+/// How a registry wants the user to authenticate.
 #[derive(Debug, PartialEq, Eq)]
 enum Challenge {
     Basic,
     Bearer { realm: String, service: Option<String> },
 }
 
-/// What is known when a registry makes a demand.
-pub(crate) struct Applicant<'a> {
-    pub client: &'a Client,
+/// Answers a registry's challenge.
+pub(crate) struct Authenticator<'a> {
+    pub clients: &'a Clients,
     pub credentials: &'a Credentials,
-    /// What is to be allowed: `repository:NAME:pull,push`.
+    /// What to ask permission for: `repository:NAME:pull,push`.
     pub scope: &'a str,
-    /// Whether the registry is spoken to without encryption, so that this holds for its tokens too.
-    pub in_the_clear: bool,
-    /// How long to wait for an answer.
-    pub patience: Duration,
+    /// How long a token server may take to answer.
+    pub timeout: Duration,
 }
 
-impl Applicant<'_> {
-    /// What to put into `Authorization` from now on, by the demands in the headers of an answer with status 401.
+impl Authenticator<'_> {
+    /// Returns the value of `Authorization` that answers the challenge in the headers of an answer with status 401.
     pub async fn authorization(&self, headers: &HeaderMap) -> Result<HeaderValue, Fault> {
         let text = match (challenge(headers), self.credentials) {
             (Some(Challenge::Basic), Credentials::Password { username, password }) => {
@@ -43,10 +43,10 @@ impl Applicant<'_> {
             (Some(Challenge::Bearer { realm, service }), _) => {
                 format!("Bearer {}", self.token(&realm, service.as_deref()).await?)
             }
-            (None, _) => return Err(unauthorized("the registry asks for it in no way that is known")),
+            (None, _) => return Err(unauthorized("the registry asks for it in an unknown way")),
         };
         let mut value =
-            HeaderValue::try_from(text).map_err(|_| unauthorized("what it takes cannot stand in a header"))?;
+            HeaderValue::try_from(text).map_err(|_| unauthorized("the credentials cannot be written in a header"))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -55,41 +55,44 @@ impl Applicant<'_> {
         let realm = Url::parse(realm).map_err(|_| Fault::Protocol("names no address where it gives out tokens"))?;
         match realm.scheme() {
             "https" => (),
-            "http" if self.in_the_clear => (),
+            // A registry without encryption may have a token server without it.
+            "http" if self.clients.is_unencrypted() => (),
             _ => return Err(Fault::Protocol("wants a password sent without encryption")),
         }
-        let request = self.token_request(realm, service);
-        let response = within(self.patience, request.send()).await?;
+        let client = self.clients.client(&realm);
+        let failed = |error| self.clients.fault(&realm, error);
+        let request = self.token_request(client, realm.clone(), service);
+        let response = client.send_within(self.timeout, request).await.map_err(failed)?;
         if !response.status().is_success() {
-            return Err(match answer::refusal(response, self.patience, self.credentials).await {
-                Fault::Denied(words) => Fault::Unauthorized(words),
+            return Err(match response::fault(response, self.credentials).await {
+                Fault::Denied(message) => Fault::Unauthorized(message),
                 fault => fault,
             });
         }
-        let answer = answer::body(response, self.patience).await?;
+        let answer = response.read(limits::ANSWER).await.map_err(failed)?;
         let answer: Option<Value> = serde_json::from_slice(&answer).ok();
         let field = |name| answer.as_ref()?.get(name)?.as_str().filter(|token| !token.is_empty());
         let token = field("token").or_else(|| field("access_token"));
         token.map(str::to_owned).ok_or(Fault::Protocol("gives out no token where it said it would"))
     }
 
-    fn token_request(&self, realm: Url, service: Option<&str>) -> RequestBuilder {
+    fn token_request(&self, client: &Client, realm: Url, service: Option<&str>) -> RequestBuilder {
         let service = service.map(|service| ("service", service));
         let common = service.into_iter().chain([("scope", self.scope)]);
         match self.credentials {
-            Credentials::Anonymous => self.client.get(with_query(realm, common)),
+            Credentials::Anonymous => client.request(Method::GET, with_query(realm, common)),
             Credentials::Password { username, password } => {
                 let url = with_query(realm, common.chain([("account", username.as_str())]));
-                self.client.get(url).basic_auth(username, Some(password))
+                client.request(Method::GET, url).basic_auth(username, Some(password))
             }
             Credentials::IdentityToken(token) => {
                 let grant =
                     [("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", token.as_str())];
-                // A form is a query by another name.
+                // The body of a form is written like a query.
                 let mut form = realm.clone();
                 form.set_query(None);
                 let form = with_query(form, common.chain(grant)).query().unwrap_or_default().to_owned();
-                self.client.post(realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+                client.request(Method::POST, realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
             }
         }
     }
@@ -104,7 +107,7 @@ fn with_query<'a>(mut url: Url, pairs: impl Iterator<Item = (&'a str, &'a str)>)
     url
 }
 
-/// The best of the demands that can be met: a token rather than a password.
+/// Returns the challenge to answer. One for a token is preferred to one for a password.
 fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let known = texts.flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).filter_map(|challenge| {
@@ -126,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_demand_is_met() {
+    fn a_token_is_preferred_to_a_password() {
         let bearer = |realm: &str, service: Option<&str>| {
             Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) })
         };

@@ -1,7 +1,7 @@
-//! Who pushes: docker's and podman's files of credentials, and the helpers they name.
+//! The credentials of the user: docker's and podman's files, and the helper programs that they name.
 
-use crate::answer::one_line;
 use crate::error::{CredentialProblem, Error};
+use crate::message::one_line;
 use crate::reference::Reference;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::{Deserialize, Serialize};
@@ -14,23 +14,23 @@ use std::path::{Path, PathBuf};
 /// The address by which docker's own files and helpers know docker.io.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// What helpers say that work and know nothing (docker-credential-helpers, `credentials/error.go`).
+/// The message of a helper that works but has no credentials for the registry (docker-credential-helpers, `credentials/error.go`).
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-/// What a registry is shown. `Debug` tells the kind and nothing else.
+/// What a registry gets as proof of who the user is. `Debug` shows only the kind.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credentials {
     /// Nothing.
     #[default]
     Anonymous,
-    /// A name and its password, or what serves as one.
+    /// A user and a password, or a token in its place.
     Password {
-        /// Who.
+        /// The user.
         username: String,
         /// The secret.
         password: String,
     },
-    /// A long-lived token that buys the short-lived ones (OAuth2's refresh token).
+    /// A long-lived token that is exchanged for short-lived ones (the refresh token of OAuth2).
     IdentityToken(String),
 }
 
@@ -45,29 +45,29 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// A form to hand to another process of this program, through something nobody else can read.
+    /// Serializes the credentials for another process of this program. Nobody else may be able to read the channel.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         // Strings in an enum are always JSON.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What [`Self::to_bytes`] made.
+    /// Reads what [`Self::to_bytes`] returned.
     ///
     /// # Errors
-    /// The bytes are anything else; the error does not show them.
+    /// The bytes are something else; the error does not show them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(|_| Error::Handed)
+        serde_json::from_slice(bytes).map_err(|_| Error::DamagedCredentials)
     }
 
-    /// Foreign words, unless a secret is among them.
-    pub(crate) fn conceal(&self, words: String) -> String {
+    /// A registry's message, or nothing if the message contains the secret.
+    pub(crate) fn redact(&self, message: String) -> String {
         let secret = match self {
-            Self::Anonymous => return words,
+            Self::Anonymous => return message,
             Self::Password { password, .. } => password,
             Self::IdentityToken(token) => token,
         };
-        if !secret.is_empty() && words.contains(secret) { String::new() } else { words }
+        if !secret.is_empty() && message.contains(secret) { String::new() } else { message }
     }
 
     fn or_anonymous(self) -> Self {
@@ -78,11 +78,11 @@ impl Credentials {
     }
 }
 
-/// The files that may hold credentials, by what the environment says, the first that knows a registry deciding.
+/// Returns the files that may hold credentials, according to the environment. The first file with credentials for a registry counts.
 ///
 /// `REGISTRY_AUTH_FILE` (podman-login(1)), docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`, podman's `auth.json`
-/// in `XDG_RUNTIME_DIR` and in `XDG_CONFIG_HOME` or `~/.config` (containers-auth.json(5)). `variable` looks one up; they
-/// need not exist.
+/// in `XDG_RUNTIME_DIR` and in `XDG_CONFIG_HOME` or `~/.config` (containers-auth.json(5)). `variable` looks up a
+/// variable. The files need not exist.
 pub fn files(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = |below: &str| path("HOME").map(|home| home.join(below));
@@ -96,13 +96,13 @@ pub fn files(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     files.into_iter().flatten().collect()
 }
 
-/// The credentials for a registry from the first of `files` that has some; a file that is not there has none.
+/// Returns the credentials for a registry from the first of `files` that has some. A file that does not exist has none.
 ///
-/// Starts the helper programs (`docker-credential-NAME`, found on `PATH`) that the files name, so it is to be called as
-/// the user whose keys they hold.
+/// Starts the helper programs that the files name (`docker-credential-NAME`, found on `PATH`), so call it as the user to
+/// whom the credentials belong.
 ///
 /// # Errors
-/// A file cannot be read or understood; a helper cannot be started or fails. Knowing nothing is no failure.
+/// A file cannot be read or parsed; a helper cannot be started or fails. It is not an error if there are no credentials.
 pub fn find(reference: &Reference, files: &[PathBuf]) -> Result<Credentials, Error> {
     for file in files {
         let found = from_file(reference, file);
@@ -137,10 +137,10 @@ fn from_file(reference: &Reference, path: &Path) -> Result<Credentials, Credenti
         Ok(DockerCredential::IdentityToken(token)) => Ok(Credentials::IdentityToken(token)),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(Credentials::Anonymous),
         Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. }) => {
-            if [&stdout, &stderr].iter().any(|words| words.contains(NOT_FOUND)) {
+            if [&stdout, &stderr].iter().any(|output| output.contains(NOT_FOUND)) {
                 return Ok(Credentials::Anonymous);
             }
-            Err(failed(last_words(&stdout, &stderr)))
+            Err(failed(helper_failure(&stdout, &stderr)))
         }
         Err(CredentialRetrievalError::HelperCommunicationError) => Err(failed("it cannot be started".to_owned())),
         Err(CredentialRetrievalError::MalformedHelperResponse) => Err(failed("it answered no credentials".to_owned())),
@@ -148,10 +148,10 @@ fn from_file(reference: &Reference, path: &Path) -> Result<Credentials, Credenti
     }
 }
 
-/// Under which of its own names a file knows the registry, and the helper it names for that.
+/// The name under which a file knows the registry, and the helper that the file names for it.
 ///
-/// The file may be as precise as the image's name (containers-auth.json(5), "key"), and docker writes its own registry as
-/// a URL, as old versions did all.
+/// A file may have entries as precise as the image's name (containers-auth.json(5), "key"). Docker writes its own registry
+/// as a URL; old versions wrote all registries so.
 fn server<'a>(reference: &Reference, config: &'a Value) -> (String, Option<&'a str>) {
     let section = |name: &str| config.get(name).and_then(Value::as_object);
     let wanted = names(reference);
@@ -169,7 +169,7 @@ fn server<'a>(reference: &Reference, config: &'a Value) -> (String, Option<&'a s
     (known.cloned().unwrap_or_else(otherwise), store)
 }
 
-/// What the registry can be called, the most precise first.
+/// The names under which a file may know the registry, the most precise first.
 fn names(reference: &Reference) -> Vec<String> {
     let registry = reference.registry();
     let mut whole = format!("{registry}/{}", reference.name());
@@ -191,13 +191,14 @@ fn host_of(key: &str) -> Option<&str> {
     rest.split('/').next()
 }
 
-/// What a failing helper said: on standard output, by the protocol. One that answered there after all is not quoted.
-fn last_words(stdout: &str, stderr: &str) -> String {
-    let words = if stdout.trim().is_empty() { stderr } else { stdout };
-    if words.trim().is_empty() || words.contains('{') {
+/// Returns why a helper failed. By the protocol, a helper writes the reason to standard output. Output that looks like an answer is
+/// not quoted, because it may contain the secret.
+fn helper_failure(stdout: &str, stderr: &str) -> String {
+    let message = if stdout.trim().is_empty() { stderr } else { stdout };
+    if message.trim().is_empty() || message.contains('{') {
         return "it failed".to_owned();
     }
-    format!("it says: {}", one_line(words))
+    format!("it says: {}", one_line(message))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn found(image: &str, contents: &[&str]) -> Result<Credentials, Error> {
 }
 
 #[test]
-fn files_are_understood() {
+fn files_of_docker_and_podman_are_read() {
     // me:pw, you:a:b
     let (me, you) = (password("me", "pw"), password("you", "a:b"));
     for (image, file, expect) in [
@@ -47,7 +47,7 @@ fn files_are_understood() {
 }
 
 #[test]
-fn the_first_file_that_knows_decides() {
+fn the_first_file_with_credentials_decides() {
     let knows = |auth: &str| format!(r#"{{"auths":{{"r.example":{{"auth":"{auth}"}}}}}}"#);
     let files = ["{}", &knows("bWU6cHc="), &knows("eW91OmE6Yg==")];
     assert_eq!(found("r.example/a", &files).unwrap(), password("me", "pw"));
@@ -57,7 +57,7 @@ fn the_first_file_that_knows_decides() {
 }
 
 #[test]
-fn what_is_no_configuration_is_named() {
+fn a_malformed_file_is_named_without_its_secrets() {
     for file in ["", "hunter2", r#"{"auths":{"r.example":{"auth":"%hunter2"}}}"#, r#"{"auths":"hunter2"}"#] {
         let error = found("r.example/a", &[file]).unwrap_err();
         assert_eq!(error.to_string(), "cannot get the credentials for r.example");
@@ -91,7 +91,7 @@ fn the_environment_names_the_files() {
 }
 
 #[test]
-fn credentials_can_be_handed_on() {
+fn credentials_can_be_passed_to_another_process() {
     for credentials in [Credentials::Anonymous, password("me", "p\"w"), Credentials::IdentityToken("t".to_owned())] {
         assert_eq!(Credentials::from_bytes(&credentials.to_bytes()).unwrap(), credentials);
     }

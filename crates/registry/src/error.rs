@@ -1,6 +1,6 @@
-//! What can go wrong, in words, with the way out beside it.
+//! Why a push fails, and what the user can do about it.
 
-use rustls::CertificateError;
+use rootstrap_http as http;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Why an image is not in the registry. The text names the thing; the cause is the source, and only there. No text has
-/// a secret in it.
+/// Why an image could not be pushed. The text names what could not be used; the cause is in `source` only. No text
+/// contains a secret.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -19,11 +19,9 @@ pub enum Error {
     #[error("cannot get the credentials for {registry}")]
     Credentials { registry: String, source: CredentialProblem },
     #[error("cannot take over credentials: they are damaged")]
-    Handed,
-    #[error("cannot use proxy {uri:?}")]
-    Proxy { uri: String, source: reqwest::Error },
-    #[error("cannot set up HTTP")]
-    Http { source: reqwest::Error },
+    DamagedCredentials,
+    #[error(transparent)]
+    Http(#[from] rootstrap_http::SetupError),
     #[error("cannot start the uploads")]
     Threads { source: io::Error },
     #[error("cannot push to {reference}")]
@@ -33,20 +31,20 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the user can do about it, where there is something.
+    /// Says what the user can do about it, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Name { .. } => Some("an image is named REGISTRY/NAME:TAG".to_owned()),
             Self::Credentials { source, .. } => source.hint(),
-            Self::Proxy { .. } => Some("check http_proxy and https_proxy".to_owned()),
+            Self::Http(error) => error.hint().map(str::to_owned),
             Self::Push { registry, source, .. } => source.fault.hint(registry),
             _ => None,
         }
     }
 }
 
-/// Why credentials could not be had.
+/// Why the credentials could not be read.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum CredentialProblem {
@@ -54,7 +52,7 @@ pub enum CredentialProblem {
     File { path: PathBuf, source: io::Error },
     #[error("cannot use {}: {reason}", path.display())]
     Malformed { path: PathBuf, reason: &'static str },
-    /// The file names the helper.
+    /// The file at `path` names the helper.
     #[error("cannot use {helper}, which {} names: {reason}", path.display())]
     Helper { helper: String, path: PathBuf, reason: String },
 }
@@ -70,12 +68,12 @@ impl CredentialProblem {
     }
 }
 
-/// One thing that could not be brought to the registry, and why.
+/// One thing that could not be pushed, and why.
 #[derive(Debug)]
 pub struct Failure {
     /// `blob sha256:…`, `manifest sha256:…`, `tag latest`, or the registry itself.
     pub what: String,
-    /// What happened to it in the last attempt.
+    /// How the last attempt failed.
     pub fault: Fault,
 }
 
@@ -92,38 +90,35 @@ impl StdError for Failure {}
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum Fault {
-    /// No connection: no such name, nobody who listens, no way there.
-    #[error("it cannot be reached: {0}")]
-    Unreachable(String),
-    /// What answers speaks something else than TLS, most likely plain HTTP.
-    #[error("it does not speak TLS")]
-    NotTls,
-    #[error("its certificate is not trusted: {0}")]
-    Certificate(String),
-    /// It wants to know who this is, or knows and is not content. 401, or 403 of who gives out tokens.
+    /// A request to the registry itself failed.
+    #[error(transparent)]
+    Http(http::Error),
+    /// A request failed to another host that the registry named: its token server or its storage.
+    #[error("{host}, which the registry names: {source}")]
+    OtherHost { host: String, source: http::Error },
+    /// The registry wants credentials, or other ones than it got: 401, or 403 from a token server.
     #[error("authentication failed ({})", Said(.0))]
     Unauthorized(String),
-    /// It knows who this is, and says no. 403.
+    /// The user is known and may not push there: 403.
     #[error("access denied ({})", Said(.0))]
     Denied(String),
-    /// It has no such repository, and does not make one. 404.
+    /// The registry has no such repository and does not create it: 404.
     #[error("the registry knows no such name ({})", Said(.0))]
     UnknownName(String),
-    #[error("the registry answered {status} ({})", Said(words))]
-    Status { status: u16, words: String, retry_after: Option<Duration> },
-    #[error("{0}")]
-    Network(String),
-    #[error("nothing moved for {0} seconds")]
-    Stalled(u64),
-    /// It broke the distribution API's rules.
+    #[error("the registry answered {status} ({})", Said(message))]
+    Status { status: u16, message: String, retry_after: Option<Duration> },
+    /// The registry does not know an upload that it began.
+    #[error("the registry has lost the upload")]
+    LostUpload,
+    /// The registry breaks the rules of the distribution API.
     #[error("the registry {0}")]
     Protocol(&'static str),
     #[error("the registry took it for {theirs} instead of {ours}")]
     OtherDigest { ours: String, theirs: String },
-    /// The bytes handed in are not those of the digest.
+    /// The bytes to push do not have their digest.
     #[error("its content has digest {0}")]
     Damaged(String),
-    #[error("its content has not the {0} bytes it should have")]
+    #[error("its content does not have {0} bytes")]
     Size(u64),
     #[error("no digest of the form sha256:HEX")]
     NoDigest,
@@ -137,9 +132,20 @@ impl Fault {
     /// Whether another attempt may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 416 | 429),
-            Self::Unreachable(_) | Self::Network(_) | Self::Stalled(_) => true,
+            Self::Http(error) | Self::OtherHost { source: error, .. } => error.is_transient(),
+            // A range that does not fit (416) is an upload of which the registry has lost a part.
+            Self::Status { status, .. } => *status == 416 || http::is_transient_status(*status),
+            Self::LostUpload => true,
             _ => false,
+        }
+    }
+
+    /// How long the registry asked to wait before the next attempt.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Http(error) | Self::OtherHost { source: error, .. } => error.retry_after(),
+            _ => None,
         }
     }
 
@@ -148,11 +154,16 @@ impl Fault {
         let login = format!("docker login {name}");
         let login = login.trim_end();
         let hint = match self {
-            Self::Unreachable(_) => format!("check the name {registry}, the network and https_proxy"),
-            Self::NotTls => {
+            Self::OtherHost { host, source: http::Error::UnknownHost | http::Error::Unreachable(_) } => {
+                format!("check the name {host}, the network and https_proxy")
+            }
+            Self::Http(http::Error::UnknownHost | http::Error::Unreachable(_)) => {
+                format!("check the name {registry}, the network and https_proxy")
+            }
+            Self::Http(http::Error::NotTls) => {
                 format!("if {registry} is meant to be without encryption, allow that with --insecure-registry")
             }
-            Self::Certificate(_) => format!(
+            Self::Http(http::Error::Certificate(_)) => format!(
                 "name the file of the authority that signed it in SSL_CERT_FILE, or trust {registry} unseen with \
                  --insecure-registry"
             ),
@@ -163,77 +174,24 @@ impl Fault {
                 "the registry, or a proxy before it, takes no files of this size".to_owned()
             }
             Self::Status { status: 429, .. } => "wait a while before the next attempt".to_owned(),
-            Self::Network(_) | Self::Stalled(_) => "check the network, then try again".to_owned(),
+            Self::OtherHost { source: http::Error::Certificate(_), .. } => {
+                "name the file of the authority that signed it in SSL_CERT_FILE".to_owned()
+            }
+            Self::Http(error) | Self::OtherHost { source: error, .. } if error.is_transient() => {
+                "check the network, then try again".to_owned()
+            }
+            Self::LostUpload => "check the network, then try again".to_owned(),
             _ => return None,
         };
         Some(hint)
     }
 }
 
-/// A registry's words, or the lack of them.
+/// Displays the reason that a registry gave, which may be empty.
 struct Said<'a>(&'a str);
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "without saying why" } else { self.0 })
     }
-}
-
-impl From<reqwest::Error> for Fault {
-    fn from(error: reqwest::Error) -> Self {
-        // URLs of uploads hold what lets anybody write there.
-        let error = error.without_url();
-        match tls_cause(&error) {
-            Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
-            Some(rustls::Error::InvalidCertificate(reason)) => Self::Certificate(in_words(reason)),
-            _ if error.is_connect() => Self::Unreachable(root(&error)),
-            _ => Self::Network(flat(&error)),
-        }
-    }
-}
-
-/// What is wrong with a certificate; the library has identifiers for it.
-fn in_words(reason: &CertificateError) -> String {
-    let words = match reason {
-        CertificateError::UnknownIssuer => "nobody this machine trusts has signed it",
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "it is for another name",
-        other => return other.to_string(),
-    };
-    words.to_owned()
-}
-
-/// The TLS library's own error, at whatever depth; an [`io::Error`] does not name what it wraps as its source.
-fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = cause {
-        if let Some(tls) = error.downcast_ref() {
-            return Some(tls);
-        }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-/// The last of the causes: the ones before it say no more than that there was no connection.
-fn root(error: &dyn StdError) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
-}
-
-/// The chain of causes in one line.
-fn flat(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

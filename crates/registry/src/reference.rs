@@ -1,22 +1,24 @@
-//! Names of images, by docker's rules (distribution/reference, "grammar").
+//! Names of images by the rules of docker (distribution/reference, "grammar").
 
 use crate::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// The registry that a name without one means.
+/// The registry of a name that does not contain one.
 const DEFAULT_REGISTRY: &str = "docker.io";
 
-/// Where [`DEFAULT_REGISTRY`] answers; its name is that of a web site.
+/// The host that serves [`DEFAULT_REGISTRY`]. The host `docker.io` itself is a web site.
 const DEFAULT_HOST: &str = "registry-1.docker.io";
 
-/// Most bytes of registry and name together, and of a tag.
+/// Most bytes of registry and name together, with the `/` between them.
 const LONGEST_NAME: usize = 255;
+
+/// Most bytes of a tag.
 const LONGEST_TAG: usize = 128;
 
-/// Where to put an image: registry, name and tag.
+/// The place of an image: registry, name and tag.
 ///
-/// Displayed in full: `docker.io/library/base:latest` for `base`.
+/// It is displayed in full: `base` as `docker.io/library/base:latest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     registry: String,
@@ -25,41 +27,41 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The registry as it was named, with its port: `docker.io`, `localhost:5000`. What `docker login` takes.
+    /// Returns the registry as it was named, with its port: `docker.io`, `localhost:5000`. `docker login` takes this name.
     #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The name below the registry: `library/base`.
+    /// Returns the name of the image in the registry: `library/base`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The tag.
+    /// Returns the tag.
     #[must_use]
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// The same name with another tag.
+    /// Returns the same name with another tag.
     ///
     /// # Errors
-    /// It is no tag.
+    /// `tag` is not a valid tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, Error> {
         if !is_tag(tag) {
-            return Err(Error::Name { name: tag.to_owned(), reason: NO_TAG });
+            return Err(Error::Name { name: tag.to_owned(), reason: TAG_RULE });
         }
         Ok(Self { tag: tag.to_owned(), ..self.clone() })
     }
 
-    /// The host that answers for the registry, with its port.
+    /// Returns the host that serves the registry, with its port.
     pub(crate) fn host(&self) -> &str {
         if self.registry == DEFAULT_REGISTRY { DEFAULT_HOST } else { &self.registry }
     }
 
-    /// Whether the registry is on this machine, where docker demands no encryption.
+    /// Whether the registry is on this machine. Docker requires no encryption there.
     pub(crate) fn is_local(&self) -> bool {
         let host = without_port(&self.registry);
         let is_loopback = |ip: std::net::IpAddr| ip.is_loopback();
@@ -74,15 +76,18 @@ impl FromStr for Reference {
         let wrong = |reason| Error::Name { name: text.to_owned(), reason };
         match text.rsplit_once('@') {
             Some((_, end)) if end.starts_with("sha") => {
-                return Err(wrong("it has a digest, which follows from the image and cannot be chosen"));
+                return Err(wrong("it has a digest; the digest follows from the image and cannot be chosen"));
             }
-            // What stands before may be a password.
+            // The part before `@` may be a password, so the error does not show it.
             Some((_, end)) => {
-                return Err(Error::Name { name: end.to_owned(), reason: "no user can be named before its registry" });
+                return Err(Error::Name {
+                    name: end.to_owned(),
+                    reason: "a user name before the registry is not allowed",
+                });
             }
             None => (),
         }
-        // The first part is a registry if it could not be one of a name.
+        // The first part is a registry if it cannot be a part of a name.
         let (registry, rest) = match text.split_once('/') {
             Some((first, rest)) if looks_like_host(first) => (first, rest),
             _ => (DEFAULT_REGISTRY, text),
@@ -94,19 +99,21 @@ impl FromStr for Reference {
             _ => name.to_owned(),
         };
         if !is_host(registry) {
-            return Err(wrong("its registry is no HOST or HOST:PORT"));
+            return Err(wrong("its registry must have the form HOST or HOST:PORT"));
         }
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(wrong("names of images are in lower case"));
+            return Err(wrong("its name must be in lower case"));
         }
         if !name.split('/').all(is_component) {
-            return Err(wrong("its name is no letters and digits with single '.', '_', '-' or '/' between them"));
+            return Err(wrong(
+                "its name must be letters and digits, with '.', '_', '__', '-' or '/' only between them",
+            ));
         }
         if registry.len() + 1 + name.len() > LONGEST_NAME {
-            return Err(wrong("its name is longer than 255 bytes"));
+            return Err(wrong("its registry and name are longer than 255 bytes"));
         }
         if !is_tag(tag) {
-            return Err(wrong(NO_TAG));
+            return Err(wrong(TAG_RULE));
         }
         Ok(Self { registry: registry.to_owned(), name, tag: tag.to_owned() })
     }
@@ -118,13 +125,15 @@ impl fmt::Display for Reference {
     }
 }
 
-const NO_TAG: &str = "its tag is no letters, digits, '_', '.' and '-', at most 128, not beginning with '.' or '-'";
+/// What the error says about a tag that is not valid.
+const TAG_RULE: &str = "its tag must be 1 to 128 letters, digits, '_', '.' or '-', and not begin with '.' or '-'";
 
+/// Whether the first part of a text cannot be a part of a name, and so must be a registry.
 fn looks_like_host(first: &str) -> bool {
     first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-/// A host without its port; the brackets of an IPv6 address stay.
+/// Returns a host without its port. The brackets of an IPv6 address stay.
 fn without_port(registry: &str) -> &str {
     match registry.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,
@@ -147,7 +156,7 @@ fn is_host(registry: &str) -> bool {
     named && port.is_none_or(|port| !port.starts_with('+') && port.parse::<u16>().is_ok())
 }
 
-/// Runs of letters and digits, with `.`, `_`, `__` or any number of `-` between two of them.
+/// Whether this is a valid part of a name: lower-case letters and digits, with `.`, `_`, `__` or any number of `-` only between them.
 fn is_component(component: &str) -> bool {
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_separator = |s: &str| matches!(s, "." | "_" | "__") || s.bytes().all(|byte| byte == b'-');

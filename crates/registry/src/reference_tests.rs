@@ -1,4 +1,4 @@
-//! Names that docker takes, and names that it refuses.
+//! Names that docker accepts, and names that it refuses.
 
 use super::*;
 
@@ -22,13 +22,13 @@ fn names_are_completed_as_docker_does() {
         let reference: Reference = text.parse().unwrap();
         assert_eq!(reference.to_string(), full, "{text}");
         assert_eq!(reference.host(), host, "{text}");
-        // What is displayed means the same.
+        // The full form means the same.
         assert_eq!(full.parse::<Reference>().unwrap(), reference, "{text}");
     }
 }
 
 #[test]
-fn what_docker_refuses_is_refused() {
+fn names_that_docker_refuses_are_refused() {
     for (text, part) in [
         ("", "its name"),
         ("base:", "its tag"),
@@ -51,7 +51,7 @@ fn what_docker_refuses_is_refused() {
         ("r.example:99999/a", "its registry"),
         ("[::g]/a", "its registry"),
         ("r.example:+80/a", "its registry"),
-        ("user:secret@r.example/a", "\"r.example/a\": no user"),
+        ("user:secret@r.example/a", "\"r.example/a\": a user name"),
         ("base@sha256:0000000000000000000000000000000000000000000000000000000000000000", "it has a digest"),
     ] {
         let error = text.parse::<Reference>().unwrap_err().to_string();
@@ -63,7 +63,7 @@ fn what_docker_refuses_is_refused() {
 }
 
 #[test]
-fn this_machine_is_known() {
+fn registries_on_this_machine_are_local() {
     for (text, local) in [
         ("localhost/a", true),
         ("localhost:5000/a", true),
@@ -80,7 +80,7 @@ fn this_machine_is_known() {
 }
 
 #[test]
-fn a_tag_can_be_another() {
+fn the_tag_can_be_replaced() {
     let reference: Reference = "r.example/a:b".parse().unwrap();
     assert_eq!(reference.with_tag("c").unwrap().to_string(), "r.example/a:c");
     assert!(reference.with_tag("../c").is_err());

@@ -1,153 +1,162 @@
-//! A conversation with one registry: how it is reached, who it takes us for, where it sends us.
+//! The requests to one registry: the client and the authorization that each may have, and the redirects.
 
-use crate::answer::{self, location};
-use crate::auth::Applicant;
+use crate::auth::Authenticator;
+use crate::clients::Clients;
 use crate::error::{Error, Fault};
-use crate::http::{self, within};
-use crate::{Push, Reference, limits};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use crate::limits;
+use crate::reference::Reference;
+use crate::request::Push;
+use crate::response;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::{Certificates, Client, Method, Redirects, Response, StatusCode, Url, redirect};
+use rootstrap_http as http;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// What every request of a push shares.
 pub(crate) struct Session<'a> {
-    pub client: Client,
+    pub clients: Clients,
     push: &'a Push<'a>,
-    /// `https://HOST/v2/`.
-    base: Url,
     scope: String,
-    pass: Mutex<Pass>,
+    token: Mutex<Token>,
 }
 
-/// What is shown to the registry, and the how-manieth it is.
+/// What the registry gets as `Authorization`.
 #[derive(Clone, Default)]
-struct Pass {
+struct Token {
     header: Option<HeaderValue>,
-    number: u64,
+    /// How many tokens there were before. With it a request knows whether another one has got a new token meanwhile.
+    generation: u64,
 }
 
 impl<'a> Session<'a> {
-    /// Every way to reach the registry, in the order they are to be tried: an encrypted one, and where docker does
-    /// without, one whose certificate nobody looks at and one in the clear.
-    pub fn ways(push: &'a Push<'a>) -> Result<Vec<Self>, Error> {
+    /// Creates a session for every address at which the registry may answer, in the order in which to try them: `https:`, and then
+    /// `http:` if docker would also accept the registry without encryption.
+    pub fn endpoints(push: &'a Push<'a>) -> Result<Vec<Self>, Error> {
         let reference = push.reference;
-        let lax = push.options.insecure || reference.is_local();
-        let direct = Default::default();
-        let proxies = if reference.is_local() { &direct } else { &push.options.proxies };
-        let client = http::client(proxies, &push.options.timeouts, lax)?;
-        let schemes: &[&str] = if lax { &["https", "http"] } else { &["https"] };
-        let way = |scheme: &&str| {
-            let base = Url::parse(&format!("{scheme}://{}/v2/", reference.host()));
-            let base = base.map_err(|_| unusable(reference))?;
-            let scope = format!("repository:{}:pull,push", reference.name());
-            Ok(Self { client: client.clone(), push, base, scope, pass: Mutex::default() })
+        let is_insecure = push.options.insecure || reference.is_local();
+        let mut options = http::Options { connections: limits::UPLOADS, ..push.options.http.clone() };
+        if reference.is_local() {
+            options.proxies = http::Proxies::default();
+        }
+        let verifying = Client::new(&options, Redirects::Return, Certificates::Verified)?;
+        let registry = match is_insecure {
+            true => Client::new(&options, Redirects::Return, Certificates::Any)?,
+            false => verifying.clone(),
         };
-        schemes.iter().map(way).collect()
+        let schemes: &[&str] = if is_insecure { &["https", "http"] } else { &["https"] };
+        let endpoint = |scheme: &&str| {
+            let base = Url::parse(&format!("{scheme}://{}/v2/", reference.host()));
+            let base = base.map_err(|_| no_address(reference))?;
+            let scope = format!("repository:{}:pull,push", reference.name());
+            let clients = Clients { base, registry: registry.clone(), verifying: verifying.clone() };
+            Ok(Self { clients, push, scope, token: Mutex::default() })
+        };
+        schemes.iter().map(endpoint).collect()
     }
 
-    /// Says hello: whether a registry is there, and who it is to take us for.
-    pub async fn greet(&self) -> Result<(), Fault> {
-        let response = self.ask(Method::GET, self.base.clone()).await?;
+    /// Asks whether a registry answers here, and gets the authorization that it wants.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        let response = self.request(Method::GET, self.clients.base.clone()).await?;
         match response.status() {
             StatusCode::NOT_FOUND => Err(Fault::Protocol("is none: it does not speak the distribution API")),
-            // A registry that lets nobody read its front page may have an open back door.
+            // A registry may forbid this address to everybody and still take uploads.
             StatusCode::FORBIDDEN => Ok(()),
             status if status.is_success() => Ok(()),
-            _ => Err(self.refusal(response).await),
+            _ => Err(self.fault(response).await),
         }
     }
 
-    /// The address of something in the repository: `blobs/uploads/`.
+    /// The address of something in the repository, for example of `blobs/uploads/`.
     pub fn url(&self, path: &str) -> Result<Url, Fault> {
         let path = format!("{}/{path}", self.push.reference.name());
-        self.base.join(&path).map_err(|_| Fault::Protocol("has no address"))
+        self.clients.base.join(&path).map_err(|_| Fault::Protocol("has no address"))
     }
 
-    /// How long an answer may take that costs the registry nothing.
-    pub fn patience(&self) -> Duration {
-        self.push.options.timeouts.connect.saturating_add(self.push.options.timeouts.stall)
+    /// How long the registry may take to answer a request that costs it nothing.
+    pub fn answer_timeout(&self) -> Duration {
+        self.push.options.answer_timeout()
     }
 
-    /// What an answer that is no success means.
-    pub async fn refusal(&self, response: Response) -> Fault {
-        answer::refusal(response, self.push.options.timeouts.stall, self.push.credentials).await
+    /// Returns the fault that an answer with an unexpected status stands for.
+    pub async fn fault(&self, response: Response) -> Fault {
+        response::fault(response, self.push.credentials).await
     }
 
-    /// A request without content.
-    pub async fn ask(&self, method: Method, url: Url) -> Result<Response, Fault> {
+    /// Sends a request without content.
+    pub async fn request(&self, method: Method, url: Url) -> Result<Response, Fault> {
         let send = async |url: Url, headers: HeaderMap| {
-            // Some registries want to be told that nothing comes.
-            let request = self.client.request(method.clone(), url).headers(headers);
+            let client = self.clients.client(&url);
+            let request = client.request(method.clone(), url.clone()).headers(headers);
+            // Some registries refuse a POST that does not say that it has no content.
             let request = if method == Method::POST { request.body("") } else { request };
-            within(self.patience(), request.send()).await
+            let response = client.send_within(self.answer_timeout(), request).await;
+            response.map_err(|error| self.clients.fault(&url, error))
         };
-        self.converse(url, send).await
+        self.exchange(url, send).await
     }
 
-    /// Calls `send` with address and headers until the answer is one: to where the registry points, and with a new
-    /// proof when it wants one. No other host sees the proof.
-    pub async fn converse(
+    /// Calls `send` with an address and headers, again for every redirect and once more with a new token if the registry
+    /// demands one. Only the registry's own origin gets the token.
+    pub async fn exchange(
         &self,
-        mut url: Url,
+        url: Url,
         mut send: impl AsyncFnMut(Url, HeaderMap) -> Result<Response, Fault>,
     ) -> Result<Response, Fault> {
-        let mut asked = false;
-        let mut redirects = 0;
+        let mut was_authorized = false;
+        let mut urls = vec![url.clone()];
+        let mut url = url;
         loop {
-            let pass = self.pass.lock().await.clone();
-            let ours = url.origin() == self.base.origin();
-            let proof = pass.header.filter(|_| ours).map(|value| (AUTHORIZATION, value));
-            let response = send(url.clone(), proof.into_iter().collect()).await?;
-            match response.status() {
-                StatusCode::UNAUTHORIZED if ours && !asked => {
-                    asked = true;
-                    self.authorize(response.headers(), pass.number).await?;
+            let token = self.token.lock().await.clone();
+            let is_registry = self.clients.is_registry(&url);
+            let authorization = token.header.filter(|_| is_registry).map(|value| (AUTHORIZATION, value));
+            let response = send(url, authorization.into_iter().collect()).await?;
+            url = match response.status() {
+                StatusCode::UNAUTHORIZED if is_registry && !was_authorized => {
+                    was_authorized = true;
+                    self.authorize(response.headers(), token.generation).await?;
+                    urls.pop().ok_or(Fault::Protocol("has no address"))?
                 }
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
                 | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT => {
-                    redirects += 1;
-                    url = self.allowed(location(&response))?;
-                    if redirects > limits::REDIRECTS {
-                        return Err(Fault::Protocol("sends us round in circles"));
-                    }
-                }
+                | StatusCode::PERMANENT_REDIRECT => follow(&urls, &response)?,
                 _ => return Ok(response),
-            }
+            };
+            urls.push(url.clone());
         }
     }
 
-    /// An address that the registry names, unless it gives up encryption.
-    pub fn allowed(&self, url: Option<Url>) -> Result<Url, Fault> {
-        let url = url.ok_or(Fault::Protocol("names no address to go on at"))?;
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.base.scheme() == "http" => Ok(url),
-            _ => Err(Fault::Protocol("points from https to an unencrypted address")),
-        }
+    /// Returns the address that an answer of the registry names. One that gives up encryption is an error.
+    pub fn location(&self, response: &Response) -> Result<Url, Fault> {
+        follow(std::slice::from_ref(&self.clients.base), response)
     }
 
-    /// Gets a new proof, unless somebody else has since `number`.
-    async fn authorize(&self, demand: &HeaderMap, number: u64) -> Result<(), Fault> {
-        let mut pass = self.pass.lock().await;
-        if pass.number != number {
+    /// Gets a new token, unless another request has got one since `generation`.
+    async fn authorize(&self, challenge: &HeaderMap, generation: u64) -> Result<(), Fault> {
+        let mut token = self.token.lock().await;
+        if token.generation != generation {
             return Ok(());
         }
-        let applicant = Applicant {
-            client: &self.client,
+        let authenticator = Authenticator {
+            clients: &self.clients,
             credentials: self.push.credentials,
             scope: &self.scope,
-            in_the_clear: self.base.scheme() == "http",
-            patience: self.patience(),
+            timeout: self.answer_timeout(),
         };
-        let header = Some(applicant.authorization(demand).await?);
-        *pass = Pass { header, number: number + 1 };
+        let header = Some(authenticator.authorization(challenge).await?);
+        *token = Token { header, generation: generation + 1 };
         Ok(())
     }
 }
 
-fn unusable(reference: &Reference) -> Error {
-    Error::Name { name: reference.to_string(), reason: "its registry is no address" }
+/// The address to go on at after `previous`.
+fn follow(previous: &[Url], response: &Response) -> Result<Url, Fault> {
+    let next = response.location().ok_or(Fault::Protocol("names no address to go on at"))?;
+    redirect::check(previous, &next).map_err(|refusal| Fault::Http(refusal.into()))?;
+    Ok(next)
+}
+
+fn no_address(reference: &Reference) -> Error {
+    Error::Name { name: reference.to_string(), reason: "its registry does not give a valid URL" }
 }

@@ -1,12 +1,13 @@
-//! Blobs and manifests, each brought to the registry in as many attempts as it takes.
+//! Uploads of blobs and manifests, with as many attempts as they take.
 
-use crate::answer::{check_digest, location};
-use crate::body::{self, Note};
+use crate::blob::{self, Blob, ReadEvent};
 use crate::error::Fault;
+use crate::request::{Event, Manifest, Push};
+use crate::response::check_digest;
 use crate::session::Session;
-use crate::{Blob, Event, Manifest, Push, limits};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, Url};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::{Body, Method, Response, StatusCode, Url};
+use rootstrap_http as http;
 use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub(crate) enum Outcome {
     Skipped,
 }
 
-/// Does `attempt` again and again where that may help, with longer and longer waits between.
-pub(crate) async fn persist<T>(
+/// Calls `attempt` until it succeeds, fails for good, or has failed as often as the options allow.
+pub(crate) async fn retry<T>(
     push: &Push<'_>,
     what: &str,
     report: &dyn Fn(Event),
@@ -30,113 +31,136 @@ pub(crate) async fn persist<T>(
     let mut number = 1;
     loop {
         let fault = match attempt().await {
-            Err(fault) if fault.is_transient() && number <= push.options.retries => fault,
+            Err(fault) if fault.is_transient() => fault,
             result => return result,
         };
-        let wait = push.options.timeouts.backoff.saturating_mul(1 << (number - 1).min(16)).min(limits::LONGEST_WAIT);
-        let wait = match &fault {
-            Fault::Status { retry_after: Some(asked), .. } => wait.max(*asked),
-            _ => wait,
-        };
+        let Some(wait) = push.options.http.retries.wait(number, fault.retry_after()) else { return Err(fault) };
         report(Event::Retry { what: what.to_owned(), reason: fault.to_string(), attempt: number, wait });
         tokio::time::sleep(wait).await;
         number += 1;
     }
 }
 
-/// Uploads a blob, unless the registry has it ("Pushing blobs": POST then PUT).
-///
-/// Every attempt asks first: the last one may have succeeded without our hearing of it.
-pub(crate) async fn blob(
-    push: &Push<'_>,
-    session: &Session<'_>,
-    blob: &Blob,
-    report: &dyn Fn(Event),
-) -> Result<Outcome, Fault> {
-    let known = session.ask(Method::HEAD, session.url(&format!("blobs/{}", blob.digest))?).await?;
-    match known.status() {
-        status if status.is_success() => {
-            check_digest(&known, &blob.digest)?;
+/// The upload of one blob.
+pub(crate) struct BlobUpload<'a> {
+    push: &'a Push<'a>,
+    session: &'a Session<'a>,
+    blob: &'a Blob,
+    report: &'a dyn Fn(Event),
+    /// How many bytes the current attempt has sent.
+    sent: Cell<u64>,
+}
+
+impl<'a> BlobUpload<'a> {
+    pub fn new(push: &'a Push<'a>, session: &'a Session<'a>, blob: &'a Blob, report: &'a dyn Fn(Event)) -> Self {
+        Self { push, session, blob, report, sent: Cell::new(0) }
+    }
+
+    /// Uploads the blob, unless the registry has it ("Pushing blobs": POST then PUT).
+    ///
+    /// Every attempt asks first whether the registry has it: the last attempt may have succeeded although its answer was lost.
+    pub async fn run(&self) -> Result<Outcome, Fault> {
+        let &Self { session, blob, report, .. } = self;
+        if self.is_stored().await? {
             report(Event::BlobSkipped { digest: blob.digest.clone(), size: blob.size });
             return Ok(Outcome::Skipped);
         }
-        // Who may write need not be allowed to look.
-        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => (),
-        _ => return Err(session.refusal(known).await),
+        let begun = session.request(Method::POST, session.url("blobs/uploads/")?).await?;
+        if begun.status() != StatusCode::ACCEPTED {
+            return Err(match begun.status().is_success() {
+                true => Fault::Protocol("does not begin an upload as it should"),
+                false => session.fault(begun).await,
+            });
+        }
+        let mut url = session.location(&begun)?;
+        // Appended, because the registry has its own parameters in the query.
+        url.query_pairs_mut().append_pair("digest", &blob.digest);
+        let result = self.put(url).await;
+        if result.is_err() {
+            self.retract();
+        }
+        check_digest(&result?, &blob.digest)?;
+        report(Event::BlobDone { digest: blob.digest.clone(), size: blob.size });
+        Ok(Outcome::Uploaded)
     }
-    let begun = session.ask(Method::POST, session.url("blobs/uploads/")?).await?;
-    if begun.status() != StatusCode::ACCEPTED {
-        return Err(match begun.status().is_success() {
-            true => Fault::Protocol("does not begin an upload as it should"),
-            false => session.refusal(begun).await,
-        });
-    }
-    let mut url = session.allowed(location(&begun))?;
-    // Appended: what is in the query already is the registry's.
-    url.query_pairs_mut().append_pair("digest", &blob.digest);
-    let sent = Cell::new(0);
-    let result = put(push, session, blob, url, &sent, report).await;
-    if result.is_err() {
-        take_back(&sent, report);
-    }
-    let stored = result?;
-    check_digest(&stored, &blob.digest)?;
-    report(Event::BlobDone { digest: blob.digest.clone(), size: blob.size });
-    Ok(Outcome::Uploaded)
-}
 
-async fn put(
-    push: &Push<'_>,
-    session: &Session<'_>,
-    blob: &Blob,
-    url: Url,
-    sent: &Cell<u64>,
-    report: &dyn Fn(Event),
-) -> Result<Response, Fault> {
-    let send = async |url: Url, headers: HeaderMap| {
-        take_back(sent, report);
-        let (notes, heard) = unbounded_channel();
-        let content = Body::wrap_stream(body::stream(blob, notes)?);
-        let request = session.client.put(url).headers(headers).header(CONTENT_TYPE, "application/octet-stream");
-        // Given, since the length of a stream is not known otherwise, and many registries refuse chunks.
+    /// Whether the registry says that it has the blob.
+    async fn is_stored(&self) -> Result<bool, Fault> {
+        let &Self { session, blob, .. } = self;
+        let known = session.request(Method::HEAD, session.url(&format!("blobs/{}", blob.digest))?).await?;
+        match known.status() {
+            status if status.is_success() => check_digest(&known, &blob.digest).map(|()| true),
+            // A user who may write need not be allowed to read.
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
+            _ => Err(session.fault(known).await),
+        }
+    }
+
+    /// Sends the content to the address that the registry gave for it.
+    async fn put(&self, url: Url) -> Result<Response, Fault> {
+        let response = self.session.exchange(url, async |url, headers| self.send(url, headers).await).await?;
+        // 202 Accepted does not say that the blob is stored.
+        match response.status() {
+            StatusCode::CREATED | StatusCode::OK | StatusCode::NO_CONTENT => Ok(response),
+            // The next attempt begins another upload.
+            StatusCode::NOT_FOUND => Err(Fault::LostUpload),
+            status if status.is_success() => Err(Fault::Protocol("does not end an upload as it should")),
+            _ => Err(self.session.fault(response).await),
+        }
+    }
+
+    /// Sends one request with the content, from its beginning.
+    async fn send(&self, url: Url, headers: HeaderMap) -> Result<Response, Fault> {
+        let &Self { push, session, blob, .. } = self;
+        self.retract();
+        let (sender, events) = unbounded_channel();
+        let content = Body::wrap_stream(blob::stream(blob, sender)?);
+        let client = session.clients.client(&url);
+        let request = client.request(Method::PUT, url.clone()).headers(headers);
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        // A stream has no length of its own, and many registries refuse a chunked request.
         let request = request.header(CONTENT_LENGTH, blob.size).body(content);
         let progress = |bytes| {
-            sent.set(sent.get().saturating_add(bytes));
-            report(Event::BlobBytes { bytes: signed(bytes) });
-            // All of it is on its way: now the registry has to store it.
-            if sent.get() < blob.size { session.patience() } else { push.options.timeouts.answer }
+            self.sent.set(self.sent.get().saturating_add(bytes));
+            (self.report)(Event::BlobBytes { bytes: signed(bytes) });
+            // Once all of it is sent, the registry has to store it.
+            if self.sent.get() < blob.size { session.answer_timeout() } else { push.options.store_timeout }
         };
-        watched(request, heard, session.patience(), &progress).await
-    };
-    let response = session.converse(url, send).await?;
-    // "Accepted" is no promise to keep it.
-    match response.status() {
-        StatusCode::CREATED | StatusCode::OK | StatusCode::NO_CONTENT => Ok(response),
-        // The registry has forgotten the upload; another begins anew.
-        StatusCode::NOT_FOUND => Err(Fault::Network("the registry has lost the upload".to_owned())),
-        status if status.is_success() => Err(Fault::Protocol("does not end an upload as it should")),
-        _ => Err(session.refusal(response).await),
+        let answer = client.send_without_deadline(request);
+        match watched(answer, events, session.answer_timeout(), &progress).await {
+            Err(Fault::Http(error)) => Err(session.clients.fault(&url, error)),
+            outcome => outcome,
+        }
+    }
+
+    /// Reports that the bytes of the current attempt were sent in vain.
+    fn retract(&self) {
+        match self.sent.replace(0) {
+            0 => (),
+            bytes => (self.report)(Event::BlobBytes { bytes: -signed(bytes) }),
+        }
     }
 }
 
-/// Sends a request while listening to who reads its content. It may take any time as long as something moves.
+/// Waits for an answer and watches the reader of the request's content. An upload may take any time as long as it makes progress:
+/// `timeout` limits the time without progress, and `progress` returns the next such limit.
 async fn watched(
-    request: RequestBuilder,
-    mut heard: UnboundedReceiver<Note>,
-    mut limit: Duration,
+    answer: impl Future<Output = Result<Response, http::Error>>,
+    mut events: UnboundedReceiver<ReadEvent>,
+    mut timeout: Duration,
     progress: &dyn Fn(u64) -> Duration,
 ) -> Result<Response, Fault> {
-    let mut answer = pin!(request.send());
+    let mut answer = pin!(answer);
     loop {
         tokio::select! {
-            // What is wrong with the content explains what is wrong with the request.
+            // The reader first: a failure to read the content is the cause of the failed request.
             biased;
-            Some(note) = heard.recv() => match note {
-                Note::Sent(bytes) => limit = progress(u64::try_from(bytes).unwrap_or(u64::MAX)),
-                Note::Wrong(fault) => return Err(fault),
+            Some(event) = events.recv() => match event {
+                ReadEvent::Sent(bytes) => timeout = progress(u64::try_from(bytes).unwrap_or(u64::MAX)),
+                ReadEvent::Failed(fault) => return Err(fault),
             },
-            answer = &mut answer => return Ok(answer?),
-            () = tokio::time::sleep(limit) => return Err(Fault::Stalled(limit.as_secs())),
+            answer = &mut answer => return answer.map_err(Fault::Http),
+            () = tokio::time::sleep(timeout) => return Err(Fault::Http(http::Error::Stalled(timeout))),
         }
     }
 }
@@ -144,22 +168,17 @@ async fn watched(
 /// Puts a manifest under its digest or a tag.
 pub(crate) async fn manifest(session: &Session<'_>, manifest: &Manifest, name: &str) -> Result<(), Fault> {
     let send = async |url: Url, headers: HeaderMap| {
-        let request = session.client.put(url).headers(headers).header(CONTENT_TYPE, &manifest.media_type);
-        crate::http::within(session.patience(), request.body(manifest.bytes.clone()).send()).await
+        let client = session.clients.client(&url);
+        let request = client.request(Method::PUT, url.clone()).headers(headers);
+        let request = request.header(CONTENT_TYPE, &manifest.media_type).body(manifest.bytes.clone());
+        let response = client.send_within(session.answer_timeout(), request).await;
+        response.map_err(|error| session.clients.fault(&url, error))
     };
-    let response = session.converse(session.url(&format!("manifests/{name}"))?, send).await?;
+    let response = session.exchange(session.url(&format!("manifests/{name}"))?, send).await?;
     if !response.status().is_success() {
-        return Err(session.refusal(response).await);
+        return Err(session.fault(response).await);
     }
     check_digest(&response, &manifest.digest)
-}
-
-/// Bytes that were sent in vain.
-fn take_back(sent: &Cell<u64>, report: &dyn Fn(Event)) {
-    match sent.replace(0) {
-        0 => (),
-        bytes => report(Event::BlobBytes { bytes: -signed(bytes) }),
-    }
 }
 
 fn signed(bytes: u64) -> i64 {

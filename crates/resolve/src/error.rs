@@ -1,54 +1,54 @@
-//! What can stand between a request and a plan.
+//! Why a request has no plan.
 
 use rootstrap_debian::packages::Package;
 use std::fmt::Display;
 
-/// Why there is no plan. [`Error::hint`] says what to do about it.
+/// Why there is no plan. [`Error::hint`] returns what the user can do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are what the messages show")]
 pub enum Error {
-    /// No variant has that name.
+    /// No variant has that name. `known` are the names that exist, `nearest` those similar to it.
     #[error("cannot find the variant {name}")]
-    UnknownVariant { name: String, nearest: Vec<String> },
-    /// A name asked for is in no index.
+    UnknownVariant { name: String, nearest: Vec<String>, known: Vec<&'static str> },
+    /// No index has a package of that name.
     #[error("cannot find the package {name} in the archive")]
     UnknownPackage { name: String, nearest: Vec<String> },
-    /// A name asked for is only provided by others.
+    /// No package has that name, but others provide it.
     #[error("cannot choose {name}: it is virtual, provided by {}", providers.join(", "))]
     VirtualPackage { name: String, providers: Vec<String> },
-    /// The package is there, that version is not.
+    /// The archive has the package, but not that version.
     #[error("cannot find version {version} of {name} in the archive, only {}", available.join(", "))]
     UnknownVersion { name: String, version: String, available: Vec<String> },
-    /// An include or exclude that is no package name, or one of another architecture.
+    /// An include or exclude is no package name, or names an architecture that the root does not have.
     #[error("cannot select {what}: {why}")]
     BadSelection { what: String, why: String },
-    /// A chosen package has a field that cannot be understood.
+    /// A field of a chosen package cannot be parsed.
     #[error("cannot use {package} {version}: its field {field} is {reason}")]
     Malformed { package: String, version: String, field: &'static str, reason: String },
-    /// The request contradicts the archive or itself: the chain that shows it, one step per line.
+    /// The request contradicts the archive or itself. `reasons` is the chain that shows it, one step each.
     #[error("cannot install these packages together:\n  {}", reasons.join("\n  "))]
     Unsatisfiable { reasons: Vec<String> },
-    /// A saved plan that is not one.
+    /// The text is no saved plan.
     #[error("this is no plan: {reason}")]
     InvalidPlan { reason: String },
 }
 
 impl Error {
-    /// `reason` completes "its field … is". Name and version are outside text and may hold anything, so they are escaped.
+    /// Returns the error for a field of a package. `reason` completes "its field … is". Name and version come from the
+    /// archive and may hold any character, so they are escaped.
     pub(crate) fn malformed(package: &Package<'_>, field: &'static str, reason: impl Display) -> Self {
         let escaped = |text: &str| text.escape_debug().to_string();
         let (package, version) = (escaped(package.name), escaped(package.version));
         Self::Malformed { package, version, field, reason: reason.to_string() }
     }
 
-    /// What the user can do, if there is something to say.
+    /// Returns what the user can do about it, if something is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownVariant { nearest, .. } if nearest.is_empty() => {
-                let names: Vec<&str> = crate::Variant::ALL.iter().map(|variant| variant.name()).collect();
-                Some(format!("the variants are {}", names.join(", ")))
+            Self::UnknownVariant { nearest, known, .. } if nearest.is_empty() => {
+                Some(format!("the variants are {}", known.join(", ")))
             }
             Self::UnknownVariant { nearest, .. } | Self::UnknownPackage { nearest, .. } if !nearest.is_empty() => {
                 Some(format!("did you mean {}?", nearest.join(" or ")))

@@ -1,94 +1,95 @@
-//! Why there is no plan, in words: what is forced follows from what was asked for, until it meets what cannot be.
+//! Explains why there is no plan: follows from the selection the packages that are needed for certain, until one of them
+//! cannot be installed.
 //!
-//! This is unit propagation over the packages that can be reached, kept apart from the solver so that the chain comes
-//! out in the order a reader follows and in the same words every time.
+//! This is unit propagation over the packages that can be reached. It is separate from the solver, so that the steps come
+//! in an order that a reader can follow, and in the same words every time.
 
-use crate::index::{Archive, Asker, Id};
-use crate::needs::Group;
+use crate::archive::{Asker, Id};
+use crate::needs::{Graph, Group, Kind};
 use crate::select::{Selection, Why};
 use crate::solve;
 use rootstrap_debian::relation::Relation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How far an option's own troubles are followed.
+/// How deep the reasons are followed why an option cannot be installed.
 const DEEPEST: usize = 4;
 
-/// Why a candidate is out of the question.
-enum Dead {
+/// Why a candidate cannot be installed.
+enum Impossible {
     Excluded,
     Unreadable,
-    /// The sentence, and the needed package it clashes with.
-    Clash(String, Id),
-    /// Its own group of that number cannot be met.
-    Hopeless(usize),
+    /// It conflicts with a needed package: the sentence that says so, and that package.
+    Conflict(String, Id),
+    /// Its dependency group of that number cannot be met.
+    Unmet(usize),
 }
 
 struct Search<'s, 'a> {
-    archive: &'s Archive<'a>,
+    graph: &'s Graph<'a>,
     selection: &'s Selection,
-    /// Needed packages in the order they were found.
-    forced: Vec<Id>,
-    /// By whom, and by which of its groups; `None` for the selected.
-    because: BTreeMap<Id, Option<(Id, usize)>>,
-    dead: BTreeMap<Id, Dead>,
+    /// The packages that are needed for certain, in the order in which they were found.
+    needed: Vec<Id>,
+    /// Which package needs it, and by which of its groups; `None` for a selected package.
+    needed_by: BTreeMap<Id, Option<(Id, usize)>>,
+    impossible: BTreeMap<Id, Impossible>,
 }
 
-/// The steps that show that `selection` cannot be met, each a line. Only called when it cannot.
-pub(crate) fn explain(archive: &Archive<'_>, selection: &Selection) -> Vec<String> {
+/// Returns the steps that show why `selection` cannot be installed, one line each. The solver has found before that it
+/// cannot.
+pub(crate) fn explain(graph: &Graph<'_>, selection: &Selection) -> Vec<String> {
     let mut roots: Vec<(Why, Id)> = selection.chosen.iter().map(|(&id, &why)| (why, id)).collect();
     roots.sort_unstable();
     let mut search = Search {
-        archive,
+        graph,
         selection,
-        forced: roots.iter().map(|&(_, id)| id).collect(),
-        because: roots.iter().map(|&(_, id)| (id, None)).collect(),
-        dead: selection.excluded.iter().map(|&id| (id, Dead::Excluded)).collect(),
+        needed: roots.iter().map(|&(_, id)| id).collect(),
+        needed_by: roots.iter().map(|&(_, id)| (id, None)).collect(),
+        impossible: selection.excluded.iter().map(|&id| (id, Impossible::Excluded)).collect(),
     };
     loop {
-        if let Some(lines) = search.force() {
+        if let Some(lines) = search.follow_needs() {
             return lines;
         }
-        if !search.bury() {
-            return search.core();
+        if !search.mark_impossible() {
+            return search.smallest_contradiction();
         }
     }
 }
 
 impl Search<'_, '_> {
-    /// Follows groups with one way left; the contradiction if there is one.
-    fn force(&mut self) -> Option<Vec<String>> {
+    /// Follows the groups that only one option is left for. Returns the contradiction if it finds one.
+    fn follow_needs(&mut self) -> Option<Vec<String>> {
         let mut position = 0;
-        while let Some(&id) = self.forced.get(position) {
+        while let Some(&id) = self.needed.get(position) {
             position += 1;
-            if self.dead.contains_key(&id) {
+            if self.impossible.contains_key(&id) {
                 return Some(self.both_needed(id));
             }
-            let Ok(needs) = self.archive.needs(id) else {
-                self.dead.insert(id, Dead::Unreadable);
+            let Ok(needs) = self.graph.needs(id) else {
+                self.impossible.insert(id, Impossible::Unreadable);
                 continue;
             };
-            for clash in &needs.clashes {
-                for &hit in &clash.hits {
-                    let text = format!("{} {} {}", self.archive.shown(id), clash.verb, clash.relation);
-                    self.dead.entry(hit).or_insert(Dead::Clash(text, id));
-                    if self.because.contains_key(&hit) {
-                        return Some(self.both_needed(hit));
+            for conflict in &needs.conflicts {
+                for &other in &conflict.candidates {
+                    let text =
+                        format!("{} {} {}", self.graph.archive.display_name(id), conflict.verb, conflict.relation);
+                    self.impossible.entry(other).or_insert(Impossible::Conflict(text, id));
+                    if self.needed_by.contains_key(&other) {
+                        return Some(self.both_needed(other));
                     }
                 }
             }
-            for (number, group) in
-                needs.groups.iter().enumerate().filter(|(_, g)| g.kind != crate::needs::Kind::Recommends)
-            {
-                let mut ways = group.options.iter().filter(|option| !self.dead.contains_key(option));
-                match (ways.next(), ways.next()) {
+            for (number, group) in needs.groups.iter().enumerate().filter(|(_, g)| g.kind != Kind::Recommends) {
+                let mut possible = group.options.iter().filter(|option| !self.impossible.contains_key(option));
+                match (possible.next(), possible.next()) {
                     (None, _) => {
                         let mut lines = self.chain(id);
                         self.unmet(id, group, 0, &mut lines);
                         return Some(lines);
                     }
-                    (Some(&only), None) if !self.because.contains_key(&only) => {
-                        self.because.insert(only, Some((id, number)));
-                        self.forced.push(only);
+                    (Some(&only), None) if !self.needed_by.contains_key(&only) => {
+                        self.needed_by.insert(only, Some((id, number)));
+                        self.needed.push(only);
                     }
                     _ => {}
                 }
@@ -97,46 +98,50 @@ impl Search<'_, '_> {
         None
     }
 
-    /// Marks what the needed packages leave no room for. Whether that was news.
-    fn bury(&mut self) -> bool {
+    /// Marks the packages that cannot be installed beside the needed ones. Returns whether there were new ones.
+    fn mark_impossible(&mut self) -> bool {
         let mut reached: BTreeSet<Id> = BTreeSet::new();
-        let mut todo = self.forced.clone();
-        let mut news = false;
+        let mut todo = self.needed.clone();
+        let mut has_new = false;
         while let Some(id) = todo.pop() {
-            if self.dead.contains_key(&id) || !reached.insert(id) {
+            if self.impossible.contains_key(&id) || !reached.insert(id) {
                 continue;
             }
-            let Some(reason) = self.cause_of_death(id) else {
-                if let Ok(needs) = self.archive.needs(id) {
+            let Some(reason) = self.why_impossible(id) else {
+                if let Ok(needs) = self.graph.needs(id) {
                     todo.extend(needs.wanted(false).flat_map(|group| group.options.iter().copied()));
                 }
                 continue;
             };
-            self.dead.insert(id, reason);
-            news = true;
+            self.impossible.insert(id, reason);
+            has_new = true;
         }
-        news
+        has_new
     }
 
-    fn cause_of_death(&self, id: Id) -> Option<Dead> {
-        let Ok(needs) = self.archive.needs(id) else { return Some(Dead::Unreadable) };
-        for clash in &needs.clashes {
-            if let Some(&hit) = clash.hits.iter().find(|hit| self.because.contains_key(hit)) {
-                return Some(Dead::Clash(format!("{} {} {}", self.archive.shown(id), clash.verb, clash.relation), hit));
+    /// Returns why a package cannot be installed beside the needed ones, if that is known by now.
+    fn why_impossible(&self, id: Id) -> Option<Impossible> {
+        let Ok(needs) = self.graph.needs(id) else { return Some(Impossible::Unreadable) };
+        for conflict in &needs.conflicts {
+            if let Some(&other) = conflict.candidates.iter().find(|other| self.needed_by.contains_key(other)) {
+                return Some(Impossible::Conflict(
+                    format!("{} {} {}", self.graph.archive.display_name(id), conflict.verb, conflict.relation),
+                    other,
+                ));
             }
         }
-        let hopeless = |group: &Group<'_>| {
-            group.kind != crate::needs::Kind::Recommends && group.options.iter().all(|o| self.dead.contains_key(o))
+        let is_unmet = |group: &Group<'_>| {
+            group.kind != Kind::Recommends && group.options.iter().all(|o| self.impossible.contains_key(o))
         };
-        needs.groups.iter().position(hopeless).map(Dead::Hopeless)
+        needs.groups.iter().position(is_unmet).map(Impossible::Unmet)
     }
 
-    /// A package that is needed and cannot be.
+    /// Returns the steps for a package that is needed and cannot be installed.
     fn both_needed(&self, id: Id) -> Vec<String> {
-        let name = self.archive.shown(id);
+        let name = self.graph.archive.display_name(id);
         let mut lines = Vec::new();
-        if let Some(Dead::Clash(text, other)) = self.dead.get(&id) {
-            lines.push(format!("{text}, and both are needed: {name} and {}", self.archive.shown(*other)));
+        if let Some(Impossible::Conflict(text, other)) = self.impossible.get(&id) {
+            lines.push(format!("{text}, and both are needed: {name} and {}", self.graph.archive.display_name(*other)));
             lines.extend(self.chain(id));
             self.add_reason(id, &mut lines);
             lines.extend(self.chain(*other));
@@ -144,24 +149,24 @@ impl Search<'_, '_> {
         } else {
             lines.extend(self.chain(id));
             self.add_reason(id, &mut lines);
-            self.fate(id, 0, &mut lines);
+            self.add_impossible(id, 0, &mut lines);
         }
         lines
     }
 
-    /// Says of a selected package why it is there; of others the chain has said it.
+    /// Adds why a selected package was selected. For other packages the chain has shown it.
     fn add_reason(&self, id: Id, lines: &mut Vec<String>) {
         if let Some(why) = self.selection.chosen.get(&id) {
-            lines.push(format!("{} is {}", self.archive.shown(id), reason(*why)));
+            lines.push(format!("{} is {}", self.graph.archive.display_name(id), reason(*why)));
         }
     }
 
-    /// The steps from a selected package to the one that needs `id`; none if `id` is selected itself.
+    /// Returns the steps from a selected package to the one that needs `id`; none if `id` is selected itself.
     fn chain(&self, id: Id) -> Vec<String> {
         let mut lines = Vec::new();
         let mut at = id;
-        while let Some(&Some((parent, number))) = self.because.get(&at) {
-            if let Ok(needs) = self.archive.needs(parent)
+        while let Some(&Some((parent, number))) = self.needed_by.get(&at) {
+            if let Ok(needs) = self.graph.needs(parent)
                 && let Some(group) = needs.groups.get(number)
             {
                 lines.push(self.step(parent, group));
@@ -172,13 +177,13 @@ impl Search<'_, '_> {
         lines
     }
 
-    /// "foo (included) depends on bar (>= 2)".
+    /// Returns a step such as "foo (included) depends on bar (>= 2)".
     fn step(&self, id: Id, group: &Group<'_>) -> String {
         let why = self.selection.chosen.get(&id).map_or_else(String::new, |why| format!(" ({})", reason(*why)));
-        format!("{}{why} {} {group}", self.archive.shown(id), group.kind)
+        format!("{}{why} {} {group}", self.graph.archive.display_name(id), group.kind)
     }
 
-    /// A group nothing can meet: the step, and of each alternative what is the matter with it.
+    /// Adds the step for a group that cannot be met, and for each alternative why.
     fn unmet(&self, id: Id, group: &Group<'_>, depth: usize, lines: &mut Vec<String>) {
         lines.push(self.step(id, group));
         for relation in &group.relations {
@@ -187,63 +192,64 @@ impl Search<'_, '_> {
             }
         }
         for &option in &group.options {
-            self.fate(option, depth, lines);
+            self.add_impossible(option, depth, lines);
         }
     }
 
-    /// What a relation finds in the archive, if that is nothing.
+    /// Returns why no package of the archive meets a relation; `None` if one does.
     fn absent(&self, asker: Id, relation: &Relation<'_>) -> Option<String> {
-        if !self.archive.matching(relation, Asker::Needs(self.archive.rank(asker))).is_empty() {
+        if !self.graph.archive.matching(relation, Asker::Needs(self.graph.archive.rank(asker))).is_empty() {
             return None;
         }
         let name = relation.name;
-        let providers = self.archive.provider_names(name);
-        Some(match self.archive.id(name) {
+        let providers = self.graph.archive.provider_names(name);
+        Some(match self.graph.archive.id(name) {
             Some(id) if relation.version.is_some() => {
-                format!("{name} {} is the newest in the archive", self.archive.package(id).version)
+                format!("{name} {} is the newest in the archive", self.graph.archive.package(id).version)
             }
             Some(_) => format!("{relation} is of another architecture"),
             None if providers.is_empty() => format!("{name} is not in the archive"),
-            None => format!("{name} is provided by {}, but in no such version", providers.join(", ")),
+            None => format!("{name} is provided by {}, but not in that version", providers.join(", ")),
         })
     }
 
-    /// Why `id` cannot be there.
-    fn fate(&self, id: Id, depth: usize, lines: &mut Vec<String>) {
-        let name = self.archive.shown(id);
-        match self.dead.get(&id) {
-            Some(Dead::Excluded) => lines.push(format!("{name} is excluded")),
-            Some(Dead::Unreadable) => lines.push(format!("the index entry of {name} cannot be read")),
-            Some(Dead::Clash(text, other)) => {
-                lines.push(format!("{text}, and {} is needed", self.archive.shown(*other)));
+    /// Adds why `id` cannot be installed.
+    fn add_impossible(&self, id: Id, depth: usize, lines: &mut Vec<String>) {
+        let name = self.graph.archive.display_name(id);
+        match self.impossible.get(&id) {
+            Some(Impossible::Excluded) => lines.push(format!("{name} is excluded")),
+            Some(Impossible::Unreadable) => lines.push(format!("the index entry of {name} cannot be read")),
+            Some(Impossible::Conflict(text, other)) => {
+                lines.push(format!("{text}, and {} is needed", self.graph.archive.display_name(*other)));
                 if depth == 0 {
                     lines.extend(self.chain(*other));
                     self.add_reason(*other, lines);
                 }
             }
-            Some(Dead::Hopeless(number)) if depth < DEEPEST => {
-                if let Ok(needs) = self.archive.needs(id)
+            Some(Impossible::Unmet(number)) if depth < DEEPEST => {
+                if let Ok(needs) = self.graph.needs(id)
                     && let Some(group) = needs.groups.get(*number)
                 {
                     self.unmet(id, group, depth + 1, lines);
                 }
             }
-            Some(Dead::Hopeless(_)) => lines.push(format!("{name} cannot be installed either")),
+            Some(Impossible::Unmet(_)) => lines.push(format!("{name} cannot be installed either")),
             None => {}
         }
     }
 
-    /// No single chain shows it: the fewest selected packages that do not go together.
-    fn core(&self) -> Vec<String> {
-        let mut core: Vec<Id> = self.selection.chosen.keys().copied().collect();
-        for id in core.clone().into_iter().rev() {
-            let without: Vec<Id> = core.iter().copied().filter(|&other| other != id).collect();
-            if matches!(solve::solve(self.archive, &without, &self.selection.excluded, false), Ok(None)) {
-                core = without;
+    /// Returns the lines for a contradiction that no single chain shows: a smallest set of selected packages that cannot be
+    /// installed together.
+    fn smallest_contradiction(&self) -> Vec<String> {
+        let mut together: Vec<Id> = self.selection.chosen.keys().copied().collect();
+        for id in together.clone().into_iter().rev() {
+            let without: Vec<Id> = together.iter().copied().filter(|&other| other != id).collect();
+            if matches!(solve::solve(self.graph, &without, &self.selection.excluded, false), Ok(None)) {
+                together = without;
             }
         }
         let mut lines = vec!["no choice among their alternatives satisfies all of these at once:".to_owned()];
-        for id in core {
+        for id in together {
             self.add_reason(id, &mut lines);
         }
         lines

@@ -1,24 +1,29 @@
 //! Indexes and a request become an ordered [`Plan`] that can be printed, saved and replayed.
 //!
-//! Invariant: a pure function. No IO, no clock, no randomness, no threads, no suite names; the same indexes and the
-//! same request give the same plan. The order of stanzas counts where apt's does and nowhere else: between providers
-//! that are alike in everything. After the plan nothing decides any more.
+//! Invariant: a pure function. No IO, no clock, no randomness, no threads, no suite names; the same indexes and the same
+//! request give the same plan. The order of stanzas counts only where it counts for apt: between providers that are equal
+//! in every other respect. No later step chooses a package.
 //!
-//! The road, a module each: [`request`] says what is wanted; [`index`] finds the one candidate per name and what each
-//! relation can be met by; `select` turns variant, includes and excludes into the packages to start from; `walk`
-//! closes over dependencies the way apt does; `without` knows which of them a tree without scripts does not have; `solve` (a SAT solver) takes over where the walk runs into a conflict;
-//! `explain` says why nothing works; `order` cuts the result into the phases debootstrap would install; [`mod@plan`] is
-//! the outcome.
+//! The modules in the order of the work: `request` says what is wanted, and `include` takes the user's names apart.
+//! `archive` has one candidate per name and finds what meets a relation. `needs` parses what a package needs; `without`
+//! knows which of that a tree without scripts does not need. `select` turns variant, includes and excludes into the
+//! packages to start from. `walk` follows their dependencies as apt does; `solve` (a SAT solver) replaces it where the walk
+//! ends in a conflict; `closure` decides between the two, and `explain` says why nothing works. `order` cuts the result
+//! into the phases that debootstrap would install. [`mod@plan`] is the result.
 
+mod archive;
 mod closure;
 mod error;
 mod explain;
-pub mod index;
+mod fnv;
+mod include;
+mod index;
 mod mention;
 mod nearest;
 mod needs;
 mod order;
 pub mod plan;
+mod planned;
 #[cfg(test)]
 mod properties;
 pub mod request;
@@ -31,5 +36,6 @@ mod without;
 
 pub use error::Error;
 pub use index::Index;
-pub use plan::{Phase, Plan, Planned, plan};
+pub use plan::{Phase, Plan, plan};
+pub use planned::Planned;
 pub use request::{Request, Variant};

@@ -1,22 +1,24 @@
-//! Where an archive first mentions a name: what apt goes by where nothing else decides between two providers.
+//! Where an archive first mentions a name. apt decides by that between two providers where nothing else does.
 //!
-//! apt numbers packages in the order in which it meets their names, as a stanza's own or in one of its relations
-//! (pkgCacheGenerator, apt-pkg/pkgcachegen.cc), and of two providers that are otherwise alike takes the one met last
-//! (CompareProviders, apt-pkg/depcache.cc). So the order of stanzas counts here, and nowhere else. It is the archive's:
-//! some sort an index by package, some by source.
+//! apt numbers packages in the order in which it meets their names, in a stanza's `Package` field or in a relation
+//! (pkgCacheGenerator, apt-pkg/pkgcachegen.cc). Of two providers that are equal otherwise, it takes the one that it met
+//! last (CompareProviders, apt-pkg/depcache.cc). So the order of stanzas counts here, and nowhere else. Every archive has
+//! its own order: some sort an index by package, some by source.
 
-use crate::index::{Index, hash};
+use crate::fnv::fnv1a_64;
+use crate::index::Index;
 use rootstrap_debian::packages::Package;
 
-/// Bits of a hash that [`Mentions::new`] looks at before it searches: nearly all names it meets are of no interest.
+/// The size of the table that [`Mentions::new`] looks into before it searches, because nearly all names that it meets are
+/// of no interest.
 const FILTER: u64 = 1 << 20;
 
-/// Some names, each with its place in the order of first mentions. Two names of one hash would share a place: that
-/// could only break a tie the other way.
+/// The hashes of some names, each with its place in the order of first mentions. Two names with the same hash would share a
+/// place, which could only break a tie the other way.
 pub(crate) struct Mentions(Vec<(u64, u32)>);
 
 impl Mentions {
-    /// Reads all relations of the indexes, as far as they are for `architecture`, for the names with these hashes.
+    /// Searches all stanzas for `architecture` and all their relations for the names with these hashes.
     pub fn new(indexes: &[Index<'_>], architecture: &str, names: impl Iterator<Item = u64>) -> Self {
         let mut places: Vec<(u64, u32)> = names.map(|name| (name, u32::MAX)).collect();
         places.sort_unstable();
@@ -27,7 +29,7 @@ impl Mentions {
         }
         let mut count = 0;
         let mut met = |name: &str| {
-            let name = hash(name);
+            let name = fnv1a_64(name);
             if filter[(name % FILTER) as usize]
                 && let Ok(found) = places.binary_search_by_key(&name, |entry| entry.0)
                 && places[found].1 == u32::MAX
@@ -37,8 +39,9 @@ impl Mentions {
             }
         };
         for index in indexes {
-            let ours = |package: &Package<'_>| package.architecture == "all" || package.architecture == architecture;
-            for package in index.packages.packages().filter(ours) {
+            let is_usable =
+                |package: &Package<'_>| package.architecture == "all" || package.architecture == architecture;
+            for package in index.packages.packages().filter(is_usable) {
                 met(package.name);
                 for field in fields(&package) {
                     field.split([',', '|']).filter_map(|entry| name(entry, architecture)).for_each(&mut met);
@@ -48,14 +51,14 @@ impl Mentions {
         Self(places)
     }
 
-    /// Where a name came; names that were not asked for or not met come last.
+    /// Returns the place of a name. Names that were not searched for, or not met, come last.
     pub fn place(&self, name: &str) -> u32 {
-        let found = self.0.binary_search_by_key(&hash(name), |entry| entry.0);
+        let found = self.0.binary_search_by_key(&fnv1a_64(name), |entry| entry.0);
         found.ok().and_then(|at| self.0.get(at)).map_or(u32::MAX, |entry| entry.1)
     }
 }
 
-/// What may mention a name, in apt's order of reading.
+/// Returns the fields that mention names, in the order in which apt reads them.
 fn fields<'a>(package: &Package<'a>) -> [&'a str; 9] {
     [
         package.pre_depends,
@@ -70,7 +73,7 @@ fn fields<'a>(package: &Package<'a>) -> [&'a str; 9] {
     ]
 }
 
-/// The name in an entry of a relation, unless it is `name:any`, which to apt is a name of its own.
+/// Returns the name in an entry of a relation. `name:any` is another name to apt, so it gives none.
 fn name<'a>(entry: &'a str, architecture: &str) -> Option<&'a str> {
     let entry = entry.trim_ascii_start();
     let end = entry.bytes().position(|b| b.is_ascii_whitespace() || b"([<".contains(&b)).unwrap_or(entry.len());
@@ -99,7 +102,7 @@ Package: over\nArchitecture: amd64\nConflicts: y\nProvides: virtual\n";
         let index = |pocket| Index { pocket, component: "main", packages: &tables[pocket] };
         let names = ["second", "virtual", "over", "arch", "any", "soft", "late", "b", "nowhere"];
         let indexes = [index(0), index(1)];
-        let mentions = Mentions::new(&indexes, "amd64", names.iter().map(|name| hash(name)));
+        let mentions = Mentions::new(&indexes, "amd64", names.iter().map(|name| fnv1a_64(name)));
         let mut sorted = names;
         sorted.sort_by_key(|name| mentions.place(name));
         assert_eq!(sorted.join(" "), "b late soft arch any over virtual second nowhere");

@@ -1,11 +1,13 @@
-//! What one package demands and rejects, with every relation already matched against the archive.
+//! What packages need and conflict with, with every relation matched against the archive.
 
-use crate::Error;
-use crate::index::{Archive, Asker, Id};
+use crate::archive::{Archive, Asker, Id};
+use crate::error::Error;
+use crate::without::Without;
 use rootstrap_debian::relation::{Relation, parse_field};
+use std::cell::OnceCell;
 use std::fmt;
 
-/// The fields that ask for other packages.
+/// The fields that name packages to install.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     PreDepends,
@@ -23,11 +25,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One group of alternatives: any one will do.
+/// A group of alternatives, of which any one is enough.
 pub(crate) struct Group<'a> {
     pub kind: Kind,
     pub relations: Vec<Relation<'a>>,
-    /// Candidates that meet it, those of the first alternative first; `walk` knows apt's order among providers.
+    /// The candidates that meet it, those of the first alternative first. `walk` knows apt's order among providers.
     pub options: Vec<Id>,
 }
 
@@ -40,31 +42,60 @@ impl fmt::Display for Group<'_> {
     }
 }
 
-/// One entry of `Conflicts` or `Breaks` and the candidates it rules out, the package itself never among them
-/// (policy §7.6.2: this is how only one provider of a virtual package is allowed).
-pub(crate) struct Clash<'a> {
+/// An entry of `Conflicts` or `Breaks`, and the candidates that it rules out. The package itself is never among them: a
+/// package that provides a name and conflicts with it is to be its only provider (policy §7.6.2).
+pub(crate) struct Conflict<'a> {
     pub verb: &'static str,
     pub relation: Relation<'a>,
-    pub hits: Vec<Id>,
+    pub candidates: Vec<Id>,
 }
 
-/// Everything one candidate has to say about others, in the order apt reads it.
+/// Everything that one candidate says about others, in the order in which apt reads it.
 pub(crate) struct Needs<'a> {
     pub groups: Vec<Group<'a>>,
-    pub clashes: Vec<Clash<'a>>,
-    /// What each hard dependency begins with that is not among the groups, for it [counts as met](crate::without).
+    pub conflicts: Vec<Conflict<'a>>,
+    /// The first name of each dependency that is not among the groups because it [counts as met](crate::without).
     pub without: Vec<&'a str>,
 }
 
 impl<'a> Needs<'a> {
-    /// The groups that have to be met, or also those that should be.
+    /// Returns the groups that have to be met, and with `recommends` also those that should be.
     pub fn wanted(&self, recommends: bool) -> impl Iterator<Item = &Group<'a>> {
         self.groups.iter().filter(move |group| recommends || group.kind != Kind::Recommends)
     }
 
-    /// Every candidate this one rules out.
-    pub fn rejected(&self) -> impl Iterator<Item = Id> {
-        self.clashes.iter().flat_map(|clash| clash.hits.iter().copied())
+    /// Returns every candidate that this one rules out.
+    pub fn ruled_out(&self) -> impl Iterator<Item = Id> {
+        self.conflicts.iter().flat_map(|conflict| conflict.candidates.iter().copied())
+    }
+}
+
+/// The graph of dependencies: the archive, and what each candidate needs.
+pub(crate) struct Graph<'a> {
+    pub archive: Archive<'a>,
+    /// Which dependencies count as met, in a variant that does without some packages.
+    without: Option<Without<'a>>,
+    /// Parsed on first use, by id.
+    needs: Vec<OnceCell<Box<Needs<'a>>>>,
+}
+
+impl<'a> Graph<'a> {
+    /// Returns the graph over an archive, without the dependencies that `without` covers.
+    pub fn new(archive: Archive<'a>, without: Option<Without<'a>>) -> Self {
+        let needs = (0..archive.len()).map(|_| OnceCell::new()).collect();
+        Self { archive, without, needs }
+    }
+
+    /// Returns what a candidate needs and conflicts with; parses it on first use. `id` must come from this archive.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], which names the field.
+    pub fn needs(&self, id: Id) -> Result<&Needs<'a>, Error> {
+        if let Some(known) = self.needs[id].get() {
+            return Ok(known);
+        }
+        let parsed = parse(&self.archive, self.without.as_ref(), id)?;
+        Ok(self.needs[id].get_or_init(|| Box::new(parsed)))
     }
 }
 
@@ -72,19 +103,19 @@ impl<'a> Needs<'a> {
 ///
 /// # Errors
 /// [`Error::Malformed`] for the first field that is not a list of relations, `Provides` included.
-pub(crate) fn parse<'a>(archive: &Archive<'a>, id: Id) -> Result<Needs<'a>, Error> {
+fn parse<'a>(archive: &Archive<'a>, without: Option<&Without<'_>>, id: Id) -> Result<Needs<'a>, Error> {
     let package = archive.package(id);
     let relations =
         |field: &'static str, text: &'a str| parse_field(text).map_err(|error| Error::malformed(package, field, error));
     relations("Provides", package.provides)?;
-    let mut needs = Needs { groups: Vec::new(), clashes: Vec::new(), without: Vec::new() };
+    let mut needs = Needs { groups: Vec::new(), conflicts: Vec::new(), without: Vec::new() };
     for (kind, field, text) in [
         (Kind::PreDepends, "Pre-Depends", package.pre_depends),
         (Kind::Depends, "Depends", package.depends),
         (Kind::Recommends, "Recommends", package.recommends),
     ] {
         for alternatives in relations(field, text)? {
-            if archive.does_without(id, &alternatives) {
+            if without.is_some_and(|without| without.covers(archive, id, &alternatives)) {
                 let first = alternatives.first().filter(|_| kind != Kind::Recommends);
                 needs.without.extend(first.map(|relation| relation.name));
                 continue;
@@ -104,21 +135,22 @@ pub(crate) fn parse<'a>(archive: &Archive<'a>, id: Id) -> Result<Needs<'a>, Erro
         [("conflicts with", "Conflicts", package.conflicts), ("breaks", "Breaks", package.breaks)]
     {
         for relation in relations(field, text)?.into_iter().flatten() {
-            let mut hits = archive.matching(&relation, Asker::Rejects);
-            // Nor the same package of another architecture: what they may not be beside follows below.
-            hits.retain(|&hit| archive.name(hit) != package.name);
-            needs.clashes.push(Clash { verb, relation, hits });
+            let mut candidates = archive.matching(&relation, Asker::Conflicts);
+            // The same package of another architecture is no hit either; its rules follow below.
+            candidates.retain(|&other| archive.name(other) != package.name);
+            needs.conflicts.push(Conflict { verb, relation, candidates });
         }
     }
     let shares = |other: Id| {
         let both = [package, archive.package(other)];
         both.iter().all(|side| side.multi_arch.eq_ignore_ascii_case("same")) && package.version == both[1].version
     };
-    // One name for several architectures only if it is meant so, and in one version (apt: implicit Breaks).
+    // A package can be installed for several architectures only if it is `Multi-Arch: same`, and only in one version (apt:
+    // implicit Breaks).
     for other in archive.ids(package.name).filter(|&other| other != id && !shares(other)) {
         let qualifier = Some(archive.package(other).architecture);
         let relation = Relation { name: package.name, qualifier, version: None };
-        needs.clashes.push(Clash { verb: "cannot be installed beside", relation, hits: vec![other] });
+        needs.conflicts.push(Conflict { verb: "cannot be installed beside", relation, candidates: vec![other] });
     }
     Ok(needs)
 }

@@ -1,12 +1,11 @@
-//! Thousands of small random archives: every plan holds, and where there is no plan, no subset of the archive would have
-//! been one.
+//! Thousands of small random archives. Every plan is valid; and where there is no plan, no subset of the archive is valid.
 
 use crate::{Error, Index, Plan, Request, Variant, plan};
 use rootstrap_debian::packages::{self, Package, Table};
 use rootstrap_debian::relation::{self, Relation};
 use std::collections::BTreeSet;
 
-/// Numbers that look random and are the same every time (Knuth's MMIX constants).
+/// Pseudorandom numbers that are the same in every run (Knuth's MMIX constants).
 struct Dice(u64);
 
 impl Dice {
@@ -69,26 +68,28 @@ fn complete(members: &[&Package<'_>], present: &[&Package<'_>]) -> bool {
     })
 }
 
-fn peaceful(members: &[&Package<'_>]) -> bool {
+/// Whether no two of `members` conflict.
+fn has_no_conflict(members: &[&Package<'_>]) -> bool {
     members.iter().all(|member| {
         [member.conflicts, member.breaks].into_iter().all(|field| {
-            let mut enemies = relation::parse_field(field).unwrap().into_iter().flatten();
-            enemies.all(|enemy| members.iter().all(|other| other.name == member.name || !meets(other, &enemy)))
+            let mut others = relation::parse_field(field).unwrap().into_iter().flatten();
+            others.all(|conflict| members.iter().all(|other| other.name == member.name || !meets(other, &conflict)))
         })
     })
 }
 
-fn possible(packages: &[Package<'_>], include: &[String]) -> bool {
+/// Whether some subset of `packages` has all of `include` and is valid. It tries every subset.
+fn is_possible(packages: &[Package<'_>], include: &[String]) -> bool {
     (0..1_u32 << packages.len()).any(|bits| {
         let set: Vec<&Package<'_>> =
             packages.iter().enumerate().filter(|(n, _)| bits >> n & 1 == 1).map(|(_, package)| package).collect();
         include.iter().all(|name| set.iter().any(|package| package.name == name))
-            && peaceful(&set)
+            && has_no_conflict(&set)
             && complete(&set, &set)
     })
 }
 
-fn assert_holds(plan: &Plan, packages: &[Package<'_>], text: &str) {
+fn assert_valid(plan: &Plan, packages: &[Package<'_>], text: &str) {
     let find = |name: &str| packages.iter().find(|package| package.name == name).unwrap();
     let mut present: Vec<&Package<'_>> = Vec::new();
     for phase in &plan.phases {
@@ -96,13 +97,13 @@ fn assert_holds(plan: &Plan, packages: &[Package<'_>], text: &str) {
         present.extend(&members);
         assert!(complete(&members, &present), "{} needs later phases in {plan:#?}\n{text}", phase.name);
     }
-    assert!(peaceful(&present), "conflicts in {plan:#?}\n{text}");
+    assert!(has_no_conflict(&present), "conflicts in {plan:#?}\n{text}");
     let names: BTreeSet<&str> = present.iter().map(|package| package.name).collect();
     assert_eq!(names.len(), present.len(), "twice in {plan:#?}");
 }
 
 #[test]
-fn plans_hold_and_refusals_are_right() {
+fn plans_are_valid_and_refusals_are_right() {
     let (mut planned, mut refused) = (0, 0);
     for seed in 0..3000 {
         let mut dice = Dice(seed);
@@ -121,16 +122,16 @@ fn plans_hold_and_refusals_are_right() {
             Ok(plan) => {
                 planned += 1;
                 assert!(include.iter().all(|name| plan.packages().any(|(_, package)| &package.name == name)));
-                assert_holds(&plan, &packages, &text);
+                assert_valid(&plan, &packages, &text);
             }
             Err(Error::Unsatisfiable { reasons }) => {
                 refused += 1;
                 assert!(reasons.len() > 1, "{reasons:?}\n{text}");
-                assert!(!possible(&packages, &include), "{reasons:?}\n{text}");
+                assert!(!is_possible(&packages, &include), "{reasons:?}\n{text}");
             }
             Err(other) => panic!("{other}\n{text}"),
         }
     }
-    // Both must occur often enough to mean something.
+    // Both must occur often, or the test shows nothing.
     assert!(planned > 500 && refused > 500, "{planned} planned, {refused} refused");
 }

@@ -1,31 +1,31 @@
-//! What is wanted: a variant, names to add and to leave out, and the suite's own rules. Plain data.
+//! What is wanted: a variant, packages to include and exclude, and the suite's own rules. Plain data.
 
-use crate::Error;
+use crate::error::Error;
 use crate::nearest::nearest;
 use std::fmt;
 use std::str::FromStr;
 
-/// Number of bins in dpkg's package hash since 1.19.7 (lib/dpkg/pkg-hash.c).
+/// The number of bins in dpkg's hash table of packages since 1.19.7 (lib/dpkg/pkg-hash.c).
 pub const HASH_BINS: u32 = 65521;
-/// The same in dpkg 1.17.5 to 1.19.0.
+/// The number of bins in dpkg 1.17.5 to 1.19.0.
 pub const HASH_BINS_OLD: u32 = 8191;
 
-/// Which packages to start from, as mmdebstrap(1) defines its variants; `distroless` is our own. Hard dependencies come
-/// on top.
+/// Which packages to start from. The variants are those of mmdebstrap(1), and `distroless` beside them. Dependencies are
+/// added to them.
 ///
-/// Where debootstrap differs, mmdebstrap is followed: `buildd` is `minbase` plus build-essential in both, but
-/// debootstrap has no `essential`, `apt`, `standard`, `custom` or `extract`, and its sets leave out a package that is
-/// essential without being `Priority: required`. Dependencies are closed as apt closes them: debootstrap always takes the
-/// first alternative, even where another one is installed anyway, so it can have a package or two more (`cron` for
-/// logrotate's `cron | … | systemd-sysv`).
+/// Where debootstrap differs, this follows mmdebstrap. `buildd` is `minbase` plus build-essential in both. debootstrap has
+/// no `essential`, `apt`, `standard`, `custom` or `extract`, and its sets lack a package that is essential without being
+/// `Priority: required`. Dependencies are followed as apt follows them: debootstrap always takes the first alternative,
+/// even if another one is installed anyway, so it may install a package or two more (`cron` for logrotate's
+/// `cron | … | systemd-sysv`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Variant {
-    /// Only what is included, unpacked and never configured.
+    /// Only the included packages, unpacked and never configured.
     Extract,
-    /// Only what is included and what it needs to run, and a few packages of data; unpacked and finished without any
-    /// script.
+    /// Only the included packages, what they need to run, and a few packages of data. They are unpacked, and finished
+    /// without running any script.
     Distroless,
-    /// Only what is included.
+    /// Only the included packages.
     Custom,
     /// `Essential: yes`.
     Essential,
@@ -56,7 +56,7 @@ impl Variant {
         Self::Standard,
     ];
 
-    /// The name the variant goes by.
+    /// Returns the variant's first name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -72,14 +72,14 @@ impl Variant {
         }
     }
 
-    /// Whether nothing is selected for being essential, or for its priority.
+    /// Whether the variant selects no package because it is essential or because of its priority.
     #[must_use]
     pub fn is_bare(self) -> bool {
         matches!(self, Self::Extract | Self::Distroless | Self::Custom)
     }
 
-    /// Whether packages are configured, so that programs of the target run. Else they are only unpacked, and there is no
-    /// database of dpkg.
+    /// Whether packages are configured, so that programs of the target run. Otherwise they are only unpacked, and the tree
+    /// has no dpkg database.
     #[must_use]
     pub fn runs_scripts(self) -> bool {
         !matches!(self, Self::Extract | Self::Distroless)
@@ -96,7 +96,7 @@ impl FromStr for Variant {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::UnknownVariant`] with the nearest names.
+    /// [`Error::UnknownVariant`] with the most similar names.
     fn from_str(name: &str) -> Result<Self, Error> {
         let name = match name {
             "required" => "minbase",
@@ -106,37 +106,37 @@ impl FromStr for Variant {
         Self::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(|| Error::UnknownVariant {
             name: name.to_owned(),
             nearest: nearest(name, Self::ALL.iter().map(|variant| variant.name())),
+            known: Self::ALL.map(Self::name).to_vec(),
         })
     }
 }
 
-/// Everything [`plan`](crate::plan::plan) needs to know beside the indexes.
+/// Everything that [`plan`](crate::plan::plan) needs to know beside the indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The set to start from.
+    /// Which packages to start from.
     pub variant: Variant,
-    /// The native architecture, of which all is taken that nobody qualifies.
+    /// The native architecture. A package name without an architecture means it.
     pub architecture: String,
-    /// Further architectures of the root (dpkg --add-architecture). Stanzas of others, `all` excepted, are not looked
-    /// at.
+    /// Further architectures of the root (dpkg --add-architecture). Stanzas of other architectures are ignored, except
+    /// `all`.
     pub foreign: Vec<String>,
     /// Packages to add: `name`, `name=version`, `name:architecture` or `name:architecture=version`.
     pub include: Vec<String>,
-    /// Packages that must not be there, whatever selects or needs them.
+    /// Packages that must not be installed, whatever selects or needs them.
     pub exclude: Vec<String>,
-    /// Whether recommended packages are taken where they can be.
+    /// Whether to install recommended packages where that is possible.
     pub recommends: bool,
     /// Suite rule: packages that belong to the first phase of every variant that is not [bare](Variant::is_bare).
     pub add: Vec<String>,
-    /// Suite rule: packages to do without unless they are selected themselves (by variant or include) or nothing else
-    /// works.
+    /// Suite rule: packages to avoid, unless the variant or an include selects them, or nothing else works.
     pub avoid: Vec<String>,
-    /// Number of bins in the package hash of the target's dpkg: it decides the order of pre-dependency groups.
+    /// The number of bins in the hash table of the target's dpkg. It decides the order of the pre-dependency groups.
     pub hash_bins: u32,
 }
 
 impl Default for Request {
-    /// `minbase` on no architecture, for a current dpkg.
+    /// Returns `minbase` on no architecture, for a current dpkg.
     fn default() -> Self {
         Self {
             variant: Variant::default(),

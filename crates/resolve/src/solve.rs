@@ -1,11 +1,11 @@
-//! The solver's turn: where apt's way of walking ends in a conflict, a SAT solver finds a set that holds, or proves that
-//! there is none.
+//! A SAT solver, for where apt's way of walking ends in a conflict: it finds a valid set, or proves that there is none.
 //!
-//! Every name has one candidate, so name, solvable and id are one number, and a "version set" is either that candidate
-//! or nothing. Nothing needs to be interned beforehand: resolvo asks for what it reaches.
+//! Every name has one candidate, so resolvo's name, solvable and our id are the same number, and a "version set" is either
+//! that candidate or nothing. Nothing needs to be interned beforehand, because resolvo asks only for what it reaches.
 
-use crate::Error;
-use crate::index::{Archive, Id};
+use crate::archive::Id;
+use crate::error::Error;
+use crate::needs::Graph;
 use resolvo::{
     Candidates, Condition, ConditionId, ConditionalRequirement, Dependencies, DependencyProvider,
     HintDependenciesAvailable, Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver,
@@ -16,36 +16,36 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 struct Provider<'s, 'a> {
-    archive: &'s Archive<'a>,
+    graph: &'s Graph<'a>,
     forbidden: &'s BTreeSet<Id>,
     unions: RefCell<Vec<Vec<VersionSetId>>>,
 }
 
-/// A set with `roots`, nothing `forbidden`, all hard dependencies and, if asked for, as many recommended packages as go
-/// with them. `None` if there is no such set.
+/// Returns a set with the `roots`, without `forbidden` packages, with all dependencies met and, with `recommends`, with as
+/// many recommended packages as can be installed beside them. `None` if there is no such set.
 ///
 /// # Errors
-/// [`Error::Malformed`], never in fact: unreadable packages are not chosen.
+/// [`Error::Malformed`], but that does not happen: the solver chooses no package whose fields cannot be parsed.
 pub(crate) fn solve(
-    archive: &Archive<'_>,
+    graph: &Graph<'_>,
     roots: &[Id],
     forbidden: &BTreeSet<Id>,
     recommends: bool,
 ) -> Result<Option<BTreeSet<Id>>, Error> {
     let mut soft: Vec<Id> = Vec::new();
     loop {
-        let provider = Provider { archive, forbidden, unions: RefCell::default() };
+        let provider = Provider { graph, forbidden, unions: RefCell::default() };
         let requirements = roots.iter().map(|&id| this(id).into()).collect();
-        let wishes: Vec<SolvableId> = soft.iter().map(|&id| SolvableId::from_raw(raw(id))).collect();
-        let problem = Problem::new().requirements(requirements).soft_requirements(wishes);
+        let recommended: Vec<SolvableId> = soft.iter().map(|&id| SolvableId::from_raw(raw(id))).collect();
+        let problem = Problem::new().requirements(requirements).soft_requirements(recommended);
         let Ok(solution) = Solver::new(provider).solve(problem) else { return Ok(None) };
         let chosen: BTreeSet<Id> = solution.into_iter().map(|solvable| id(solvable.into_raw())).collect();
         let before = soft.len();
         if recommends {
             for &id in &chosen {
-                for group in archive.needs(id)?.wanted(true) {
+                for group in graph.needs(id)?.wanted(true) {
                     let met = group.options.iter().any(|option| chosen.contains(option));
-                    // Each group gets one chance, and the second and further options none: good enough for a wish.
+                    // Only the first option of a group is tried, and only once. That is enough for a recommendation.
                     if let Some(first) = group.options.first().filter(|first| !met && !soft.contains(first)) {
                         soft.push(*first);
                     }
@@ -58,7 +58,7 @@ pub(crate) fn solve(
     }
 }
 
-/// Ids count stanzas in memory; there is no index of 2^31 of them.
+/// Ids count stanzas in memory, and no archive has 2^31 of them.
 fn raw(id: Id) -> u32 {
     u32::try_from(id).unwrap_or(u32::MAX)
 }
@@ -67,12 +67,12 @@ fn id(raw: u32) -> Id {
     raw as Id
 }
 
-/// The version set "this candidate".
+/// Returns the version set "this candidate".
 fn this(id: Id) -> VersionSetId {
     VersionSetId(raw(id) << 1)
 }
 
-/// The version set "anything but this candidate", of its name.
+/// Returns the version set "no candidate of this name".
 fn never(id: Id) -> VersionSetId {
     VersionSetId(raw(id) << 1 | 1)
 }
@@ -82,11 +82,11 @@ impl Interner for Provider<'_, '_> {
     type SolvableId = SolvableId;
 
     fn display_solvable(&self, solvable: SolvableId) -> impl Display + '_ {
-        self.archive.name(id(solvable.into_raw()))
+        self.graph.archive.name(id(solvable.into_raw()))
     }
 
     fn display_name(&self, name: NameId) -> impl Display + '_ {
-        self.archive.name(id(name.into_raw()))
+        self.graph.archive.name(id(name.into_raw()))
     }
 
     fn display_version_set(&self, _: VersionSetId) -> impl Display + '_ {
@@ -110,7 +110,7 @@ impl Interner for Provider<'_, '_> {
     }
 
     fn resolve_condition(&self, _: ConditionId) -> Condition {
-        // Debian has no conditional dependencies, so no condition was ever made that could be asked about.
+        // Debian has no conditional dependencies, so resolvo never asks for one.
         Condition::Requirement(VersionSetId(0))
     }
 }
@@ -131,12 +131,12 @@ impl DependencyProvider for Provider<'_, '_> {
     }
 
     async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {
-        // There is one per name.
+        // Every name has only one candidate.
     }
 
     async fn get_dependencies(&self, solvable: SolvableId) -> Dependencies {
         let unusable = Dependencies::Unknown(StringId(0));
-        let Ok(needs) = self.archive.needs(id(solvable.into_raw())) else { return unusable };
+        let Ok(needs) = self.graph.needs(id(solvable.into_raw())) else { return unusable };
         let mut known = KnownDependencies::default();
         for group in needs.wanted(false) {
             match group.options.as_slice() {
@@ -145,7 +145,7 @@ impl DependencyProvider for Provider<'_, '_> {
                 several => known.requirements.push(self.union(several)),
             }
         }
-        known.constrains.extend(needs.rejected().map(never));
+        known.constrains.extend(needs.ruled_out().map(never));
         Dependencies::Known(known)
     }
 }

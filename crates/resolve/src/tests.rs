@@ -1,129 +1,15 @@
-//! Whole requests on small made-up archives. Each case is a sentence, stanzas, a request and what comes out.
+//! Whole requests on small made-up archives. Each case has a description, stanzas, a request and the expected result.
 
 mod architectures;
+mod case;
 mod choices;
 mod distroless;
 mod phases;
 
-use crate::{Error, Index, Plan, Request, Variant, plan};
-use rootstrap_debian::packages::Table;
+use crate::{Plan, Variant};
+use case::case;
 
-/// A request on an archive. Stanzas may leave out what does not matter to them.
-struct Case {
-    says: &'static str,
-    pockets: Vec<Vec<String>>,
-    request: Request,
-}
-
-/// `archive` holds stanzas separated by empty lines; the variant is `custom` until said otherwise.
-fn case(says: &'static str, archive: &str) -> Case {
-    let request = Request { variant: Variant::Custom, architecture: "amd64".to_owned(), ..Request::default() };
-    Case { says, pockets: Vec::new(), request }.pocket(archive)
-}
-
-fn names(list: &str) -> Vec<String> {
-    list.split_whitespace().map(str::to_owned).collect()
-}
-
-impl Case {
-    fn pocket(mut self, archive: &str) -> Self {
-        let stanzas = archive.split("\n\n").map(|stanza| {
-            let lines: Vec<&str> = stanza.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            let mut stanza = lines.join("\n") + "\n";
-            for (field, value) in [
-                ("Version", "1"),
-                ("Architecture", "amd64"),
-                ("Priority", "optional"),
-                ("Filename", "pool/x.deb"),
-                ("Size", "10"),
-                ("Installed-Size", "2"),
-                ("SHA256", &"ab".repeat(32)),
-            ] {
-                if !lines.iter().any(|line| line.starts_with(&format!("{field}:"))) {
-                    stanza += &format!("{field}: {value}\n");
-                }
-            }
-            stanza
-        });
-        self.pockets.push(stanzas.collect());
-        self
-    }
-
-    fn variant(mut self, variant: Variant) -> Self {
-        self.request.variant = variant;
-        self
-    }
-
-    fn include(mut self, list: &str) -> Self {
-        self.request.include = names(list);
-        self
-    }
-
-    fn exclude(mut self, list: &str) -> Self {
-        self.request.exclude = names(list);
-        self
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Request)) -> Self {
-        change(&mut self.request);
-        self
-    }
-
-    fn run_on(&self, order: impl Fn(&mut Vec<String>)) -> Result<Plan, Error> {
-        let mut pockets = self.pockets.clone();
-        pockets.iter_mut().for_each(order);
-        let tables: Vec<Table> = pockets.iter().map(|stanzas| Table::parse(&stanzas.join("\n"))).collect();
-        let index = |(pocket, packages)| Index { pocket, component: "main", packages };
-        let indexes = tables.iter().enumerate().map(index);
-        plan(&indexes.collect::<Vec<_>>(), &self.request)
-    }
-
-    /// The plan, the same for other orders of stanzas and after a round trip through JSON.
-    fn run(&self) -> Result<Plan, Error> {
-        let result = self.run_on(|_| {});
-        for turn in 0..4 {
-            let shuffled = self.run_on(|stanzas| {
-                stanzas.reverse();
-                let middle = turn.min(stanzas.len());
-                stanzas.rotate_left(middle);
-            });
-            assert_eq!(
-                format!("{result:?}"),
-                format!("{shuffled:?}"),
-                "{}: depends on the order of stanzas",
-                self.says
-            );
-        }
-        if let Ok(plan) = &result {
-            assert_eq!(&Plan::from_json(&plan.to_json()).unwrap(), plan, "{}", self.says);
-        }
-        result
-    }
-
-    /// Phases as `required: a b; base: c`; packages nobody asked for carry a `*`. An empty `required` is left out.
-    #[track_caller]
-    fn gives(self, expected: &str) {
-        let plan = self.run().unwrap_or_else(|error| panic!("{}: {error}", self.says));
-        let phases = plan.phases.iter().filter(|phase| !phase.packages.is_empty()).map(|phase| {
-            let packages = phase.packages.iter().map(|p| format!(" {}{}", p.name, if p.automatic { "*" } else { "" }));
-            format!("{}:{}", phase.name, packages.collect::<String>())
-        });
-        assert_eq!(phases.collect::<Vec<_>>().join("; "), expected, "{}", self.says);
-    }
-
-    /// The error and its cause contain each of `parts`, in that order.
-    #[track_caller]
-    fn fails(self, parts: &[&str]) {
-        let error = self.run().expect_err(self.says).to_string();
-        let mut rest = error.as_str();
-        for part in parts {
-            let at = rest.find(part).unwrap_or_else(|| panic!("{}: no {part:?} in {error}", self.says));
-            rest = &rest[at + part.len()..];
-        }
-    }
-}
-
-/// A toy distribution with something for every variant.
+/// A small distribution with packages for every variant.
 const DISTRIBUTION: &str = "
     Package: libc6\nPriority: optional\n
     Package: dpkg\nEssential: yes\nPriority: required\nPre-Depends: libc6\n
@@ -158,15 +44,15 @@ fn variants_select_what_mmdebstrap_selects() {
 fn the_newest_version_over_all_pockets_wins() {
     let old = "Package: a\nVersion: 1:1.0\n\nPackage: b\nVersion: 2.0~rc1";
     let new = "Package: a\nVersion: 9.0\n\nPackage: b\nVersion: 2.0";
-    let case = case("epochs beat numbers, ~ comes before nothing", old).pocket(new).include("a b");
-    let plan = case.run().unwrap();
+    let two_pockets = case("epochs beat numbers, ~ comes before nothing", old).pocket(new).include("a b");
+    let plan = two_pockets.run().unwrap();
     let got: Vec<_> = plan.packages().map(|(_, p)| (p.version.as_str(), p.pocket)).collect();
     assert_eq!(got, [("1:1.0", 0), ("2.0", 1)]);
 
-    let case = self::case("of equal versions the first pocket's", "Package: a").pocket("Package: a").include("a");
-    assert_eq!(case.run().unwrap().packages().next().unwrap().1.pocket, 0);
+    let equal = case("of equal versions the first pocket's", "Package: a").pocket("Package: a").include("a");
+    assert_eq!(equal.run().unwrap().packages().next().unwrap().1.pocket, 0);
 
-    self::case("other architectures do not count", "Package: a\nVersion: 2\nArchitecture: arm64\n\nPackage: a")
+    case("other architectures do not count", "Package: a\nVersion: 2\nArchitecture: arm64\n\nPackage: a")
         .include("a:amd64")
         .gives("base: a");
 }
@@ -181,7 +67,7 @@ fn includes_may_name_a_version() {
 }
 
 #[test]
-fn names_that_cannot_be_met() {
+fn names_that_cannot_be_found_are_errors() {
     let archive = "Package: nginx\n\nPackage: postfix\nProvides: mta\n\nPackage: exim4\nProvides: mta (= 4)";
     case("a typing slip", archive).include("ngnix").fails(&["cannot find the package ngnix"]);
     let error = case("a typing slip", archive).exclude("ngnix").run().unwrap_err();
@@ -219,7 +105,7 @@ fn damage_counts_only_where_it_is_chosen() {
 }
 
 #[test]
-fn long_chains_and_cycles_are_survived() {
+fn long_chains_and_cycles_are_resolved() {
     let chain: Vec<String> = (0..5000).map(|n| format!("Package: p{n}\nDepends: p{}", (n + 1) % 5000)).collect();
     let plan = case("chain", &chain.join("\n\n")).include("p0").run_on(|_| {}).unwrap();
     assert_eq!(plan.packages().count(), 5000);

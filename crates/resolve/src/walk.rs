@@ -1,20 +1,20 @@
-//! The closure as apt computes it, so that a plan has the packages that apt would have installed.
+//! Follows dependencies as apt does, so that a plan has the packages that apt would install.
 //!
-//! apt marks what was asked for, then goes through each package's dependencies depth first: a group that something
-//! already marked meets is left alone, else the first option is marked and followed. There is no going back beyond
-//! the group at hand (apt-pkg/depcache.cc, MarkInstall and its parts, apt 2.6). Two rules matter when packages
-//! conflict: what was asked for, and whatever is the only way to meet such a package's dependency, is *protected*; a
-//! protected package rules its enemies out for good, an unprotected one that fails is discarded and the next option
-//! tried.
+//! apt marks the packages it was asked for, then walks through the dependencies of each, depth first. If a marked package
+//! meets a group, the group is done; otherwise the first option is marked and followed. apt never goes back beyond the
+//! present group (apt-pkg/depcache.cc, MarkInstall and its parts, apt 2.6). Two rules matter when packages conflict.
+//! First, a package is *protected* if it was asked for, or if it is the only way to meet a dependency of a protected
+//! package; a protected package rules out for good what conflicts with it. Second, if an unprotected package fails, it is
+//! discarded and the next option is tried.
 //!
-//! The outcome is a proposal. The caller checks it and turns to the solver if it does not hold.
+//! The result is a proposal. The caller checks it, and uses the solver if it is not valid.
 
-use crate::Error;
-use crate::index::{Archive, Asker, Id};
-use crate::needs::{Group, Kind};
+use crate::archive::{Asker, Id};
+use crate::error::Error;
+use crate::needs::{Graph, Group, Kind};
 use std::collections::BTreeSet;
 
-/// apt gives up at this depth too; it bounds the stack, which is a vector here.
+/// The depth at which apt gives up. It bounds the stack, which is a vector here.
 const DEEPEST: usize = 3000;
 
 #[derive(Clone, Copy, Default)]
@@ -22,47 +22,48 @@ struct State {
     marked: bool,
     protected: bool,
     discarded: bool,
-    /// Being walked, which protects for as long as it lasts.
+    /// Its dependencies are being walked. It counts as protected meanwhile.
     open: bool,
 }
 
-/// A package in the middle of having its dependencies marked.
+/// A package whose dependencies are being marked.
 struct Frame {
     id: Id,
-    /// Protected before the walk came to it.
+    /// Whether it was protected before the walk reached it.
     protected: bool,
+    /// The number of the present group.
     group: usize,
-    /// What may meet the group under way, most wanted first, and which of it is next.
+    /// The options of the present group, the best first, and the number of the next one to try.
     options: Vec<Id>,
     option: usize,
-    /// What comes after those, in lists of packages that are alike.
+    /// The options after those, in lists of packages that are equal to apt and not sorted yet.
     others: std::vec::IntoIter<Vec<Id>>,
     failed: bool,
-    /// The child under way only passes protection on: whatever becomes of it, the group is met.
+    /// The package above it on the stack only passes protection on; the group is met even if that fails.
     propagating: bool,
 }
 
 struct Walk<'w, 'a> {
-    archive: &'w Archive<'a>,
+    graph: &'w Graph<'a>,
     recommends: bool,
     states: Vec<State>,
     stack: Vec<Frame>,
 }
 
-/// Marks `first` with all that follows from it, then `then` on top of that, as mmdebstrap has apt do with the
-/// essential set and the rest. Nothing of `forbidden` is marked.
+/// Marks `first` and its dependencies, then `then` and its dependencies, as mmdebstrap has apt do with the essential set
+/// and the rest. Returns the marked packages. No `forbidden` package is marked.
 ///
 /// # Errors
 /// [`Error::Malformed`] for a package that is to be marked.
 pub(crate) fn walk(
-    archive: &Archive<'_>,
+    graph: &Graph<'_>,
     first: &[Id],
     then: &[Id],
     forbidden: &BTreeSet<Id>,
     recommends: bool,
 ) -> Result<BTreeSet<Id>, Error> {
-    let states = vec![State::default(); archive.len()];
-    let mut walk = Walk { archive, recommends, states, stack: Vec::new() };
+    let states = vec![State::default(); graph.archive.len()];
+    let mut walk = Walk { graph, recommends, states, stack: Vec::new() };
     for &id in forbidden {
         walk.states[id].discarded = true;
     }
@@ -91,7 +92,7 @@ impl Walk<'_, '_> {
                 None => {}
             }
             let (number, option, protected) = (frame.group, frame.option, frame.protected);
-            let Some(group) = self.archive.needs(id)?.wanted(self.recommends).nth(number) else {
+            let Some(group) = self.graph.needs(id)?.wanted(self.recommends).nth(number) else {
                 returned = Some(self.leave());
                 continue;
             };
@@ -104,7 +105,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Begins marking `id`; an answer if there is nothing more to do.
+    /// Begins to mark `id`. Returns whether it could be marked, or `None` if its dependencies have to be walked first.
     fn enter(&mut self, id: Id) -> Result<Option<bool>, Error> {
         let State { marked, protected, discarded, open } = self.states[id];
         if discarded || self.stack.len() > DEEPEST {
@@ -114,8 +115,8 @@ impl Walk<'_, '_> {
             return Ok(Some(true));
         }
         let mut failed = false;
-        for enemy in self.archive.needs(id)?.rejected() {
-            let state = &mut self.states[enemy];
+        for other in self.graph.needs(id)?.ruled_out() {
+            let state = &mut self.states[other];
             if state.marked && (state.protected || state.open) {
                 if !protected {
                     return Ok(Some(false));
@@ -141,14 +142,15 @@ impl Walk<'_, '_> {
         Ok(None)
     }
 
-    /// Ends the package on top of the stack: did it work out?
+    /// Takes the package off the top of the stack. Returns whether marking it succeeded.
     fn leave(&mut self) -> bool {
         let Some(frame) = self.stack.pop() else { return true };
         self.states[frame.id].open = false;
         !frame.failed
     }
 
-    /// A group that is met, of a protected package: its only possible option becomes protected too.
+    /// Called for a group that is met already. If the package that needs the group is protected and the group has only
+    /// one possible option, this protects that option too.
     fn protect_only_way(&mut self, group: &Group<'_>, protected: bool) -> Result<Option<bool>, Error> {
         let only = if protected && group.kind != Kind::Recommends { self.only_option(group) } else { None };
         let entered = match only {
@@ -159,7 +161,7 @@ impl Walk<'_, '_> {
             _ => Some(true),
         };
         if entered.is_none()
-            // The child is on top now; the group belongs to the one below it.
+            // The option is on top of the stack now; the group belongs to the package below it.
             && let Some(below) = self.stack.len().checked_sub(2)
         {
             self.stack[below].propagating = true;
@@ -172,12 +174,12 @@ impl Walk<'_, '_> {
         possible.next().filter(|_| possible.next().is_none())
     }
 
-    /// Marks the `number`th possible option of a group, or gives the group up.
+    /// Marks the `number`th option of a group, or gives the group up.
     fn try_option(&mut self, group: &Group<'_>, number: usize, protected: bool) -> Result<Option<bool>, Error> {
         let critical = group.kind != Kind::Recommends;
         if number == 0 {
             let Some(id) = self.stack.last().map(|frame| frame.id) else { return Ok(Some(false)) };
-            let others = self.by_taste(id, group).into_iter();
+            let others = self.by_preference(id, group).into_iter();
             let Some(frame) = self.stack.last_mut() else { return Ok(Some(false)) };
             (frame.options, frame.others) = (Vec::new(), others);
         }
@@ -199,39 +201,70 @@ impl Walk<'_, '_> {
         Ok(None)
     }
 
-    /// The `number`th option of the group under way. Packages that are alike are sorted when the first of them is due, for
-    /// mostly none is.
+    /// Returns the `number`th option of the present group. Packages that are equal to apt are sorted only when the first
+    /// of them is needed, which is rare.
     fn option(&mut self, number: usize) -> Option<Id> {
         let frame = self.stack.last_mut()?;
         while frame.options.len() <= number {
-            let mut alike = frame.others.next()?;
-            self.archive.by_mention(&mut alike);
-            alike.retain(|option| !frame.options.contains(option));
-            frame.options.append(&mut alike);
+            let mut equal = frame.others.next()?;
+            self.graph.archive.sort_by_mention(&mut equal);
+            equal.retain(|option| !frame.options.contains(option));
+            frame.options.append(&mut equal);
         }
         frame.options.get(number).copied()
     }
 
-    /// The options of a group as apt would try them, those that are alike in one list.
-    fn by_taste(&self, id: Id, group: &Group<'_>) -> Vec<Vec<Id>> {
+    /// Returns the options of a group in the order in which apt would try them, those that are equal to apt in one list.
+    fn by_preference(&self, id: Id, group: &Group<'_>) -> Vec<Vec<Id>> {
         if group.options.len() < 2 {
             return vec![group.options.clone()];
         }
-        let asker = Asker::Needs(self.archive.rank(id));
-        let preferred = |relation| self.archive.preferred(relation, asker, |id| self.states[id].protected);
+        let asker = Asker::Needs(self.graph.archive.rank(id));
+        let preferred = |relation| self.graph.archive.preferred(relation, asker, |id| self.states[id].protected);
         group.relations.iter().flat_map(preferred).collect()
     }
 
-    /// What is marked and still reachable: failed attempts leave their dependencies behind.
+    /// Returns the packages that are marked and reachable from `roots`. Failed attempts leave dependencies marked that
+    /// nothing needs.
     fn still_needed(&self, roots: &[Id]) -> Result<BTreeSet<Id>, Error> {
         let mut needed = BTreeSet::new();
         let mut todo = roots.to_vec();
         while let Some(id) = todo.pop() {
             if self.states[id].marked && needed.insert(id) {
-                let groups = self.archive.needs(id)?.wanted(self.recommends);
+                let groups = self.graph.needs(id)?.wanted(self.recommends);
                 todo.extend(groups.flat_map(|group| group.options.iter().copied()));
             }
         }
         Ok(needed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Archive;
+    use crate::index::Index;
+    use rootstrap_debian::packages::Table;
+    use std::collections::BTreeMap;
+
+    /// Reading all relations costs more than the rest of a plan together.
+    #[test]
+    fn mentions_are_read_only_where_nothing_else_decides() {
+        let text = "Package: asks\nArchitecture: all\nDepends: awk\n
+Package: best\nArchitecture: all\nPriority: required\nProvides: awk\n
+Package: one\nArchitecture: all\nProvides: awk\n
+Package: two\nArchitecture: all\nProvides: awk\n";
+        let table = Table::parse(text);
+        let indexes = [Index { pocket: 0, component: "main", packages: &table }];
+        let reads_mentions = |forbidden: &[&str], expect: &str| {
+            let graph = Graph::new(Archive::new(&indexes, vec!["amd64"], &BTreeMap::new()), None);
+            let id = |name: &str| graph.archive.id(name).unwrap();
+            let forbidden: BTreeSet<Id> = forbidden.iter().map(|name| id(name)).collect();
+            let set = walk(&graph, &[id("asks")], &[], &forbidden, false).unwrap();
+            assert_eq!(set, BTreeSet::from([id("asks"), id(expect)]));
+            graph.archive.has_read_mentions()
+        };
+        assert!(!reads_mentions(&[], "best"));
+        assert!(reads_mentions(&["best"], "two"));
     }
 }

@@ -1,6 +1,6 @@
 //! What one entry of a tree is.
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Stat, Timespec, Timestamps};
 
 /// Mode, owner and time of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Kind {
     Socket,
 }
 
-/// What `lstat` says of an entry.
+/// What `lstat` says about an entry.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the fields of inode(7)")]
 pub struct Metadata {
@@ -47,28 +47,30 @@ pub struct Metadata {
     /// Filesystem and inode number: equal for two names of one file.
     pub identity: (u64, u64),
     pub links: u64,
-    /// When the entry changed last, its attributes or what is in it, in nanoseconds since 1970.
+    /// When the attributes or the contents of the entry last changed, in nanoseconds since 1970.
     pub changed: i64,
-    /// When it was read last, as far as the filesystem keeps account.
+    /// When the entry was last read, as far as the filesystem records it, in nanoseconds since 1970.
     pub accessed: i64,
 }
 
 impl Metadata {
-    /// Whether contents and attributes have stayed as they were at `moment`, in nanoseconds of [`now`]. `false` in doubt: a
-    /// file that was read may have been mapped, and tmpfs does not tell what is written through a mapping. The first reading
-    /// after a change is told on every filesystem that is not mounted with `noatime` (mount(2), `MS_RELATIME`).
+    /// Whether contents and attributes have not changed since `moment`, in nanoseconds of [`now`].
+    ///
+    /// It is `false` where this is not certain: a file that was read may have been mapped, and tmpfs records no change that is
+    /// written through a mapping. The first read after a change is recorded on every filesystem that is not mounted with
+    /// `noatime` (mount(2), `MS_RELATIME`).
     #[must_use]
     pub fn is_untouched_since(&self, moment: i64) -> bool {
         self.changed < moment && self.is_unread()
     }
 
-    /// Whether nobody has read the file since it changed.
+    /// Whether nobody has read the file since its last change.
     pub(crate) fn is_unread(&self) -> bool {
         self.accessed < self.changed
     }
 }
 
-/// The clock that filesystems take their times from, in nanoseconds since 1970.
+/// The time of the clock from which filesystems take their times, in nanoseconds since 1970.
 #[must_use]
 pub fn now() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
@@ -78,6 +80,13 @@ pub fn now() -> i64 {
 #[allow(clippy::useless_conversion, reason = "the widths of times differ by architecture")]
 fn nanoseconds(seconds: impl Into<i64>, nanoseconds: impl TryInto<i64>) -> i64 {
     seconds.into().saturating_mul(1_000_000_000).saturating_add(nanoseconds.try_into().unwrap_or_default())
+}
+
+/// The timestamps that set access and modification time to `seconds`. The current time as access time would make two runs
+/// differ.
+pub(crate) fn timestamps(seconds: i64) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 impl From<Stat> for Metadata {

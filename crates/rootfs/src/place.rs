@@ -1,9 +1,9 @@
 //! A place in the tree: an open directory and one name in it.
 
-use crate::aside::Aside;
-use crate::entry::{Attributes, Device, Kind, Metadata};
-use crate::{Error, Result, Root};
-use rustix::fs::{self, AtFlags, Dev, FileType, Mode, OFlags, Timespec, Timestamps};
+use crate::entry::{Attributes, Device, Kind, Metadata, timestamps};
+use crate::error::{Error, Result};
+use crate::fake_ownership::FakeOwnership;
+use rustix::fs::{self, AtFlags, Dev, FileType, Mode, OFlags};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,113 +11,48 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Resolves paths one after another and keeps the last parent open: neighbours in an archive share it.
-///
-/// The kept directory is the one the path led to when it was resolved, so a cursor is for one run of changes by its
-/// owner, not for keeping across other programs' work in the tree.
-pub struct Cursor<'r> {
-    root: &'r Root,
-    last: Option<(Vec<u8>, Rc<OwnedFd>)>,
-}
-
-impl<'r> Cursor<'r> {
-    /// A cursor over `root` with nothing resolved yet.
-    #[must_use]
-    pub fn new(root: &'r Root) -> Self {
-        Self { root, last: None }
-    }
-
-    /// The place `path` names; its parent has to exist, it itself need not.
-    ///
-    /// # Errors
-    /// The parent cannot be opened, or `path` names the root itself.
-    pub fn at(&mut self, path: &[u8]) -> Result<Place> {
-        let path = trim(path);
-        let (parent, name) = match path.iter().rposition(|&b| b == b'/') {
-            Some(at) => (&path[..at], &path[at + 1..]),
-            None => (&b""[..], path),
-        };
-        if matches!(name, b"" | b"." | b"..") {
-            return Err(Error::new("name", path, rustix::io::Errno::INVAL));
-        }
-        let dir = match &self.last {
-            Some((last, dir)) if last == parent => Rc::clone(dir),
-            _ => {
-                let dir = Rc::new(self.root.open_directory(parent)?);
-                self.last = Some((parent.to_vec(), Rc::clone(&dir)));
-                dir
-            }
-        };
-        let aside = self.root.aside.clone();
-        Ok(Place { dir, name: OsStr::from_bytes(name).to_owned(), path: path.to_vec(), aside })
-    }
-
-    /// As [`Cursor::at`], creating missing parent directories (0755, root).
-    ///
-    /// # Errors
-    /// A parent can neither be opened nor created.
-    pub fn at_creating(&mut self, path: &[u8]) -> Result<Place> {
-        match self.at(path) {
-            Err(error) if error.io().kind() == std::io::ErrorKind::NotFound => {
-                let path = trim(path);
-                let parent = path.iter().rposition(|&b| b == b'/').map_or(&b""[..], |at| &path[..at]);
-                self.root.create_directories(parent, 0o755)?;
-                self.at(path)
-            }
-            other => other,
-        }
-    }
-}
-
-/// Without leading and trailing slashes and a leading `./`.
-fn trim(path: &[u8]) -> &[u8] {
-    let mut path = path;
-    while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"/")) {
-        path = rest;
-    }
-    while let Some(rest) = path.strip_suffix(b"/") {
-        path = rest;
-    }
-    path
-}
-
-/// A directory held open and a name in it. Nothing here follows a link at that name.
+/// An open directory and a name in it. No operation follows a link at that name.
 pub struct Place {
     dir: Rc<OwnedFd>,
     name: OsString,
     path: Vec<u8>,
-    aside: Option<Arc<Aside>>,
+    fake_ownership: Option<Arc<FakeOwnership>>,
 }
 
 impl Place {
+    /// The entry `name` of `directory`; `path` names it in errors.
+    pub(crate) fn new(dir: Rc<OwnedFd>, name: &[u8], path: &[u8], fake_ownership: Option<Arc<FakeOwnership>>) -> Self {
+        Self { dir, name: OsStr::from_bytes(name).to_owned(), path: path.to_vec(), fake_ownership }
+    }
+
     fn err(&self, verb: &'static str) -> impl FnOnce(rustix::io::Errno) -> Error {
         let path = self.path.clone();
         move |errno| Error::new(verb, &path, errno)
     }
 
-    /// `cannot <verb> <this place>`, for callers that write to a file they opened here.
+    /// Makes the error `cannot <verb> <this place>`, for callers that write to a file they opened here.
     #[must_use]
     pub fn error(&self, verb: &'static str, source: std::io::Error) -> Error {
         Error::new(verb, &self.path, source)
     }
 
-    /// The directory.
+    /// The open directory.
     #[must_use]
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 
-    /// The same directory under another last name.
+    /// The place in the same directory whose name is this one with `suffix` appended.
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> Self {
         let mut name = self.name.clone();
         name.push(suffix);
         let mut path = self.path.clone();
         path.extend_from_slice(suffix.as_bytes());
-        Self { dir: Rc::clone(&self.dir), name, path, aside: self.aside.clone() }
+        Self { dir: Rc::clone(&self.dir), name, path, fake_ownership: self.fake_ownership.clone() }
     }
 
-    /// What is there, or `None`.
+    /// What is at this place; `None` if nothing is.
     ///
     /// # Errors
     /// The system refuses to say.
@@ -125,8 +60,8 @@ impl Place {
         match fs::statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
                 let mut metadata = stat.into();
-                if let Some(aside) = &self.aside {
-                    aside.amend(&mut metadata, || self.hold());
+                if let Some(fake_ownership) = &self.fake_ownership {
+                    fake_ownership.amend(&mut metadata, || self.hold());
                 }
                 Ok(Some(metadata))
             }
@@ -135,7 +70,8 @@ impl Place {
         }
     }
 
-    /// The entry itself, as a path only: what is done with it then is done to no other that takes its name.
+    /// Opens the entry itself with `O_PATH`: what is done through the descriptor is not done to another entry that takes the
+    /// name meanwhile.
     fn hold(&self) -> rustix::io::Result<OwnedFd> {
         fs::openat(&self.dir, &self.name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
@@ -158,11 +94,11 @@ impl Place {
         fs::openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from).map_err(self.err("open"))
     }
 
-    /// Opens the regular file there for reading, and leaves the time of its last access as it is where that is allowed.
+    /// Opens the regular file there for reading. Where this is allowed (open(2), `O_NOATIME`), its time of last access stays.
     ///
     /// # Errors
     /// As for [`Self::open`].
-    pub fn open_unnoticed(&self) -> Result<File> {
+    pub fn open_without_atime(&self) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOATIME | OFlags::CLOEXEC;
         fs::openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from).or_else(|_| self.open())
     }
@@ -201,7 +137,7 @@ impl Place {
     /// Something is there already, or the system refuses.
     pub fn link_file(&self, file: &File) -> Result<()> {
         let linked = match fs::linkat(file, "", &self.dir, &self.name, AtFlags::EMPTY_PATH) {
-            // What whoever may not read all files is told, for whom there is a longer way (linkat(2)).
+            // Callers without CAP_DAC_READ_SEARCH get this error; linkat(2) names the way through /proc for them.
             Err(rustix::io::Errno::NOENT) => {
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 fs::linkat(fs::CWD, path, &self.dir, &self.name, AtFlags::SYMLINK_FOLLOW)
@@ -214,7 +150,8 @@ impl Place {
     /// Creates a device node or fifo.
     ///
     /// # Errors
-    /// Something is there already, the system refuses (device nodes need real root, or an [`Aside`]), or `kind` is neither.
+    /// Something is there already, `kind` is neither, or the system refuses: device nodes need real root or a
+    /// [`FakeOwnership`].
     pub fn create_node(&self, kind: Kind, device: Device, attributes: Attributes) -> Result<()> {
         let file_type = match kind {
             Kind::CharDevice => FileType::CharacterDevice,
@@ -223,38 +160,39 @@ impl Place {
             _ => return Err(self.err("create node")(rustix::io::Errno::INVAL)),
         };
         let number: Dev = fs::makedev(device.major, device.minor);
-        let made = fs::mknodat(&self.dir, &self.name, file_type, Mode::from_raw_mode(0o600), number);
-        match (made, &self.aside) {
-            (Err(rustix::io::Errno::PERM), Some(aside)) if kind != Kind::Fifo => {
+        let created = fs::mknodat(&self.dir, &self.name, file_type, Mode::from_raw_mode(0o600), number);
+        match (created, &self.fake_ownership) {
+            (Err(rustix::io::Errno::PERM), Some(fake_ownership)) if kind != Kind::Fifo => {
                 self.create_file()?;
-                let kept = self.hold().and_then(|entry| aside.make_node(entry.as_fd(), kind, device));
-                kept.map_err(self.err("create node"))?;
+                let faked = self.hold().and_then(|entry| fake_ownership.make_node(entry.as_fd(), kind, device));
+                faked.map_err(self.err("create node"))?;
             }
-            (made, _) => made.map_err(self.err("create node"))?,
+            (created, _) => created.map_err(self.err("create node"))?,
         }
         self.set_attributes(attributes)
     }
 
-    /// Moves the entry `name` of `directory` (same filesystem) here, replacing a file that is here.
+    /// Moves the entry `name` of `directory`, which is on the same filesystem, to this place. A file at this place is
+    /// replaced.
     ///
     /// # Errors
-    /// A directory is here, or the system refuses.
+    /// A directory is at this place, or the system refuses.
     pub fn rename_from(&self, directory: BorrowedFd<'_>, name: impl rustix::path::Arg) -> Result<()> {
         fs::renameat(directory, name, &self.dir, &self.name).map_err(self.err("put in place"))
     }
 
-    /// Moves what is here to `to`, replacing a file that is there.
+    /// Moves the entry of this place to `to`. A file at `to` is replaced.
     ///
     /// # Errors
-    /// A directory is there, or the system refuses.
+    /// A directory is at `to`, or the system refuses.
     pub fn rename_to(&self, to: &Self) -> Result<()> {
         fs::renameat(&self.dir, &self.name, &to.dir, &to.name).map_err(self.err("rename"))
     }
 
-    /// Removes a file, link or node; nothing there is fine.
+    /// Removes a file, link or node. If nothing is there, nothing is done.
     ///
     /// # Errors
-    /// A directory is here, or the system refuses.
+    /// A directory is at this place, or the system refuses.
     pub fn remove(&self) -> Result<()> {
         match fs::unlinkat(&self.dir, &self.name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -265,22 +203,22 @@ impl Place {
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// It is not empty, is none, or the system refuses.
+    /// It is not empty, it is no directory, or the system refuses.
     pub fn remove_directory(&self) -> Result<()> {
         fs::unlinkat(&self.dir, &self.name, AtFlags::REMOVEDIR).map_err(self.err("remove"))
     }
 
-    /// The text of the symbolic link here.
+    /// The text of the symbolic link at this place.
     ///
     /// # Errors
-    /// There is no link here.
+    /// There is no link at this place.
     pub fn link_target(&self) -> Result<Vec<u8>> {
         fs::readlinkat(&self.dir, &self.name, Vec::new())
             .map(std::ffi::CString::into_bytes)
             .map_err(self.err("read link"))
     }
 
-    /// Sets owner, then mode (a change of owner clears setuid), then time.
+    /// Sets the owner, then the mode (a change of owner clears setuid), then the time.
     ///
     /// # Errors
     /// The system refuses.
@@ -290,14 +228,14 @@ impl Place {
         self.set_mtime(attributes.mtime)
     }
 
-    /// Sets the owner, of a link itself.
+    /// Sets the owner. For a link, sets the owner of the link itself.
     ///
     /// # Errors
     /// The system refuses.
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
-        let changed = match &self.aside {
-            Some(aside) if aside.keeps_owners() => {
-                self.hold().and_then(|entry| aside.change_owner(entry.as_fd(), Some(uid), Some(gid)))
+        let changed = match &self.fake_ownership {
+            Some(fake_ownership) if fake_ownership.fakes_owners() => {
+                self.hold().and_then(|entry| fake_ownership.change_owner(entry.as_fd(), Some(uid), Some(gid)))
             }
             _ => {
                 let (uid, gid) = (fs::Uid::from_raw(uid), fs::Gid::from_raw(gid));
@@ -307,22 +245,22 @@ impl Place {
         changed.map_err(self.err("change owner of"))
     }
 
-    /// Sets the mode. Where a link is, that is an error: links have none.
+    /// Sets the mode.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The entry is a link, which has no mode, or the system refuses.
     pub fn set_mode(&self, mode: u32) -> Result<()> {
-        // fchmodat follows links, and something of a script may still be alive to plant one: so the entry is held
-        // first, and what is held is changed.
+        // fchmodat follows links, and a process that a script left behind may put one here. So the entry is opened first,
+        // and the mode of that entry is changed.
         let entry = self.hold().map_err(self.err("change mode of"))?;
         let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
         fs::chmod(path, Mode::from_raw_mode(mode)).map_err(self.err("change mode of"))
     }
 
-    /// Sets extended attributes, if any; `false` if this filesystem cannot hold them. Where a link is, that is an error.
+    /// Sets extended attributes. Returns `false` if this filesystem cannot hold them.
     ///
     /// # Errors
-    /// The system refuses.
+    /// There are attributes to set and the entry is a link, or the system refuses.
     pub fn set_xattrs(&self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<bool> {
         if xattrs.is_empty() {
             return Ok(true);
@@ -341,18 +279,12 @@ impl Place {
         Ok(true)
     }
 
-    /// Sets the modification time (seconds since 1970), of a link itself.
+    /// Sets access and modification time to `seconds` since 1970. For a link, sets those of the link itself.
     ///
     /// # Errors
     /// The system refuses.
     pub fn set_mtime(&self, seconds: i64) -> Result<()> {
-        fs::utimensat(&self.dir, &self.name, &times(seconds), AtFlags::SYMLINK_NOFOLLOW)
+        fs::utimensat(&self.dir, &self.name, &timestamps(seconds), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(self.err("change time of"))
     }
-}
-
-/// Access and modification time both `seconds`: an access time of now would differ from run to run.
-pub(crate) fn times(seconds: i64) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
 }

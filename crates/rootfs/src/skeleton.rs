@@ -1,12 +1,13 @@
-//! The parts of a tree no package ships: links of a merged /usr, static device nodes.
+//! The parts of a tree that no package ships: the links of a merged /usr and the static device nodes.
 
 use crate::entry::{Attributes, Device, Kind};
-use crate::{Result, Root};
+use crate::error::Result;
+use crate::root::Root;
 
-/// The directories a merged /usr replaces by links.
+/// The directories that a merged /usr replaces by links.
 pub const ALIASED: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin"];
 
-/// Makes each of `names` a link to the directory of that name in /usr, which is created too.
+/// Creates for each of `names` a directory in /usr and, in the root, a link to it.
 ///
 /// # Errors
 /// Something is there already, or the system refuses.
@@ -20,7 +21,7 @@ pub fn merge_usr(root: &Root, names: &[String], mtime: i64) -> Result<()> {
     Ok(())
 }
 
-/// The static device nodes every system may count on (Linux `admin-guide/devices.txt`, FHS §6.1.3).
+/// The static device nodes that every system may expect (Linux `admin-guide/devices.txt`, FHS §6.1.3).
 pub const DEVICES: [(&str, Device); 8] = [
     ("console", Device { major: 5, minor: 1 }),
     ("full", Device { major: 1, minor: 7 }),
@@ -43,12 +44,12 @@ pub const DEVICE_LINKS: [(&str, &str); 4] = [
 /// Directories beside the device nodes: mount points.
 pub const DEVICE_DIRECTORIES: [&str; 2] = ["pts", "shm"];
 
-/// Fills /dev. Without the right to make device nodes only links and directories come about.
+/// Fills /dev. Without permission to create device nodes, only links and directories are created.
 ///
-/// Returns whether the nodes could be made.
+/// Returns whether the device nodes could be created.
 ///
 /// # Errors
-/// Anything but a missing right to make nodes.
+/// The system refuses for any reason other than that missing permission.
 pub fn fill_dev(root: &Root, mtime: i64) -> Result<bool> {
     let attributes = |mode| Attributes { mode, uid: 0, gid: 0, mtime };
     let at = |name: &str| root.at(format!("dev/{name}").as_bytes());

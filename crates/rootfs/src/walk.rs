@@ -1,9 +1,11 @@
-//! A tree in one fixed order: each directory before its children, children sorted by the bytes of their names.
+//! Walks a tree in one fixed order: each directory before its children, children sorted by the bytes of their names.
 
-use crate::aside::{Aside, Kept};
+use crate::directory::names;
 use crate::entry::{Kind, Metadata};
-use crate::{Error, Result, Root};
-use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
+use crate::error::{Error, Result};
+use crate::fake_ownership::{FakeOwnership, Faked};
+use crate::root::Root;
+use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,10 +15,10 @@ use std::os::unix::ffi::OsStrExt;
 pub struct Visit<'w> {
     /// Path below the root, without leading slash; empty for the root itself.
     pub path: &'w [u8],
-    /// What it is.
+    /// What the entry is, recorded owners and device nodes included.
     pub metadata: Metadata,
-    /// What of it the filesystem does not hold; `metadata` says so already.
-    pub kept: Kept,
+    /// What is recorded about the entry because the filesystem cannot hold it; `metadata` contains it already.
+    pub faked: Faked,
     directory: BorrowedFd<'w>,
     name: &'w [u8],
 }
@@ -29,7 +31,7 @@ impl Visit<'_> {
     pub fn open(&self) -> Result<std::fs::File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = |flags| fs::openat(self.directory, OsStr::from_bytes(self.name), flags, Mode::empty());
-        // Nobody has used the file because it was looked at here; whoever is not its owner may not ask for that.
+        // Reading here does not count as use of the file. Only its owner may ask for that (open(2), O_NOATIME).
         open(flags | OFlags::NOATIME)
             .or_else(|_| open(flags))
             .map(Into::into)
@@ -39,14 +41,14 @@ impl Visit<'_> {
     /// The text of the symbolic link.
     ///
     /// # Errors
-    /// It is none.
+    /// The entry is no symbolic link.
     pub fn link_target(&self) -> Result<Vec<u8>> {
         fs::readlinkat(self.directory, OsStr::from_bytes(self.name), Vec::new())
             .map(std::ffi::CString::into_bytes)
             .map_err(|errno| Error::new("read link", self.path, errno))
     }
 
-    /// Whether something is mounted here. Linux before 5.8 does not say.
+    /// Whether the entry is a mount point. It is `false` on Linux before 5.8, which does not say.
     #[must_use]
     pub fn is_mount_point(&self) -> bool {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -55,8 +57,9 @@ impl Visit<'_> {
             .is_ok_and(|found| found.stx_attributes_mask.contains(root) && found.stx_attributes.contains(root))
     }
 
-    /// Whether the owner is one that this user namespace has no number for, if it is shown as nobody. Only an owner that is
-    /// known here can ask not to be noticed reading (open(2), O_NOATIME).
+    /// For an entry whose owner is shown as nobody: whether this user namespace has no number for the real owner.
+    ///
+    /// The test is that only an owner with a number here may open with `O_NOATIME` (open(2)).
     #[must_use]
     pub fn belongs_to_nobody_here(&self) -> bool {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOATIME | OFlags::CLOEXEC;
@@ -67,17 +70,17 @@ impl Visit<'_> {
     /// All extended attributes, sorted by name.
     ///
     /// # Errors
-    /// The system refuses; a filesystem without them has none.
+    /// The system refuses. A filesystem without extended attributes is no error: the entry has none.
     pub fn xattrs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         if matches!(self.metadata.kind, Kind::Symlink | Kind::Socket) {
             return Ok(Vec::new());
         }
-        // By way of /proc/self/fd because there is no *xattrat before Linux 6.13, and devices must not be opened.
+        // The path goes through /proc/self/fd because Linux before 6.13 has no *xattrat, and devices must not be opened.
         let err = |errno| Error::new("read attributes of", self.path, errno);
         let name = if self.name.is_empty() { b"." } else { self.name };
         let directory = format!("/proc/self/fd/{}/", self.directory.as_raw_fd());
         let path = [directory.as_bytes(), name].concat();
-        // Most have none, or few, and room for all that is possible is dear.
+        // Most entries have few attributes or none, and a buffer for the longest possible list is slow to clear.
         let mut names = vec![0; 256];
         let length = match fs::llistxattr(&path[..], &mut names) {
             Ok(length) => length,
@@ -101,8 +104,9 @@ impl Visit<'_> {
     }
 }
 
-/// Calls `visit` for the root and everything below it. For a directory, `false` means: not its children.
-/// Mount points are not told apart, so nothing foreign may be mounted below.
+/// Calls `visit` for the root and everything below it. If `visit` returns `false` for a directory, its children are left out.
+///
+/// The walk enters mount points, so no other filesystem may be mounted below the root.
 ///
 /// # Errors
 /// The first error of the system or of `visit`.
@@ -110,19 +114,19 @@ pub fn walk<E: From<Error>>(
     root: &Root,
     visit: &mut dyn FnMut(&Visit<'_>) -> std::result::Result<bool, E>,
 ) -> std::result::Result<(), E> {
-    let aside = root.aside.as_deref();
+    let fake_ownership = root.fake_ownership().map(|fake_ownership| &**fake_ownership);
     let mut metadata = fs::fstat(root.fd()).map_err(|errno| Error::new("inspect", b"/", errno))?.into();
-    let kept = aside.map(|aside| aside.of(root.fd())).unwrap_or_default();
-    kept.amend(&mut metadata);
-    if visit(&Visit { path: b"", metadata, kept, directory: root.fd(), name: b"" })? {
-        descend(root.fd(), aside, &mut Vec::new(), visit)?;
+    let faked = fake_ownership.map(|fake_ownership| fake_ownership.of(root.fd())).unwrap_or_default();
+    faked.amend(&mut metadata);
+    if visit(&Visit { path: b"", metadata, faked, directory: root.fd(), name: b"" })? {
+        descend(root.fd(), fake_ownership, &mut Vec::new(), visit)?;
     }
     Ok(())
 }
 
 fn descend<E: From<Error>>(
     directory: BorrowedFd<'_>,
-    aside: Option<&Aside>,
+    fake_ownership: Option<&FakeOwnership>,
     path: &mut Vec<u8>,
     visit: &mut dyn FnMut(&Visit<'_>) -> std::result::Result<bool, E>,
 ) -> std::result::Result<(), E> {
@@ -138,32 +142,17 @@ fn descend<E: From<Error>>(
             .into();
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let entry = || fs::openat(directory, os_name, flags, Mode::empty());
-        let kept = aside.map(|aside| aside.amend(&mut metadata, entry)).unwrap_or_default();
-        let deeper = visit(&Visit { path, metadata, kept, directory, name: &name })?;
+        let faked = fake_ownership.map(|fake_ownership| fake_ownership.amend(&mut metadata, entry)).unwrap_or_default();
+        let deeper = visit(&Visit { path, metadata, faked, directory, name: &name })?;
         if deeper && metadata.kind == Kind::Directory {
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
             let child = fs::openat(directory, os_name, flags, Mode::empty())
                 .map_err(|errno| Error::new("open", path, errno))?;
-            descend(child.as_fd(), aside, path, visit)?;
+            descend(child.as_fd(), fake_ownership, path, visit)?;
         }
         path.truncate(length);
     }
     Ok(())
-}
-
-/// The names in an open directory, sorted.
-pub(crate) fn names(directory: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let err = |errno| Error::new("list", path, errno);
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory).map_err(err)? {
-        let entry = entry.map_err(err)?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! CycloneDX 1.6 as JSON (cyclonedx.org/docs/1.6/json).
 //!
-//! The operating system is a component of its own, as scanners expect it: the one that is described, or in an image the one
-//! that all packages hang below.
+//! The operating system is a component of its own, as scanners expect it: either the document describes it, or the document
+//! describes an image that depends on it. All packages are dependencies of the operating system.
 
+use crate::facts::{Facts, Package};
 use crate::person::Person;
-use crate::{Facts, Package, pretty, purl};
+use crate::purl;
+use crate::text::{licence_text, pretty};
 use rootstrap_debian::release::format_date;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,19 +122,19 @@ struct Dependency {
     depends_on: Vec<String>,
 }
 
-/// The bill of materials as CycloneDX 1.6 JSON.
+/// Returns the SBOM as CycloneDX 1.6 JSON.
 ///
-/// A component is a binary package, its `bom-ref` the package URL. The source package it was built from is in the properties
-/// `rootstrap:source` and `rootstrap:source-version`.
+/// Each component is a binary package; its `bom-ref` is its package URL. The properties `rootstrap:source` and
+/// `rootstrap:source-version` name the source package that it was built from.
 #[must_use]
 pub fn cyclonedx(facts: &Facts) -> String {
     let purls: Vec<String> = facts.packages.iter().map(|package| purl::binary(facts, package)).collect();
     let system = Component {
         kind: "operating-system",
         bom_ref: "operating-system".to_owned(),
-        name: if facts.vendor.is_empty() { facts.name.clone() } else { facts.vendor.clone() },
+        name: facts.system_name().to_owned(),
         version: facts.release().to_owned(),
-        description: format!("{} ({}, {})", facts.name, facts.codename, facts.architecture),
+        description: facts.system_summary(),
         ..Component::default()
     };
     let mut dependencies = Vec::new();
@@ -154,7 +157,7 @@ pub fn cyclonedx(facts: &Facts) -> String {
     dependencies.push(all);
     for (package, purl) in facts.packages.iter().zip(&purls) {
         components.push(component(package, purl));
-        // What is listed there must differ, and a component that depends on itself says nothing.
+        // The format wants every entry once, and an entry that depends on itself would say nothing.
         let others: BTreeSet<usize> = package.depends.iter().copied().collect();
         let others = others.into_iter().filter_map(|position| purls.get(position)).filter(|other| *other != purl);
         dependencies.push(Dependency { of: purl.clone(), depends_on: others.cloned().collect() });
@@ -210,7 +213,7 @@ fn component(package: &Package, purl: &str) -> Component {
 }
 
 fn licence(path: &str) -> LicenceChoice {
-    let text = Attachment { content_type: "text/plain", content: crate::licence_text(path) };
+    let text = Attachment { content_type: "text/plain", content: licence_text(path) };
     LicenceChoice { license: Licence { name: path.to_owned(), acknowledgement: "declared", text } }
 }
 
@@ -224,7 +227,8 @@ fn properties(package: &Package) -> Vec<Property> {
         property("rootstrap:installed-size", &package.installed_size.to_string()),
     ];
     if package.source() != (&package.name, &package.version) {
-        // The words in which a scanner that reads no `upstream` looks for the same, version in its three parts.
+        // The properties in which a scanner that does not read `upstream` looks for the source package. They have the version
+        // in three parts.
         let (epoch, rest) = package.source_version.split_once(':').unwrap_or(("", &package.source_version));
         let (version, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
         let words = [
@@ -240,14 +244,10 @@ fn properties(package: &Package) -> Vec<Property> {
     list
 }
 
-/// A UUID made of a digest (RFC 9562 §5.8, version 8: a layout of one's own), in the form of RFC 4122.
+/// Returns the UUID of the document, made from the digest of the facts (RFC 9562 §5.8, version 8), as a URN.
 fn serial_number(facts: &Facts) -> String {
-    let mut bits = facts.digest().iter().take(16).fold(0, |bits: u128, byte| bits << 8 | u128::from(*byte));
-    bits = bits & !(0xf << 76) | 0x8 << 76;
-    bits = bits & !(0x3 << 62) | 0x2 << 62;
-    let hex = format!("{bits:032x}");
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    format!("urn:uuid:{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = facts.digest();
+    Uuid::new_v8([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]).urn().to_string()
 }
 
 #[cfg(test)]

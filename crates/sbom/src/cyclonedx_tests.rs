@@ -1,11 +1,11 @@
-//! What CycloneDX demands of a document, and that ours says what it knows.
+//! The document has every field that CycloneDX demands, and every fact that is known.
 
 use super::*;
 use crate::fixture::{empty, facts, json};
 use serde_json::{Value, json as value};
 
 #[test]
-fn a_component_is_told_as_far_as_it_is_known() {
+fn a_component_says_what_is_known_of_a_package() {
     let bom = json(cyclonedx(&facts()));
     let purl = "pkg:deb/debian/libstdc%2B%2B6@14.2.0-19%2Bb1?arch=amd64&distro=debian-13&upstream=gcc-14%4014.2.0-19";
     let expect = value!({
@@ -19,7 +19,7 @@ fn a_component_is_told_as_far_as_it_is_known() {
         "licenses": [{ "license": {
             "name": "/usr/share/doc/libstdc++6/copyright",
             "acknowledgement": "declared",
-            "text": { "contentType": "text/plain", "content": crate::licence_text("/usr/share/doc/libstdc++6/copyright") },
+            "text": { "contentType": "text/plain", "content": licence_text("/usr/share/doc/libstdc++6/copyright") },
         } }],
         "purl": purl,
         "externalReferences": [
@@ -47,14 +47,14 @@ fn a_component_is_told_as_far_as_it_is_known() {
 }
 
 #[test]
-fn everything_hangs_below_what_is_described() {
+fn all_packages_are_dependencies_of_the_system() {
     let mut facts = facts();
     let purls: Vec<String> = facts.packages.iter().map(|package| purl::binary(&facts, package)).collect();
     let below = |bom: &Value, of: &str| {
         let list = bom["dependencies"].as_array().unwrap();
         list.iter().find(|item| item["ref"] == of).unwrap().get("dependsOn").cloned()
     };
-    // Twice and itself: nothing may be listed twice.
+    // A duplicate, itself, and a position that does not exist: none of them may be listed.
     facts.packages[2].depends = vec![1, 1, 2, 99];
     let bom = json(cyclonedx(&facts));
     let system = &bom["metadata"]["component"];
@@ -72,7 +72,7 @@ fn everything_hangs_below_what_is_described() {
 }
 
 #[test]
-fn heads() {
+fn the_document_names_tool_time_and_serial_number() {
     let text = cyclonedx(&facts());
     assert!(text.ends_with("}\n") && text.contains("\"bomFormat\": \"CycloneDX\",\n  \"specVersion\": \"1.6\","));
     let bom = json(&text);
@@ -87,7 +87,7 @@ fn heads() {
 }
 
 #[test]
-fn nothing_at_all_is_a_document_too() {
+fn a_build_without_packages_has_a_document_too() {
     let bom = json(cyclonedx(&empty()));
     assert_eq!(bom["components"], value!([]));
     assert_eq!(bom["dependencies"], value!([{ "ref": "operating-system" }]));

@@ -1,118 +1,126 @@
-//! What has to be known of a build before anything can be written about it.
+//! What has to be known of a build to write documents about it.
 
 use rootstrap_debian::digest::Digest;
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 
-/// A build. Absent text is empty.
+/// A build. Text that is unknown is empty.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
-    /// What to call the result: `debian-trixie-minbase-amd64`.
+    /// The name of the result, such as `debian-trixie-minbase-amd64`.
     pub name: String,
     /// Whether the result is a container image and not a bare root filesystem.
     pub image: bool,
-    /// Who publishes the suite, in lower case, as in the `ID` of `/etc/os-release`: `debian`,
-    /// `ubuntu`.
+    /// Who publishes the suite, in lower case, as in the `ID` of `/etc/os-release`: `debian`, `ubuntu`.
     pub vendor: String,
-    /// The suite's name for life.
+    /// The suite's codename, which never changes.
     pub codename: String,
-    /// The suite's version as people say it: `13`, `24.04`. A rolling suite has none.
+    /// The suite's version, as in `13` or `24.04`. A rolling suite has none.
     pub version: String,
-    /// Native Debian architecture.
+    /// The native Debian architecture.
     pub architecture: String,
-    /// The date of the result, in seconds since 1970. Documents bear it too.
+    /// The date of the result and of the documents, in seconds since 1970.
     pub epoch: i64,
-    /// Version of rootstrap.
+    /// The version of rootstrap.
     pub tool_version: String,
-    /// Which packages the build started from.
+    /// The name of the variant: which packages the build started from.
     pub variant: String,
-    /// What else was asked for, as name and value; each name once. Only what the result depends on.
+    /// The other options that decide the result, as name and value; each name once.
     pub options: Vec<(String, String)>,
-    /// The packages of the root, in the order of their installation. Name and architecture are not there twice.
+    /// The packages of the root, in the order of their installation. No two have the same name and architecture.
     pub packages: Vec<Package>,
-    /// The Release files all of them were chosen from.
+    /// The Release files that the packages were chosen from.
     pub releases: Vec<Release>,
 }
 
-/// A binary package of the root. Absent text is empty.
+/// A binary package of the root. Text that is unknown is empty.
 #[derive(Clone, Debug, Serialize)]
 pub struct Package {
-    /// Its name.
+    /// The package's name.
     pub name: String,
-    /// Its version, with the epoch.
+    /// The version, with the epoch.
     pub version: String,
-    /// Its architecture, or `all`.
+    /// The architecture, or `all`.
     pub architecture: String,
-    /// Name of the source package it was built from.
+    /// The name of the source package that it was built from.
     pub source: String,
-    /// Version of that, with the epoch.
+    /// The version of that source package, with the epoch.
     pub source_version: String,
-    /// Digest of the .deb, as its index lists it.
+    /// The digest of the .deb, as its index lists it.
     #[serde(serialize_with = "hex")]
     pub digest: Digest,
-    /// Length of the .deb in bytes.
+    /// The length of the .deb in bytes.
     pub size: u64,
-    /// Bytes it takes once installed, by its maintainer's estimate; 0 if not stated.
+    /// The installed size in bytes, as its maintainer estimated it; 0 if not stated.
     pub installed_size: u64,
-    /// Where the .deb is on the mirror that the result itself uses.
+    /// The address of the .deb on the mirror that the result itself uses.
     pub uri: String,
     /// The index's `Maintainer`: `NAME <MAIL>`.
     pub maintainer: String,
-    /// The index's `Original-Maintainer`: whose package a derivative has taken over.
+    /// The index's `Original-Maintainer`: who maintains the package in the distribution that a derivative took it from.
     pub original_maintainer: String,
     /// The index's `Homepage`.
     pub homepage: String,
     /// The first line of the index's `Description`.
     pub summary: String,
-    /// Absolute path, in a system that has the package installed, of the text that says how it is licensed.
+    /// The absolute path of the file with the package's licence, in a system that has the package installed.
     pub licence: String,
-    /// What of [`Facts::packages`] it depends on, by position.
+    /// The positions in [`Facts::packages`] of the packages that it depends on.
     pub depends: Vec<usize>,
 }
 
 /// A Release file that was verified.
 #[derive(Clone, Debug, Serialize)]
 pub struct Release {
-    /// What rootstrap calls its pocket: `security`.
+    /// rootstrap's name for its pocket, such as `security`.
     pub pocket: String,
-    /// Its path below `dists/`: `trixie-security`.
+    /// Its path below `dists/`, such as `trixie-security`.
     pub suite: String,
-    /// Its own `Codename`.
+    /// The file's `Codename`.
     pub codename: String,
-    /// Its own `Date`, in seconds since 1970.
+    /// The file's `Date`, in seconds since 1970.
     pub date: i64,
-    /// Where it is on the mirror that the result itself uses.
+    /// The file's address on the mirror that the result itself uses.
     pub uri: String,
-    /// Digest of the text that the signature covers.
+    /// The digest of the text that the signature covers.
     #[serde(serialize_with = "hex")]
     pub digest: Digest,
-    /// Fingerprints of the primary keys whose signatures are good.
+    /// The fingerprints of the primary keys whose signatures are good.
     pub keys: Vec<String>,
 }
 
 impl Facts {
-    /// SHA-256 over all of it: what identifies a document about it.
+    /// Returns the SHA-256 of all facts, which identifies a document about the build.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        // Everything in it has a JSON form, and fields have an order.
+        // All values can be written as JSON, and the fields of a struct have an order.
         Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into()
     }
 
-    /// The suite's version, or its codename where it has none.
+    /// Returns the name of the operating system: the vendor, or the name of the result if the vendor is unknown.
+    pub(crate) fn system_name(&self) -> &str {
+        if self.vendor.is_empty() { &self.name } else { &self.vendor }
+    }
+
+    /// Returns one line that describes the operating system.
+    pub(crate) fn system_summary(&self) -> String {
+        format!("{} ({}, {})", self.name, self.codename, self.architecture)
+    }
+
+    /// Returns the suite's version, or its codename if it has no version.
     pub(crate) fn release(&self) -> &str {
         if self.version.is_empty() { &self.codename } else { &self.version }
     }
 
-    /// Positions of the packages that are the first of their source, in order.
-    pub(crate) fn sources(&self) -> Vec<usize> {
-        let mut seen = std::collections::BTreeSet::new();
-        let packages = self.packages.iter().enumerate();
-        let first = packages.filter(|(_, package)| seen.insert(package.source()));
-        first.map(|(position, _)| position).collect()
+    /// Returns, for each source package, the first package that was built from it, in order.
+    pub(crate) fn first_of_each_source(&self) -> Vec<&Package> {
+        let mut seen = BTreeSet::new();
+        self.packages.iter().filter(|package| seen.insert(package.source())).collect()
     }
 }
 
 impl Package {
-    /// Name and version of its source package.
+    /// Returns name and version of its source package.
     pub(crate) fn source(&self) -> (&str, &str) {
         (&self.source, &self.source_version)
     }

@@ -1,4 +1,4 @@
-//! A small build for the tests of this crate, and what is true of every document.
+//! A small build for the tests of this crate, and tests of all documents.
 
 use crate::{Facts, Package, Release, Subject, cyclonedx, spdx, statement_provenance, statement_spdx};
 use rootstrap_debian::digest::Digest;
@@ -66,7 +66,7 @@ pub(crate) fn facts() -> Facts {
     }
 }
 
-/// A build without packages: what a plan of nothing would be.
+/// A build without packages.
 pub(crate) fn empty() -> Facts {
     Facts { packages: Vec::new(), releases: Vec::new(), options: Vec::new(), ..facts() }
 }
@@ -107,19 +107,19 @@ fn other_facts_give_other_documents() {
         let (spdx, bom) = (json(spdx(facts)), json(cyclonedx(facts)));
         (spdx["documentNamespace"].to_string(), bom["serialNumber"].to_string())
     };
-    // A second document about another build has another name, even where nothing of it is printed.
+    // The document about another build has another name, even if the difference is not printed.
     other = facts();
     other.releases[0].keys.clear();
     let ((space, serial), (other_space, other_serial)) = (key(&first), key(&other));
     assert!(space != other_space && serial != other_serial);
 }
 
-/// The formats' own tools find nothing wrong, and would: a broken document is among those they are given.
+/// The tools of the formats' authors accept the documents. They also get broken documents, which they have to reject.
 #[test]
-fn their_own_tools_read_them() {
+fn the_tools_of_the_formats_accept_the_documents() {
     let python = match readers::python() {
         Ok(python) => python,
-        Err(reason) => return eprintln!("skipped: {reason}"),
+        Err(reason) => return rootstrap_testkit::skip(reason),
     };
     let formats = [Format::Spdx, Format::CycloneDx, Format::Statement, Format::Statement];
     let image = Facts { image: true, ..strange() };
@@ -150,7 +150,7 @@ fn strange() -> Facts {
 }
 
 #[test]
-fn strange_words_stay_words() {
+fn any_text_is_written_as_valid_json() {
     for document in documents(&strange()) {
         json(&document);
     }

@@ -1,6 +1,6 @@
-//! Maintainers: `NAME <MAIL>` (Debian policy §5.6.2), taken apart.
+//! Takes the maintainers of packages apart: `NAME <MAIL>` (Debian policy §5.6.2).
 
-/// Who looks after a package.
+/// Who maintains a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Person {
     pub name: String,
@@ -8,7 +8,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// The first of a field; `None` if it says nothing. Control characters are gone.
+    /// Returns the first person of a field, without control characters; `None` if the field names nobody.
     pub fn parse(field: &str) -> Option<Self> {
         let field: String = field.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let (name, rest) = field.split_once('<').unwrap_or((&field, ""));
@@ -16,13 +16,13 @@ impl Person {
         let is_mail = mail.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
             && !mail.contains(|c: char| c.is_whitespace() || "()<>,".contains(c));
         let mail = is_mail.then(|| mail.to_owned());
-        // Names with a comma are in quotes.
+        // A name with a comma is quoted in the field.
         let name = name.replace('"', "").split_whitespace().collect::<Vec<_>>().join(" ");
         let name = if name.is_empty() { mail.clone()? } else { name };
         Some(Self { name, mail })
     }
 
-    /// Whether it is a team, as far as that can be told: teams say so, or have a list for an address.
+    /// Whether this seems to be a team: its name says so, or its address is a mailing list.
     pub fn is_team(&self) -> bool {
         const WORDS: [&str; 6] = ["team", "maintainers", "developers", "group", "project", "packagers"];
         let name = self.name.to_lowercase();
@@ -32,7 +32,7 @@ impl Person {
             || host.contains("-lists.")
     }
 
-    /// As SPDX writes actors: the mail is in the only brackets.
+    /// Returns the person as SPDX writes actors. The only parentheses are those around the mail address.
     pub fn to_spdx(&self) -> String {
         let kind = if self.is_team() { "Organization" } else { "Person" };
         let name = self.name.replace('(', "[").replace(')', "]");

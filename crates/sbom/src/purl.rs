@@ -1,79 +1,114 @@
 //! Package URLs (package-url/purl-spec, type `deb`) and the encoding of addresses.
+//!
+//! The crate `packageurl` does not fit: it changes capitals in names to lower case, and the names of such packages would no
+//! longer match those in dpkg's database.
 
-use crate::{Facts, Package};
+use crate::facts::{Facts, Package};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt::Write;
 
-/// Of a binary package: `pkg:deb/VENDOR/NAME@VERSION?arch=ARCH&distro=VENDOR-RELEASE`.
+/// Returns the URL of a binary package: `pkg:deb/VENDOR/NAME@VERSION?arch=ARCH&distro=VENDOR-RELEASE`.
 ///
-/// `upstream` names the source package where that differs from it. It is not part of the type's definition, but it is what
-/// scanners look for: vendors publish their advisories by source package.
+/// The qualifier `upstream` names the source package if its name or version differs. The definition of the type `deb` does
+/// not have it, but scanners look for it, because vendors publish their advisories by source package.
 pub(crate) fn binary(facts: &Facts, package: &Package) -> String {
     let distro = match facts.vendor.as_str() {
-        "" => encode(facts.release()),
-        vendor => encode(&format!("{vendor}-{}", facts.release())),
+        "" => facts.release().to_owned(),
+        vendor => format!("{vendor}-{}", facts.release()),
     };
-    let arch = encode(&package.architecture);
-    let mut text = format!("{}?arch={arch}&distro={distro}", bare(facts, &package.name, &package.version));
     let upstream = match (package.source == package.name, package.source_version == package.version) {
-        (true, true) => return text,
-        (_, true) => encode(&package.source),
-        (_, false) => encode(&format!("{}@{}", package.source, package.source_version)),
+        (true, true) => None,
+        (_, true) => Some(package.source.clone()),
+        (_, false) => Some(format!("{}@{}", package.source, package.source_version)),
     };
-    let _ = write!(text, "&upstream={upstream}");
-    text
+    // The specification wants the keys in alphabetical order.
+    let mut qualifiers = vec![("arch", package.architecture.as_str()), ("distro", &distro)];
+    qualifiers.extend(upstream.iter().map(|upstream| ("upstream", upstream.as_str())));
+    url(facts, &package.name, &package.version, &qualifiers)
 }
 
-/// Of the source package it was built from.
+/// Returns the URL of the source package that a binary package was built from.
 pub(crate) fn source(facts: &Facts, package: &Package) -> String {
-    format!("{}?arch=source", bare(facts, &package.source, &package.source_version))
+    url(facts, &package.source, &package.source_version, &[("arch", "source")])
 }
 
-fn bare(facts: &Facts, name: &str, version: &str) -> String {
+fn url(facts: &Facts, name: &str, version: &str, qualifiers: &[(&str, &str)]) -> String {
+    let encode = |text| utf8_percent_encode(text, ENCODED);
     let vendor = match facts.vendor.as_str() {
         "" => String::new(),
-        vendor => encode(vendor) + "/",
+        vendor => format!("{}/", encode(vendor)),
     };
-    format!("pkg:deb/{vendor}{}@{}", encode(name), encode(version))
+    let mut url = format!("pkg:deb/{vendor}{}@{}", encode(name), encode(version));
+    for (position, (key, value)) in qualifiers.iter().enumerate() {
+        let separator = if position == 0 { '?' } else { '&' };
+        // Writing to a string cannot fail.
+        let _ = write!(url, "{separator}{key}={}", encode(value));
+    }
+    url
 }
 
-/// Everything but letters, digits, `.-_~` and the colon is percent-encoded.
-fn encode(text: &str) -> String {
-    escape(text, |byte| byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte))
-}
+/// The characters that are encoded in each part of a package URL: all but letters, digits, `.-_~` and the colon.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
 
-/// The address of `path` below `base`. What no URI may contain (RFC 3986) is percent-encoded.
+/// All characters that no URI may contain (RFC 3986). `%` may be part of an encoding already.
+const ILLEGAL: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b'#')
+    .remove(b'[')
+    .remove(b']')
+    .remove(b'@')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'%');
+
+/// Returns the address of `path` below `base`. Characters that no URI may contain (RFC 3986) are percent-encoded.
 #[must_use]
 pub fn uri(base: &str, path: &str) -> String {
-    escape(&format!("{}/{path}", base.trim_end_matches('/')), is_legal)
+    utf8_percent_encode(&format!("{}/{path}", base.trim_end_matches('/')), ILLEGAL).to_string()
 }
 
-fn is_legal(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
-}
-
-fn escape(text: &str, keep: impl Fn(u8) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if keep(byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
-}
-
-/// Where a browser can go: an address of the web without anything that would make it none.
+/// Returns `text` if it is an address that a browser can open: http or https, with a host and without illegal characters.
 pub(crate) fn web(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
-    let host = rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
-    (host && text.bytes().all(is_legal)).then_some(text)
+    let has_host = rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
+    let is_legal = utf8_percent_encode(text, ILLEGAL).eq([text]);
+    (has_host && is_legal).then_some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
+
+    /// Names, versions and qualifiers are encoded as they always were, character by character.
+    #[test]
+    fn every_character_that_debian_allows_keeps_its_encoding() {
+        let facts = fixture::facts();
+        let encode = |text: &str| -> String {
+            let kept = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte);
+            text.bytes().map(|b| if kept(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+        };
+        for text in (b'a'..=b'z').chain(b'A'..=b'Z').chain(b'0'..=b'9').chain(*b".+-~:_").map(char::from) {
+            let (text, encoded) = (format!("a{text}b"), encode(&format!("a{text}b")));
+            let found = url(&facts, &text, &text, &[("arch", &text)]);
+            assert_eq!(found, format!("pkg:deb/debian/{encoded}@{encoded}?arch={encoded}"));
+        }
+    }
 
     #[test]
     fn versions_and_names_are_encoded() {
@@ -85,10 +120,10 @@ mod tests {
             ("passwd", "1:4.17.4-2", "pkg:deb/debian/passwd@1:4.17.4-2"),
             ("x_y", "2:1+é ?#", "pkg:deb/debian/x_y@2:1%2B%C3%A9%20%3F%23"),
         ] {
-            assert_eq!(bare(&facts, name, version), expect);
+            assert_eq!(url(&facts, name, version, &[]), expect);
         }
         facts.vendor = String::new();
-        assert_eq!(bare(&facts, "a", "1"), "pkg:deb/a@1");
+        assert_eq!(url(&facts, "a", "1", &[]), "pkg:deb/a@1");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! SPDX 2.3 as JSON (spdx.github.io/spdx-spec/v2.3).
 //!
-//! The document describes an operating system, or the image around one. The operating system contains the binary packages,
-//! and each of those was generated from a source package. This shape, the identifier `SPDXRef-OperatingSystem` and the words
-//! in `sourceInfo` are what scanners recognise a distribution's packages by.
+//! The document describes an operating system, or an image that contains one. The operating system contains the binary
+//! packages, and each of those was generated from a source package. Scanners recognise a distribution's packages by this
+//! structure, by the identifier `SPDXRef-OperatingSystem` and by the words in `sourceInfo`.
 
+use crate::facts::{Facts, Package};
 use crate::person::Person;
-use crate::{Facts, Package, pretty, purl};
+use crate::purl;
+use crate::text::{licence_text, pretty};
+use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +41,7 @@ struct CreationInfo {
     creators: Vec<String>,
 }
 
-/// What SPDX calls a package: anything that is distributed as one.
+/// An SPDX package: anything that is distributed as one, the operating system included.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Element {
@@ -100,28 +103,83 @@ struct Licence {
     extracted_text: String,
 }
 
-/// The bill of materials as SPDX 2.3 JSON.
+/// Returns the SBOM as SPDX 2.3 JSON.
 ///
-/// Checksums and addresses are those of the .debs. What licence a package has is its own copyright file's to say, so
-/// `licenseDeclared` leads to that file, and nothing is concluded.
+/// Checksums and addresses are those of the .debs. A package states its licence in its copyright file, so
+/// `licenseDeclared` refers to that file, and no licence is concluded.
 #[must_use]
 pub fn spdx(facts: &Facts) -> String {
     pretty(&document(facts))
 }
 
+/// Returns the document that [`spdx`] writes.
 pub(crate) fn document(facts: &Facts) -> Document {
-    let mut taken = BTreeSet::new();
-    let mut id = |kind: &str, words: &[&str]| unique(&mut taken, kind, words);
-    let binaries: Vec<String> =
-        facts.packages.iter().map(|p| id("SPDXRef-Package", &[&p.name, &p.architecture])).collect();
-    let sources: BTreeMap<(&str, &str), String> = (facts.sources().into_iter().filter_map(|at| facts.packages.get(at)))
-        .map(|p| (p.source(), id("SPDXRef-Source", &[&p.source, &p.source_version])))
-        .collect();
-    let mut licences: BTreeMap<&str, String> = BTreeMap::new();
-    for package in facts.packages.iter().filter(|package| !package.licence.is_empty()) {
-        licences.entry(&package.licence).or_insert_with(|| id("LicenseRef-copyright", &[&package.name]));
+    let ids = Ids::of(facts);
+    let top = if facts.image { IMAGE } else { SYSTEM };
+    let space = format!("{}-{}", facts.name, Digest::Sha256(facts.digest()));
+    Document {
+        spdx_version: "SPDX-2.3",
+        data_license: "CC0-1.0",
+        id: DOCUMENT,
+        name: facts.name.clone(),
+        document_namespace: purl::uri("https://spdx.org/spdxdocs/rootstrap", &space),
+        creation_info: CreationInfo {
+            created: format_date(facts.epoch),
+            creators: vec![format!("Tool: rootstrap-{}", facts.tool_version)],
+        },
+        document_describes: vec![top],
+        packages: elements(facts, &ids),
+        relationships: relationships(facts, &ids),
+        has_extracted_licensing_infos: ids.licences.into_iter().map(|(path, id)| licence(path, id)).collect(),
     }
+}
 
+/// The identifiers of the elements of a document.
+struct Ids<'f> {
+    /// Those of the binary packages, in their order.
+    binaries: Vec<String>,
+    /// Those of the source packages, by name and version.
+    sources: BTreeMap<(&'f str, &'f str), String>,
+    /// Those of the licences, by the path of their text.
+    licences: BTreeMap<&'f str, String>,
+}
+
+impl<'f> Ids<'f> {
+    fn of(facts: &'f Facts) -> Self {
+        let mut taken = BTreeSet::new();
+        let mut id = |kind: &str, words: &[&str]| unique(&mut taken, kind, words);
+        let binaries = facts.packages.iter().map(|p| id("SPDXRef-Package", &[&p.name, &p.architecture])).collect();
+        let sources = (facts.first_of_each_source().into_iter())
+            .map(|p| (p.source(), id("SPDXRef-Source", &[&p.source, &p.source_version])))
+            .collect();
+        let mut licences: BTreeMap<&str, String> = BTreeMap::new();
+        for package in facts.packages.iter().filter(|package| !package.licence.is_empty()) {
+            licences.entry(&package.licence).or_insert_with(|| id("LicenseRef-copyright", &[&package.name]));
+        }
+        Self { binaries, sources, licences }
+    }
+}
+
+/// Returns the image, the operating system, the binary packages and the source packages.
+fn elements(facts: &Facts, ids: &Ids<'_>) -> Vec<Element> {
+    let mut elements = Vec::new();
+    if facts.image {
+        elements.push(image(facts));
+    }
+    elements.push(system(facts));
+    for (package, id) in facts.packages.iter().zip(&ids.binaries) {
+        let licence = ids.licences.get(package.licence.as_str()).map_or(UNKNOWN, String::as_str);
+        elements.push(binary(facts, package, id, licence));
+    }
+    for package in facts.first_of_each_source() {
+        if let Some(id) = ids.sources.get(&package.source()) {
+            elements.push(source(facts, package, id));
+        }
+    }
+    elements
+}
+
+fn relationships(facts: &Facts, ids: &Ids<'_>) -> Vec<Relationship> {
     let mut relationships = Vec::new();
     let mut relate = |from: &str, kind, to: &str| {
         relationships.push(Relationship {
@@ -130,49 +188,25 @@ pub(crate) fn document(facts: &Facts) -> Document {
             related_spdx_element: to.to_owned(),
         });
     };
-    let top = if facts.image { IMAGE } else { SYSTEM };
-    relate(DOCUMENT, "DESCRIBES", top);
-    let mut packages = Vec::new();
     if facts.image {
-        packages.push(image(facts));
+        relate(DOCUMENT, "DESCRIBES", IMAGE);
         relate(IMAGE, "CONTAINS", SYSTEM);
+    } else {
+        relate(DOCUMENT, "DESCRIBES", SYSTEM);
     }
-    packages.push(system(facts));
-    for (package, id) in facts.packages.iter().zip(&binaries) {
-        let licence = licences.get(package.licence.as_str()).map_or(UNKNOWN, String::as_str);
-        packages.push(binary(facts, package, id, licence));
+    for (package, id) in facts.packages.iter().zip(&ids.binaries) {
         relate(SYSTEM, "CONTAINS", id);
-        if let Some(source) = sources.get(&package.source()) {
+        if let Some(source) = ids.sources.get(&package.source()) {
             relate(id, "GENERATED_FROM", source);
         }
-        for other in package.depends.iter().filter_map(|position| binaries.get(*position)) {
+        for other in package.depends.iter().filter_map(|position| ids.binaries.get(*position)) {
             relate(id, "DEPENDS_ON", other);
         }
     }
-    for package in facts.sources().into_iter().filter_map(|position| facts.packages.get(position)) {
-        if let Some(id) = sources.get(&package.source()) {
-            packages.push(source(facts, package, id));
-        }
-    }
-    let digest: String = facts.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-    Document {
-        spdx_version: "SPDX-2.3",
-        data_license: "CC0-1.0",
-        id: DOCUMENT,
-        name: facts.name.clone(),
-        document_namespace: purl::uri("https://spdx.org/spdxdocs/rootstrap", &format!("{}-{digest}", facts.name)),
-        creation_info: CreationInfo {
-            created: format_date(facts.epoch),
-            creators: vec![format!("Tool: rootstrap-{}", facts.tool_version)],
-        },
-        document_describes: vec![top],
-        packages,
-        relationships,
-        has_extracted_licensing_infos: licences.into_iter().map(|(path, id)| licence(path, id)).collect(),
-    }
+    relationships
 }
 
-/// An identifier out of the characters that may be in one. Words that differ in others alone get a number.
+/// Returns an identifier of the characters that SPDX allows in one. If another identifier is the same, it gets a number.
 fn unique(taken: &mut BTreeSet<String>, kind: &str, words: &[&str]) -> String {
     let clean = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let words: Vec<String> = words.iter().map(|word| word.chars().map(clean).collect()).collect();
@@ -199,15 +233,15 @@ fn image(facts: &Facts) -> Element {
 fn system(facts: &Facts) -> Element {
     Element {
         id: SYSTEM.to_owned(),
-        name: if facts.vendor.is_empty() { facts.name.clone() } else { facts.vendor.clone() },
+        name: facts.system_name().to_owned(),
         version_info: facts.release().to_owned(),
-        summary: format!("{} ({}, {})", facts.name, facts.codename, facts.architecture),
+        summary: facts.system_summary(),
         primary_package_purpose: "OPERATING-SYSTEM",
         ..element(UNKNOWN)
     }
 }
 
-/// What nobody has said anything of.
+/// Returns an element about which nothing is known but its licence.
 fn element(licence: &str) -> Element {
     Element {
         supplier: UNKNOWN.to_owned(),
@@ -226,14 +260,14 @@ fn binary(facts: &Facts, package: &Package, id: &str, licence: &str) -> Element 
         name: package.name.clone(),
         version_info: package.version.clone(),
         package_file_name: package.uri.rsplit('/').next().unwrap_or_default().to_owned(),
-        // A path of the machine that built this is nowhere to download from.
+        // A path on the machine that built this is no address to download from.
         download_location: purl::web(&package.uri).unwrap_or(UNKNOWN).to_owned(),
         checksums: vec![checksum],
         source_info: format!("built package from: {} {}", package.source, package.source_version),
         summary: package.summary.clone(),
         primary_package_purpose: "INSTALL",
         external_refs: vec![reference(purl::binary(facts, package))],
-        ..said(package, licence)
+        ..described(package, licence)
     }
 }
 
@@ -244,12 +278,12 @@ fn source(facts: &Facts, package: &Package, id: &str) -> Element {
         version_info: package.source_version.clone(),
         primary_package_purpose: "SOURCE",
         external_refs: vec![reference(purl::source(facts, package))],
-        ..said(package, UNKNOWN)
+        ..described(package, UNKNOWN)
     }
 }
 
-/// What the control data of a binary package says of its source package as well.
-fn said(package: &Package, licence: &str) -> Element {
+/// Returns the parts that a binary package and its source package share.
+fn described(package: &Package, licence: &str) -> Element {
     Element {
         supplier: Person::parse(&package.maintainer).map_or(UNKNOWN.to_owned(), |person| person.to_spdx()),
         originator: Person::parse(&package.original_maintainer).map(|person| person.to_spdx()),
@@ -263,7 +297,7 @@ fn reference(purl: String) -> ExternalRef {
 }
 
 fn licence(path: &str, id: String) -> Licence {
-    Licence { license_id: id, name: path.to_owned(), extracted_text: crate::licence_text(path) }
+    Licence { license_id: id, name: path.to_owned(), extracted_text: licence_text(path) }
 }
 
 #[cfg(test)]

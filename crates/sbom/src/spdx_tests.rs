@@ -1,4 +1,4 @@
-//! What SPDX demands of a document, and that ours says what it knows.
+//! The document has every field that SPDX demands, and every fact that is known.
 
 use super::*;
 use crate::fixture::{empty, facts, json};
@@ -17,7 +17,7 @@ fn relations(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_package_is_told_as_far_as_it_is_known() {
+fn an_element_says_what_is_known_of_a_package() {
     let document = json(spdx(&facts()));
     let packages = &document["packages"];
     let expect = serde_json::json!({
@@ -58,7 +58,7 @@ fn a_package_is_told_as_far_as_it_is_known() {
 }
 
 #[test]
-fn the_system_contains_what_was_built_from_sources() {
+fn the_system_contains_packages_built_from_sources() {
     let mut facts = facts();
     let document = json(spdx(&facts));
     let all = [
@@ -86,7 +86,7 @@ fn the_system_contains_what_was_built_from_sources() {
 }
 
 #[test]
-fn heads_and_licences() {
+fn the_document_names_tool_time_and_licences() {
     let facts = facts();
     let text = spdx(&facts);
     assert!(
@@ -114,7 +114,7 @@ fn identifiers_are_unique_and_clean() {
     assert_eq!(id(&["libstdc--6", "amd64"]), "SPDXRef-libstdc--6-amd64-2");
     assert_eq!(id(&["libstdc__6", "amd64"]), "SPDXRef-libstdc--6-amd64-3");
     assert_eq!(id(&["1:2~é"]), "SPDXRef-1-2--");
-    // The same package for two architectures has one text of its licence.
+    // A package for two architectures has only one licence.
     let mut facts = facts();
     facts.packages.push(Package { architecture: "i386".into(), ..facts.packages[1].clone() });
     let document = json(spdx(&facts));
@@ -126,7 +126,7 @@ fn identifiers_are_unique_and_clean() {
 }
 
 #[test]
-fn nothing_at_all_is_a_document_too() {
+fn a_build_without_packages_has_a_document_too() {
     let document = json(spdx(&empty()));
     assert_eq!(relations(&document), ["DOCUMENT DESCRIBES OperatingSystem"]);
     assert_eq!(document.get("hasExtractedLicensingInfos"), None);

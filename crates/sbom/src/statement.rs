@@ -1,24 +1,24 @@
-//! in-toto statements (in-toto.io/Statement/v1), as container registries keep them beside an image: the bill of materials,
+//! in-toto statements (in-toto.io/Statement/v1), as container registries keep them beside an image: the SBOM,
 //! and the provenance of the build (slsa.dev/provenance/v1).
 //!
-//! They are unsigned: whoever vouches for a build wraps and signs them.
+//! They are unsigned. Whoever vouches for a build wraps and signs them.
 
-use crate::{Facts, purl, spdx};
+use crate::facts::Facts;
+use crate::{purl, spdx};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;
 use serde::{Serialize, Serializer};
 
-/// What kind of build the parameters of our provenance belong to; `docs/provenance.md` says what they mean. It changes when
-/// they do.
+/// The build type of our provenance. `docs/provenance.md` says what its parameters mean. The type changes when they change.
 pub const BUILD_TYPE: &str = "urn:rootstrap:bootstrap:v1";
 
-/// Who built: the program, wherever it ran. What it ran on is not known to it and has no say in the result.
+/// The builder: the program itself, on whatever machine it ran. The machine does not affect the result.
 pub const BUILDER: &str = "urn:rootstrap:builder";
 
-/// What a statement is about: an artefact by its digest.
+/// An artefact that a statement is about.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// What it is called; for an image its reference, `_` where it has none.
+    /// Its name; for an image its reference, or `_` if it has none.
     pub name: String,
     /// Its digest.
     pub digest: Digest,
@@ -34,7 +34,7 @@ struct Statement<'a, P> {
     predicate: P,
 }
 
-/// in-toto's ResourceDescriptor.
+/// in-toto's `ResourceDescriptor`.
 #[derive(Serialize)]
 struct Resource<'a> {
     name: String,
@@ -96,7 +96,7 @@ struct Builder {
     version: Named,
 }
 
-/// Names and values, as an object in this order.
+/// Names and values, written as a JSON object in this order.
 struct Named(Vec<(String, String)>);
 
 impl Serialize for Named {
@@ -105,14 +105,15 @@ impl Serialize for Named {
     }
 }
 
-/// The bill of materials of `subjects`: what [`spdx`](crate::spdx()) says, as the predicate `https://spdx.dev/Document`.
+/// Returns the SBOM of `subjects`: the document of [`spdx`](crate::spdx()) as the predicate
+/// `https://spdx.dev/Document`.
 #[must_use]
 pub fn statement_spdx(facts: &Facts, subjects: &[Subject]) -> Vec<u8> {
     statement(subjects, "https://spdx.dev/Document", spdx::document(facts))
 }
 
-/// How `subjects` came about: what was asked for, and every Release file and package that went into it, with the keys that
-/// vouch for them. There are no times in it but those of the Release files.
+/// Returns how `subjects` were built: the request, and every Release file and package that was used, with the keys that
+/// vouch for them. The only times in it are `SOURCE_DATE_EPOCH` and those of the Release files.
 #[must_use]
 pub fn statement_provenance(facts: &Facts, subjects: &[Subject]) -> Vec<u8> {
     let releases = facts.releases.iter().map(|release| Resource {
@@ -168,7 +169,7 @@ fn statement<P: Serialize>(subjects: &[Subject], predicate_type: &'static str, p
     serde_json::to_vec(&statement).unwrap_or_default()
 }
 
-/// in-toto's DigestSet.
+/// Returns in-toto's `DigestSet`.
 fn digest(digest: &Digest) -> Named {
     Named(vec![(digest.algorithm().to_lowercase(), digest.to_string())])
 }
@@ -199,7 +200,7 @@ mod tests {
 
     /// Field names and nesting: slsa.dev/spec/v1.0/provenance.
     #[test]
-    fn provenance_says_what_went_in() {
+    fn provenance_names_all_inputs() {
         let predicate = json(statement_provenance(&facts(), &subjects()))["predicate"].clone();
         let definition = &predicate["buildDefinition"];
         assert_eq!(definition["buildType"], BUILD_TYPE);

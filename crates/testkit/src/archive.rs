@@ -4,7 +4,6 @@ use crate::compress::Compression;
 use crate::deb::Deb;
 use crate::digest;
 use crate::keys::{Key, Stamp, clearsign_with, detached_with};
-use crate::release;
 use crate::{EPOCH, Files};
 
 /// One suite of an archive. Every field may be changed before [`Archive::build`].
@@ -26,7 +25,7 @@ pub struct Archive {
     pub version: Option<String>,
     /// `Architectures`, without `all`.
     pub architectures: Vec<String>,
-    /// The components, each with an index even when empty.
+    /// The components. A component without packages has an index too.
     pub components: Vec<String>,
     /// What Release puts before each component's name: `updates/` in `buster/updates`.
     pub component_prefix: String,
@@ -48,9 +47,9 @@ pub struct Archive {
     pub fields: Vec<(String, String)>,
     /// Which signed files exist.
     pub signing: Signing,
-    /// The keys that sign, all of them.
+    /// The keys. Each of them signs.
     pub keys: Vec<Key>,
-    /// Sign with SHA-1.
+    /// Whether the signatures use SHA-1.
     pub sha1_signature: bool,
     pub(crate) debs: Vec<(String, Deb)>,
 }
@@ -73,9 +72,10 @@ pub enum Signing {
 pub enum AllIndex {
     /// In every architecture's index; no `binary-all`.
     Merged,
-    /// In both, with `No-Support-for-Architecture-all: Packages`, as Debian does.
+    /// In every architecture's index and in `binary-all`, with `No-Support-for-Architecture-all: Packages`, as Debian
+    /// does.
     Both,
-    /// In `binary-all` alone.
+    /// Only in `binary-all`.
     Separate,
 }
 
@@ -177,36 +177,8 @@ impl Archive {
         self
     }
 
-    /// The whole mirror: pool, indexes, by-hash copies, Release files. `extend` one map with another to have
-    /// several suites on one mirror.
-    pub fn build(&self) -> Files {
-        let mut files = Files::new();
-        let mut stanzas = Vec::new();
-        for (component, deb) in &self.debs {
-            let path = pool_path(component, deb);
-            let bytes = deb.build();
-            stanzas.push((component.as_str(), deb.get("Architecture").unwrap(), deb.stanza_for(&path, &bytes)));
-            files.insert(path, bytes);
-        }
-        let indexes = release::indexes(self, &stanzas);
-        let dists = || std::iter::once(&self.dist).chain(&self.aliases).map(|dist| format!("dists/{dist}"));
-        for dist in dists() {
-            for index in indexes.iter().filter(|index| index.published) {
-                files.insert(format!("{dist}/{}", index.path), index.bytes.clone());
-                let (dir, _) = index.path.rsplit_once('/').unwrap();
-                for digest in self.digests.iter().filter(|_| self.acquire_by_hash) {
-                    let path = format!("{dist}/{dir}/by-hash/{}/{}", digest.name(), digest.hex(&index.bytes));
-                    files.insert(path, index.bytes.clone());
-                }
-            }
-        }
-        self.publish(&mut files, &release::text(self, &indexes));
-        files
-    }
-
-    /// Signs `release` and puts it into `files` in place of the Release files there.
-    ///
-    /// With this a test can serve a Release that is well signed and yet wrong.
+    /// Signs `release` and puts it into `files` in place of the Release files there. So a test can serve a Release file
+    /// whose signature is good and whose content is wrong.
     pub fn publish(&self, files: &mut Files, release: &str) {
         let stamp = Stamp { at: Some(self.date), sha1: self.sha1_signature };
         let keys: Vec<&Key> = self.keys.iter().collect();
@@ -224,20 +196,6 @@ impl Archive {
                 };
             }
         }
-    }
-
-    /// The text of Release as [`Archive::build`] signs it.
-    pub fn release(&self) -> String {
-        let of = |(component, deb): &(String, Deb)| (component.clone(), deb.clone(), deb.build());
-        let built: Vec<_> = self.debs.iter().map(of).collect();
-        let stanzas: Vec<_> = built
-            .iter()
-            .map(|(component, deb, bytes)| {
-                let stanza = deb.stanza_for(&pool_path(component, deb), bytes);
-                (component.as_str(), deb.get("Architecture").unwrap(), stanza)
-            })
-            .collect();
-        release::text(self, &release::indexes(self, &stanzas))
     }
 
     /// The concatenated certificates of the archive's keys: a keyring file.

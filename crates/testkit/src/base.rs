@@ -1,21 +1,14 @@
 //! A tiny distribution that works: packages made of the test host's programs, related as Debian's are.
 
-use crate::deb::{Compression, Deb, Entry};
+pub use crate::skeleton::Layout;
+
+use crate::deb::{Compression, Deb};
 use crate::host::{HostFile, chain, find, libraries, read};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where the packages have their programs and libraries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// Everything below `/usr`; base-files ships `/bin`, `/sbin`, `/lib`, `/lib64` as links (trixie, noble).
-    Merged,
-    /// `/bin/sh`, `/lib/TRIPLET/libc.so.6`, `/sbin/ldconfig` as before: the bootstrapper merges them, or does not.
-    Split,
-}
-
-/// What coreutils ships of itself here; what the host lacks is left out.
+/// The programs of coreutils. Those that the host lacks are left out.
 const COREUTILS: &[&str] = &[
     "[",
     "basename",
@@ -134,13 +127,13 @@ const ROOT_PROGRAMS: &[&str] = &[
 /// optional. base-passwd is first; no package of the list needs one that is not in it.
 ///
 /// # Errors
-/// Says in words what the host lacks, dpkg above all, so that a test can tell why it skips.
+/// The host lacks a program, for example dpkg. The text names it and serves as the reason for skipping a test.
 pub fn base_system(suite: &str, layout: Layout) -> Result<Vec<Deb>, String> {
     for needed in ["dpkg", "dpkg-deb", "dpkg-query", "sh", "ldd", "tar", "cat"] {
         find(needed).ok_or_else(|| format!("the host has no {needed}"))?;
     }
     let arch = ask("dpkg", &["--print-architecture"])?;
-    // The true one: its order of configuration depends on it.
+    // The version of the host's dpkg, because the order in which dpkg configures packages depends on it.
     let dpkg_version = ask("dpkg-query", &["--show", "--showformat=${Version}", "dpkg"])?;
     let mut builder = Builder { arch, dpkg_version, layout, libraries: BTreeMap::new() };
     let mut debs = vec![crate::skeleton::base_passwd(), crate::skeleton::base_files(suite, layout)];
@@ -152,7 +145,7 @@ pub fn base_system(suite: &str, layout: Layout) -> Result<Vec<Deb>, String> {
     let libraries = libraries.into_values().flatten().map(|deb| deb.field("Multi-Arch", "same"));
     debs.splice(2..2, libraries);
     if find("mawk").is_none() {
-        // Else nothing provides what base-files pre-depends on.
+        // base-files pre-depends on awk, and nothing provides awk then.
         debs[1] = debs[1].clone().without("Pre-Depends");
     }
     let native = |deb: Deb| {
@@ -173,12 +166,12 @@ struct Builder {
     arch: String,
     dpkg_version: String,
     layout: Layout,
-    /// By package name; `None` while a library's own needs are being looked at.
+    /// The packages of libraries by name; `None` while the libraries that a library needs are searched for.
     libraries: BTreeMap<String, Option<Deb>>,
 }
 
 impl Builder {
-    /// A package of programs, or none if the host has none of them.
+    /// Returns a package of programs; `None` if the host has none of them.
     fn package(&mut self, row: &Row) -> Result<Option<Deb>, String> {
         let (name, version, fields, programs) = row;
         let found: Vec<PathBuf> = programs.iter().filter_map(|program| find(program)).collect();
@@ -190,11 +183,11 @@ impl Builder {
         for program in &found {
             needs.extend(self.needs(program)?);
             for file in chain(program)? {
-                deb = self.ship(deb, &file);
+                deb = self.add_file(deb, &file);
             }
         }
         if *name == "libc-bin" {
-            // ldconfig is a static program.
+            // ldconfig is a static program, so `ldd` names no library for it.
             needs.push("libc6 (>= 2.14)".into());
         }
         needs.sort();
@@ -207,22 +200,22 @@ impl Builder {
             let relation = if *name == "libc-bin" { "Depends" } else { "Pre-Depends" };
             deb = deb.field(relation, &needs.join(", "));
         }
-        let deb = crate::skeleton::furnish(deb);
+        let deb = crate::skeleton::add_scripts(deb);
         Ok(Some(if *name == "dpkg" { self.dpkg_data(deb)? } else { deb }.data_compression(Compression::Gz)))
     }
 
-    /// The shell functions and tables that dpkg's programs read.
+    /// Adds the shell functions and tables that dpkg's programs read.
     fn dpkg_data(&self, mut deb: Deb) -> Result<Deb, String> {
         for name in ["abitable", "cputable", "ostable", "tupletable", "sh/dpkg-error.sh"] {
             let path = Path::new("/usr/share/dpkg").join(name);
             if path.is_file() {
-                deb = self.ship(deb, &read(&path)?);
+                deb = self.add_file(deb, &read(&path)?);
             }
         }
         Ok(deb)
     }
 
-    /// The relations of a program or library to the packages of its libraries, which are made on the way.
+    /// Returns the relations of a program or library to the packages of its libraries, and makes those packages.
     fn needs(&mut self, program: &Path) -> Result<Vec<String>, String> {
         let mut out = Vec::new();
         for library in libraries(program)? {
@@ -238,8 +231,8 @@ impl Builder {
         let files = chain(path)?;
         if package == "libc6" {
             let libc = self.libraries.remove(package).flatten().unwrap_or_else(|| library_deb(package, "2.36-9"));
-            // One package for many libraries: each program may bring one more.
-            let libc = files.iter().fold(libc, |deb, file| self.ship(deb, file));
+            // libc6 holds several libraries, and each program may need one that the package does not have yet.
+            let libc = files.iter().fold(libc, |deb, file| self.add_file(deb, file));
             self.libraries.insert(package.into(), Some(libc));
         } else if !self.libraries.contains_key(package) {
             self.libraries.insert(package.into(), None);
@@ -247,14 +240,15 @@ impl Builder {
             needs.sort();
             needs.dedup();
             let deb = library_deb(package, "1.0-1").field("Depends", &needs.join(", "));
-            let deb = files.iter().fold(deb, |deb, file| self.ship(deb, file));
+            let deb = files.iter().fold(deb, |deb, file| self.add_file(deb, file));
             self.libraries.insert(package.into(), Some(deb));
         }
         Ok(())
     }
 
-    /// Files of one package share links and libraries: what it has already is not shipped again.
-    fn ship(&self, deb: Deb, file: &HostFile) -> Deb {
+    /// Adds a file of the host to a package, unless the package has it: several programs can need the same link or
+    /// library.
+    fn add_file(&self, deb: Deb, file: &HostFile) -> Deb {
         let path = place(&file.path, self.layout);
         match &file.link {
             _ if deb.ships(&path) => deb,
@@ -272,7 +266,7 @@ fn library_deb(package: &str, version: &str) -> Deb {
         .data_compression(Compression::Gz)
 }
 
-/// Debian's name for a library's package: `libz.so.1` is in `libz1`, `libpcre2-8.so.0` in `libpcre2-8-0`.
+/// Returns Debian's name for a library's package: `libz.so.1` is in `libz1`, `libpcre2-8.so.0` in `libpcre2-8-0`.
 fn package_of(soname: &str) -> String {
     const GLIBC: [&str; 10] =
         ["ld", "libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libutil", "libanl", "libmvec"];
@@ -284,7 +278,7 @@ fn package_of(soname: &str) -> String {
     format!("{stem}{hyphen}{version}").to_lowercase().replace('_', "-")
 }
 
-/// Where a host's file lies in a layout.
+/// Returns the path of a host's file in a layout.
 fn place(path: &str, layout: Layout) -> String {
     let inner = path.strip_prefix("/usr").unwrap_or(path);
     let (Some((top, _)), Some((_, name))) = (inner[1..].split_once('/'), inner.rsplit_once('/')) else {
@@ -296,11 +290,6 @@ fn place(path: &str, layout: Layout) -> String {
         _ => return path.into(),
     };
     if outside_usr && layout == Layout::Split { inner.into() } else { format!("/usr{inner}") }
-}
-
-/// A directory entry with an owner, for the few that are not root's.
-pub(crate) fn group_dir(path: &str, mode: u32, group: &str, gid: u64) -> Entry {
-    Entry::dir(format!(".{path}/"), mode).owned("root", 0, group, gid)
 }
 
 #[cfg(test)]

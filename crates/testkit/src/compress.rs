@@ -5,7 +5,7 @@ use std::io::Write;
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     None,
     /// gzip, with no name and no time in its header.
     Gz,

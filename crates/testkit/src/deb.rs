@@ -58,7 +58,7 @@ impl Deb {
         self.field("Architecture", arch)
     }
 
-    /// Sets a control field: in its place if it is there, else as the last before `Description`.
+    /// Sets a control field. A new field is put before `Description`.
     pub fn field(mut self, key: &str, value: &str) -> Deb {
         let last = self.fields.iter().position(|(k, _)| k == "Description").unwrap_or(self.fields.len());
         match self.fields.iter_mut().find(|(k, _)| k.eq_ignore_ascii_case(key)) {
@@ -95,22 +95,19 @@ impl Deb {
         self.put(path, |name| Entry::file(name, mode, content))
     }
 
-    /// Adds a file with an owner.
-    #[allow(clippy::too_many_arguments, reason = "the seven things a tar entry says of a file")]
+    /// Adds a file with an owner and a group, each by name and number.
     pub fn file_owned(
         self,
         path: &str,
         mode: u32,
-        uname: &str,
-        uid: u64,
-        gname: &str,
-        gid: u64,
+        owner: (&str, u64),
+        group: (&str, u64),
         content: impl AsRef<[u8]>,
     ) -> Deb {
-        self.put(path, |name| Entry::file(name, mode, content).owned(uname, uid, gname, gid))
+        self.put(path, |name| Entry::file(name, mode, content).owned(owner.0, owner.1, group.0, group.1))
     }
 
-    /// Adds a directory, or sets the mode of one that is there as a parent.
+    /// Adds a directory, or sets the mode of one that was added as a parent.
     pub fn dir(self, path: &str, mode: u32) -> Deb {
         self.put(path, |name| Entry::dir([name, b"/"].concat(), mode))
     }
@@ -122,7 +119,7 @@ impl Deb {
 
     /// Adds a hard link to a path of this package.
     ///
-    /// With the mode and owner of that file, as archivers write them: unpackers apply both.
+    /// The link has the mode and owner of that file, as archivers write them: unpackers apply both.
     pub fn hardlink(self, path: &str, existing: &str) -> Deb {
         let link = dotted(existing);
         let file = self.data.iter().find_map(|item| match item {
@@ -155,13 +152,13 @@ impl Deb {
         self.file(path, 0o644, content)
     }
 
-    /// Adds a data entry exactly as it is: no parents, no `./`, no check.
+    /// Adds a data entry exactly as it is, without its parents, without `./` and unchecked.
     pub fn entry(mut self, entry: Entry) -> Deb {
         self.data.push(Item::Entry(entry));
         self
     }
 
-    /// Adds a header of the caller's making and its content, padded; the header's checksum is the caller's too.
+    /// Adds a header and its content, padded. The caller has to set the checksum of the header.
     pub fn raw_entry(mut self, header: &Header, content: &[u8]) -> Deb {
         let mut bytes = Vec::new();
         block(&mut bytes, header, content);
@@ -284,7 +281,7 @@ impl Deb {
         out
     }
 
-    /// As debhelper writes it: regular files without conffiles, no leading slash.
+    /// Returns the text of `md5sums` as debhelper writes it: regular files without conffiles, no leading slash.
     fn sums(&self) -> String {
         let files = self.data.iter().filter_map(|item| match item {
             Item::Entry(entry) if entry.typeflag == b'0' => Some(entry),
@@ -314,7 +311,7 @@ impl Deb {
         let size = file.len().to_string();
         for (key, value) in [("Filename", filename), ("Size", &size), ("MD5sum", &md5(file)), ("SHA256", &sha256(file))]
         {
-            // A test that wants a wrong size or digest has said so with `index_field`.
+            // A test that wants a wrong size or digest has set it with `index_field`.
             if !self.index_fields.iter().any(|(k, _)| k.eq_ignore_ascii_case(key)) {
                 fields.push((key.into(), value.into()));
             }
@@ -341,7 +338,7 @@ fn stanza(fields: &[(String, String)]) -> String {
     fields.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
 }
 
-/// An ar archive of any members, for debs that no builder should make.
+/// Returns an ar archive of any members, for debs that [`Deb`] cannot make.
 pub fn ar(members: &[(&str, &[u8])], mtime: u64) -> Vec<u8> {
     let mut out = b"!<arch>\n".to_vec();
     for (name, content) in members {

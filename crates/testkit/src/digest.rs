@@ -18,7 +18,8 @@ pub(crate) fn sha512(bytes: &[u8]) -> String {
     hex(sha2::Sha512::digest(bytes))
 }
 
-/// SHA-1 is nobody's dependency here but the OpenPGP library's, and only a "weak digests only" mirror needs it.
+/// Computed by the OpenPGP library, because no other dependency has SHA-1 and only a mirror with nothing but weak
+/// digests needs it.
 pub(crate) fn sha1(bytes: &[u8]) -> String {
     let mut context = sequoia_openpgp::types::HashAlgorithm::SHA1.context().unwrap().for_digest();
     context.update(bytes);

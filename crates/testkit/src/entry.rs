@@ -1,4 +1,4 @@
-//! One tar entry with every field open, honest or hostile, and the bytes of a tar made of them.
+//! A tar entry whose fields can have any value, hostile ones included, and tars made of such entries.
 
 use crate::EPOCH;
 use tar::Header;
@@ -6,7 +6,7 @@ use tar::Header;
 /// A tar entry. Nothing is checked: names are written as they are, so `../x` and `/etc/passwd` are possible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name exactly as it will stand in the archive. Over 100 bytes it is written as a GNU long name.
+    /// The name exactly as it is written to the archive. A name of more than 100 bytes becomes a GNU long name.
     pub name: Vec<u8>,
     /// The type byte: `b'0'` file, `b'1'` hard link, `b'2'` symlink, `b'3'`/`b'4'` device, `b'5'` directory, ...
     pub typeflag: u8,
@@ -28,7 +28,7 @@ pub struct Entry {
     pub device: (u32, u32),
     /// Content.
     pub content: Vec<u8>,
-    /// A size to claim in the header in place of the content's.
+    /// The size that the header states instead of the length of the content.
     pub claimed_size: Option<u64>,
     /// Records of a PAX header ('x') written before the entry.
     pub pax: Vec<(String, Vec<u8>)>,
@@ -108,7 +108,7 @@ impl Entry {
             header.set_device_major(self.device.0).unwrap();
             header.set_device_minor(self.device.1).unwrap();
         }
-        // Header::set_path refuses what hostile archives need.
+        // Header::set_path refuses names that hostile archives have.
         let old = header.as_old_mut();
         copy(&mut old.name, &self.name);
         copy(&mut old.linkname, &self.link);
@@ -124,7 +124,7 @@ fn copy(field: &mut [u8; 100], text: &[u8]) {
 
 fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
-    // The length counts its own digits: 99 needs three of them as soon as it becomes 101.
+    // The length of a record includes the digits of the length itself, so it is searched for.
     let length = (1..).map(|digits| rest + digits).find(|n| n.to_string().len() + rest == *n).unwrap();
     [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
 }
@@ -149,7 +149,7 @@ pub(crate) fn append(out: &mut Vec<u8>, entry: &Entry, default_mtime: u64) {
     entry.write(out, default_mtime);
 }
 
-/// Ends a tar: two zero blocks, filled up to GNU tar's record of 20 blocks as dpkg-deb's are.
+/// Ends a tar with two zero blocks, and fills it up to a multiple of 20 blocks, as GNU tar and dpkg-deb do.
 pub(crate) fn close(out: &mut Vec<u8>) {
     out.resize((out.len() + 1024).next_multiple_of(10240), 0);
 }

@@ -1,7 +1,5 @@
 //! Programs of the test host as fixture content, so that a bootstrapped root can run real scripts and a real dpkg.
 
-pub use crate::base::{Layout, base_system};
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,11 +22,11 @@ pub struct HostFile {
 /// The directories that usr-merge turned into links.
 const TOP: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
 
-/// Everything that these programs need to run, sorted by path: themselves, the links that lead to them, their shared
-/// libraries and ELF interpreter, and the host's top-level links such as `/lib64`.
+/// Returns everything that these programs need to run, sorted by path: the programs, the links that lead to them, their
+/// shared libraries and ELF interpreter, and the host's top-level links such as `/lib64`.
 ///
 /// # Errors
-/// Says in words what the host does not have.
+/// The host lacks one of them. The text names it.
 pub fn programs(names: &[&str]) -> Result<Vec<HostFile>, String> {
     let tops: Vec<PathBuf> = TOP.iter().map(|top| Path::new("/").join(top)).filter(|top| top.is_symlink()).collect();
     let mut files = BTreeMap::new();
@@ -47,7 +45,7 @@ pub fn programs(names: &[&str]) -> Result<Vec<HostFile>, String> {
     Ok(files.into_values().collect())
 }
 
-/// Looks a program up as a root shell would; the test's own PATH may hold anything.
+/// Looks a program up in the directories that a root shell searches. The PATH of the test is not read.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     ["/bin", "/usr/bin", "/sbin", "/usr/sbin"].iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
 }
@@ -69,7 +67,7 @@ pub(crate) fn libraries(program: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(text.lines().filter(|line| line.contains("(0x")).filter_map(path).collect())
 }
 
-/// A path and what it leads to, link by link.
+/// Returns the file at a path. If links lead to the file, returns the links first, in their order.
 pub(crate) fn chain(path: &Path) -> Result<Vec<HostFile>, String> {
     let mut out = Vec::new();
     let mut path = resolve_parent(path)?;
@@ -119,7 +117,7 @@ mod tests {
     fn a_shell_comes_with_all_it_needs() {
         let files = match programs(&["sh"]) {
             Ok(files) => files,
-            Err(why) => return println!("skipped: {why}"),
+            Err(why) => return crate::skip(why),
         };
         let has = |path: &str| files.iter().any(|file| file.path == path);
         assert!(has("/usr/bin/sh") || has("/bin/sh"));

@@ -1,8 +1,8 @@
-//! The few rules of HTTP/1.1 that servers in tests need, free of sockets.
+//! The few rules of HTTP/1.1 that servers in tests need. Nothing here uses sockets.
 
 use std::io::{self, BufRead, Read};
 
-/// Enough for any honest request; a longer one ends the connection.
+/// The longest head of a request, in bytes. A longer one ends the connection.
 const HEAD_LIMIT: u64 = 64 * 1024;
 
 /// A request's line and headers.
@@ -77,11 +77,11 @@ impl Head {
 /// What a `Range` header asks of a body of `length` bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Span {
-    /// Everything: no range, or one that a server may ignore.
+    /// The whole body: there is no range, or one that a server may ignore.
     Whole,
     /// The bytes from the first up to, not including, the second.
     Part(usize, usize),
-    /// Nothing that exists: 416.
+    /// Bytes that do not exist: the answer is 416.
     Nothing,
 }
 

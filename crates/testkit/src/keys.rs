@@ -1,4 +1,4 @@
-//! OpenPGP keys made on the spot, and the signatures an archive makes with them.
+//! OpenPGP keys that tests generate, and the signatures that an archive makes with them.
 
 use sequoia_openpgp as openpgp;
 
@@ -27,12 +27,12 @@ pub struct KeyOptions {
     pub valid_for: Option<Duration>,
     /// Whether the public certificate carries its own revocation.
     pub revoked: bool,
-    /// Sign with a subkey, as Debian's archive keys do, and not with the primary key.
+    /// Whether a subkey signs, as with Debian's archive keys, instead of the primary key.
     pub signing_subkey: bool,
 }
 
 impl Default for KeyOptions {
-    /// Five years older than the fixtures, so that these may be dated back.
+    /// Returns a valid key that is five years older than the fixtures, so that tests can date fixtures back.
     fn default() -> Self {
         let created = EPOCH - 5 * 365 * 86_400;
         KeyOptions { created, valid_for: None, revoked: false, signing_subkey: false }
@@ -44,7 +44,7 @@ impl Default for KeyOptions {
 pub struct Stamp {
     /// The signature's creation time in unix seconds; now if `None`.
     pub at: Option<u64>,
-    /// Digest the data with SHA-1, which every verifier must refuse.
+    /// Whether the data is digested with SHA-1, which every verifier must refuse.
     pub sha1: bool,
 }
 
@@ -54,7 +54,7 @@ impl Key {
         Key::generate_with(name, &KeyOptions::default())
     }
 
-    /// An expired, old, revoked or subkeyed key.
+    /// Returns a key with these options.
     pub fn generate_with(name: &str, options: &KeyOptions) -> Key {
         let mut builder = CertBuilder::new()
             .set_cipher_suite(CipherSuite::Cv25519)
@@ -98,7 +98,7 @@ impl Key {
     }
 
     fn signer(&self) -> KeyPair {
-        // The policy is not asked: fixtures sign with expired and revoked keys as well.
+        // No policy is applied, because fixtures sign with expired and revoked keys too.
         let keys: Vec<_> = self.cert.keys().secret().collect();
         keys.last().unwrap().key().clone().into_keypair().unwrap()
     }
@@ -112,8 +112,8 @@ pub fn clearsign_many(keys: &[&Key], text: &[u8]) -> Vec<u8> {
 /// [`clearsign_many`] at a given time or with SHA-1.
 pub fn clearsign_with(keys: &[&Key], text: &[u8], stamp: Stamp) -> Vec<u8> {
     let mut out = Vec::new();
-    // The framework's own newline before the signature is not signed. gpg uses the text's last one for it, so that
-    // no empty line stands before the signature; sequoia would add another.
+    // The line end before the signature is not signed. gpg uses the last line end of the text for it, so no empty line
+    // comes before the signature. sequoia would add a second line end.
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     sign(signer(Message::new(&mut out), keys, stamp).cleartext(), text);
     out

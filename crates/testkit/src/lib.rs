@@ -2,14 +2,14 @@
 //!
 //! Fixtures are code and results are text: a test composes packages with [`deb::Deb`], puts them into an
 //! [`archive::Archive`], serves that with [`server::Server`], and compares what came out with [`tree::dump`].
-//! Everything is built in memory. A `Files` map lies between archive and server, so a test can change any byte
-//! of a finished mirror before, or while, it is served.
+//! Everything is built in memory. The archive gives a `Files` map and the server takes one, so a test can change any
+//! byte of a finished mirror before or while it is served.
 //!
-//! Fixtures panic on their own mistakes: there is no error that a test could handle better than by failing.
+//! Fixtures panic on mistakes, because a test can do nothing better with an error than fail.
 #![allow(clippy::unwrap_used, reason = "a broken fixture is a failed test")]
 
 pub mod archive;
-mod base;
+pub mod base;
 pub mod compress;
 pub mod deb;
 mod digest;
@@ -22,12 +22,16 @@ pub mod registry;
 mod release;
 pub mod server;
 mod skeleton;
+mod skip;
 pub mod tree;
+
+pub use skip::skip;
 
 /// A mirror's content: path below the mirror's root, without a leading slash, to bytes.
 pub type Files = std::collections::BTreeMap<String, Vec<u8>>;
 
 /// The default time of every fixture: 2025-01-01 00:00:00 UTC.
 ///
-/// Fixed, so that fixtures are the same bytes in every run; in the past, so that nothing is "from the future".
+/// The time is fixed, so that fixtures have the same bytes in every run. It is in the past, so that no program takes a
+/// fixture for one from the future.
 pub const EPOCH: u64 = 1_735_689_600;

@@ -1,4 +1,5 @@
-//! The formats' own tools, to read documents with: libraries of a Python that `ROOTSTRAP_TEST_PYTHON` names.
+//! Reads documents with the tools of the formats' authors. The tools are libraries of the Python that
+//! `ROOTSTRAP_TEST_PYTHON` names.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,21 +11,22 @@ pub enum Format {
     Spdx,
     /// CycloneDX 1.6 as JSON: cyclonedx-python-lib with its schemas.
     CycloneDx,
-    /// An in-toto statement of a bill of materials or of provenance: in-toto-attestation.
+    /// An in-toto statement of an SBOM or of provenance: in-toto-attestation.
     Statement,
 }
 
-/// The Python with the libraries.
+/// Returns the path of the Python that has the libraries.
 ///
 /// # Errors
-/// None is named; says how to have one.
+/// `ROOTSTRAP_TEST_PYTHON` is not set. The text says how to get such a Python.
 pub fn python() -> Result<PathBuf, String> {
     std::env::var_os("ROOTSTRAP_TEST_PYTHON").map(PathBuf::from).ok_or_else(|| {
         "ROOTSTRAP_TEST_PYTHON names no Python with spdx-tools and the like (.ci/run makes one)".to_owned()
     })
 }
 
-/// What is wrong with a document, a line each. What the tool prints when it cannot read the document at all counts too.
+/// Returns the complaints of the format's own tool about a document, a line each. Where the tool cannot read the
+/// document at all, this is what it prints.
 pub fn complaints(python: &Path, format: Format, document: &[u8]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), document).unwrap();

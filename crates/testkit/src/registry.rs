@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = "/usr/bin/docker-registry";
 
-/// A registry that ends when it is dropped, with all that is in it.
+/// A running registry. Dropping it ends it and removes its images.
 #[derive(Debug)]
 pub struct Registry {
     child: Child,
@@ -26,13 +26,13 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    /// Starts one. `users` are lines of `htpasswd -B`; without, everybody may do everything.
+    /// Starts a registry. `users` are lines of `htpasswd -B`; with `None`, everybody may do everything.
     ///
     /// # Errors
-    /// There is no such program on this machine.
+    /// docker-registry is not installed.
     ///
     /// # Panics
-    /// It does not start.
+    /// The registry does not start.
     pub fn start(users: Option<&str>) -> Result<Self, String> {
         if !Path::new(PROGRAM).exists() {
             return Err("docker-registry is not installed".to_owned());
@@ -68,7 +68,7 @@ impl Registry {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 return Some(started);
             }
-            // Nothing tells when it listens; a refused connection comes back at once.
+            // The registry does not report when it listens, and a refused connection returns at once.
             std::thread::park_timeout(Duration::from_millis(20));
         }
         panic!("docker-registry does not listen")

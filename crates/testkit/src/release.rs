@@ -1,19 +1,63 @@
 //! The index files of an [`Archive`] and the Release text over them.
 
-use crate::archive::{AllIndex, Archive};
+use crate::Files;
+use crate::archive::{AllIndex, Archive, pool_path};
 use crate::compress::Compression;
 
 /// One form of one index file.
-pub(crate) struct Index {
-    /// Relative to the suite's directory.
-    pub path: String,
-    pub bytes: Vec<u8>,
-    /// Whether the mirror has the file; if not, it is only listed.
-    pub published: bool,
+struct Index {
+    /// The path relative to the suite's directory.
+    path: String,
+    bytes: Vec<u8>,
+    /// Whether the mirror has the file. If not, Release lists it all the same.
+    published: bool,
+}
+
+impl Archive {
+    /// Returns the files of the whole mirror: pool, indexes, by-hash copies and Release files. To have several suites
+    /// on one mirror, `extend` the map of one with that of another.
+    pub fn build(&self) -> Files {
+        let pool = pool(self);
+        let indexes = indexes(self, &stanzas(self, &pool));
+        let mut files: Files = pool.into_iter().collect();
+        let dists = || std::iter::once(&self.dist).chain(&self.aliases).map(|dist| format!("dists/{dist}"));
+        for dist in dists() {
+            for index in indexes.iter().filter(|index| index.published) {
+                files.insert(format!("{dist}/{}", index.path), index.bytes.clone());
+                let (dir, _) = index.path.rsplit_once('/').unwrap();
+                for digest in self.digests.iter().filter(|_| self.acquire_by_hash) {
+                    let path = format!("{dist}/{dir}/by-hash/{}/{}", digest.name(), digest.hex(&index.bytes));
+                    files.insert(path, index.bytes.clone());
+                }
+            }
+        }
+        self.publish(&mut files, &text(self, &indexes));
+        files
+    }
+
+    /// The text of Release as [`Archive::build`] signs it.
+    pub fn release(&self) -> String {
+        text(self, &indexes(self, &stanzas(self, &pool(self))))
+    }
+}
+
+/// All packages, each with its path on the mirror. A test may give two of them the same path.
+fn pool(archive: &Archive) -> Vec<(String, Vec<u8>)> {
+    archive.debs.iter().map(|(component, deb)| (pool_path(component, deb), deb.build())).collect()
+}
+
+/// The stanzas of all packages for `Packages`, with their component and architecture.
+fn stanzas<'a>(archive: &'a Archive, pool: &[(String, Vec<u8>)]) -> Vec<(&'a str, &'a str, String)> {
+    let mut stanzas = Vec::new();
+    for ((component, deb), (path, bytes)) in archive.debs.iter().zip(pool) {
+        let stanza = deb.stanza_for(path, bytes);
+        stanzas.push((component.as_str(), deb.get("Architecture").unwrap(), stanza));
+    }
+    stanzas
 }
 
 /// All forms of all indexes. A stanza comes with its component and its architecture.
-pub(crate) fn indexes(archive: &Archive, stanzas: &[(&str, &str, String)]) -> Vec<Index> {
+fn indexes(archive: &Archive, stanzas: &[(&str, &str, String)]) -> Vec<Index> {
     let mut out = Vec::new();
     let all = (archive.all_index != AllIndex::Merged).then_some("all");
     for component in &archive.components {
@@ -44,7 +88,7 @@ fn shows_all(archive: &Archive) -> bool {
 }
 
 /// The text of Release.
-pub(crate) fn text(archive: &Archive, indexes: &[Index]) -> String {
+fn text(archive: &Archive, indexes: &[Index]) -> String {
     let prefixed = |c: &String| format!("{}{c}", archive.component_prefix);
     let components: Vec<String> = archive.components.iter().map(prefixed).collect();
     let mut architectures = archive.architectures.clone();

@@ -11,11 +11,12 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-/// Connections served at once; one more is closed without an answer.
+/// The number of connections that are served at once. A further one is closed without an answer.
 pub const MAX_CONNECTIONS: usize = 128;
 
-/// Where [`Fault::Endless`] ends after all.
+/// The number of bytes after which [`Fault::Endless`] ends.
 pub const ENDLESS_LIMIT: u64 = 1 << 30;
 
 /// A mirror that serves a `Files` map until it is dropped.
@@ -37,7 +38,9 @@ pub struct Request {
     pub target: String,
     /// The `Range` header.
     pub range: Option<String>,
-    /// Which connection it came on, counted from 0.
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The number of the connection that the request came on, counted from 0.
     pub connection: usize,
 }
 
@@ -46,10 +49,14 @@ pub struct Request {
 pub enum Fault {
     /// Another status and no content.
     Status(u16),
+    /// Another status with these header lines, each with its `\r\n`, and no content.
+    StatusWith(u16, String),
     /// The right headers, that many bytes of the body, then the connection is closed.
     DropAfter(usize),
     /// The right headers, then nothing until the client leaves or the server is dropped.
     Stall,
+    /// The right headers, then one byte of the body after each interval of this length, until the client leaves.
+    Trickle(Duration),
     /// One byte in the middle is flipped.
     Corrupt,
     /// Only that many bytes, with a `Content-Length` that agrees.
@@ -101,7 +108,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// What was asked so far, in order of arrival.
+    /// The requests so far, in order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.state.lock().requests.clone()
     }
@@ -124,8 +131,8 @@ impl Server {
         self.state.lock().files.remove(path);
     }
 
-    /// Lets the next `times` requests for `path` fail; several faults of one path follow one another.
-    /// `usize::MAX` is for ever.
+    /// Makes the next `times` requests for `path` fail; `usize::MAX` means all of them. Several faults for one path
+    /// apply one after the other.
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.state.lock().faults.push((path.into(), fault, times));
     }
@@ -134,7 +141,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.state.stopping.store(true, Ordering::SeqCst);
-        // `accept` cannot be interrupted, but it can be answered.
+        // `accept` cannot be interrupted, but it returns for a connection.
         let woken = TcpStream::connect(self.address).is_ok();
         let workers = self.acceptor.take().filter(|_| woken).and_then(|thread| thread.join().ok());
         for stream in self.state.lock().open.values() {
@@ -147,7 +154,7 @@ impl Drop for Server {
 }
 
 impl State {
-    /// A panicking test thread must not hide its message behind a poisoned lock.
+    /// Ignores that the lock is poisoned, because the message of the thread that panicked is the one to show.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,16 +181,16 @@ fn accept(listener: &TcpListener, state: &Arc<State>) -> Vec<JoinHandle<()>> {
         }
         workers.retain(|worker| !worker.is_finished());
         let Ok(stream) = stream else { continue };
-        let Ok(twin) = stream.try_clone() else {
+        let Ok(copy) = stream.try_clone() else {
             continue;
         };
         if workers.len() >= MAX_CONNECTIONS {
             continue;
         }
-        state.lock().open.insert(id, twin);
+        state.lock().open.insert(id, copy);
         let state = Arc::clone(state);
         workers.push(std::thread::spawn(move || {
-            // A client that went away is no fault of the mirror's.
+            // This fails if the client has closed the connection, which is not an error of the mirror.
             serve(&stream, &state, id).ok();
             stream.shutdown(Shutdown::Both).ok();
             state.lock().open.remove(&id);
@@ -205,6 +212,7 @@ fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()>
                 path: path.clone(),
                 target: head.target.clone(),
                 range: head.get("range").map(str::to_string),
+                authorization: head.get("authorization").map(str::to_string),
                 connection,
             });
             inner.files.get(&path).cloned()
@@ -216,11 +224,12 @@ fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()>
     Ok(())
 }
 
-/// Answers one request; says whether the connection can be used again.
+/// Answers one request. Returns whether the connection can be used again.
 fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<Fault>) -> io::Result<bool> {
     match &fault {
         Some(Fault::Refuse) => return Ok(false),
         Some(Fault::Status(status)) => return empty(stream, head, *status, ""),
+        Some(Fault::StatusWith(status, headers)) => return empty(stream, head, *status, headers),
         Some(Fault::Redirect(to)) => {
             return empty(stream, head, 302, &format!("Location: {to}\r\n"));
         }
@@ -228,7 +237,7 @@ fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<F
         _ => {}
     }
     if !matches!(head.method.as_str(), "GET" | "HEAD") {
-        // Its body, if any, is not read; the connection is of no more use.
+        // The body of the request is not read, so the connection cannot be used again.
         return empty(stream, head, 405, "Allow: GET, HEAD\r\n").and(Ok(false));
     }
     let Some(file) = file else {
@@ -242,6 +251,17 @@ fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<F
     if known {
         return empty(stream, head, 304, &validators);
     }
+    content(stream, head, &file, &validators, fault)
+}
+
+/// Answers with the file or the requested part of it, changed or cut short by the fault.
+fn content(
+    mut stream: &TcpStream,
+    head: &Head,
+    file: &Stored,
+    validators: &str,
+    fault: Option<Fault>,
+) -> io::Result<bool> {
     let current = head.get("if-range").is_none_or(|tag| tag == file.etag || tag == file.modified);
     let total = file.bytes.len();
     let (status, from, to) = match span(head.get("range").filter(|_| current && head.method == "GET"), total) {
@@ -263,7 +283,7 @@ fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<F
             sent = body.len();
         }
         Some(Fault::DropAfter(n)) => sent = sent.min(n),
-        Some(Fault::Stall) => sent = 0,
+        Some(Fault::Stall | Fault::Trickle(_)) => sent = 0,
         _ => {}
     }
     let range = match status {
@@ -271,13 +291,13 @@ fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<F
         _ => String::new(),
     };
     start(stream, status, &format!("{validators}{range}Content-Length: {}\r\n", body.len()))?;
-    let mut writer = stream;
     if head.method != "HEAD" {
-        writer.write_all(&body[..sent])?;
+        stream.write_all(&body[..sent])?;
     }
     match fault {
         Some(Fault::DropAfter(_)) => Ok(false),
         Some(Fault::Stall) => wait_for_the_end(stream).and(Ok(false)),
+        Some(Fault::Trickle(interval)) => trickle(stream, &body, interval).and(Ok(false)),
         _ => Ok(true),
     }
 }
@@ -286,7 +306,7 @@ fn start(mut stream: &TcpStream, status: u16, headers: &str) -> io::Result<()> {
     stream.write_all(format!("HTTP/1.1 {status} {}\r\n{headers}\r\n", reason(status)).as_bytes())
 }
 
-/// An answer with a line of text for a body, so that a client which takes it for the file is found out.
+/// Sends an answer whose body is one line of text, so that a test notices a client that takes the body for the file.
 fn empty(mut stream: &TcpStream, head: &Head, status: u16, headers: &str) -> io::Result<bool> {
     let body = if status == 304 { String::new() } else { format!("{status} {}\n", reason(status)) };
     start(stream, status, &format!("{headers}Content-Length: {}\r\n", body.len()))?;
@@ -309,5 +329,20 @@ fn endless(mut stream: &TcpStream) -> io::Result<bool> {
 /// Returns when the client closes, or when the dropped server shuts the socket down.
 fn wait_for_the_end(mut stream: &TcpStream) -> io::Result<()> {
     while stream.read(&mut [0; 64])? > 0 {}
+    Ok(())
+}
+
+/// Sends a byte whenever the client has been silent for `interval`; ends when it closes.
+fn trickle(mut stream: &TcpStream, body: &[u8], interval: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(interval))?;
+    for byte in body.chunks(1) {
+        match stream.read(&mut [0; 64]) {
+            Ok(0) => return Ok(()),
+            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(error);
+            }
+            _ => stream.write_all(byte)?,
+        }
+    }
     Ok(())
 }

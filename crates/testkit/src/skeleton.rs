@@ -1,7 +1,16 @@
 //! The packages of the tiny distribution that hold no host program: directories, accounts, scripts.
 
-use crate::base::{Layout, group_dir};
-use crate::deb::Deb;
+use crate::deb::{Deb, Entry};
+
+/// Where the packages have their programs and libraries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Everything below `/usr`; base-files ships `/bin`, `/sbin`, `/lib`, `/lib64` as links (trixie, noble).
+    Merged,
+    /// `/bin/sh`, `/lib/TRIPLET/libc.so.6` and `/sbin/ldconfig` are shipped there, as before the merge. The
+    /// bootstrapper may merge them.
+    Split,
+}
 
 const PASSWD: &str = "\
 root:*:0:0:root:/root:/bin/sh
@@ -20,7 +29,8 @@ staff:*:50:
 nogroup:*:65534:
 ";
 
-/// Essential; its preinst writes the first /etc/passwd and /etc/group, and no other package may come before it.
+/// Returns an essential package whose preinst writes the first /etc/passwd and /etc/group. No other package may come
+/// before it.
 pub(crate) fn base_passwd() -> Deb {
     let write = |file: &str, text: &str| {
         format!("if [ ! -e {file} ]; then\n\tcat >{file} <<'END'\n{text}END\n\tchmod 644 {file}\nfi\n")
@@ -37,7 +47,7 @@ pub(crate) fn base_passwd() -> Deb {
         .script("postinst", "#!/bin/sh\nset -e\ncp -p /etc/passwd /etc/passwd-\ncp -p /etc/group /etc/group-\n")
 }
 
-/// Essential; the directories of a root, and in the merged layout its top-level links.
+/// Returns an essential package with the directories of a root and, in the merged layout, its top-level links.
 pub(crate) fn base_files(suite: &str, layout: Layout) -> Deb {
     let mut deb = Deb::new("base-files", "12.4")
         .field("Essential", "yes")
@@ -92,8 +102,13 @@ pub(crate) fn base_files(suite: &str, layout: Layout) -> Deb {
         )
 }
 
-/// Adds to a package of programs the scripts, conffiles and triggers that its original is known for.
-pub(crate) fn furnish(deb: Deb) -> Deb {
+/// Returns an entry for one of the few directories that do not belong to the group root.
+fn group_dir(path: &str, mode: u32, group: &str, gid: u64) -> Entry {
+    Entry::dir(format!(".{path}/"), mode).owned("root", 0, group, gid)
+}
+
+/// Adds scripts, conffiles and triggers like those of the real package to a package of programs.
+pub(crate) fn add_scripts(deb: Deb) -> Deb {
     match deb.name() {
         "dash" => deb.file("/usr/share/debianutils/shells.d/dash", 0o644, "/bin/sh\n/bin/dash\n"),
         "debianutils" => deb
@@ -127,8 +142,8 @@ pub(crate) fn furnish(deb: Deb) -> Deb {
     }
 }
 
-/// What lies outside the required set: apt as a stub, a pre-dependency that makes a group of its own, a conffile,
-/// and one optional package for `--include`.
+/// Returns the packages outside the required set: apt as a stub, a pre-dependency that makes a group of its own, a
+/// conffile, and one optional package for `--include`.
 pub(crate) fn extras(suite: &str) -> Vec<Deb> {
     vec![apt(suite), runit(), init(), netbase(), hello()]
 }
@@ -162,7 +177,7 @@ fn runit() -> Deb {
         .file("/usr/sbin/runit-init", 0o755, "#!/bin/sh\nexit 0\n")
         .script(
             "postinst",
-            // As with real system users, the number depends on who came first.
+            // As with real system users, the number depends on which users exist already.
             "#!/bin/sh\nset -e\ngrep -q ^runit: /etc/group || echo \"runit:x:$((100 + $(wc -l </etc/group))):\" >>/etc/group\n",
         )
 }

@@ -16,7 +16,7 @@ pub struct Options {
     pub mtime: bool,
 }
 
-/// Everything below `root` but times, sorted by path:
+/// Returns everything below `root` except times, sorted by path:
 ///
 /// ```text
 /// / dir 0755 0:0
@@ -26,8 +26,8 @@ pub struct Options {
 /// /usr/bin/perl5.36.0 file 0755 0:0 3684504 0dc17e9aab2f6ab0 #1
 /// ```
 ///
-/// Paths of one file share a number, given in order of appearance. Symlinks are never followed. Bytes outside
-/// printable ASCII, and the backslash, are written as `\xNN`.
+/// Paths of one file share a number; the numbers count files in the order of the lines. Symlinks are never followed.
+/// Bytes outside printable ASCII, and the backslash, are written as `\xNN`.
 pub fn dump(root: &Path) -> String {
     dump_with(root, Options { owner: true, mtime: false })
 }
@@ -49,7 +49,7 @@ pub fn dump_with(root: &Path, options: Options) -> String {
     out
 }
 
-/// An unreadable directory is a leaf: its line shows a mode that tells why.
+/// A directory that cannot be read appears without its entries. The mode in its line shows the reason.
 fn walk(dir: &Path, prefix: &mut Vec<u8>, found: &mut Vec<(Vec<u8>, PathBuf)>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let length = prefix.len();

@@ -1,15 +1,16 @@
-//! What the host's own apt makes of our archives.
+//! The host's own apt reads our archives.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use rootstrap_testkit::archive::{AllIndex, Archive, Signing};
+use rootstrap_testkit::base::{Layout, base_system};
 use rootstrap_testkit::deb::{Compression, Deb};
-use rootstrap_testkit::host::{Layout, base_system};
 use rootstrap_testkit::keys::{Key, KeyOptions};
 use rootstrap_testkit::server::Server;
 use std::fs;
 use std::process::Command;
 
-/// `apt-get update` and a simulated installation of what is wanted; the text of both, or why apt cannot be asked.
+/// Runs `apt-get update` and simulates installing the `wanted` packages. Returns the text of both, or why apt cannot
+/// run.
 fn apt(server: &Server, dist: &str, components: &str, keyring: &[u8], wanted: &[String]) -> Result<String, String> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_str().unwrap();
@@ -67,7 +68,7 @@ fn apt_accepts_every_form_of_archive() {
                 let server = Server::start(archive.build());
                 let said = match apt(&server, dist, "main contrib", &archive.keyring(), &["hello".into()]) {
                     Ok(said) => said,
-                    Err(why) => return println!("skipped: {why}"),
+                    Err(why) => return rootstrap_testkit::skip(why),
                 };
                 let inst = said.lines().filter(|line| line.starts_with("Inst ")).count();
                 assert_eq!(inst, 3, "{signing:?} {all:?} {form:?} {dist}: {said}\n{:?}", server.requests());
@@ -86,7 +87,7 @@ fn apt_refuses_what_is_broken() {
         let server = Server::start(archive.build());
         match apt(&server, "trixie", "main contrib", &key.public(), &["hello".into()]) {
             Ok(said) => assert!(said.contains("E:") && !said.contains("Inst "), "{name}: {said}"),
-            Err(why) => println!("skipped: {why}"),
+            Err(why) => rootstrap_testkit::skip(why),
         }
     };
     refused("another key", &|archive| archive.keys = vec![Key::generate("other")]);
@@ -100,12 +101,12 @@ fn apt_refuses_what_is_broken() {
 fn the_base_system_needs_nothing_but_itself() {
     let debs = match base_system("trixie", Layout::Merged) {
         Ok(debs) => debs,
-        Err(why) => return println!("skipped: {why}"),
+        Err(why) => return rootstrap_testkit::skip(why),
     };
     let names: Vec<String> = debs.iter().map(|deb| deb.name().to_string()).collect();
     let arch = debs.iter().filter_map(|deb| deb.get("Architecture")).find(|arch| *arch != "all").unwrap_or("all");
     if arch != "amd64" {
-        return println!("skipped: apt is asked for amd64, the host is {arch}");
+        return rootstrap_testkit::skip(format!("apt is asked for amd64, the host is {arch}"));
     }
     let archive = Archive::new("trixie").key(&Key::generate("archive")).debs(debs.clone());
     let server = Server::start(archive.build());
@@ -114,6 +115,6 @@ fn the_base_system_needs_nothing_but_itself() {
             let inst = said.lines().filter(|line| line.starts_with("Inst ")).count();
             assert_eq!((inst, said.contains("E:")), (names.len(), false), "{said}");
         }
-        Err(why) => println!("skipped: {why}"),
+        Err(why) => rootstrap_testkit::skip(why),
     }
 }

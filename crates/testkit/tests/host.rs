@@ -1,8 +1,8 @@
-//! What the host's own dpkg makes of our packages.
+//! The host's own dpkg reads and installs our packages.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use rootstrap_testkit::base::{Layout, base_system};
 use rootstrap_testkit::deb::{Compression, Deb};
-use rootstrap_testkit::host::{Layout, base_system};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -27,7 +27,7 @@ fn dpkg_deb_reads_every_compression() {
         let deb = Deb::new("a", "1:1.0-1")
             .field("Depends", "b (>= 2)")
             .file("/usr/bin/x", 0o755, "x")
-            .file_owned("/usr/bin/s", 0o2755, "root", 0, "shadow", 42, "s")
+            .file_owned("/usr/bin/s", 0o2755, ("root", 0), ("shadow", 42), "s")
             .hardlink("/usr/bin/y", "/usr/bin/x")
             .symlink("/usr/lib/z", "../bin/x")
             .dir("/usr/lib", 0o700)
@@ -47,7 +47,7 @@ fn dpkg_deb_reads_every_compression() {
         let path = path.to_str().unwrap();
         let listing = match run("dpkg-deb", &["--contents", path]) {
             Ok(output) => stdout(&output),
-            Err(why) => return println!("skipped: {why}"),
+            Err(why) => return rootstrap_testkit::skip(why),
         };
         for line in
             ["drwx------ root/root", "prw-------", "crw-rw-rw-", "root/shadow", "link to ./usr/bin/x", "-> ../bin/x"]
@@ -62,7 +62,7 @@ fn dpkg_deb_reads_every_compression() {
     }
 }
 
-/// The plainest bootstrap there is: unpack everything, then let the real dpkg in there install it all again.
+/// Bootstraps in the simplest way: unpacks everything, then lets the real dpkg in the tree install all packages again.
 fn bootstrap(layout: Layout) -> Result<(), String> {
     let debs = base_system("trixie", layout)?;
     let dir = tempfile::tempdir().unwrap();
@@ -106,13 +106,13 @@ fn bootstrap(layout: Layout) -> Result<(), String> {
 #[test]
 fn the_merged_base_system_installs_in_a_chroot() {
     if let Err(why) = bootstrap(Layout::Merged) {
-        println!("skipped: {why}");
+        rootstrap_testkit::skip(why);
     }
 }
 
 #[test]
 fn the_split_base_system_installs_in_a_chroot() {
     if let Err(why) = bootstrap(Layout::Split) {
-        println!("skipped: {why}");
+        rootstrap_testkit::skip(why);
     }
 }

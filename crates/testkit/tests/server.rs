@@ -1,4 +1,4 @@
-//! The loopback mirror, asked over a bare socket.
+//! The loopback mirror, tested over a plain socket.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use rootstrap_testkit::Files;

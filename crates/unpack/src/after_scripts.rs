@@ -1,11 +1,14 @@
-//! What a preinst changed under packages that were merged before it ran, put as if it had run first.
+//! Corrects the tree after a preinst that ran later than it would have run under dpkg: packages were merged before it, which
+//! dpkg would have unpacked after it.
 
 use crate::database::Diversion;
-use crate::{EntryKind, Error, Staged};
+use crate::entries::EntryKind;
+use crate::error::Error;
+use crate::stage::Staged;
 use rootstrap_rootfs::{Cursor, Kind, Root};
 
-/// Gives links of a merged package, which its own preinst has made anew just so, their archived times again: dpkg
-/// would have put its own there after the script.
+/// Restores the archived times of those links of a merged package that its own preinst has created again with the same target.
+/// dpkg would have put the archived links there after the script.
 ///
 /// # Errors
 /// The tree cannot be changed.
@@ -14,22 +17,22 @@ pub fn restore_links(root: &Root, package: &Staged) -> Result<(), Error> {
     let mut cursor = Cursor::new(root);
     for entry in package.entries.as_deref().unwrap_or_default() {
         let EntryKind::Symlink(target) = &entry.kind else { continue };
-        // Nor need its directory be there: filters keep both out.
+        // Filters may have left out the link, and its directory too.
         if root.metadata(&entry.path).map_err(tree)?.is_none() {
             continue;
         }
         let place = cursor.at(&entry.path).map_err(tree)?;
         let found = place.metadata().map_err(tree)?.filter(|found| found.kind == Kind::Symlink);
-        let made_anew = found.is_some_and(|found| found.attributes.mtime != entry.attributes.mtime);
-        if made_anew && place.link_target().map_err(tree)? == *target {
+        let was_recreated = found.is_some_and(|found| found.attributes.mtime != entry.attributes.mtime);
+        if was_recreated && place.link_target().map_err(tree)? == *target {
             place.set_mtime(entry.attributes.mtime).map_err(tree)?;
         }
     }
     Ok(())
 }
 
-/// Moves aside what packages put at a path that was diverted only after they were merged, as dpkg would have done
-/// had it unpacked them after the diversion.
+/// Moves to its diverted path what packages put at `from`, a path that was diverted only after they were merged. dpkg would have
+/// unpacked them after the diversion.
 ///
 /// # Errors
 /// The tree cannot be changed.
@@ -49,7 +52,7 @@ pub fn divert_merged<'p>(
         let mut cursor = Cursor::new(root);
         let (there, to) = (cursor.at(from).map_err(tree)?, cursor.at_creating(&diversion.to).map_err(tree)?);
         if entry.kind == EntryKind::Directory {
-            // The directory itself serves others and stays; an empty one appears under the new name.
+            // Other packages may need the directory, so it stays, and an empty one is created at the diverted path.
             if to.metadata().map_err(tree)?.is_none() {
                 to.create_directory(entry.attributes).map_err(tree)?;
             }

@@ -1,13 +1,13 @@
 //! The outer layer of a .deb: an `ar` archive of two or more members (deb(5)).
 //!
-//! Read by hand because every header is checked before it is believed: names from a short list, plain decimal
-//! sizes, the end magic, nothing past the end of the file.
+//! This is not a general reader of `ar` archives, because every header is checked before it is used: plain characters in names,
+//! plain decimal sizes, the end magic, and nothing past the end of the file.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 
-/// One member: its name and where its bytes are.
+/// One member: its name, and where its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub name: String,
@@ -15,10 +15,10 @@ pub(crate) struct Member {
     pub size: u64,
 }
 
-/// Lists the members, checking that each lies within the file.
+/// Lists the members, and checks that each lies within the file. The inner error is the reason why the archive is refused.
 ///
 /// # Errors
-/// The reading itself (`Err`), or the reason the archive is refused (`Ok(Err)`).
+/// Reading fails.
 pub(crate) fn members(file: &mut (impl Read + Seek)) -> io::Result<Result<Vec<Member>, String>> {
     let end = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;
@@ -45,12 +45,13 @@ pub(crate) fn members(file: &mut (impl Read + Seek)) -> io::Result<Result<Vec<Me
             return Ok(Err("it has too many members".into()));
         }
         members.push(Member { name, offset, size });
-        // Members start at even offsets; a missing pad byte after the last one is tolerated, as dpkg does.
+        // Members start at even offsets. A missing pad byte after the last member is tolerated, as dpkg does.
         position = offset + size + size % 2;
     }
     Ok(Ok(members))
 }
 
+/// Reads name and size from a header; `None` if it is malformed.
 fn parse(header: &[u8; 60]) -> Option<(String, u64)> {
     if &header[58..] != b"`\n" {
         return None;
@@ -68,6 +69,7 @@ fn parse(header: &[u8; 60]) -> Option<(String, u64)> {
     Some((name.to_owned(), size.parse().ok()?))
 }
 
+/// Fills the buffer. Returns `false` if the file ends before.
 fn read_whole(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(buffer) {
         Ok(()) => Ok(true),

@@ -1,57 +1,64 @@
-//! Who owns which path: the question behind every file conflict, answered without touching a filesystem.
+//! Records which package owns which path, and so finds file conflicts without touching a filesystem.
 //!
-//! Paths are compared literally, as dpkg compares them: `/lib/x` and `/usr/lib/x` are two names even where one
-//! directory is a link to the other. They are the names that packages give, not those that diversions lead to. A path
-//! may have several owners, where one of them diverts it; directories belong to everyone.
+//! Paths are compared literally, as dpkg compares them: `/lib/x` and `/usr/lib/x` are two paths even if one directory is a link
+//! to the other. The paths are those in the packages, before diversions are followed. A path may have several owners if one of
+//! them diverts it. All packages may share a directory.
 
 use std::collections::{HashMap, HashSet};
 
-/// What the packages unpacked so far have.
+/// The paths of the packages that have been unpacked so far.
 #[derive(Debug, Default)]
 pub struct Claims {
     packages: Vec<Package>,
-    /// For every path its owners, as places in `packages`, and whether it is a directory of theirs.
+    /// The owners of every path: the position in `packages`, and whether the path is a directory in that package.
     owners: HashMap<Vec<u8>, Vec<(usize, bool)>>,
 }
 
 #[derive(Debug)]
 struct Package {
     name: String,
-    /// Everything it lists but the root itself, directories too.
+    /// All paths that the package lists, directories included, without the root itself.
     paths: Vec<Vec<u8>>,
 }
 
 impl Claims {
-    /// The owners of `path` other than `package`, in the order in which they came; none of a directory.
+    /// The owners of `path` other than `package`, in the order in which they claimed it. A directory has none.
     pub fn rivals(&self, path: &[u8], package: &str) -> impl Iterator<Item = &str> {
         let owners = self.owners.get(path).map_or(&[][..], Vec::as_slice);
         let names =
-            owners.iter().filter(|(_, directory)| !directory).filter_map(|(owner, _)| self.packages.get(*owner));
+            owners.iter().filter(|(_, is_directory)| !is_directory).filter_map(|(owner, _)| self.packages.get(*owner));
         names.map(|owner| owner.name.as_str()).filter(move |name| *name != package)
     }
 
-    /// A package other than `package` that has nothing of its own beside the others and one with `paths`: dpkg may take
-    /// it for gone (help.c:filesavespackage). `apart` says whether a diversion keeps the path of that package for it.
+    /// Returns a package that dpkg may let disappear when `package`, which has these `paths`, is unpacked: every path of it
+    /// belongs to `package` or to another package too (help.c:filesavespackage). `is_separated` says whether a diversion
+    /// separates a path of the named package from that of `package`.
     #[must_use]
-    pub fn covered(&self, paths: &HashSet<&[u8]>, package: &str, apart: impl Fn(&[u8], &str) -> bool) -> Option<&str> {
-        let covered = |(index, other): &(usize, &Package)| {
-            let shared = |path: &Vec<u8>| {
-                let alone = |owners: &Vec<(usize, bool)>| owners.iter().all(|(owner, _)| owner == index);
-                (paths.contains(&path[..]) || !self.owners.get(path).is_none_or(alone)) && !apart(path, &other.name)
+    pub fn disappearing(
+        &self,
+        paths: &HashSet<&[u8]>,
+        package: &str,
+        is_separated: impl Fn(&[u8], &str) -> bool,
+    ) -> Option<&str> {
+        let disappears = |(index, other): &(usize, &Package)| {
+            let is_shared = |path: &Vec<u8>| {
+                let is_sole_owner = |owners: &Vec<(usize, bool)>| owners.iter().all(|(owner, _)| owner == index);
+                (paths.contains(&path[..]) || !self.owners.get(path).is_none_or(is_sole_owner))
+                    && !is_separated(path, &other.name)
             };
-            // What is its own is likely to come last.
-            !other.paths.is_empty() && other.name != package && other.paths.iter().rev().all(shared)
+            // Paths that a package shares with no other are likely to come last, so the search begins there.
+            !other.paths.is_empty() && other.name != package && other.paths.iter().rev().all(is_shared)
         };
-        self.packages.iter().enumerate().find(covered).map(|(_, other)| other.name.as_str())
+        self.packages.iter().enumerate().find(disappears).map(|(_, other)| other.name.as_str())
     }
 
-    /// Everyone who has claimed anything, and how many paths.
+    /// All packages that own any path, with the number of their paths.
     pub fn packages(&self) -> impl Iterator<Item = (&str, usize)> {
         let claimed = self.packages.iter().filter(|package| !package.paths.is_empty());
         claimed.map(|package| (package.name.as_str(), package.paths.len()))
     }
 
-    /// Makes `package` one that never was.
+    /// Forgets `package` and all its paths.
     pub fn forget(&mut self, package: &str) {
         for (index, known) in self.packages.iter_mut().enumerate().filter(|(_, known)| known.name == package) {
             for path in std::mem::take(&mut known.paths) {
@@ -62,18 +69,18 @@ impl Claims {
         }
     }
 
-    /// Notes that `package` has these paths, each with whether it is a directory.
+    /// Records that `package` owns these paths. Each comes with whether it is a directory.
     pub fn add<'p>(&mut self, package: &str, paths: impl IntoIterator<Item = (&'p [u8], bool)>) {
         let index = self.packages.len();
         let mut all = Vec::new();
-        for (path, directory) in paths.into_iter().filter(|(path, _)| !matches!(*path, b"/" | b"/.")) {
+        for (path, is_directory) in paths.into_iter().filter(|(path, _)| !matches!(*path, b"/" | b"/.")) {
             all.push(path.to_vec());
-            self.owners.entry(path.to_vec()).or_default().push((index, directory));
+            self.owners.entry(path.to_vec()).or_default().push((index, is_directory));
         }
         self.packages.push(Package { name: package.to_owned(), paths: all });
     }
 
-    /// All of it, for [`Self::from_bytes`].
+    /// Writes all claims as bytes, for [`Self::from_bytes`].
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -91,7 +98,7 @@ impl Claims {
         bytes
     }
 
-    /// What [`Self::to_bytes`] wrote; `None` if these are other bytes.
+    /// Reads claims that [`Self::to_bytes`] wrote. `None` if the bytes have another form.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut claims = Self::default();
@@ -118,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_owners() {
+    fn paths_have_owners_and_packages_disappear() {
         let mut claims = Claims::default();
         claims.add("a", [(&b"/."[..], true), (b"/x", false), (b"/d", true), (b"/y", false)]);
         claims.add("b", [(&b"/y"[..], false)]);
@@ -131,22 +138,22 @@ mod tests {
         assert_eq!(rivals(b"/d", "b"), [""; 0]);
         assert_eq!(rivals(b"/usr/x", "b"), [""; 0]);
 
-        let covered = |paths: &[&'static [u8]], package| {
-            claims.covered(&paths.iter().copied().collect(), package, |path, _| path == b"/diverted")
+        let disappearing = |paths: &[&'static [u8]], package| {
+            claims.disappearing(&paths.iter().copied().collect(), package, |path, _| path == b"/diverted")
         };
-        assert_eq!(covered(&[b"/", b"/x", b"/d"], "b"), Some("a"));
-        assert_eq!(covered(&[b"/x", b"/d"], "a"), Some("b"), "what b has is in a too");
+        assert_eq!(disappearing(&[b"/", b"/x", b"/d"], "b"), Some("a"));
+        assert_eq!(disappearing(&[b"/x", b"/d"], "a"), Some("b"), "what b has is in a too");
         let mut claims = Claims::default();
         claims.add("a", [(&b"/d"[..], true), (b"/x", false)]);
         claims.add("b", [(&b"/d"[..], true), (b"/diverted", false)]);
         claims.add("c", [(&b"/d"[..], true)]);
-        let covered = |paths: &[&'static [u8]], package| {
-            claims.covered(&paths.iter().copied().collect(), package, |path, _| path == b"/diverted")
+        let disappearing = |paths: &[&'static [u8]], package| {
+            claims.disappearing(&paths.iter().copied().collect(), package, |path, _| path == b"/diverted")
         };
-        assert_eq!(covered(&[b"/"], "e"), Some("c"));
-        assert_eq!(covered(&[b"/x"], "e"), Some("a"));
-        assert_eq!(covered(&[b"/diverted"], "c"), None);
-        assert_eq!(covered(&[b"/"], "c"), None);
+        assert_eq!(disappearing(&[b"/"], "e"), Some("c"));
+        assert_eq!(disappearing(&[b"/x"], "e"), Some("a"));
+        assert_eq!(disappearing(&[b"/diverted"], "c"), None);
+        assert_eq!(disappearing(&[b"/"], "c"), None);
         let again = Claims::from_bytes(&claims.to_bytes()).unwrap();
         assert_eq!(format!("{:?}", again.packages), format!("{:?}", claims.packages));
         assert_eq!(again.owners, claims.owners);
@@ -156,6 +163,6 @@ mod tests {
         claims.forget("a");
         claims.forget("b");
         assert_eq!(claims.rivals(b"/x", "c").next(), None);
-        assert_eq!(claims.covered(&HashSet::new(), "e", |_, _| false), None);
+        assert_eq!(claims.disappearing(&HashSet::new(), "e", |_, _| false), None);
     }
 }

@@ -1,9 +1,9 @@
-//! dpkg's database, written directly (dpkg `lib/dpkg/dump.c`, `lib/dpkg/parse.c:fieldinfos`, `src/main/unpack.c`).
+//! Reads and writes dpkg's database without dpkg (dpkg `lib/dpkg/dump.c`, `lib/dpkg/parse.c:fieldinfos`, `src/main/unpack.c`).
 
-use crate::Error;
+use crate::conffiles::Conffiles;
 use crate::control::{Control, Member};
 use crate::entries::{Entry, EntryKind};
-use crate::merge::Conffiles;
+use crate::error::Error;
 use rootstrap_rootfs::{Attributes, Cursor, Root};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
@@ -11,8 +11,8 @@ use std::io::Write;
 const INFO: &str = "var/lib/dpkg/info";
 const STATUS: &[u8] = b"var/lib/dpkg/status";
 
-/// The order of the fields in a status stanza; anything else follows in the order of the control file
-/// (parse.c:fieldinfos, without those that only `available` holds).
+/// The order of the fields in a status stanza (parse.c:fieldinfos, without the fields that only `available` has). All other
+/// fields follow in the order of the control file.
 const FIELDS: [&str; 25] = [
     "Package",
     "Essential",
@@ -41,7 +41,7 @@ const FIELDS: [&str; 25] = [
     "Description",
 ];
 
-/// Fields of a control file that never get into `status`.
+/// Fields of a control file that are never written to `status`.
 const DROPPED: [&str; 7] =
     ["Filename", "Size", "MD5sum", "MSDOS-Filename", "Config-Version", "Triggers-Pending", "Triggers-Awaited"];
 
@@ -59,19 +59,19 @@ pub fn create(root: &Root, architectures: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A merged package as the database shall know it.
+/// A merged package, as it is to be recorded.
 pub struct Record<'a> {
-    /// Its control data.
+    /// The control data.
     pub control: &'a Control,
-    /// The entries it was merged from.
+    /// The entries from which it was merged.
     pub entries: &'a [Entry],
     /// The text of its `.list`.
     pub list: &'a [u8],
-    /// The paths among them that are not in the tree.
+    /// The paths of the entries that are not in the tree.
     pub excluded: &'a HashSet<Vec<u8>>,
 }
 
-/// Records merged packages as unpacked: their info files, then all their stanzas in one new `status`.
+/// Records merged packages as unpacked: writes their info files, and then one new `status` with all their stanzas.
 ///
 /// # Errors
 /// The database cannot be read or written.
@@ -97,8 +97,8 @@ pub fn record(root: &Root, records: &[Record<'_>], conffiles: Conffiles) -> Resu
     Ok(())
 }
 
-/// The stanzas of a `status`, each with its last newline. In bytes: packages older than the rule have fields and paths
-/// that are not UTF-8.
+/// The stanzas of a `status`, each with its last newline. They are bytes, because packages from before Policy asked for UTF-8
+/// have fields and paths in other encodings.
 fn stanzas(status: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut lines = status.split_inclusive(|&b| b == b'\n');
     let mut rest = status;
@@ -111,6 +111,7 @@ fn stanzas(status: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|stanza| !stanza.is_empty())
 }
 
+/// Package name and architecture of a stanza: the order of `status`.
 fn key(stanza: &[u8]) -> (String, String) {
     let field = |name: &[u8]| {
         let value = stanza.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -119,7 +120,7 @@ fn key(stanza: &[u8]) -> (String, String) {
     (field(b"Package:"), field(b"Architecture:"))
 }
 
-/// Path to MD5 of every file whose digest was taken, hard links under each of their names.
+/// The MD5 of every file whose digest was computed, by path. A file with hard links has one under each of its names.
 fn digests<'a>(record: &Record<'a>) -> HashMap<&'a [u8], &'a str> {
     let mut digests = HashMap::new();
     for entry in record.entries.iter().filter(|entry| !record.excluded.contains(&entry.path)) {
@@ -138,6 +139,7 @@ fn digests<'a>(record: &Record<'a>) -> HashMap<&'a [u8], &'a str> {
     digests
 }
 
+/// Writes the info files of one package.
 fn write_info(cursor: &mut Cursor<'_>, record: &Record<'_>, digests: &HashMap<&[u8], &str>) -> Result<(), Error> {
     let name = record.control.database_name();
     let mut write = |kind: &str, contents: &[u8], mode: u32, mtime: Option<i64>| -> rootstrap_rootfs::Result<()> {
@@ -154,7 +156,7 @@ fn write_info(cursor: &mut Cursor<'_>, record: &Record<'_>, digests: &HashMap<&[
         write(name, contents, *mode, Some(*mtime))?;
     }
     if record.control.member("md5sums").is_none() {
-        // db-fsys-digest.c:write_filehash_except: every file and hard link in the order of the list.
+        // dpkg writes every file and hard link in the order of the list (db-fsys-digest.c:write_filehash_except).
         let mut sums = Vec::new();
         for path in record.list.split(|&b| b == b'\n') {
             if let Some(md5) = digests.get(path) {
@@ -177,7 +179,7 @@ fn info_members(control: &Control) -> impl Iterator<Item = &Member> {
         .filter(|member| member.name != "control" && member.name != "list" && !member.name.contains('.'))
 }
 
-/// The stanza of an unpacked, never configured package.
+/// The stanza of a package that is unpacked and has never been configured.
 fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffiles) -> Vec<u8> {
     let fields = control.stanza();
     let mut conffile_lines = Vec::new();
@@ -218,8 +220,8 @@ fn stanza(control: &Control, digests: &HashMap<&[u8], &str>, conffiles: Conffile
     text
 }
 
-/// Makes configured packages unpacked ones, as unpacking them over themselves would: the next run of dpkg configures
-/// them once more, in the turn they then have.
+/// Marks configured packages as unpacked, as unpacking the same versions again would. The next run of dpkg then configures them
+/// again, in the order that dpkg chooses then.
 ///
 /// # Errors
 /// The database cannot be read or written.
@@ -249,13 +251,13 @@ pub fn unconfigure(root: &Root, packages: &[&str]) -> Result<(), Error> {
 /// One diversion (dpkg-divert(1)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diversion {
-    /// Where the file goes instead.
+    /// The path to which the file is diverted.
     pub to: Vec<u8>,
-    /// The package that is not diverted; `:` for a local diversion, which diverts all.
+    /// The package whose files are not diverted; `:` for a local diversion, which diverts the files of all packages.
     pub package: String,
 }
 
-/// The diversions in force, by diverted path.
+/// Reads the diversions in force, by diverted path.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -270,14 +272,14 @@ pub fn diversions(root: &Root) -> Result<BTreeMap<Vec<u8>, Diversion>, Error> {
     Ok(diversions)
 }
 
-/// The diversions in force, as one package is subject to them.
+/// The diversions in force, from the point of view of one package.
 pub(crate) struct Diversions<'a> {
     pub all: BTreeMap<Vec<u8>, Diversion>,
     pub package: &'a str,
 }
 
 impl Diversions<'_> {
-    /// Where the package's `path` goes.
+    /// The path where the package's `path` is put.
     pub fn follow(&self, path: &[u8]) -> Vec<u8> {
         match self.all.get(path) {
             Some(diversion) if diversion.package != self.package => diversion.to.clone(),
@@ -285,18 +287,18 @@ impl Diversions<'_> {
         }
     }
 
-    /// Whether a diversion keeps this package's `path` and that of `rival` (`PKG` or `PKG:ARCH`) apart: one of the two
-    /// has to be the package that stays.
-    pub fn part(&self, path: &[u8], rival: &str) -> bool {
+    /// Whether a diversion separates this package's `path` from the same path of `rival` (`PKG` or `PKG:ARCH`): one of the two
+    /// packages must be the one whose files are not diverted.
+    pub fn separates(&self, path: &[u8], rival: &str) -> bool {
         let rival = rival.split_once(':').map_or(rival, |(package, _)| package);
         self.all.get(path).is_some_and(|diversion| diversion.package == self.package || diversion.package == rival)
     }
 }
 
-/// The owners and modes an administrator or a script has fixed (dpkg-statoverride(1)), by path.
+/// Reads the owners and modes that an administrator or a script has fixed (dpkg-statoverride(1)), by path.
 ///
 /// # Errors
-/// The file, or those of the users and groups, cannot be read.
+/// The file, or a file of users or groups, cannot be read.
 pub fn statoverrides(root: &Root) -> Result<HashMap<Vec<u8>, Attributes>, Error> {
     let text = root.read(b"var/lib/dpkg/statoverride")?.unwrap_or_default();
     if text.is_empty() {
@@ -324,8 +326,8 @@ pub fn statoverrides(root: &Root) -> Result<HashMap<Vec<u8>, Attributes>, Error>
 /// Names to numeric ids.
 pub(crate) type Ids = HashMap<Vec<u8>, u32>;
 
-/// The target's users and groups: its passwd and group files, or before those exist the ones base-passwd will
-/// make them from. Never those of the host.
+/// Reads the target's users and groups from its passwd and group files. Before these files exist, they are read from the
+/// files from which base-passwd will create them. The host's users and groups are never used.
 pub(crate) fn names(root: &Root) -> rootstrap_rootfs::Result<(Ids, Ids)> {
     let read = |file: &str| -> rootstrap_rootfs::Result<Ids> {
         let text = match root.read(format!("etc/{file}").as_bytes())? {

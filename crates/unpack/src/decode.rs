@@ -1,49 +1,42 @@
-//! The compressions a member of a .deb may have (deb(5)), behind one reader with a ceiling.
+//! The decoded members of a .deb, behind a ceiling (deb(5)).
 //!
-//! Where a member holds several streams in a row, gzip's are read on and of the others only the first is read, as dpkg
-//! does: a .deb must not be one package to us and another to the target's dpkg.
+//! If a member consists of several streams, all streams of gzip and only the first stream of the other formats are read, as
+//! dpkg does: a .deb must not be one package to this crate and another to the target's dpkg.
 
 use crate::limits;
+use rootstrap_debian::compression::{Compression, DecoderOptions, Streams};
 use std::io::{self, BufReader, Read};
 
-/// data.tar alone has ever been in these; dpkg refuses a control.tar that is.
-const OF_DATA_ALONE: [&str; 2] = [".bz2", ".lzma"];
+/// The digest of the .deb has been verified against a signed index, so the checksums inside an xz stream are not computed.
+const OPTIONS: DecoderOptions = DecoderOptions {
+    streams: Streams::AsDpkg,
+    verifies_checks: false,
+    xz_memory: limits::XZ_MEMORY,
+    zstd_window_log: None,
+};
 
-/// A reader of the decoded bytes of the member `name`, which ends in an error once `ceiling` bytes are passed.
+/// The decoded bytes of a member.
+pub(crate) type Decoded<'r> = Ceiling<Box<dyn Read + Send + 'r>>;
+
+/// Returns a reader of the decoded bytes of the member `name`, which ends in an error after `ceiling` bytes.
 ///
-/// `None` for a name whose ending dpkg does not know either.
+/// `None` if dpkg does not know the suffix that follows `stem` in `name`.
 pub(crate) fn decoder<'r>(
     name: &str,
     stem: &str,
     bytes: impl Read + Send + 'r,
     ceiling: u64,
-) -> Option<io::Result<Ceiling<Box<dyn Read + Send + 'r>>>> {
-    let suffix = name.strip_prefix(stem)?;
-    if stem != "data.tar" && OF_DATA_ALONE.contains(&suffix) {
+) -> Option<io::Result<Decoded<'r>>> {
+    let compression = Compression::from_suffix(name.strip_prefix(stem)?)?;
+    // Only data.tar has ever been compressed this way; dpkg refuses such a control.tar.
+    if stem != "data.tar" && matches!(compression, Compression::Bzip2 | Compression::Lzma) {
         return None;
     }
     let bytes = BufReader::with_capacity(1 << 16, bytes);
-    let decoded: io::Result<Box<dyn Read + Send + 'r>> = match suffix {
-        "" => Ok(Box::new(bytes)),
-        ".gz" => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(bytes))),
-        ".bz2" => Ok(Box::new(bzip2::bufread::BzDecoder::new(bytes))),
-        // The .deb's own digest has been checked against a signed index, so the checksum inside is not computed
-        // a second time: it takes an eighth of the decoding.
-        ".xz" => xz2::stream::Stream::new_stream_decoder(limits::XZ_MEMORY, xz2::stream::IGNORE_CHECK)
-            .map(|stream| Box::new(xz2::bufread::XzDecoder::new_stream(bytes, stream)) as Box<dyn Read + Send>)
-            .map_err(io::Error::other),
-        ".lzma" => xz2::stream::Stream::new_lzma_decoder(limits::XZ_MEMORY)
-            .map(|stream| Box::new(xz2::bufread::XzDecoder::new_stream(bytes, stream)) as Box<dyn Read + Send>)
-            .map_err(io::Error::other),
-        ".zst" => {
-            zstd::Decoder::with_buffer(bytes).map(|decoder| Box::new(decoder.single_frame()) as Box<dyn Read + Send>)
-        }
-        _ => return None,
-    };
-    Some(decoded.map(|reader| Ceiling { reader, left: ceiling }))
+    Some(compression.decoder(bytes, OPTIONS).map(|reader| Ceiling { reader, left: ceiling }))
 }
 
-/// Ends in an error instead of handing out more than so many bytes.
+/// A reader that ends in an error instead of handing out more than a number of bytes.
 pub(crate) struct Ceiling<R> {
     reader: R,
     left: u64,

@@ -1,4 +1,4 @@
-//! The entries of a tar archive as dpkg reads them (dpkg `lib/dpkg/tarfn.c:tar_extractor`).
+//! Reads the entries of data.tar as dpkg reads them (dpkg `lib/dpkg/tarfn.c:tar_extractor`).
 
 use crate::limits;
 use rootstrap_rootfs::{Attributes, Device, Kind};
@@ -11,22 +11,22 @@ pub struct Entry {
     pub path: Vec<u8>,
     /// Mode, numeric owner and time as archived.
     pub attributes: Attributes,
-    /// Owner by name, which goes before the number; empty if not given.
+    /// Owner by name, which takes precedence over the number; empty if the archive has none.
     pub user: Vec<u8>,
-    /// Group by name.
+    /// Group by name, as for `user`.
     pub group: Vec<u8>,
-    /// Type and what belongs to it.
+    /// The type, with the data that belongs to it.
     pub kind: EntryKind,
 }
 
 /// The type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A regular file; its body is number `body` in the package's part of the store.
+    /// A regular file.
     File {
-        /// Name in the store.
+        /// The number that names its body in the package's part of the store.
         body: usize,
-        /// MD5 in hexadecimal, where dpkg's database will need it.
+        /// MD5 in hexadecimal, if dpkg's database will need it.
         md5: Option<String>,
     },
     /// A directory.
@@ -39,20 +39,14 @@ pub enum EntryKind {
     Node(Kind, Device),
 }
 
-/// What a tar header announces; bodies of files are left to the caller.
-pub(crate) enum Found {
-    Entry(Entry),
-    /// An entry dpkg refuses or that this crate leaves to it, with the reason.
-    Foreign(String),
-}
-
-/// Takes a regular file's path, attributes, contents and announced size; says what kind of entry it became.
+/// Takes the path, attributes, contents and size of a regular file. Returns the kind of entry that it became.
 pub(crate) type TakeBody<'a> = dyn FnMut(&[u8], &Attributes, &mut dyn Read, u64) -> io::Result<EntryKind> + 'a;
 
-/// Reads all entries of `tar`, handing each regular file to `body`.
+/// Reads all entries of `tar`, and hands each regular file to `body`. The inner error is the reason why the package is left to
+/// dpkg.
 ///
 /// # Errors
-/// Reading fails, or `body` does.
+/// Reading fails, or `body` fails.
 pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result<Vec<Entry>, String>> {
     let mut archive = tar::Archive::new(tar);
     let mut entries = Vec::new();
@@ -82,17 +76,16 @@ pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result
         }
         let name = long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
         let link = long_link.take().or_else(|| entry.header().link_name_bytes().map(std::borrow::Cow::into_owned));
-        match describe(entry.header(), &name, link) {
-            Found::Foreign(reason) => return Ok(Err(reason)),
-            Found::Entry(mut described) => {
-                if let EntryKind::File { .. } = described.kind {
-                    described.kind = body(&described.path, &described.attributes, &mut entry, size)?;
-                } else if size != 0 {
-                    return Ok(Err(format!("{} has a body where it may have none", show(&described.path))));
-                }
-                entries.push(described);
-            }
+        let mut described = match describe(entry.header(), &name, link) {
+            Ok(described) => described,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if let EntryKind::File { .. } = described.kind {
+            described.kind = body(&described.path, &described.attributes, &mut entry, size)?;
+        } else if size != 0 {
+            return Ok(Err(format!("{} has a body where it may have none", escaped(&described.path))));
         }
+        entries.push(described);
         if entries.len() > limits::ENTRIES {
             return Ok(Err("it has too many entries".into()));
         }
@@ -100,55 +93,58 @@ pub(crate) fn read(tar: impl Read, body: &mut TakeBody<'_>) -> io::Result<Result
     Ok(Ok(entries))
 }
 
-fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> Found {
-    let Some(path) = absolute(name) else {
-        return Found::Foreign(format!("the path {} does not stay within the root", show(name)));
-    };
-    match describe_at(header, name, link, path) {
-        Ok(found) => found,
-        Err(error) => Found::Foreign(format!("the header of {} is odd: {error}", show(name))),
-    }
+/// Reads what a header says. The error is the reason why the package is left to dpkg: dpkg refuses the entry, or this crate does
+/// not know it.
+fn describe(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>) -> Result<Entry, String> {
+    let path = absolute(name).ok_or_else(|| format!("the path {} does not stay within the root", escaped(name)))?;
+    let attributes = attributes(header).map_err(|error| odd(name, &error))?;
+    let user = header.username_bytes().unwrap_or_default().to_vec();
+    let group = header.groupname_bytes().unwrap_or_default().to_vec();
+    let kind = kind(header, name, link.unwrap_or_default())?;
+    Ok(Entry { path, attributes, user, group, kind })
 }
 
-fn describe_at(header: &tar::Header, name: &[u8], link: Option<Vec<u8>>, path: Vec<u8>) -> io::Result<Found> {
+fn odd(name: &[u8], error: &io::Error) -> String {
+    format!("the header of {} is odd: {error}", escaped(name))
+}
+
+fn attributes(header: &tar::Header) -> io::Result<Attributes> {
     let number = |value: io::Result<u64>| -> io::Result<u32> { value?.try_into().map_err(io::Error::other) };
-    let attributes = Attributes {
+    Ok(Attributes {
         mode: header.mode()? & 0o7777,
         uid: number(header.uid())?,
         gid: number(header.gid())?,
         // Times before 1970 are stored as a two's complement.
         mtime: header.mtime()?.cast_signed(),
+    })
+}
+
+/// The type of the entry `name`, whose link text is `link`.
+fn kind(header: &tar::Header, name: &[u8], link: Vec<u8>) -> Result<EntryKind, String> {
+    let device = || -> Result<Device, String> {
+        let number = |number: io::Result<Option<u32>>| number.map_err(|error| odd(name, &error));
+        let (major, minor) = (number(header.device_major())?, number(header.device_minor())?);
+        Ok(Device { major: major.unwrap_or(0), minor: minor.unwrap_or(0) })
     };
-    let device = || -> io::Result<Device> {
-        Ok(Device { major: header.device_major()?.unwrap_or(0), minor: header.device_minor()?.unwrap_or(0) })
-    };
-    let link = link.unwrap_or_default();
-    let kind = match header.entry_type().as_byte() {
-        // Even with a slash at the end of its name, by which the seventh edition told directories.
+    Ok(match header.entry_type().as_byte() {
+        // Also if its name ends with a slash, which marked a directory in the seventh edition of Unix.
         b'0' | 0 => EntryKind::File { body: 0, md5: None },
         b'1' => match absolute(&link) {
             Some(target) => EntryKind::HardLink(target),
-            None => return Ok(Found::Foreign(format!("the hard link {} leads out of the root", show(name)))),
+            None => return Err(format!("the hard link {} leads out of the root", escaped(name))),
         },
-        b'2' if link.is_empty() => return Ok(Found::Foreign(format!("the link {} is empty", show(name)))),
+        b'2' if link.is_empty() => return Err(format!("the link {} is empty", escaped(name))),
         b'2' => EntryKind::Symlink(link),
         b'3' => EntryKind::Node(Kind::CharDevice, device()?),
         b'4' => EntryKind::Node(Kind::BlockDevice, device()?),
         b'5' => EntryKind::Directory,
         b'6' => EntryKind::Node(Kind::Fifo, Device { major: 0, minor: 0 }),
-        other => return Ok(Found::Foreign(format!("{} is of tar type {:?}", show(name), char::from(other)))),
-    };
-    Ok(Found::Entry(Entry {
-        path,
-        attributes,
-        user: header.username_bytes().unwrap_or_default().to_vec(),
-        group: header.groupname_bytes().unwrap_or_default().to_vec(),
-        kind,
-    }))
+        other => return Err(format!("{} is of tar type {:?}", escaped(name), char::from(other))),
+    })
 }
 
-/// `./usr/bin/` as `/usr/bin`. `None` for a name that climbs, is empty, too long, or cannot stand on a line of a
-/// `.list` file.
+/// Makes a name absolute: `./usr/bin/` becomes `/usr/bin`. `None` for a name that has a `..`, is empty or too long, or cannot
+/// be a line of a `.list` file.
 fn absolute(name: &[u8]) -> Option<Vec<u8>> {
     if name.is_empty() || name.len() as u64 > limits::PATH || name.iter().any(|&b| b == 0 || b == b'\n') {
         return None;
@@ -170,8 +166,8 @@ fn absolute(name: &[u8]) -> Option<Vec<u8>> {
     Some(path)
 }
 
-/// Bytes of a path for a message.
-pub(crate) fn show(path: &[u8]) -> String {
+/// The bytes of a path as text for a message, with control characters escaped.
+pub(crate) fn escaped(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }
 
@@ -180,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_absolute_and_do_not_climb() {
+    fn paths_are_absolute_and_have_no_dots() {
         for (name, path) in [("./", "/"), ("./usr/bin/", "/usr/bin"), ("usr//x", "/usr/x"), ("/etc/x", "/etc/x")] {
             assert_eq!(absolute(name.as_bytes()).unwrap(), path.as_bytes());
         }

@@ -1,25 +1,25 @@
-//! What is not wanted of any package (dpkg(1), `--path-exclude` and `--path-include`; dpkg `src/main/filters.c`).
+//! Paths that are left out of the tree (dpkg(1), `--path-exclude` and `--path-include`; dpkg `src/main/filters.c`).
 //!
-//! An excluded path is left out of the tree alone: dpkg still lists it, guards it against other packages and tells
-//! the triggers on it.
+//! An excluded path is missing only in the tree: dpkg still lists it, still refuses to let another package own it, and still
+//! activates the triggers on it.
 
-use crate::Error;
 use crate::entries::{Entry, EntryKind};
+use crate::error::Error;
 use rootstrap_rootfs::Root;
 
-/// One `path-exclude` or `path-include`. Of a list of them the last that matches a path decides.
+/// One `path-exclude` or `path-include`. In a list of filters, the last one that matches a path decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Whether matching paths are wanted after all.
+    /// Whether matching paths are included, not excluded.
     pub include: bool,
-    /// A pattern of the shell's kind, matched against the whole path; `*` stands for slashes too.
+    /// A shell pattern, which is matched against the whole path; `*` also matches slashes.
     pub pattern: Vec<u8>,
 }
 
-/// Those that the target's own dpkg is configured with, in the order in which it reads them.
+/// Reads the filters from the configuration of the target's own dpkg, in the order in which dpkg reads them.
 ///
 /// # Errors
-/// A file of the configuration cannot be read.
+/// A configuration file cannot be read.
 pub fn of_target(root: &Root) -> Result<Vec<Filter>, Error> {
     let mut filters = Vec::new();
     let fits = |name: &&Vec<u8>| name.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -32,7 +32,7 @@ pub fn of_target(root: &Root) -> Result<Vec<Filter>, Error> {
     Ok(filters)
 }
 
-/// One line of dpkg.cfg(5): `OPTION=VALUE` or `OPTION VALUE`, the value perhaps in quotes.
+/// Parses one line of dpkg.cfg(5): `OPTION=VALUE` or `OPTION VALUE`, with or without quotes around the value.
 fn parse(line: &[u8]) -> Option<Filter> {
     let line = line.trim_ascii_end();
     let end = line.iter().position(|&b| !b.is_ascii_alphanumeric() && b != b'-')?;
@@ -42,7 +42,7 @@ fn parse(line: &[u8]) -> Option<Filter> {
         b"path-exclude" => false,
         _ => return None,
     };
-    // The character that ends the option's name, whichever it is, and an equals sign after it.
+    // dpkg skips the character that ends the option's name, whatever it is, and an equals sign after it.
     let rest = rest.get(1..)?;
     let value = rest.strip_prefix(b"=").unwrap_or(rest).trim_ascii_start();
     let quoted = |quote: &[u8]| value.strip_prefix(quote)?.strip_suffix(quote);
@@ -50,44 +50,44 @@ fn parse(line: &[u8]) -> Option<Filter> {
     Some(Filter { include, pattern: pattern.to_vec() })
 }
 
-/// Whether an absolute path is not wanted, whatever it is and leads to.
+/// Whether the filters exclude an absolute path, whatever its type is.
 #[must_use]
-pub fn unwanted(filters: &[Filter], path: &[u8]) -> bool {
+pub fn is_excluded(filters: &[Filter], path: &[u8]) -> bool {
     filters.iter().rfind(|filter| matches(&filter.pattern, path)).is_some_and(|last| !last.include)
 }
 
-/// Whether `entry` stays out of the tree.
-pub(crate) fn exclude(filters: &[Filter], entry: &Entry) -> bool {
-    // dpkg matches the root itself by an empty text, and it is there in any case.
+/// Whether the filters leave `entry` out of the tree.
+pub(crate) fn excludes_entry(filters: &[Filter], entry: &Entry) -> bool {
+    // dpkg matches the root itself as the empty path. The root exists in any case.
     let path: &[u8] = if entry.path == b"/" { b"" } else { &entry.path };
-    if !unwanted(filters, path) {
+    if !is_excluded(filters, path) {
         return false;
     }
-    // What could lead to something included stays.
-    let leads = matches!(entry.kind, EntryKind::Directory | EntryKind::Symlink(_));
-    !(leads && filters.iter().any(|filter| filter.include && path.starts_with(beginning(&filter.pattern))))
+    // A directory or link that may lead to an included path stays.
+    let may_lead = matches!(entry.kind, EntryKind::Directory | EntryKind::Symlink(_));
+    !(may_lead && filters.iter().any(|filter| filter.include && path.starts_with(literal_prefix(&filter.pattern))))
 }
 
-/// What every path that matches begins with.
-fn beginning(pattern: &[u8]) -> &[u8] {
+/// The text with which every matching path begins, without slashes at its end.
+fn literal_prefix(pattern: &[u8]) -> &[u8] {
     let end = pattern.iter().position(|b| b"*?[\\".contains(b)).unwrap_or(pattern.len());
-    let mut beginning = pattern.get(..end).unwrap_or_default();
-    while let Some(shorter) = beginning.strip_suffix(b"/") {
-        beginning = shorter;
+    let mut prefix = pattern.get(..end).unwrap_or_default();
+    while let Some(shorter) = prefix.strip_suffix(b"/") {
+        prefix = shorter;
     }
-    beginning
+    prefix
 }
 
-/// POSIX's `fnmatch` without any flag, in the locale C.UTF-8.
+/// Matches as POSIX's `fnmatch` does without flags in the locale C.UTF-8.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let characters = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(|text| text.chars().collect::<Vec<char>>());
     let (pattern, text) = match (characters(pattern), characters(text)) {
         (Some(pattern), Some(text)) => (pattern, text),
-        // Of another encoding: byte by byte.
+        // The text has another encoding, so every byte counts as one character.
         _ => (pattern.iter().copied().map(char::from).collect(), text.iter().copied().map(char::from).collect()),
     };
     let (mut rest, mut left) = (pattern.as_slice(), text.as_slice());
-    // Where the last star was, and where in the text what follows it was tried.
+    // The pattern after the last star, and the text at which that pattern was last tried.
     let mut star: Option<(&[char], &[char])> = None;
     loop {
         if let Some(('*', after)) = rest.split_first().map(|(first, after)| (*first, after)) {
@@ -97,36 +97,37 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         match (rest.is_empty(), left.split_first()) {
             (true, None) => return true,
             (false, Some((&character, others))) => {
-                if let Some(after) = one(rest, character) {
+                if let Some(after) = match_one(rest, character) {
                     (rest, left) = (after, others);
                     continue;
                 }
             }
             _ => {}
         }
-        // Let the last star stand for one character more.
+        // It does not match, so the last star takes one character more.
         let Some((after, tried)) = star else { return false };
         let Some((_, others)) = tried.split_first() else { return false };
         (rest, left, star) = (after, others, Some((after, others)));
     }
 }
 
-/// The pattern after the element at its beginning, no star, if that stands for `character`.
-fn one(pattern: &[char], character: char) -> Option<&[char]> {
+/// Matches the first element of the pattern, which is no star, with `character`. Returns the rest of the pattern if they match.
+fn match_one(pattern: &[char], character: char) -> Option<&[char]> {
     let (first, after) = pattern.split_first()?;
     match first {
         '?' => Some(after),
         '\\' => after.split_first().filter(|(escaped, _)| **escaped == character).map(|(_, after)| after),
         '[' => match bracket(after, character) {
             Some((fits, after)) => fits.then_some(after),
-            // Never closed: an ordinary character.
+            // A bracket that is never closed is an ordinary character.
             None => (character == '[').then_some(after),
         },
         first => (*first == character).then_some(after),
     }
 }
 
-/// What follows `[`: whether it stands for `character`, and the pattern after its end.
+/// Matches a bracket expression, whose `[` has been read. Returns whether it matches `character`, and the pattern after it;
+/// `None` if it is never closed.
 fn bracket(pattern: &[char], character: char) -> Option<(bool, &[char])> {
     let negated = matches!(pattern.first(), Some('!' | '^'));
     let mut rest = pattern.get(usize::from(negated)..)?;
@@ -157,7 +158,7 @@ fn bracket(pattern: &[char], character: char) -> Option<(bool, &[char])> {
     }
 }
 
-/// `:alpha:]` and what follows it.
+/// Reads `:alpha:]`. Returns the name of the class and the pattern after it.
 fn class(pattern: &[char]) -> Option<(String, &[char])> {
     let inner = pattern.strip_prefix(&[':'])?;
     let end = inner.windows(2).position(|pair| pair == [':', ']'])?;
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn patterns_match_as_fnmatch_does() {
         for (pattern, fits, fits_not) in [
             (
                 "/usr/share/doc/*",

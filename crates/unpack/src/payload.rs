@@ -1,27 +1,30 @@
-//! A .deb in a form that is cheap to read again: the same tar archives, not compressed, so that [`stage`](crate::stage) takes
-//! it as it takes any .deb.
+//! A .deb in a form that is cheap to read again: the same tar archives without compression. [`stage`](crate::stage) reads it as
+//! it reads any .deb.
 //!
-//! A last member `_sha256`, which readers of a .deb ignore (deb(5)), has the digest of everything before it. That guards
-//! against a disk that forgets, not against whoever can write there: it is only worth what the place is where it was kept.
+//! The last member, `_sha256`, contains the digest of everything before it; readers of a .deb ignore it (deb(5)). The digest
+//! protects against a damaged disk, but not against a user who may write there: the file deserves as much trust as the
+//! directory that holds it.
 
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-/// Names this form. Changes with whatever [`stage`](crate::stage) would read in it otherwise.
-pub const FORM: &str = "deb1";
+/// The name of this format. It has to change whenever [`stage`](crate::stage) would read the same file differently.
+pub const FORMAT: &str = "deb1";
 
+/// The name of the member that has the digest.
 const SEAL: &str = "_sha256";
 
-/// Length of the last member and its header.
+/// Bytes of that member and its header.
 const SEAL_LENGTH: u64 = 60 + 64;
 
+/// The header of a member (ar(5)).
 fn header(name: &str, size: u64) -> Vec<u8> {
     format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 100_644).into_bytes()
 }
 
-/// Whether a file is such a .deb and as it was when it was written. Reads it whole.
+/// Whether a file is such a .deb and has not changed since it was written. The whole file is read.
 #[must_use]
 pub fn is_whole(file: &mut File) -> bool {
     has_its_digest(file).unwrap_or(false)
@@ -46,72 +49,74 @@ fn digest(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
             count => hasher.update(buffer.get(..count).unwrap_or_default()),
         }
     }
-    Ok(hasher.finalize().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect())
+    Ok(base16ct::lower::encode_string(&hasher.finalize()).into_bytes())
 }
 
-/// Writes one while the .deb is being read. What goes wrong with it is no matter of the .deb's: it is then just not kept.
+/// Writes such a .deb while the original is being read. If writing fails, the copy is not kept; reading the original goes on.
 pub(crate) struct Writer<'f> {
     file: &'f mut File,
-    /// Bytes written, and the offset of the header of the member at hand.
+    /// Bytes written.
     length: u64,
-    begun: u64,
-    failed: bool,
+    /// The offset of the header of the current member.
+    member: u64,
+    has_failed: bool,
 }
 
 impl<'f> Writer<'f> {
     pub fn new(file: &'f mut File) -> Self {
-        let mut writer = Self { file, length: 0, begun: 0, failed: false };
+        let mut writer = Self { file, length: 0, member: 0, has_failed: false };
         writer.write(b"!<arch>\n");
         writer.write(&header("debian-binary", 4));
         writer.write(b"2.0\n");
         writer
     }
 
-    /// What is written now is this member, up to [`Self::end`].
+    /// Begins the member `name`. Everything that is written until [`Self::end`] belongs to it.
     pub fn begin(&mut self, name: &str) {
-        self.begun = self.length;
+        self.member = self.length;
         self.write(&header(name, 0));
     }
 
+    /// Ends the member `name`, and writes its length into its header.
     pub fn end(&mut self, name: &str) {
-        let header = header(name, self.length - self.begun - 60);
-        // Ten digits are all there is room for.
-        self.failed |= header.len() != 60 || self.file.write_all_at(&header, self.begun).is_err();
+        let header = header(name, self.length - self.member - 60);
+        // The header has room for a length of ten digits, and becomes longer with more.
+        self.has_failed |= header.len() != 60 || self.file.write_all_at(&header, self.member).is_err();
         if self.length % 2 == 1 {
             self.write(b"\n");
         }
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.failed = self.failed || self.file.write_all(bytes).is_err();
+        self.has_failed = self.has_failed || self.file.write_all(bytes).is_err();
         self.length += bytes.len() as u64;
     }
 
-    /// Seals it; `false` if something went wrong.
+    /// Writes the digest. Returns `false` if anything could not be written.
     pub fn finish(mut self) -> bool {
-        if self.failed {
+        if self.has_failed {
             return false;
         }
         let Ok(digest) = digest(self.file, self.length) else { return false };
         self.write(&header(SEAL, 64));
         self.write(&digest);
-        !self.failed
+        !self.has_failed
     }
 }
 
-/// Reads on, and writes what it reads.
+/// A reader that also writes what is read through it to `writer`.
 pub(crate) struct Tee<'a, 'f, R> {
     pub reader: R,
     pub writer: Option<&'a mut Writer<'f>>,
 }
 
 impl<R: Read> Tee<'_, '_, R> {
-    /// Reads what readers of tar archives leave behind the end of one.
+    /// Reads to the end what readers of tar archives leave unread after the end of an archive.
     pub fn drain(&mut self) {
         if self.writer.is_some() {
             let drained = io::copy(self, &mut io::sink());
             if let Some(writer) = &mut self.writer {
-                writer.failed |= drained.is_err();
+                writer.has_failed |= drained.is_err();
             }
         }
     }

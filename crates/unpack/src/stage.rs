@@ -1,9 +1,10 @@
-//! One .deb decoded into the store: bodies as numbered files, everything else in memory.
+//! Decodes one .deb into the store: bodies become numbered files, everything else stays in memory.
 
 use crate::control::Control;
 use crate::entries::{self, Entry, EntryKind};
+use crate::error::Error;
 use crate::payload::{Tee, Writer};
-use crate::{Error, ar, decode, limits};
+use crate::{ar, decode, limits};
 use md5::{Digest, Md5};
 use rootstrap_rootfs::{Attributes, Metadata, Root};
 use std::collections::HashSet;
@@ -12,96 +13,86 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A package whose file bodies lie in the store, ready to be merged.
+/// A package whose file bodies are in the store, ready to be merged.
 #[derive(Debug)]
 pub struct Staged {
     /// What control.tar holds.
     pub control: Control,
-    /// The entries of data.tar in archive order; the reason it is left to dpkg otherwise.
+    /// The entries of data.tar in archive order, or the reason why the package is left to dpkg.
     pub entries: Result<Vec<Entry>, String>,
-    /// Bytes of file bodies.
+    /// The sum of the sizes of all file bodies.
     pub bytes: u64,
-    /// A checksum (CRC-32) of each body by the filesystem and inode number of its file, which stay when it is merged.
+    /// The CRC-32 of each body, with the filesystem and inode number of its file. Merging does not change these numbers.
     pub sums: Vec<((u64, u64), u32)>,
     /// The directory of the store that holds the bodies.
     pub(crate) bodies: OwnedFd,
 }
 
+/// A .deb to be staged.
+pub struct Deb<'a> {
+    /// The file.
+    pub file: File,
+    /// The name of the package in errors.
+    pub label: &'a str,
+}
+
 /// Decodes `deb` into the directory `slot` of `store`, which is created.
 ///
-/// `label` names the package in errors. Safe to call from many threads with different slots.
+/// Many threads may call this at the same time with different slots.
 ///
 /// # Errors
 /// The archive is damaged or exceeds a limit, the store cannot be written, or `cancel` was set.
-pub fn stage(deb: File, label: &str, store: &Root, slot: usize, cancel: &AtomicBool) -> Result<Staged, Error> {
-    stage_from(deb, label, store, slot, cancel, None)
+pub fn stage(deb: Deb<'_>, store: &Root, slot: usize, cancel: &AtomicBool) -> Result<Staged, Error> {
+    stage_from(deb, store, slot, cancel, None)
 }
 
-/// The same, and writes into the empty file `payload` what is cheap to read again: see [`payload`](crate::payload). `false`
-/// if that came to nothing.
+/// Does the same as [`stage`], and writes the package into the empty file `payload` in a form that is cheap to read again: see
+/// [`payload`](crate::payload). Returns `false` if `payload` could not be written, which is no error.
 ///
 /// # Errors
-/// Those of [`stage`]; that `payload` cannot be written is none.
+/// Those of [`stage`].
 pub fn stage_and_keep(
-    deb: File,
-    label: &str,
+    deb: Deb<'_>,
     store: &Root,
     slot: usize,
     cancel: &AtomicBool,
     payload: &mut File,
 ) -> Result<(Staged, bool), Error> {
     let mut writer = Writer::new(payload);
-    let staged = stage_from(deb, label, store, slot, cancel, Some(&mut writer))?;
-    let kept = staged.entries.is_ok() && writer.finish();
-    Ok((staged, kept))
+    let staged = stage_from(deb, store, slot, cancel, Some(&mut writer))?;
+    let is_kept = staged.entries.is_ok() && writer.finish();
+    Ok((staged, is_kept))
 }
 
 fn stage_from(
-    mut deb: File,
-    label: &str,
+    mut deb: Deb<'_>,
     store: &Root,
     slot: usize,
     cancel: &AtomicBool,
     mut copy: Option<&mut Writer<'_>>,
 ) -> Result<Staged, Error> {
+    let label = deb.label;
     let io = |source| Error::Io { label: label.to_owned(), source };
-    let damaged = |reason: String| Error::Damaged { label: label.to_owned(), reason };
     let tree = |source| Error::Tree { label: label.to_owned(), source };
 
-    let members = ar::members(&mut deb).map_err(io)?.map_err(damaged)?;
-    // deb(5): debian-binary, control, data in this order; names that begin with `_` are to be ignored.
-    let mut parts = members.iter().filter(|member| !member.name.starts_with('_'));
-    let (Some(format), Some(control), Some(data)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(damaged("it lacks control or data".into()));
-    };
-    if format.name != "debian-binary" || !read_member(&mut deb, format).map_err(io)?.starts_with(b"2.") {
-        return Err(damaged("it is not of format 2".into()));
-    }
-    let mut open = |member: &ar::Member, stem: &str, ceiling: u64| {
-        deb.seek(SeekFrom::Start(member.offset)).map_err(io)?;
-        let bytes = deb.try_clone().map_err(io)?.take(member.size);
-        decode::decoder(&member.name, stem, bytes, ceiling)
-            .ok_or_else(|| damaged(format!("its member {} is of a kind dpkg does not know", member.name)))?
-            .map_err(io)
-    };
-    let control = copied(open(control, "control.tar", limits::CONTROL)?, "control.tar", &mut copy, |tar| {
-        Control::read(label, tar)
-    })?;
-    let payload = open(data, "data.tar", limits::DATA)?;
+    let [control, data] = deb.members()?;
+    let control = deb.open(&control, "control.tar", limits::CONTROL)?;
+    let control = copied(control, "control.tar", &mut copy, |tar| Control::read(label, tar))?;
+    let payload = deb.open(&data, "data.tar", limits::DATA)?;
 
     let name = format!("{slot}");
     let place = store.at(name.as_bytes()).map_err(tree)?;
     place.create_directory(Attributes { mode: 0o700, uid: 0, gid: 0, mtime: 0 }).map_err(tree)?;
     let bodies = store.open_directory(name.as_bytes()).map_err(tree)?;
 
-    // dpkg wants digests of conffiles always, of all files where the package brings no md5sums.
-    let all = control.member("md5sums").is_none();
-    let wanted: HashSet<&[u8]> = control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect();
+    // dpkg needs the digests of conffiles in any case, and those of all files if the package brings no md5sums.
+    let needs_all = control.member("md5sums").is_none();
+    let conffiles: HashSet<&[u8]> = control.conffiles.iter().map(|conffile| conffile.path.as_slice()).collect();
     let (sums, buffer) = (Vec::new(), vec![0; 1 << 17]);
     let mut writer = BodyWriter { store, bodies: &bodies, count: 0, bytes: 0, sums, buffer, cancel };
     let entries = copied(payload, "data.tar", &mut copy, |tar| {
         entries::read(tar, &mut |path, attributes, body, size| {
-            writer.write(attributes, body, size, all || wanted.contains(path))
+            writer.write(attributes, body, size, needs_all || conffiles.contains(path))
         })
     });
     let BodyWriter { bytes, sums, .. } = writer;
@@ -113,7 +104,42 @@ fn stage_from(
     Ok(Staged { control, entries, bytes, sums, bodies })
 }
 
-/// Reads a tar archive that is a member, and puts what is read into `copy`.
+impl Deb<'_> {
+    /// Finds the members that hold control.tar and data.tar. deb(5): debian-binary, control and data come in this order, and
+    /// members whose names begin with `_` are ignored.
+    fn members(&mut self) -> Result<[ar::Member; 2], Error> {
+        let members = ar::members(&mut self.file).map_err(|error| self.io(error))?;
+        let members = members.map_err(|reason| self.damaged(reason))?;
+        let mut members = members.into_iter().filter(|member| !member.name.starts_with('_'));
+        let (Some(format), Some(control), Some(data)) = (members.next(), members.next(), members.next()) else {
+            return Err(self.damaged("it lacks control or data"));
+        };
+        let is_format_2 = format.name == "debian-binary" && {
+            let version = read_member(&mut self.file, &format).map_err(|error| self.io(error))?;
+            version.starts_with(b"2.")
+        };
+        if is_format_2 { Ok([control, data]) } else { Err(self.damaged("it is not of format 2")) }
+    }
+
+    /// Opens the member whose name without the suffix of its compression is `stem`, with at most `ceiling` decoded bytes.
+    fn open(&mut self, member: &ar::Member, stem: &str, ceiling: u64) -> Result<decode::Decoded<'static>, Error> {
+        let bytes = self.file.seek(SeekFrom::Start(member.offset)).and_then(|_| self.file.try_clone());
+        let bytes = bytes.map_err(|error| self.io(error))?.take(member.size);
+        decode::decoder(&member.name, stem, bytes, ceiling)
+            .ok_or_else(|| self.damaged(format!("its member {} is of a kind dpkg does not know", member.name)))?
+            .map_err(|error| self.io(error))
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        Error::Io { label: self.label.to_owned(), source }
+    }
+
+    fn damaged(&self, reason: impl Into<String>) -> Error {
+        Error::Damaged { label: self.label.to_owned(), reason: reason.into() }
+    }
+}
+
+/// Reads the member `name`, a tar archive, with `read`, and writes everything that is read into `copy`.
 fn copied<'r, T, E>(
     reader: impl Read + 'r,
     name: &str,
@@ -139,6 +165,7 @@ fn read_member(deb: &mut File, member: &ar::Member) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes the bodies of one package.
 struct BodyWriter<'a> {
     store: &'a Root,
     bodies: &'a OwnedFd,
@@ -150,20 +177,20 @@ struct BodyWriter<'a> {
 }
 
 impl BodyWriter<'_> {
-    /// Owner before mode (a change of owner clears setuid), time last (writing changes it).
+    /// Writes the next body. `needs_md5` says whether dpkg's database needs its digest.
     fn write(
         &mut self,
         attributes: &Attributes,
         body: &mut dyn Read,
         size: u64,
-        digest: bool,
+        needs_md5: bool,
     ) -> io::Result<EntryKind> {
-        use rustix::fs::{self, Mode, OFlags, Timespec, Timestamps};
+        use rustix::fs::{self, Mode, OFlags};
         let number = self.count;
         self.count += 1;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file: File = fs::openat(self.bodies, number.to_string(), flags, Mode::empty())?.into();
-        let (mut md5, mut sum) = (digest.then(Md5::new), crc32fast::Hasher::new());
+        let (mut md5, mut sum) = (needs_md5.then(Md5::new), crc32fast::Hasher::new());
         let mut left = size;
         while left > 0 {
             if self.cancel.load(Ordering::Relaxed) {
@@ -183,13 +210,8 @@ impl BodyWriter<'_> {
         }
         self.bytes += size;
         self.sums.push((Metadata::from(fs::fstat(&file)?).identity, sum.finalize()));
-        if (attributes.uid, attributes.gid) != (0, 0) {
-            self.store.set_owner_of(file.as_fd(), attributes.uid, attributes.gid)?;
-        }
-        fs::fchmod(file.as_fd(), Mode::from_raw_mode(attributes.mode))?;
-        let time = Timespec { tv_sec: attributes.mtime, tv_nsec: 0 };
-        fs::futimens(file.as_fd(), &Timestamps { last_access: time, last_modification: time })?;
-        let md5 = md5.map(|md5| md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        self.store.set_attributes_of_new(file.as_fd(), *attributes)?;
+        let md5 = md5.map(|md5| base16ct::lower::encode_string(&md5.finalize()));
         Ok(EntryKind::File { body: number, md5 })
     }
 }

@@ -1,10 +1,10 @@
-//! Triggers of packages unpacked without dpkg (deb-triggers(5), dpkg `doc/triggers.txt`, `lib/dpkg/triglib.c`).
+//! Triggers of packages that are unpacked without dpkg (deb-triggers(5), dpkg `doc/triggers.txt`, `lib/dpkg/triglib.c`).
 //!
-//! dpkg keeps interests in `triggers/File` (paths) and one file per named trigger, and takes activations that
-//! happened outside of it from `triggers/Unincorp` when it next starts.
+//! dpkg stores interests in `triggers/File` (paths) and in one file per named trigger. When it starts, it reads from
+//! `triggers/Unincorp` the activations that happened without it.
 
-use crate::Error;
 use crate::control::Control;
+use crate::error::Error;
 use rootstrap_rootfs::Root;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,28 +12,29 @@ const DIRECTORY: &str = "var/lib/dpkg/triggers";
 
 /// One line of a `triggers` control file.
 struct Directive<'a> {
-    interest: bool,
-    noawait: bool,
+    is_interest: bool,
+    is_noawait: bool,
     trigger: &'a str,
 }
 
+/// Parses the text of a `triggers` control file. Lines with unknown directives or impossible names are left out.
 fn directives(text: &str) -> impl Iterator<Item = Directive<'_>> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let (verb, trigger) = (words.next()?, words.next()?);
-        let (interest, noawait) = match verb {
+        let (is_interest, is_noawait) = match verb {
             "interest" | "interest-await" => (true, false),
             "interest-noawait" => (true, true),
             "activate" | "activate-await" => (false, false),
             "activate-noawait" => (false, true),
             _ => return None,
         };
-        is_trigger_name(trigger).then_some(Directive { interest, noawait, trigger })
+        is_trigger_name(trigger).then_some(Directive { is_interest, is_noawait, trigger })
     })
 }
 
-/// A path, or what could be a package's name: it becomes the name of a file beside those dpkg keeps for itself
-/// (`triglib.c:trig_classify_byname`).
+/// Whether `name` is a path or has the form of a package name. A name that is no path becomes the name of a file beside dpkg's
+/// own files (`triglib.c:trig_classify_byname`).
 fn is_trigger_name(name: &str) -> bool {
     match name.strip_prefix('/') {
         Some(path) => path.bytes().all(|b| b.is_ascii_graphic()) && path.split('/').all(|part| !part.is_empty()),
@@ -45,10 +46,10 @@ fn is_trigger_name(name: &str) -> bool {
     }
 }
 
-/// Registers the interests of `packages` and notes what unpacking them activated.
+/// Registers the interests of `packages`, and records the triggers that unpacking them activated.
 ///
-/// Each package comes with the paths it touched. Activations for packages that are not configured yet are dropped
-/// by dpkg (`triglib.c:trig_record_activation`), so all are written.
+/// Each package comes with the paths that it touched. All activations are written: dpkg drops those whose listeners are not
+/// configured yet (`triglib.c:trig_record_activation`).
 ///
 /// # Errors
 /// The database cannot be read or written.
@@ -63,16 +64,16 @@ pub fn record(root: &Root, packages: &[(&Control, &[Vec<u8>])]) -> Result<(), Er
     let texts: Vec<_> = packages.iter().map(|(control, _)| text(control)).collect();
     for ((control, touched), text) in packages.iter().zip(&texts) {
         let package = control.database_name();
-        for directive in directives(text).filter(|directive| !directive.interest) {
-            // Nobody waits yet: dpkg activates these again, with their awaiter, when it configures the package.
+        for directive in directives(text).filter(|directive| !directive.is_interest) {
+            // No package awaits these yet: dpkg activates them again, with their awaiter, when it configures the package.
             activations.add(directive.trigger.as_bytes(), "-");
         }
         for path in touched.iter().filter(|path| watched.contains(path.as_slice())) {
-            // Where the interest is noawait, dpkg ignores the awaiter.
+            // If the interest is noawait, dpkg ignores the awaiter.
             activations.add(path, &package);
         }
-        for (trigger, noawait) in interests(text) {
-            let suffix = if noawait { "/noawait" } else { "" };
+        for (trigger, is_noawait) in interests(text) {
+            let suffix = if is_noawait { "/noawait" } else { "" };
             if trigger.starts_with('/') {
                 new_files.extend_from_slice(format!("{trigger} {package}{suffix}\n").as_bytes());
             } else {
@@ -94,32 +95,33 @@ pub fn record(root: &Root, packages: &[(&Control, &[Vec<u8>])]) -> Result<(), Er
     Ok(())
 }
 
-/// Whether the postinst of a package may be run for a trigger.
+/// Whether the package is interested in any trigger, so that dpkg may run its postinst for a trigger.
 pub fn is_interested(control: &Control) -> bool {
-    directives(&text(control)).any(|directive| directive.interest)
+    directives(&text(control)).any(|directive| directive.is_interest)
 }
 
+/// The text of the `triggers` control file; empty if there is none.
 fn text(control: &Control) -> String {
     let member = control.member("triggers");
     member.map(|member| String::from_utf8_lossy(&member.contents).into_owned()).unwrap_or_default()
 }
 
-/// The triggers a package is interested in and whether nobody is to await it. One named twice counts once, with
-/// what was said last; dpkg refuses a `File` that has a line twice.
+/// The triggers in which a package is interested, each with whether the interest is noawait. A trigger that is named twice
+/// counts once, as its last line says, because dpkg refuses a `File` that has the same line twice.
 fn interests(text: &str) -> Vec<(&str, bool)> {
     let mut interests: Vec<(&str, bool)> = Vec::new();
     let mut known = HashMap::new();
-    for directive in directives(text).filter(|directive| directive.interest) {
+    for directive in directives(text).filter(|directive| directive.is_interest) {
         let at = *known.entry(directive.trigger).or_insert(interests.len());
         match interests.get_mut(at) {
-            Some(interest) => interest.1 = directive.noawait,
-            None => interests.push((directive.trigger, directive.noawait)),
+            Some(interest) => interest.1 = directive.is_noawait,
+            None => interests.push((directive.trigger, directive.is_noawait)),
         }
     }
     interests
 }
 
-/// Triggers and who awaits them (`-`: nobody), in the order of their first activation.
+/// The activated triggers and the packages that await them (`-` stands for none), in the order of their first activation.
 #[derive(Default)]
 struct Activations {
     triggers: Vec<(Vec<u8>, Vec<String>)>,
@@ -127,12 +129,13 @@ struct Activations {
 }
 
 impl Activations {
+    /// Records that `awaiter` awaits `trigger`.
     fn add(&mut self, trigger: &[u8], awaiter: &str) {
         let at = *self.index.entry(trigger.to_vec()).or_insert(self.triggers.len());
         if at == self.triggers.len() {
             self.triggers.push((trigger.to_vec(), Vec::new()));
         }
-        // The latest comes first, as dpkg-trigger puts it.
+        // The latest awaiter comes first, as with dpkg-trigger.
         if let Some((_, awaiters)) = self.triggers.get_mut(at)
             && awaiters.first().is_none_or(|latest| latest != awaiter)
         {
@@ -141,7 +144,7 @@ impl Activations {
         }
     }
 
-    /// The text of `Unincorp` that said `waiting` until now.
+    /// The new text of `Unincorp`, whose text is `waiting` until now.
     fn after(mut self, waiting: &[u8]) -> Vec<u8> {
         let mut text = Vec::new();
         for line in waiting.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
@@ -152,7 +155,8 @@ impl Activations {
             let old = words.filter(|word| new.iter().all(|new| new.as_bytes() != *word));
             push_line(&mut text, trigger, new.iter().map(String::as_bytes).chain(old));
         }
-        // dpkg puts each line it reads before those it has read: the newest first comes out in order of activation.
+        // dpkg puts each line that it reads before the lines that it has read. So the newest line must come first, to give the
+        // order of activation.
         for (trigger, awaiters) in self.triggers.iter().rev().filter(|(_, awaiters)| !awaiters.is_empty()) {
             push_line(&mut text, trigger, awaiters.iter().map(String::as_bytes));
         }

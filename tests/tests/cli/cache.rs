@@ -1,4 +1,4 @@
-//! The cache: what is had once is not fetched again, and it can be done without.
+//! The cache: what is in it is not fetched again, and a run also works without it.
 
 use crate::{EXTRACT, unlisted};
 use rootstrap_testkit::tree;
@@ -13,7 +13,7 @@ fn debs_asked_for(world: &World) -> usize {
 
 #[test]
 fn the_second_run_fetches_no_deb_and_a_third_nothing() {
-    need!("cli::cache::the_second_run_fetches_no_deb_and_a_third_nothing", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     let build = |name: &str, more: &[&str]| world.run(&[&[world.target(name).as_str()], &EXTRACT[..], more].concat());
     build("a", &[]).expect(0);
@@ -42,7 +42,7 @@ fn offline_without_a_cache_says_how_to_fill_it() {
 
 #[test]
 fn without_a_cache_nothing_is_left() {
-    need!("cli::cache::without_a_cache_nothing_is_left", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     let target = world.target("x");
     let before = world.names("");
@@ -54,10 +54,10 @@ fn without_a_cache_nothing_is_left() {
     assert_eq!(world.names("out"), ["x"]);
 }
 
-/// A damaged file of the cache is noticed and fetched again, not used.
+/// A damaged file of the cache is not used but fetched again.
 #[test]
-fn a_damaged_cache_is_no_harm() {
-    need!("cli::cache::a_damaged_cache_is_no_harm", machine::builder());
+fn a_damaged_cache_does_no_harm() {
+    need!(machine::builder());
     let world = unlisted();
     let build = |name: &str| world.run(&[&[world.target(name).as_str()], &EXTRACT[..]].concat()).expect(0);
     build("a");
@@ -70,7 +70,7 @@ fn a_damaged_cache_is_no_harm() {
     assert_eq!(dump("a"), dump("b"));
 }
 
-/// Cuts the last byte off every file.
+/// Cuts the last byte off every file. Returns the number of files.
 fn damage(directory: &Path) -> usize {
     let mut count = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -97,7 +97,7 @@ fn the_cache_is_shown_and_pruned() {
     let outcome = world.finish(&mut world.bare(&["cache", "dir"])).expect(0);
     assert!(said(&outcome).ends_with("/rootstrap\n"), "{}", said(&outcome));
     let text = said(&ask(&["info"]).expect(0));
-    assert!(text.contains("\ndownloads       1 files") && text.contains("\nrelease         1 files"), "{text}");
+    assert!(text.contains("\ndownloads         1 files") && text.contains("\nrelease           1 files"), "{text}");
     let info = |name: &str, what: &str| {
         let json: serde_json::Value = serde_json::from_slice(&ask(&["info", "--json"]).expect(0).stdout).unwrap();
         let layers = json["layers"].as_array().unwrap().clone();
@@ -110,30 +110,30 @@ fn the_cache_is_shown_and_pruned() {
     assert_eq!((info("downloads", "files"), info("release", "files")), (0, 1));
     ask(&["prune", "--max-size=0k"]).expect(0);
     assert_eq!(info("release", "files"), 0);
-    // Nothing of it was needed.
+    // The run works without everything that was removed.
     world.run(&["--print-plan", "--arch=amd64"]).expect(0);
-    ask(&["prune", "--max-size=2X"]).expect(2).says(&["it is a number and K, M, G or T"]);
+    ask(&["prune", "--max-size=2X"]).expect(2).says(&["it must be a number, optionally with K, M, G or T"]);
     world.finish(&mut world.bare(&["cache"])).expect(2);
 }
 
 #[test]
-fn what_is_no_cache_is_not_pruned() {
+fn a_directory_that_is_no_cache_is_not_pruned() {
     let world = unlisted();
     std::fs::write(world.path("out/precious"), "x").unwrap();
     for words in [&["cache", "info"][..], &["cache", "prune", "--max-size=0"]] {
         let mut command = world.bare(words);
         world.finish(command.arg("--cache-dir").arg(world.path("out"))).expect(1).says(&[
-            "error: cannot use DIR/out as a cache: it is none of rootstrap's\n",
+            "error: cannot use DIR/out as a cache: rootstrap did not create it\n",
             "hint: `rootstrap cache dir` says where the cache is; --cache-dir names another\n",
         ]);
     }
     assert_eq!(world.names("out"), ["precious"]);
 }
 
-/// A deb that was used twice is not decoded a third time, unless what was kept of it has rotted.
+/// A deb that was used twice is not decoded a third time, unless its payload in the cache is damaged.
 #[test]
-fn payloads_are_kept_of_what_is_used_again() {
-    need!("cli::cache::payloads_are_kept_of_what_is_used_again", machine::builder());
+fn payloads_of_debs_used_twice_are_kept() {
+    need!(machine::builder());
     let world = unlisted();
     let build = |name: &str, rates: &str| {
         let outcome = world.run(&[&[world.target(name).as_str()], &EXTRACT[..], &["-v"]].concat()).expect(0);
@@ -157,7 +157,7 @@ fn payloads_are_kept_of_what_is_used_again() {
     assert!(world.names("cache/v1/tmp").is_empty());
 }
 
-/// All files below a directory, if there is one.
+/// Returns all files below a directory; none if the directory does not exist.
 fn files(directory: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()

@@ -1,6 +1,6 @@
-//! The cli ring: the real binary against made-up archives, and everything it says compared.
+//! The cli ring: the real binary runs against archives that the tests make, and everything that it prints is compared.
 //!
-//! Places, durations and sizes have names in the transcripts: `DIR` is the scratch directory, `MIRROR` the server.
+//! Transcripts have names in the place of paths, durations and sizes: `DIR` is the scratch directory, `MIRROR` the server.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod cache;
@@ -16,7 +16,7 @@ use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::world::{KEY, World};
 
-/// An archive for amd64 of a few packages without any program: enough for plans and for `--variant=extract`.
+/// Returns an archive for amd64 with a few packages and no program, which suffices for plans and for `--variant=extract`.
 fn archive(suite: &str) -> Archive {
     let required = |name: &str| Deb::new(name, "1.0").field("Essential", "yes").field("Priority", "required");
     Archive::new(suite).key(&KEY).debs([
@@ -32,7 +32,7 @@ fn archive(suite: &str) -> Archive {
     ])
 }
 
-/// A world with the listed suite trixie, all of whose pockets are on the mirror.
+/// Returns a world with the listed suite trixie. The mirror has all its pockets.
 fn trixie() -> World {
     World::serving_below("trixie", "/debian", debian(|_| Vec::new()))
 }
@@ -52,10 +52,10 @@ fn debian(more: impl Fn(&str) -> Vec<Deb>) -> Files {
     files
 }
 
-/// `--variant=extract` and packages for it: a run without any program of the root.
+/// Arguments for a run that starts no program of the root.
 const EXTRACT: [&str; 3] = ["--variant=extract", "--arch=amd64", "--include=base-files,dpkg,libc6"];
 
-/// A world with a suite that rootstrap does not list.
+/// Returns a world with a suite that rootstrap does not list.
 fn unlisted() -> World {
     World::new(&archive("fixture"))
 }

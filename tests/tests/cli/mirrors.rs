@@ -8,14 +8,14 @@ use rootstrap_tests::world::World;
 use rootstrap_tests::{machine, need};
 use std::net::TcpListener;
 
-/// The address of a port at which nobody listens.
+/// Returns the address of a port at which no server listens.
 fn closed() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
 #[test]
-fn nobody_listens() {
+fn a_mirror_that_does_not_answer() {
     let world = unlisted();
     let (mirror, key) = (closed(), world.path("key.pgp"));
     let arguments = ["fixture", "--print-plan", "--no-cache", "--mirror", &mirror, "--keyring", key.to_str().unwrap()];
@@ -50,7 +50,7 @@ fn a_mirror_that_is_no_uri() {
 
 #[test]
 fn the_second_mirror_takes_over() {
-    need!("cli::mirrors::the_second_mirror_takes_over", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     let (key, target) = (world.path("key.pgp"), world.target("x"));
     let (first, second) = (closed(), world.server.url());
@@ -60,7 +60,7 @@ fn the_second_mirror_takes_over() {
     assert!(world.path("out/x/etc/motd").exists());
 }
 
-/// The positional mirror is the first, as debootstrap's is.
+/// The positional mirror is the first one, as in debootstrap.
 #[test]
 fn a_mirror_by_position_or_by_environment() {
     let world = unlisted();
@@ -75,7 +75,7 @@ fn a_mirror_by_position_or_by_environment() {
     assert_eq!(world.server.requests().len(), 2 * asked);
 }
 
-/// Debian's layout has the security pocket at `…-security`; a mirror without a path can have no such neighbour.
+/// In Debian's layout, the security pocket is at `…-security`. A mirror without a path can have no such neighbour.
 #[test]
 fn a_mirror_without_a_path_has_every_pocket_itself() {
     let files = debian(|_| Vec::new()).into_iter().map(|(path, bytes)| {
@@ -88,7 +88,7 @@ fn a_mirror_without_a_path_has_every_pocket_itself() {
 
 #[test]
 fn a_file_mirror_needs_no_server() {
-    need!("cli::mirrors::a_file_mirror_needs_no_server", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     let mirror = world.path("mirror");
     for (path, bytes) in archive("fixture").build() {
@@ -106,7 +106,7 @@ fn a_file_mirror_needs_no_server() {
 
 #[test]
 fn a_short_outage_is_survived() {
-    need!("cli::mirrors::a_short_outage_is_survived", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     let path = pool_path("main", &Deb::new("base-files", "1.0"));
     world.server.fault(&path, Fault::Status(503), 1);
@@ -115,10 +115,10 @@ fn a_short_outage_is_survived() {
     assert!(outcome.transcript.contains("503"), "{}", outcome.transcript);
 }
 
-/// Wrong bytes are refused with status 3, from the second mirror they come right.
+/// Wrong bytes are refused with status 3. A second mirror that has the right ones helps.
 #[test]
-fn wrong_debs_are_refused_and_had_elsewhere() {
-    need!("cli::mirrors::wrong_debs_are_refused_and_had_elsewhere", machine::builder());
+fn wrong_debs_are_refused_and_fetched_elsewhere() {
+    need!(machine::builder());
     let path = pool_path("main", &Deb::new("base-files", "1.0"));
     for (fault, said) in [(Fault::Corrupt, "its SHA256 is "), (Fault::Truncate(60), "it has 60 bytes instead of ")] {
         let world = unlisted();

@@ -1,4 +1,4 @@
-//! Packages that are not there or do not go together.
+//! Packages that do not exist, or cannot be installed together.
 
 use crate::unlisted;
 use rootstrap_tests::world::World;
@@ -11,7 +11,7 @@ fn fails(world: &World, arguments: &[&str], expect: &str) {
 }
 
 #[test]
-fn an_unknown_package_has_a_neighbour() {
+fn an_unknown_package_gets_a_suggestion() {
     let world = unlisted();
     fails(
         &world,
@@ -37,7 +37,7 @@ fn a_virtual_package_names_its_providers() {
 }
 
 #[test]
-fn what_cannot_be_met_is_a_chain() {
+fn an_unmet_dependency_is_shown_as_a_chain() {
     fails(
         &unlisted(),
         &["--include=broken"],
@@ -51,7 +51,7 @@ fn what_cannot_be_met_is_a_chain() {
 }
 
 #[test]
-fn rivals_and_exclusions_are_explained() {
+fn conflicts_and_exclusions_are_explained() {
     let world = unlisted();
     fails(
         &world,

@@ -1,4 +1,4 @@
-//! `--print-plan`: what would be installed, on standard output, without any rights.
+//! `--print-plan` prints what would be installed to standard output, and needs no rights.
 
 use crate::{debian, trixie, unlisted};
 use rootstrap_testkit::deb::Deb;
@@ -10,7 +10,7 @@ fn text(world: &World, arguments: &[&str]) -> String {
     String::from_utf8(outcome.stdout).unwrap()
 }
 
-/// A plan's lines without the sizes, which depend on the compressors.
+/// Returns the lines of a plan without the sizes, which depend on the compressors.
 fn without_sizes(plan: &str) -> Vec<String> {
     let cut = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -21,7 +21,7 @@ fn without_sizes(plan: &str) -> Vec<String> {
 }
 
 #[test]
-fn as_text() {
+fn a_plan_as_text() {
     let world = trixie();
     let plan = text(&world, &["--include=postfix"]);
     assert_eq!(
@@ -40,7 +40,7 @@ fn as_text() {
 }
 
 #[test]
-fn as_json() {
+fn a_plan_as_json() {
     let world = trixie();
     let outcome = world.run(&["--print-plan=json", "--arch=amd64"]).expect(0);
     let plan: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
@@ -63,8 +63,7 @@ fn as_json() {
 
 #[test]
 fn needs_no_rights() {
-    let name = "cli::plan::needs_no_rights";
-    let user = need!(name, machine::user());
+    let user = need!(machine::user());
     let world = trixie();
     let mut command = world.command_as(&user, &["--print-plan", "--arch=amd64"]);
     let outcome = world.finish(&mut command).expect(0);
@@ -84,9 +83,9 @@ fn variants_differ_as_they_should() {
     assert_eq!(names("custom"), "");
 }
 
-/// The newest version of any pocket counts.
+/// Of several pockets, the newest version counts.
 #[test]
-fn pockets_add_up() {
+fn pockets_are_used_together() {
     let files = debian(|pocket| {
         let version = if pocket == "updates" { "2.0" } else { "3.0" };
         vec![Deb::new("base-files", version).field("Essential", "yes").field("Priority", "required")]

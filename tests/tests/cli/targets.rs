@@ -1,4 +1,4 @@
-//! Places that cannot be a target: refused before anything is fetched, and left as they were.
+//! Places that cannot be a target are refused before anything is fetched, and stay as they were.
 
 use crate::{EXTRACT, trixie, unlisted};
 use rootstrap_testkit::tree;
@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 
 #[test]
 fn places_that_cannot_be_filled() {
-    need!("cli::targets::places_that_cannot_be_filled", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     let out = world.path("out");
     fs::create_dir_all(out.join("full/inner")).unwrap();
@@ -22,7 +22,7 @@ fn places_that_cannot_be_filled() {
         ("full", "it is not empty", "remove it first, or choose another directory"),
         (
             "file",
-            "it is there and no directory",
+            "it exists and is not a directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
         // A link to a directory is that directory.
@@ -31,13 +31,13 @@ fn places_that_cannot_be_filled() {
         ("full/..", "it is not empty", "remove it first, or choose another directory"),
         (
             "dangling",
-            "it is there and no directory",
+            "it exists and is not a directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
-        ("directory.tar", "it is there and no regular file", "choose another name"),
+        ("directory.tar", "it exists and is not a regular file", "choose another name"),
         ("none/x", "its parent directory does not exist", "create it first with mkdir -p"),
         ("none/x.tar", "its parent directory does not exist", "create it first with mkdir -p"),
-        ("file/x", "its parent is no directory", "choose another place"),
+        ("file/x", "its parent is not a directory", "choose another place"),
     ] {
         let target = world.target(target);
         let outcome = world.run(&[&target, "--variant=extract"]).expect(2);
@@ -50,7 +50,7 @@ fn places_that_cannot_be_filled() {
 
 #[test]
 fn an_empty_directory_is_filled_and_an_old_archive_replaced() {
-    need!("cli::targets::an_empty_directory_is_filled_and_an_old_archive_replaced", machine::builder());
+    need!(machine::builder());
     let world = trixie();
     let (directory, archive) = (world.target("empty"), world.target("old.tar"));
     fs::create_dir(&directory).unwrap();
@@ -66,9 +66,8 @@ fn an_empty_directory_is_filled_and_an_old_archive_replaced() {
 /// `script` gives the run a terminal for its standard output.
 #[test]
 fn no_archive_to_a_terminal() {
-    let name = "cli::targets::no_archive_to_a_terminal";
     if !machine::has("script") {
-        return rootstrap_tests::skip(name, "script is not installed");
+        return rootstrap_tests::skip("script is not installed");
     }
     let world = unlisted();
     let program = rootstrap_tests::program::path().to_str().unwrap();

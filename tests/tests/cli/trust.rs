@@ -1,4 +1,4 @@
-//! Release files that cannot be trusted: exit status 3, a hint, and nothing made.
+//! Release files that cannot be trusted lead to exit status 3, a hint, and no target.
 
 use crate::{archive, unlisted};
 use rootstrap_testkit::archive::{Archive, Signing};
@@ -28,7 +28,7 @@ fn no_signature() {
 }
 
 #[test]
-fn a_key_nobody_knows() {
+fn an_unknown_key() {
     let files = changed(|archive| archive.keys = vec![Key::generate("stranger")]);
     refused(files, &[], 3, &["error: cannot trust", "dists/fixture/InRelease"]);
 }
@@ -48,7 +48,7 @@ fn a_tampered_release() {
 }
 
 #[test]
-fn what_stands_around_the_signed_text_counts_for_nothing() {
+fn text_around_the_signed_text_is_ignored() {
     let mut files = archive("fixture").build();
     let file = files.get_mut("dists/fixture/InRelease").unwrap();
     let forged = [b"Origin: Evil\nSuite: evil\n\n".as_slice(), file].concat();
@@ -104,7 +104,7 @@ fn a_release_older_than_the_last_one() {
 }
 
 #[test]
-fn a_keyring_that_is_none() {
+fn a_file_that_is_no_keyring() {
     let world = unlisted();
     std::fs::write(world.path("key.pgp"), "no key at all").unwrap();
     world.run(&["--print-plan"]).expect(1).says(&["cannot read the keyring"]);

@@ -1,4 +1,4 @@
-//! Arguments that make no sense, and how little or how much is said.
+//! Arguments that make no sense, and how much is printed.
 
 use crate::{EXTRACT, trixie, unlisted};
 use rootstrap_tests::transcript::Outcome;
@@ -12,7 +12,7 @@ fn bare(world: &World, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn an_unknown_suite_has_a_neighbour() {
+fn an_unknown_suite_gets_a_suggestion() {
     let world = unlisted();
     let outcome = bare(&world, &["trixi", "out/x"]).expect(2);
     assert_eq!(
@@ -38,7 +38,7 @@ fn a_mirror_alone_is_not_enough_for_an_unlisted_suite() {
 }
 
 #[test]
-fn an_unknown_variant_has_a_neighbour() {
+fn an_unknown_variant_gets_a_suggestion() {
     let world = unlisted();
     let outcome = bare(&world, &["trixie", "out/x", "--variant=minbas"]).expect(2);
     assert_eq!(
@@ -70,21 +70,24 @@ fn arguments_that_exclude_each_other() {
 }
 
 #[test]
-fn a_wrong_source_date_epoch_is_wrong_usage() {
+fn a_wrong_source_date_epoch_is_refused() {
     let world = unlisted();
     let outcome = world.finish(world.bare(&["trixie", "--print-plan"]).env("SOURCE_DATE_EPOCH", "yesterday")).expect(2);
-    assert_eq!(outcome.transcript, "error: SOURCE_DATE_EPOCH is no number of seconds from 1970 to 9999\n");
+    assert_eq!(
+        outcome.transcript,
+        "error: cannot use SOURCE_DATE_EPOCH: it must be a number of seconds between the years 1970 and 9999\n"
+    );
 }
 
 #[test]
 fn copies_that_cannot_be_made_are_refused_at_once() {
-    need!("cli::words::copies_that_cannot_be_made_are_refused_at_once", machine::builder());
+    need!(machine::builder());
     let world = unlisted();
     fs::write(world.path("file"), "").unwrap();
     let copy =
         |word: &str, code| world.run(&[&[&world.target("x"), "--copy", word], &EXTRACT[..]].concat()).expect(code);
     for (word, code, said) in [
-        ("file", 2, "error: invalid value 'file' for '--copy <SRC:DEST>': it is SRC:DEST\n"),
+        ("file", 2, "error: invalid value 'file' for '--copy <SRC:DEST>': it must be SRC:DEST\n"),
         ("file:x", 2, "error: cannot copy file: x is no absolute path without `..`\n"),
         ("file:/../x", 2, "error: cannot copy file: /../x is no absolute path without `..`\n"),
         ("/dev/null:/x", 2, "error: cannot copy /dev/null: it is neither file nor directory nor link\n"),
@@ -93,7 +96,12 @@ fn copies_that_cannot_be_made_are_refused_at_once() {
         let outcome = copy(word, code);
         assert!(outcome.transcript.starts_with(said), "{}", outcome.transcript);
     }
-    world.run(&["out/x", "--copy=file:/x", "--foreign"]).expect(2).says(&["'--copy <SRC:DEST>' cannot be used with"]);
+    for target in ["out/x", "--print-plan"] {
+        world
+            .run(&[target, "--copy=file:/x", "--foreign"])
+            .expect(2)
+            .says(&["cannot use --copy: a first stage is not"]);
+    }
     assert!(world.server.requests().is_empty() && world.names("out").is_empty());
     world.run(&[&[&world.target("x"), "--copy=file:/x"], &EXTRACT[..]].concat()).expect(0);
     assert!(world.path("out/x/x").exists());
@@ -132,7 +140,7 @@ fn quiet_is_silent_and_verbose_is_not() {
 }
 
 #[test]
-fn the_log_has_everything_even_when_nothing_is_said() {
+fn the_log_has_everything_even_with_quiet() {
     let world = unlisted();
     let log = world.path("log");
     let outcome = world.run(&["--print-plan", "-q", "--log", log.to_str().unwrap()]).expect(0);
@@ -144,13 +152,13 @@ fn the_log_has_everything_even_when_nothing_is_said() {
 }
 
 #[test]
-fn a_whole_run_in_few_lines() {
-    need!("cli::a_whole_run_in_few_lines", machine::builder());
+fn a_whole_run_prints_few_lines() {
+    need!(machine::builder());
     let world = trixie();
     let target = world.target("x");
     let outcome = world.run(&[&[target.as_str()], &EXTRACT[..]].concat()).expect(0);
     let mut lines: Vec<&str> = outcome.transcript.lines().collect();
-    // The pockets are fetched at the same time, and unpacking waits for the debs.
+    // The pockets are fetched at the same time, so the order of their lines may differ; so may that of the next two lines.
     lines[..3].sort_unstable();
     lines[4..6].sort_unstable_by(|a, b| b.cmp(a));
     let expect = [

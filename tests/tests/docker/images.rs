@@ -1,4 +1,4 @@
-//! `rootstrap SUITE NAME.oci.tar`, loaded and run.
+//! Images of `rootstrap SUITE NAME.oci.tar` are loaded and run.
 
 use super::{Image, build, cache, docker, docker_is_there, inspect, load, prints, ready, run};
 use rootstrap_tests::{live, machine, need, program};
@@ -6,14 +6,14 @@ use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A name no other test has: images of other tests must not be taken away.
+/// Returns an image name that no other test uses, so that a test removes only its own images.
 fn tag(name: &str) -> String {
     format!("rootstrap-test-{name}-{}:1", std::process::id())
 }
 
 #[test]
 fn focal_is_loaded_and_says_what_it_is() {
-    need!("docker::focal_is_loaded_and_says_what_it_is", ready("focal"));
+    need!(ready("focal"));
     let tag = tag("focal");
     let options = ["--label", "team=base", "--env", "LANG=C.UTF-8", "--user", "nobody", "--workdir", "/tmp"];
     let (_keep, path) = build("focal.oci.tar", &[&["focal", "--tag", &tag], &options[..]].concat());
@@ -26,7 +26,7 @@ fn focal_is_loaded_and_says_what_it_is() {
     assert_eq!((&config["User"], &config["WorkingDir"]), (&json!("nobody"), &json!("/tmp")));
     let labels = &config["Labels"];
     assert_eq!((&labels["team"], &labels["org.opencontainers.image.version"]), (&json!("base"), &json!("20.04")));
-    // The date of the archive, and the same in all three places.
+    // All three places have the date of the archive.
     assert_eq!(found["Created"], labels["org.opencontainers.image.created"]);
     assert!(found["Created"].as_str().unwrap().ends_with('Z'), "{found}");
     let said = run(&image, "none", &["sh", "-c", "id -un; pwd; echo $LANG; cat /etc/lsb-release"]);
@@ -35,7 +35,7 @@ fn focal_is_loaded_and_says_what_it_is() {
 
 #[test]
 fn loading_twice_gives_one_image() {
-    need!("docker::loading_twice_gives_one_image", ready("trixie"));
+    need!(ready("trixie"));
     let tag = tag("twice");
     let id = |staging: &str| {
         let (_keep, path) = build("trixie.oci.tar", &["trixie", "--tag", &tag, staging]);
@@ -50,7 +50,7 @@ fn loading_twice_gives_one_image() {
 
 #[test]
 fn xenial_runs() {
-    need!("docker::xenial_runs", ready("xenial"));
+    need!(ready("xenial"));
     let (_keep, path) = build("xenial.oci.tar", &["xenial", "--tag", &tag("xenial")]);
     let image = load(&path);
     let said = run(&image, "none", &["sh", "-c", "cat /etc/lsb-release; dpkg --audit; initctl version; echo $?"]);
@@ -59,7 +59,7 @@ fn xenial_runs() {
 
 #[test]
 fn slim_is_small_and_stays_so() {
-    need!("docker::slim_is_small_and_stays_so", ready("trixie"));
+    need!(ready("trixie"));
     let (_keep, whole) = build("trixie.oci.tar", &["trixie", "--tag", &tag("whole")]);
     let (_too, slim) = build("slim.oci.tar", &["trixie", "--slim", "--tag", &tag("slim")]);
     let size = |path: &Path| path.metadata().unwrap().len();
@@ -74,7 +74,7 @@ fn slim_is_small_and_stays_so() {
 
 #[test]
 fn python_runs_without_a_distribution() {
-    need!("docker::python_runs_without_a_distribution", ready("trixie"));
+    need!(ready("trixie"));
     let script = tempfile::Builder::new().suffix(".py").tempfile().unwrap();
     let text = "import os, ssl, sqlite3, ctypes, zoneinfo, pwd\n\
                 print(len(ssl.create_default_context().get_ca_certs()) > 100)\n\
@@ -93,9 +93,9 @@ fn python_runs_without_a_distribution() {
 
 #[test]
 fn several_platforms_are_one_image() {
-    need!("docker::several_platforms_are_one_image", ready("trixie"));
+    need!(ready("trixie"));
     let tag = tag("multi");
-    // Nothing is run, so nothing has to be emulated.
+    // No program of the target runs, so nothing has to be emulated.
     let options = ["--variant=distroless", "--arch=amd64,arm64", "--pockets=release", "--include=libc6"];
     let (_keep, path) = build("multi.oci.tar", &[&["trixie", "--tag", &tag], &options[..]].concat());
     let image = load(&path);
@@ -109,7 +109,7 @@ fn several_platforms_are_one_image() {
     }
 }
 
-/// A static program, which needs the C compiler that every build of this project needs.
+/// Builds a static program with the C compiler, which every build of this project needs.
 fn hello(directory: &Path) -> Result<std::path::PathBuf, String> {
     let (source, program) = (directory.join("hello.c"), directory.join("hello"));
     std::fs::write(&source, "#include <stdio.h>\nint main(void) { puts(\"hello from scratch\"); return 0; }\n")
@@ -122,10 +122,9 @@ fn hello(directory: &Path) -> Result<std::path::PathBuf, String> {
 
 #[test]
 fn scratch_with_a_static_program() {
-    let name = "docker::scratch_with_a_static_program";
-    need!(name, docker_is_there());
+    need!(docker_is_there());
     let directory = tempfile::tempdir().unwrap();
-    let program = need!(name, hello(directory.path()));
+    let program = need!(hello(directory.path()));
     let image = |source: &Path, options: &[&str]| {
         let mut pack = Command::new(program::path());
         pack.arg("image").arg(source).args(options).arg("--quiet").stdout(Stdio::piped());
@@ -138,20 +137,19 @@ fn scratch_with_a_static_program() {
     let hello = image(&program, &["--tag", &tag("hello")]);
     assert_eq!(run(&hello, "none", &[]), "hello from scratch\n");
     assert_eq!(inspect(&hello)["Config"]["Entrypoint"], json!(["/hello"]));
-    // The guides' `FROM scratch`: nothing at all, to which others add.
+    // An empty image is what `FROM scratch` means in Dockerfiles.
     std::fs::create_dir(directory.path().join("empty")).unwrap();
     let scratch = image(&directory.path().join("empty"), &["--tag", &tag("scratch")]);
     let found = inspect(&scratch);
     assert_eq!((&found["Size"], &found["Config"]["Cmd"]), (&json!(0), &json!(null)));
 }
 
-/// A root filesystem of another distribution comes as an archive: small, in its own order, with links and owners.
+/// Root filesystems of other distributions are published as archives, with links, owners and an order of their own.
 #[test]
 fn a_minirootfs_becomes_an_image() {
-    let name = "docker::a_minirootfs_becomes_an_image";
-    need!(name, docker_is_there());
+    need!(docker_is_there());
     let directory = tempfile::tempdir().unwrap();
-    let program = need!(name, hello(directory.path()));
+    let program = need!(hello(directory.path()));
     let tree = directory.path().join("tree");
     for path in ["bin", "etc", "home/guest", "tmp"] {
         std::fs::create_dir_all(tree.join(path)).unwrap();
@@ -174,18 +172,18 @@ fn a_minirootfs_becomes_an_image() {
     assert_eq!(found["Config"]["Labels"]["org.opencontainers.image.title"], "Mini Linux");
 }
 
-/// Whatever two hosts differ in: name, user, time zone, locale, umask, filesystem, processors, cache.
+/// The second host differs in everything that two hosts may differ in: name, user, time zone, locale, umask, filesystem,
+/// processors, cache.
 #[test]
 fn another_host_makes_the_same_image() {
-    let name = "docker::another_host_makes_the_same_image";
-    let user = need!(name, machine::user());
-    need!(name, machine::root());
-    need!(name, live::answers(cache(), "trixie"));
+    let user = need!(machine::user());
+    need!(machine::root());
+    need!(live::answers(cache(), "trixie"));
     let (_keep, ours) = build("trixie.oci.tar", &["trixie", "--tag", "same:1"]);
     let place = tempfile::Builder::new().prefix("host").tempdir().unwrap();
     std::os::unix::fs::chown(place.path(), Some(user.uid), None).unwrap();
     let theirs = place.path().join("other name.oci.tar");
-    // The way to where it was built may not be everybody's.
+    // Other users may not be able to enter the directory in which the program was built.
     let program = place.path().join("rootstrap");
     std::fs::copy(program::path(), &program).unwrap();
     let mut command = user.command(Path::new("/usr/bin/env"));
@@ -200,7 +198,7 @@ fn another_host_makes_the_same_image() {
             command.env(variable, value);
         }
     }
-    // One processor, an umask that takes all from others, another name, and nothing in the cache.
+    // One processor, an umask that removes all rights of others, another host name, and an empty cache.
     let script = "umask 077; hostname other-host 2>/dev/null; exec taskset 1 \"$@\"";
     command.args(["unshare", "--user", "--uts", "--map-current-user", "sh", "-c"]);
     command.args([script, "sh"]).arg(program).arg("trixie").arg(&theirs);
@@ -210,24 +208,23 @@ fn another_host_makes_the_same_image() {
     assert!(ours == theirs, "{} and {} bytes differ", ours.len(), theirs.len());
 }
 
-/// Whatever is missing of an archive, or wherever its making failed, the engine does not take it for an image.
+/// The engine takes no incomplete archive for an image, wherever it ends or a run fails.
 #[test]
 fn a_broken_archive_is_no_image() {
-    let name = "docker::a_broken_archive_is_no_image";
-    need!(name, ready("trixie"));
+    need!(ready("trixie"));
     let tag = tag("broken");
     let options = ["--variant=distroless", "--include=libc6", "--tag", &tag];
     let (directory, path) = build("whole.oci.tar", &[&["trixie"], &options[..]].concat());
     let whole = std::fs::read(&path).unwrap();
     let cut = directory.path().join("cut.oci.tar");
-    // In the layer, between two entries, and before the last document that a reader needs.
+    // The archive ends in the layer, between two entries, or before the last document that a reader needs.
     for length in [0, 512, 1024, 1536, whole.len() / 2 / 512 * 512, whole.len() / 2 + 7] {
         std::fs::write(&cut, &whole[..length]).unwrap();
         let output = Command::new("docker").arg("load").arg("--input").arg(&cut).output().unwrap();
         assert!(!output.status.success(), "{length} of {} bytes are loaded", whole.len());
     }
     assert!(!docker(&["image", "inspect", &tag]).status.success());
-    // Runs that fail, before the first byte and on the way.
+    // Runs fail before the first byte or later.
     for arguments in [
         &["trixie", "--image", "--include=no-such-package"][..],
         &["trixie", "--format=oci", "--include=no-such-package"],

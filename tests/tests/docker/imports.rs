@@ -1,4 +1,4 @@
-//! `rootstrap SUITE --image | docker import - NAME`, and what comes of it.
+//! Images of `rootstrap SUITE --image | docker import - NAME`.
 
 use super::{Image, cache, docker_is_there, run};
 use rootstrap_tests::{live, machine, need};
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// `rootstrap SUITE --image | docker import - NAME`, with the arguments of a pipe that users type.
+/// Runs `rootstrap SUITE --image | docker import - NAME`.
 fn import(suite: &str, name: &str) -> Image {
     let mut build = live::command(cache(), &[suite, "--image", "--quiet"]).stdout(Stdio::piped()).spawn().unwrap();
     let image = Image(format!("rootstrap-test-{name}-{}", std::process::id()));
@@ -19,10 +19,9 @@ fn import(suite: &str, name: &str) -> Image {
 
 #[test]
 fn focal_is_imported_and_runs() {
-    let name = "docker::focal_is_imported_and_runs";
-    need!(name, machine::builder());
-    need!(name, docker_is_there());
-    need!(name, live::answers(cache(), "focal"));
+    need!(machine::builder());
+    need!(docker_is_there());
+    need!(live::answers(cache(), "focal"));
     let image = import("focal", "focal");
     let release = run(&image, "none", &["cat", "/etc/lsb-release"]);
     assert!(release.contains("DISTRIB_CODENAME=focal\n"), "{release}");
@@ -33,10 +32,9 @@ fn focal_is_imported_and_runs() {
 
 #[test]
 fn trixie_is_imported_and_updates_itself() {
-    let name = "docker::trixie_is_imported_and_updates_itself";
-    need!(name, machine::builder());
-    need!(name, docker_is_there());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::builder());
+    need!(docker_is_there());
+    need!(live::answers(cache(), "trixie"));
     let image = import("trixie", "trixie");
     let release = run(&image, "none", &["cat", "/etc/os-release"]);
     assert!(release.contains("VERSION_CODENAME=trixie\n"), "{release}");
@@ -47,9 +45,8 @@ fn trixie_is_imported_and_updates_itself() {
 
 #[test]
 fn trixie_is_the_same_image_each_time() {
-    let name = "docker::trixie_is_the_same_image_each_time";
-    need!(name, machine::builder());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::builder());
+    need!(live::answers(cache(), "trixie"));
     let digest = || {
         let output = live::command(cache(), &["trixie", "--image", "--quiet"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -59,14 +56,13 @@ fn trixie_is_the_same_image_each_time() {
     assert_eq!(digest(), digest());
 }
 
-/// Root of a plain container, with the capabilities and the seccomp profile that engines give: nothing can be mounted. The
-/// container is one of ours.
+/// Root of a plain container has the capabilities and the seccomp profile of the engine, and cannot mount. The container is made
+/// from an image of ours.
 #[test]
 fn a_plain_container_makes_the_same_image() {
-    let name = "docker::a_plain_container_makes_the_same_image";
-    need!(name, machine::builder());
-    need!(name, docker_is_there());
-    need!(name, live::answers(cache(), "trixie"));
+    need!(machine::builder());
+    need!(docker_is_there());
+    need!(live::answers(cache(), "trixie"));
     let arguments = ["trixie", "-", "--image", "--variant=important"];
     let ours = live::command(cache(), &[&arguments[..], &["--quiet"]].concat()).output().unwrap();
     assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
@@ -75,7 +71,7 @@ fn a_plain_container_makes_the_same_image() {
     let inside = |user: &str| {
         let mut command = Command::new("docker");
         command.args(["run", "--rm", "--network=host", "--user", user, "--env=TMPDIR=/tmp"]);
-        // The mirror this machine takes, which an image of ours does not name.
+        // This machine's mirror, which our images do not name.
         command
             .args([volume(rootstrap_tests::program::path(), "/rootstrap"), volume(Path::new("/etc/apt"), "/etc/apt")]);
         command.args([&image.0, "/rootstrap"]).args(arguments).args(["--no-cache", "--verbose"]);
@@ -87,7 +83,7 @@ fn a_plain_container_makes_the_same_image() {
     assert!(said.starts_with("mode: chroot\nnot unshare: a seccomp filter"), "{said}");
     assert!(said.contains("\nwarning: nothing can be mounted here"), "{said}");
     assert!(theirs.stdout == ours.stdout, "{} and {} bytes differ", theirs.stdout.len(), ours.stdout.len());
-    // Somebody else there has no way at all, and is told which would be one.
+    // Another user of that container cannot build in any mode. The error says what would make it possible.
     let nobody = inside("4242");
     let said = String::from_utf8_lossy(&nobody.stderr);
     assert_eq!(nobody.status.code(), Some(1), "{said}");

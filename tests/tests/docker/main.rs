@@ -1,6 +1,6 @@
 //! The docker ring: a real engine imports, loads and runs the images, and other tools read them.
 //!
-//! The engine may be one without a bridge: nothing here needs more network than the host's own or none.
+//! The engine may have no bridge, because these tests use the host's network or none.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod images;
@@ -29,7 +29,7 @@ fn docker_is_there() -> Result<(), String> {
     }
 }
 
-/// An image of the engine, removed when dropped.
+/// An image in the engine's store. It is removed when dropped.
 struct Image(String);
 
 impl Drop for Image {
@@ -38,7 +38,7 @@ impl Drop for Image {
     }
 }
 
-/// What a command prints in a fresh container.
+/// Runs a command in a new container and returns what it prints.
 #[track_caller]
 fn run(image: &Image, network: &str, words: &[&str]) -> String {
     let network = format!("--network={network}");
@@ -55,7 +55,7 @@ fn prints(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Builds a live suite into a file of that name in a directory of the test's own.
+/// Builds a live suite into a file of that name, in a new directory.
 #[track_caller]
 fn build(name: &str, arguments: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::Builder::new().prefix("images").tempdir().unwrap();
@@ -66,7 +66,7 @@ fn build(name: &str, arguments: &[&str]) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// `docker load`, and the name or id that it answers with.
+/// Runs `docker load` and returns the name or id that it prints.
 #[track_caller]
 fn load(path: &Path) -> Image {
     let said = prints(Command::new("docker").arg("load").arg("--input").arg(path));
@@ -75,14 +75,14 @@ fn load(path: &Path) -> Image {
     Image(name.to_owned())
 }
 
-/// What the engine says of an image.
+/// Returns what the engine says about an image.
 #[track_caller]
 fn inspect(image: &Image) -> Value {
     let text = prints(Command::new("docker").args(["image", "inspect", &image.0]));
     serde_json::from_str::<Value>(&text).unwrap()[0].take()
 }
 
-/// What can be asked of the machine and the archive before a test of a live image.
+/// Checks what a test of a live image needs of the machine and the archive.
 fn ready(suite: &str) -> Result<(), String> {
     machine::builder()?;
     docker_is_there()?;

@@ -1,4 +1,4 @@
-//! The same archive in the hands of podman, skopeo and umoci, and through a registry.
+//! podman, skopeo and umoci read our archives, and so do tools that pull them from a registry.
 
 use super::{Image, build, cache, prints, ready};
 use rootstrap_testkit::registry::Registry;
@@ -13,12 +13,11 @@ fn has(program: &str) -> Result<(), String> {
 
 #[test]
 fn podman_skopeo_and_umoci_read_it() {
-    let name = "docker::podman_skopeo_and_umoci_read_it";
-    need!(name, machine::root());
+    need!(machine::root());
     for program in ["podman", "skopeo", "umoci"] {
-        need!(name, has(program));
+        need!(has(program));
     }
-    need!(name, live::answers(cache(), "trixie"));
+    need!(live::answers(cache(), "trixie"));
     let tag = format!("rootstrap-test-tools-{}:1", std::process::id());
     let (directory, path) = build("trixie.oci.tar", &["trixie", "--tag", &tag]);
     let at = |name: &str| directory.path().join(name);
@@ -31,10 +30,10 @@ fn podman_skopeo_and_umoci_read_it() {
             prints(Command::new("skopeo").args(["inspect", "--config"]).arg(format!("{transport}:{}", path.display())));
         serde_json::from_str::<Value>(&text).unwrap()
     };
-    // The archive is both, and the image is the same.
+    // The archive is an OCI layout and a docker-archive, and both have the same image.
     assert_eq!(config("oci-archive"), config("docker-archive"));
 
-    // A storage of its own, without the overlay that a container may not mount.
+    // podman gets a storage of its own without overlay, which a container may not mount.
     let podman = |words: &[&str]| {
         let mut command = Command::new("podman");
         command.arg("--root").arg(at("podman")).arg("--runroot").arg(at("podman-run")).args(["--storage-driver=vfs"]);
@@ -51,17 +50,16 @@ fn podman_skopeo_and_umoci_read_it() {
     let release = std::fs::read_to_string(at("bundle/rootfs/usr/lib/os-release")).unwrap();
     assert!(release.contains("VERSION_CODENAME=trixie"), "{release}");
 
-    // As a directory it is the same layout.
+    // A directory target is the same OCI layout.
     let (_keep, layout) = build("trixie.oci", &["trixie", "--tag", &tag]);
     prints(Command::new("diff").arg("-r").args([at("layout"), layout]));
 }
 
 #[test]
 fn what_is_pushed_comes_back_with_the_same_digest() {
-    let name = "docker::what_is_pushed_comes_back_with_the_same_digest";
-    need!(name, has("skopeo"));
-    need!(name, ready("trixie"));
-    let registry = need!(name, Registry::start(None));
+    need!(has("skopeo"));
+    need!(ready("trixie"));
+    let registry = need!(Registry::start(None));
     let reference = format!("127.0.0.1:{}/team/base:1", registry.port);
     let options = ["--variant=distroless", "--include=libc6", "--arch=amd64,arm64", "--pockets=release", "--attest"];
     let build = || {
@@ -80,7 +78,7 @@ fn what_is_pushed_comes_back_with_the_same_digest() {
     let index = inspect(&["--raw"]);
     assert_eq!(format!("sha256:{}", hex(&Sha256::digest(index.as_bytes()))), digest);
     assert_eq!(inspect(&["--format={{.Digest}}"]).trim(), digest);
-    // All of it comes back, statements too, and is what was sent.
+    // Everything that was sent comes back unchanged, statements too.
     let back = tempfile::tempdir().unwrap();
     let layout = format!("oci:{}:1", back.path().display());
     prints(Command::new("skopeo").args(["copy", "--all", "--src-tls-verify=false", &remote, &layout]));
@@ -91,7 +89,7 @@ fn what_is_pushed_comes_back_with_the_same_digest() {
         let path = manifest["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
         assert!(back.path().join(path).exists(), "{manifest}");
     }
-    // The engine takes its own platform's; another build of the same moves nothing.
+    // The engine pulls the image of its own platform. A second build of the same image uploads nothing.
     let pulled = Image(reference.clone());
     prints(Command::new("docker").args(["pull", "--quiet", &pulled.0]));
     assert_eq!(build(), digest);
@@ -101,7 +99,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Ended when dropped.
+/// A process that is ended when dropped.
 struct Server(std::process::Child);
 
 impl Drop for Server {
@@ -113,13 +111,12 @@ impl Drop for Server {
 
 #[test]
 fn containerd_takes_all_platforms() {
-    let name = "docker::containerd_takes_all_platforms";
-    need!(name, machine::root());
-    need!(name, has("ctr"));
-    need!(name, ready("trixie"));
+    need!(machine::root());
+    need!(has("ctr"));
+    need!(ready("trixie"));
     let options = ["--variant=distroless", "--include=libc6", "--arch=amd64,arm64", "--pockets=release", "--attest"];
     let (directory, path) = build("multi.oci.tar", &[&["trixie", "--tag", "team/multi:1"], &options[..]].concat());
-    // One of the test's own: where the engine's is, the engine decides.
+    // The test starts its own containerd, because the engine controls the one that it uses.
     let at = |name: &str| directory.path().join(name);
     let mut server = Command::new("containerd");
     server.arg("--root").arg(at("root")).arg("--state").arg(at("state")).arg("--address").arg(at("socket"));

@@ -1,11 +1,11 @@
-//! Archives that are cut, stuffed or inflated.
+//! Archives that are cut off, inflated or wrong.
 
 use crate::Fate::Refused;
 use crate::{attack, evil};
 use rootstrap_testkit::deb::{Compression, Deb, ar};
 use rootstrap_testkit::entry::{Entry, tar};
 
-/// The members of a good package, for bad ones made of them.
+/// Returns the members of a good package, from which bad packages are made.
 fn members(deb: &Deb) -> (Vec<u8>, Vec<u8>) {
     (Compression::Gz.compress(&deb.control_tar()), Compression::Gz.compress(&deb.data_tar()))
 }
@@ -32,7 +32,7 @@ fn a_data_archive_that_ends_early() {
             _ => whole.len() / 2,
         };
         attack("hostile::a_data_archive_that_ends_early", Refused, |_| with_data(name, &whole[..cut]));
-        // The tar is cut and the compressed stream around it is whole.
+        // The tar is cut off, and the compressed stream around it is complete.
         let inner = compression.compress(&tar[..50_000]);
         attack("hostile::a_data_archive_that_ends_early", Refused, |_| with_data(name, &inner));
     }
@@ -73,7 +73,7 @@ fn a_member_longer_than_the_file() {
     });
 }
 
-/// 70 MB of zeros in a few KiB: more than any control archive may have.
+/// A few KiB that decompress to 70 MB of zeros, more than a control archive may have.
 #[test]
 fn a_bomb_of_control_data() {
     attack("hostile::a_bomb_of_control_data", Refused, |_| {
@@ -81,10 +81,10 @@ fn a_bomb_of_control_data() {
     });
 }
 
-/// A header that promises 64 TiB and an archive that ends.
+/// A header announces 64 TiB, and the archive ends after it.
 #[test]
-fn a_size_that_is_a_lie() {
-    attack("hostile::a_size_that_is_a_lie", Refused, |_| {
+fn a_size_that_is_wrong() {
+    attack("hostile::a_size_that_is_wrong", Refused, |_| {
         let lie = Entry { claimed_size: Some(64 << 40), ..Entry::file("./usr/share/evil/lie", 0o644, "x") };
         evil().entry(lie).build()
     });

@@ -1,8 +1,8 @@
-//! The hostile ring: packages whose index entry is right and whose content attacks. Whatever becomes of a run, nothing
-//! outside its target changes, and where it fails the error names the package.
+//! The hostile ring: packages that have a right index entry and a content that attacks. However a run ends, nothing outside its
+//! target changes, and if it fails, the error names the package.
 //!
-//! Each attack is made twice: against an empty root by `--variant=extract`, where all depends on us, and in a later
-//! phase of a whole system, where the root's own dpkg may be asked as well.
+//! Each attack is made twice: against an empty root with `--variant=extract`, where everything depends on us, and in a later
+//! phase of a whole system, where the root's own dpkg may unpack the package.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed step is a failed test, and says how it went")]
 
 mod containers;
@@ -19,26 +19,26 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What an attack is allowed to end in.
+/// How a run may end that unpacks the package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// An error that names the package.
+    /// With an error that names the package.
     Refused,
-    /// The package is harmless in the way we read it, as it is for dpkg.
+    /// With success: we read the package in a harmless way, as dpkg does.
     Harmless,
-    /// Its effects are the package's own affair as long as they stay in the root.
+    /// In either way, as long as all effects stay in the root.
     Contained,
 }
 
-/// The package under the name that the index knows it by.
+/// Returns the package with the name that the index has.
 fn evil() -> Deb {
     Deb::new("evil", "1").field("Priority", "optional").file("/usr/share/evil/before", 0o644, "before\n")
 }
 
-/// Makes the attack that `attack` builds for a scratch directory with `canary/` in it.
+/// Runs the attack that `attack` builds for a scratch directory, which contains `canary/`.
 fn attack(name: &str, fate: Fate, attack: impl Fn(&Path) -> Vec<u8>) -> Option<()> {
     if let Err(reason) = machine::root() {
-        rootstrap_tests::skip(name, &reason);
+        rootstrap_tests::skip(reason);
         return None;
     }
     for whole_system in [false, true] {
@@ -46,7 +46,7 @@ fn attack(name: &str, fate: Fate, attack: impl Fn(&Path) -> Vec<u8>) -> Option<(
             match base::archive(Layout::Merged, []) {
                 Ok(archive) => archive,
                 Err(reason) => {
-                    rootstrap_tests::skip(name, &reason);
+                    rootstrap_tests::skip(reason);
                     return None;
                 }
             }
@@ -54,7 +54,7 @@ fn attack(name: &str, fate: Fate, attack: impl Fn(&Path) -> Vec<u8>) -> Option<(
             Archive::new(base::SUITE).key(&KEY)
         };
         let arch = archive.architectures[0].clone();
-        // The attack has to know where it is, and the archive has to know the attack.
+        // The attack needs the path of the directory, and the archive needs the attack.
         let world = World::new(&archive);
         let canary = world.path("canary");
         fs::create_dir(&canary).unwrap();
@@ -75,7 +75,7 @@ fn attack(name: &str, fate: Fate, attack: impl Fn(&Path) -> Vec<u8>) -> Option<(
         let (before, outside) = (tree::dump(&canary), tree::dump(&world.path("")));
         let target = world.target("root");
         let variant = if whole_system { "--variant=minbase" } else { "--variant=extract" };
-        // On disk there is a way up from the staging root to the rest; in memory there is none to be guarded.
+        // On disk, a path can lead up from the staging root to other files; in memory there are none.
         let outcome = world.run(&[&target, variant, "--staging=disk", "--include=evil"]);
         println!("{name}, whole system {whole_system}: {:?}\n{}", outcome.code, outcome.stderr);
         assert_eq!(tree::dump(&canary), before, "the canary was touched");
@@ -103,7 +103,7 @@ fn judge(outcome: &Outcome, fate: Fate) {
     }
 }
 
-/// The scratch directory without what a run may fill: target, cache and temporary files.
+/// Returns the scratch directory without what a run may fill: target, cache and temporary files.
 fn around(world: &World) -> Vec<String> {
     around_in(&tree::dump(&world.path("")))
 }
@@ -113,14 +113,13 @@ fn around_in(dump: &str) -> Vec<String> {
     dump.lines().filter(|line| !own.iter().any(|start| line.starts_with(start))).map(str::to_owned).collect()
 }
 
-/// An error of a later phase does not make what came before it visible.
+/// An error in a later phase leaves nothing of the earlier phases visible.
 #[test]
 fn a_good_package_beside_it_makes_no_difference() {
-    let name = "hostile::a_good_package_beside_it_makes_no_difference";
-    need!(name, machine::root());
+    need!(machine::root());
     let bad = evil().entry(rootstrap_testkit::entry::Entry::file("./a\nb", 0o644, "x"));
     let good = Deb::new("good", "1").file("/usr/share/good", 0o644, "good\n");
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad, good])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad, good])));
     let outcome = world.run(&["-", "--include=good,evil"]);
     judge(&outcome, Fate::Refused);
     assert!(!outcome.stdout.is_empty());

@@ -4,7 +4,7 @@ use crate::Fate::{Contained, Harmless, Refused};
 use crate::{attack, evil};
 use rootstrap_testkit::entry::Entry;
 
-/// From the staging root the scratch directory is three levels up, from anywhere it is at most nine.
+/// Leads up to the scratch directory: it is three levels above the staging root, and at most nine above any directory below.
 const UP: [&str; 2] = ["../../..", "../../../../../../../../.."];
 
 #[test]
@@ -25,7 +25,7 @@ fn names_that_climb_to_make_a_directory() {
     });
 }
 
-/// An absolute name is one below the root, as for dpkg.
+/// An absolute name means a path below the root, as in dpkg.
 #[test]
 fn absolute_names_stay_below_the_root() {
     attack("hostile::absolute_names_stay_below_the_root", Contained, |place| {
@@ -58,7 +58,7 @@ fn a_file_through_a_climbing_link() {
     }
 }
 
-/// The link itself points nowhere in the root, which is its own affair; the file it points at stays what it is.
+/// The link may point out of the root, but the file that it points to stays as it is.
 #[test]
 fn a_link_out_and_then_a_file_in_its_place() {
     attack("hostile::a_link_out_and_then_a_file_in_its_place", Harmless, |place| {
@@ -79,7 +79,7 @@ fn hard_links_out() {
     });
 }
 
-/// A hard link to a symbolic link that leads out, and then content for it.
+/// The target of the hard link leads through a symbolic link out of the root.
 #[test]
 fn a_hard_link_through_a_link_out() {
     attack("hostile::a_hard_link_through_a_link_out", Refused, |place| {
@@ -107,7 +107,7 @@ fn names_that_are_too_long() {
     });
 }
 
-/// Root of the machine may make them, and so may packages: they are in the root only.
+/// Packages may have them, because they are in the root only.
 #[test]
 fn setuid_files_and_pipes_are_what_packages_may_have() {
     attack("hostile::setuid_files_and_pipes_are_what_packages_may_have", Harmless, |_| {
@@ -115,7 +115,7 @@ fn setuid_files_and_pipes_are_what_packages_may_have() {
     });
 }
 
-/// The database of dpkg takes package and file names from the control archive.
+/// dpkg's database takes the names of packages and files from the control archive.
 #[test]
 fn control_files_that_climb() {
     for name in ["./../../../../../../canary/postinst", "../../../canary/file", "./sub/postinst", "/canary/file"] {

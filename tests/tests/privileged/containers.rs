@@ -1,4 +1,4 @@
-//! Container images and the other forms of a result, and `rootstrap image`, with the tiny distribution.
+//! Container images, the other formats of a result, and `rootstrap image`, with the tiny distribution.
 
 use crate::ends::within;
 use crate::{probe, watcher};
@@ -21,7 +21,7 @@ fn world() -> Result<World, String> {
     base::archive(Layout::Merged, [probe(), watcher()]).map(|archive| World::new(&archive))
 }
 
-/// The files of an archive by name, directories without contents.
+/// Returns the files of an archive by name. Directories have no contents.
 fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut archive = tar::Archive::new(bytes);
     let read = archive.entries().unwrap().map(|entry| {
@@ -33,7 +33,7 @@ fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     read.collect()
 }
 
-/// The config and the layer, as it is, of an archive of one image.
+/// Returns the config of an archive of one image, and its layer without decompressing it.
 fn image(bytes: &[u8]) -> (Value, Vec<u8>) {
     let files = files(bytes);
     let loadable: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
@@ -47,16 +47,15 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Runs `rootstrap image …` to its end.
+/// Runs `rootstrap image …` and waits for its end.
 fn pack(world: &World, arguments: &[&str]) -> rootstrap_tests::transcript::Outcome {
     world.finish(&mut world.bare(&[&["image"], arguments].concat()))
 }
 
 #[test]
 fn every_form_of_an_image_is_the_same_image() {
-    let name = "privileged::every_form_of_an_image_is_the_same_image";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+    let user = need!(machine::user());
+    let world = need!(world());
     let run = |target: &str, more: &[&str]| world.run(&[&[target, PACKAGES], more].concat()).expect(0);
     let tag = ["--tag", "web:1"];
     run(&world.target("a.oci.tar"), &[&["--image"], &tag[..]].concat()).says(&["\nimage sha256:", ", digest sha256:"]);
@@ -64,7 +63,7 @@ fn every_form_of_an_image_is_the_same_image() {
     let (config, layer) = image(&bytes);
     assert_eq!(config["config"]["Cmd"], serde_json::json!(["sh"]));
     assert_eq!(config["created"], "2025-01-01T00:00:00Z");
-    // An image is asked for by its name alone, comes as a directory and on standard output too, and from anybody.
+    // A name alone asks for an image; a directory and standard output have the same image, and any user makes it.
     run(&world.target("b.oci.tar"), &tag);
     assert!(fs::read(world.target("b.oci.tar")).unwrap() == bytes, "without --image");
     assert!(run("-", &[&["--format=oci"], &tag[..]].concat()).stdout == bytes, "standard output");
@@ -75,7 +74,7 @@ fn every_form_of_an_image_is_the_same_image() {
     for (name, contents) in files(&bytes).iter().filter(|(name, _)| !name.ends_with('/')) {
         assert!(fs::read(Path::new(&world.target("d.oci")).join(name)).unwrap() == *contents, "{name}");
     }
-    // The layer is the archive that docker import takes, whatever compresses it.
+    // The layer is the archive that docker import takes, with any compression.
     let plain = run("-", &["--image"]).stdout;
     assert!(gunzip(&layer) == plain, "the layer is another tree");
     let zstd = image(&run("-", &[&["--format=oci", "--compression=zstd:9"], &tag[..]].concat()).stdout);
@@ -87,9 +86,8 @@ fn every_form_of_an_image_is_the_same_image() {
 
 #[test]
 fn other_forms_hold_the_same_tree() {
-    let name = "privileged::other_forms_hold_the_same_tree";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+    let user = need!(machine::user());
+    let world = need!(world());
     for (file, program, test) in [
         ("a.cpio", "cpio", "mkdir x; (cd x; cpio -id --quiet <../a.cpio)"),
         ("a.cpio.gz", "cpio", "mkdir x; (cd x; gzip -dc ../a.cpio.gz | cpio -id --quiet)"),
@@ -97,7 +95,7 @@ fn other_forms_hold_the_same_tree() {
         ("a.ext4", "debugfs", "e2fsck -fn a.ext4 >&2 && mkdir x && debugfs -R 'rdump / x' a.ext4 >&2 2>/dev/null"),
     ] {
         if !machine::has(program) {
-            return rootstrap_tests::skip(name, &format!("{program} is not installed"));
+            return rootstrap_tests::skip(format!("{program} is not installed"));
         }
         let target = world.target(file);
         world.run(&[&target, PACKAGES]).expect(0);
@@ -121,7 +119,7 @@ fn other_forms_hold_the_same_tree() {
 
 #[test]
 fn a_maker_that_is_missing_is_named() {
-    let world = need!("privileged::a_maker_that_is_missing_is_named", world());
+    let world = need!(world());
     let mut command = world.command(&[&world.target("a.squashfs")]);
     world.finish(command.env("PATH", "/nowhere")).expect(1).says(&[
         "error: cannot make a squashfs image: this machine has neither tar2sqfs nor sqfstar\n",
@@ -130,22 +128,21 @@ fn a_maker_that_is_missing_is_named() {
     base::assert_nothing_left(&world, &[]);
 }
 
-/// What fails on the way leaves no archive that anybody would load.
+/// A run that fails leaves no archive that could be loaded.
 #[test]
 fn a_failure_leaves_no_image() {
-    let name = "privileged::a_failure_leaves_no_image";
-    need!(name, machine::root());
+    need!(machine::root());
     let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\nexit 7\n");
     let noise: Vec<u8> = (0..6_000_000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
     let large = Deb::new("large", "1").file("/usr/share/large", 0o644, noise);
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad, large])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad, large])));
     let archive = world.target("a.oci.tar");
     fs::write(&archive, "what was there").unwrap();
     world.run(&[&archive, "--include=bad"]).expect(1);
     assert_eq!(fs::read(&archive).unwrap(), b"what was there");
     let out = world.run(&["-", "--format=oci", "--include=bad"]).expect(1).stdout;
     assert!(!out.is_empty() && tar::Archive::new(&out[..]).entries().unwrap().any(|entry| entry.is_err()));
-    // The disk is full before the layer is whole, or only when the archive is.
+    // The disk is full before the layer is complete, or only before the archive is.
     for megabytes in [2, 9] {
         let script =
             format!("mount -t tmpfs -o size={megabytes}m none out || exit 99; \"$@\"; code=$?; ls -A out; exit $code");
@@ -154,7 +151,7 @@ fn a_failure_leaves_no_image() {
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), "", "something is left");
         assert!(outcome.stderr.contains("No space left on device"), "{}", outcome.stderr);
     }
-    // Its reader goes away.
+    // The reader of the stream ends.
     let mut run = world.command(&["-", "--format=oci", "--include=large"]);
     let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut head = vec![0; 100_000];
@@ -163,7 +160,7 @@ fn a_failure_leaves_no_image() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("hint: the program that reads the archive ended early"), "{said}");
-    // A registry that is not there: then there is no file either.
+    // If the registry does not answer, there is no file either.
     let target = world.target("b.oci.tar");
     let outcome = world.run(&[&target, "--push", "127.0.0.1:1/base:1"]).expect(1);
     assert!(outcome.stderr.contains("error: cannot push to 127.0.0.1:1/base:1\n"), "{}", outcome.stderr);
@@ -172,31 +169,40 @@ fn a_failure_leaves_no_image() {
 
 #[test]
 fn requests_that_make_no_sense_are_refused() {
-    let world = need!("privileged::requests_that_make_no_sense_are_refused", world());
+    let world = need!(world());
     for (arguments, error) in [
-        (&["x.tar", "--cmd", "sh"][..], "cannot use --cmd: it is said of container images, and TARGET is none"),
-        (&["x", "--tag", "a"], "cannot use --tag: it is said of container images, and TARGET is none"),
-        (&["x.tar", "--attest"], "cannot use --attest: it is said of container images, and TARGET is none"),
-        (&["x.oci.tar", "--compression=xz"], "no container engine reads a layer that is compressed with xz"),
+        (
+            &["x.tar", "--cmd", "sh"][..],
+            "cannot use --cmd: it is a setting of container images, and TARGET is no container image",
+        ),
+        (
+            &["x", "--tag", "a"],
+            "cannot use --tag: it is a setting of container images, and TARGET is no container image",
+        ),
+        (
+            &["x.tar", "--attest"],
+            "cannot use --attest: it is a setting of container images, and TARGET is no container image",
+        ),
+        (&["x.oci.tar", "--compression=xz"], "cannot use --compression=xz: no container engine reads a layer"),
         (&["x.tar.gz", "--compression=zstd"], "the name and --compression ask for different things"),
-        (&["x.oci.tar", "--tag", "Upper"], "cannot use image name \"Upper\": names of images are in lower case"),
+        (&["x.oci.tar", "--tag", "Upper"], "cannot use image name \"Upper\": its name must be in lower case"),
         (&["x.oci.tar", "--push", "localhost:5000/a@sha256:0"], "cannot use image name"),
         (&["x.tar", "--arch=amd64,arm64"], "cannot put roots of several architectures into one file or directory"),
         (&["x.oci.tar", "--arch=hurd-i386"], "cannot make a container image for hurd-i386"),
-        (&["x.oci.tar", "--foreign"], "cannot use --foreign for a container image"),
+        (&["x.oci.tar", "--foreign"], "cannot use --foreign: a container image is complete when it is made"),
     ] {
         let outcome = world.run(arguments).expect(2);
         assert!(outcome.stderr.starts_with(&format!("error: {error}")), "{arguments:?}: {}", outcome.stderr);
     }
     for (arguments, error) in [
         (&["--push", "a:1", "--tag", "b:1"][..], "cannot use --tag: there is no file to hold the name"),
-        (&["--push", "a:1", "--compression=xz"], "no container engine reads a layer that is compressed with xz"),
-        (&["x.spdx", "--format=tar", "--sbom=x.spdx"], "cannot write a bill of materials to "),
+        (&["--push", "a:1", "--compression=xz"], "cannot use --compression=xz: no container engine reads a layer"),
+        (&["x.spdx", "--format=tar", "--sbom=x.spdx"], "cannot write an SBOM to "),
     ] {
         let said = world.run(arguments).expect(2).stderr;
         assert!(said.starts_with(&format!("error: {error}")), "{arguments:?}: {said}");
     }
-    // Whatever was wrong with the words, an empty stream would be an empty image.
+    // The stream must not be empty, whatever is wrong with the arguments: docker import takes an empty stream for an empty image.
     for arguments in [&["--image", "--no-such-option"][..], &["--image", "--tag", "x"], &["-", "--push", "UPPER"]] {
         assert!(!world.run(arguments).expect(2).stdout.is_empty(), "{arguments:?}");
     }
@@ -205,7 +211,7 @@ fn requests_that_make_no_sense_are_refused() {
     assert!(world.server.requests().is_empty());
 }
 
-/// A tree with all that is easily lost, and nothing that depends on the host.
+/// Makes a tree with everything that is easily lost, and nothing that depends on the host.
 fn tree(top: &Path) {
     for path in ["bin", "etc", "home/user", "tmp"] {
         fs::create_dir_all(top.join(path)).unwrap();
@@ -226,9 +232,8 @@ fn tree(top: &Path) {
 
 #[test]
 fn a_tree_and_its_archives_are_one_image() {
-    let name = "privileged::a_tree_and_its_archives_are_one_image";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+    let user = need!(machine::user());
+    let world = need!(world());
     let top = world.path("tree");
     fs::create_dir(&top).unwrap();
     tree(&top);
@@ -251,7 +256,7 @@ fn a_tree_and_its_archives_are_one_image() {
     }
     assert_eq!(owners["./home/user/file"].1, 1234);
     assert_eq!((owners["./tmp/"].0, owners["./bin/true"].2), (0o1777, '1'), "{owners:?}");
-    // Whoever packs it, in whichever order, with whichever compression.
+    // The user, the order of entries and the compression make no difference.
     for (number, options) in
         [&["-cf"][..], &["--sort=name", "-czf"], &["--format=gnu", "-cJf"], &["--format=pax", "-cf"]].iter().enumerate()
     {
@@ -270,7 +275,7 @@ fn a_tree_and_its_archives_are_one_image() {
         assert!(fs::read(&target).unwrap() == bytes, "{options:?} from standard input");
         fs::remove_file(target).unwrap();
     }
-    // Back to a directory, and to an image again.
+    // The image becomes a directory, and that an image again.
     let again = world.target("again");
     pack(&world, &[world.path("0.tar").to_str().unwrap(), &again]).expect(0);
     assert_eq!(fs::metadata(Path::new(&again).join("home/user")).unwrap().uid(), 1234);
@@ -278,12 +283,11 @@ fn a_tree_and_its_archives_are_one_image() {
     base::assert_nothing_left(&world, &["a.oci.tar", "again"]);
 }
 
-/// An archive may name owners that a user's namespace has no number for, and nobody's group.
+/// An archive may name owners that a user's namespace has no id for, and nobody's group.
 #[test]
 fn owners_of_an_archive_are_kept_in_every_mode() {
-    let name = "privileged::owners_of_an_archive_are_kept_in_every_mode";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+    let user = need!(machine::user());
+    let world = need!(world());
     let mut header = tar::Header::new_ustar();
     let mut archive = tar::Builder::new(Vec::new());
     for (path, uid, gid) in [("a", 33, 65534), ("b", 1_900_000, 65535), ("c", 65534, 0)] {
@@ -310,21 +314,23 @@ fn owners_of_an_archive_are_kept_in_every_mode() {
         .map(|header| (header.uid().unwrap(), header.gid().unwrap()))
         .collect();
     assert_eq!(entries, [(0, 0), (33, 65534), (1_900_000, 65535), (65534, 0)]);
-    // A file from the far future dates no image beyond what readers of dates take.
+    // A file from the far future gives no image a date that readers of dates refuse.
     let config = image(&pack(&world, &[path.to_str().unwrap(), "-", "--arch=amd64"]).expect(0).stdout).0;
     assert_eq!(config["created"], "9999-12-31T23:59:59Z");
     let mut early = world.bare(&["image", path.to_str().unwrap(), "-"]);
-    world.finish(early.env("SOURCE_DATE_EPOCH", "999999999999999")).expect(2).says(&["SOURCE_DATE_EPOCH is no number"]);
+    world
+        .finish(early.env("SOURCE_DATE_EPOCH", "999999999999999"))
+        .expect(2)
+        .says(&["SOURCE_DATE_EPOCH: it must be a number"]);
     assert!(made(Some(&user), "unshare") == ours, "unshare");
     assert!(made(Some(&user), "single") == ours, "single");
 }
 
-/// A directory of a user without a range of ids holds one owner; the others are in the list beside it.
+/// In a directory of a user without a range of ids, all files have one owner. The list beside it has the right owners.
 #[test]
 fn a_directory_is_packed_with_the_owners_listed_beside_it() {
-    let name = "privileged::a_directory_is_packed_with_the_owners_listed_beside_it";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+    let user = need!(machine::user());
+    let world = need!(world());
     let (directory, archive) = (world.target("root"), world.target("a.oci.tar"));
     world.finish(&mut world.command_as(&user, &[&directory, PACKAGES, "--mode=single"])).expect(0);
     let mut command = world.bare_as(&user, &["image", &directory, &archive]);
@@ -342,31 +348,30 @@ fn a_directory_is_packed_with_the_owners_listed_beside_it() {
 
 #[test]
 fn sources_that_cannot_be_packed_as_they_are_meant() {
-    let name = "privileged::sources_that_cannot_be_packed_as_they_are_meant";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+    let user = need!(machine::user());
+    let world = need!(world());
     let top = world.path("tree");
     fs::create_dir(&top).unwrap();
     let source = top.to_str().unwrap();
-    // A user cannot know whose the files of others are.
+    // A user cannot know the owners of other users' files.
     fs::write(top.join("file"), "x").unwrap();
     let mut command = world.bare_as(&user, &["image", source, "-"]);
     world
         .finish(&mut command)
         .expect(2)
         .says(&["it belongs to a user that this user namespace does not know\nhint: run it as root"]);
-    // Engines take such names for orders.
+    // Engines give such names a meaning of their own.
     fs::write(top.join(".wh.file"), "").unwrap();
     let outcome = pack(&world, &[source, "-"]).expect(1).says(&["cannot put .wh.file into a container image"]);
     assert!(!outcome.stdout.is_empty(), "an empty stream is an empty image");
-    // A tar archive may have them.
+    // A tar archive may contain such names.
     pack(&world, &[source, "-", "--format=tar"]).expect(0);
     fs::remove_file(top.join(".wh.file")).unwrap();
     pack(&world, &[source, top.join("x.oci.tar").to_str().unwrap()]).expect(2).says(&["it is inside of the directory"]);
     pack(&world, &["none", "-"]).expect(1).says(&["error: cannot open none\n", "No such file"]);
     fs::write(world.path("text"), "no archive at all, but long enough to be looked at\n".repeat(20)).unwrap();
     pack(&world, &["text", "-"]).expect(1).says(&["error: cannot unpack the archive\n", "it is no tar archive"]);
-    // What is an image already; a program that is not all there.
+    // Refused are what is an image already, and a program that needs other files.
     let layout = world.path("layout.tar");
     pack(&world, &[source, layout.to_str().unwrap(), "--format=oci"]).expect(0);
     pack(&world, &[layout.to_str().unwrap(), "-"]).expect(2).says(&["it is an image already\nhint: "]);

@@ -1,4 +1,4 @@
-//! `--copy`: the host's files in the finished root, whoever builds it and in whichever form.
+//! `--copy` puts the host's files into the finished root, for every user and in every format.
 
 use rootstrap_testkit::tree;
 use rootstrap_tests::base::{self, Layout};
@@ -8,7 +8,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-/// A world with `app/` in its scratch directory, which everybody may read.
+/// Returns a world with `app/` in its scratch directory, which every user may read.
 fn world() -> Result<World, String> {
     let world = World::new(&base::archive(Layout::Merged, [])?);
     let app = world.path("app");
@@ -24,10 +24,9 @@ fn world() -> Result<World, String> {
 const COPIES: [&str; 4] = ["--copy=app:/opt/app", "--copy", "app/data:1:/tmp/", "--copy=app/bin/run:/bin/run"];
 
 #[test]
-fn copies_are_in_every_form_of_every_variant() {
-    let name = "privileged::copies_are_in_every_form_of_every_variant";
-    need!(name, machine::root());
-    let world = need!(name, world());
+fn copies_are_in_every_format_of_every_variant() {
+    need!(machine::root());
+    let world = need!(world());
     for (number, more) in
         [&[][..], &["--image", "--slim"], &["--variant=extract", "--include=base-files"]].iter().enumerate()
     {
@@ -40,7 +39,7 @@ fn copies_are_in_every_form_of_every_variant() {
         has("/opt/app/bin/run file 0755 0:0 7 ");
         has("/opt/app/data:1 file 0644 0:0 6 ");
         has("/opt/app/link symlink 0777 0:0 /etc/passwd");
-        // Asked for, so nothing is tidied away.
+        // The user asked for these files, so tidying keeps them.
         has("/tmp/data:1 file 0644 0:0 6 ");
         has("/usr/bin/run file 0755 0:0 7 ");
         for path in ["opt/app", "opt/app/bin/run", "opt/app/link", "tmp"] {
@@ -51,21 +50,20 @@ fn copies_are_in_every_form_of_every_variant() {
 }
 
 #[test]
-fn everybody_copies_the_same() {
-    let name = "privileged::everybody_copies_the_same";
-    need!(name, machine::root());
-    let (user, stranger) = (need!(name, machine::user()), need!(name, machine::stranger()));
-    let world = need!(name, world());
+fn every_user_copies_the_same() {
+    need!(machine::root());
+    let (user, stranger) = (need!(machine::user()), need!(machine::stranger()));
+    let world = need!(world());
     let target = |name: &str| world.target(&format!("{name}.tar"));
     world.run(&[&[target("root").as_str()], &COPIES[..]].concat()).expect(0);
     let ours = fs::read(target("root")).unwrap();
-    // What nobody but its owner sees of the host's: its mode, beyond that of programs.
+    // Of the mode of a host's file, only whether it is a program counts.
     fs::set_permissions(world.path("app/data:1"), Permissions::from_mode(0o444)).unwrap();
     for (name, user) in [("user", &user), ("stranger", &stranger)] {
         world.finish(&mut world.command_as(user, &[&[target(name).as_str()], &COPIES[..]].concat())).expect(0);
         assert!(fs::read(target(name)).unwrap() == ours, "{name}");
     }
-    // What the caller may not read, the build may not either.
+    // The build may not read what the caller may not read.
     fs::set_permissions(world.path("app/bin/run"), Permissions::from_mode(0o700)).unwrap();
     let refused =
         world.finish(&mut world.command_as(&user, &[target("refused").as_str(), "--copy=app:/app"])).expect(1);

@@ -1,5 +1,5 @@
-//! dpkg's corner rules in a whole run: what is merged, what is left to dpkg and what scripts do in between end as if the
-//! same dpkg had unpacked the same packages in the same order.
+//! dpkg's rarer rules in a whole run. We merge some packages, leave others to dpkg, and run scripts in between. The result is what
+//! the same dpkg makes when it unpacks the same packages in the same order.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::server::Fault;
@@ -9,7 +9,7 @@ use rootstrap_tests::world::World;
 use rootstrap_tests::{machine, need};
 use std::path::Path;
 
-/// What only one of the two ways leaves: logs, caches, and marks for apt.
+/// Files that only one of the two ways leaves: logs, caches, and marks for apt.
 const OWN: [&str; 9] = [
     "/etc/apt/",
     "/etc/ld.so.cache",
@@ -22,7 +22,8 @@ const OWN: [&str; 9] = [
     "/var/lib/dpkg/triggers/Lock",
 ];
 
-/// `later` on top of a system with `required`, by us and by dpkg; what was said, and our root.
+/// Installs `later` on top of a system with `required`, once by us and once by dpkg, and compares the trees. Returns what our run
+/// printed, and our root.
 fn compare(required: Vec<Deb>, later: Vec<Deb>) -> Result<(World, String), String> {
     machine::root()?;
     let archive = base::archive(Layout::Merged, required.into_iter().chain(later.clone()))?;
@@ -51,7 +52,7 @@ fn compare(required: Vec<Deb>, later: Vec<Deb>) -> Result<(World, String), Strin
     Ok((world, outcome.stderr))
 }
 
-/// Which packages went through dpkg.
+/// Returns the packages that were left to dpkg.
 #[track_caller]
 fn assert_left(said: &str, packages: &[&str]) {
     let left: Vec<&str> = said
@@ -77,37 +78,36 @@ fn takeovers() {
     let later = vec![
         logging(file("a", &["one", "two", "a"])),
         logging(file("b", &["one", "b"]).field("Replaces", "a")),
-        // Nothing to do with it; in its turn all the same.
+        // This package has nothing to do with the others, but keeps its place in the order.
         logging(file("c", &["c"])),
         logging(file("d", &["one", "two"]).field("Replaces", "a, b").conffile("/etc/d", "d\n")),
-        // What is there replaces what comes: its copy of the file does not appear.
+        // The installed package replaces the new one, so the new one's copy of the file does not appear.
         logging(file("e", &["e", "later"]).field("Replaces", "f")),
         logging(file("f", &["f", "later"])),
         logging(file("g", &["g"])),
-        // All that g has.
+        // This package takes over every file of g.
         logging(file("h", &["g", "h"]).field("Replaces", "g")),
-        // Directories that others have too: dpkg takes it for gone as soon as the next one comes.
+        // It has only directories that other packages have too, so dpkg lets it disappear when the next package comes.
         logging(Deb::new("i", "1").dir("/usr/share/t", 0o755)),
         logging(file("j", &["j"])),
     ];
-    let (_world, said) = need!("privileged::takeovers", compare(Vec::new(), later));
+    let (_world, said) = need!(compare(Vec::new(), later));
     assert_left(&said, &["b", "d", "f", "h", "j"]);
 }
 
 #[test]
 fn scripts_that_change_the_rules() {
-    let name = "privileged::scripts_that_change_the_rules";
     let script =
         |name: &str, text: &str| Deb::new(name, "1").script("preinst", &format!("#!/bin/sh\nset -e\n{text}\n"));
     let touch = host::programs(&["touch"]);
-    let touch = need!(name, touch).into_iter().find(|file| file.path.ends_with("/touch") && file.link.is_none());
+    let touch = need!(touch).into_iter().find(|file| file.path.ends_with("/touch") && file.link.is_none());
     let later = vec![
         logging(Deb::new("a-tool", "1")).file("/usr/bin/tool", 0o755, "#!/bin/sh\necho tool\n").file(
             "/usr/bin/own",
             0o755,
             "",
         ),
-        // A program instead of a script: `touch install` in the root.
+        // This preinst is a program instead of a script: it runs `touch install` in the root.
         Deb::new("b-elf", "1").control_member("preinst", 0o755, touch.unwrap().content).file("/usr/share/b", 0o644, ""),
         script(
             "c-override",
@@ -120,11 +120,11 @@ fn scripts_that_change_the_rules() {
             "dpkg-divert --package d-diverter --rename --divert /usr/bin/tool.orig --add /usr/bin/tool",
         )
         .file("/usr/bin/tool", 0o755, "#!/bin/sh\necho diverter\n"),
-        // Diverts before the one that is diverted comes.
+        // It diverts a file before the package of that file comes.
         script("e-before", "dpkg-divert --package e-before --no-rename --divert /usr/share/f.real --add /usr/share/f")
             .file("/usr/share/f", 0o644, "e's\n"),
         Deb::new("f-diverted", "1").file("/usr/share/f", 0o644, "f's\n").file("/usr/share/f-own", 0o644, ""),
-        // Its conffiles are there already: the same one, another one, one of two names.
+        // Its conffiles exist already: one is equal, one differs, one has two names.
         script("g-conffiles", "mkdir -p /etc/g; echo same >/etc/g/same; echo changed >/etc/g/other")
             .conffile("/etc/g/same", "same\n")
             .conffile("/etc/g/other", "shipped\n")
@@ -133,7 +133,7 @@ fn scripts_that_change_the_rules() {
             .md5sums(false),
         Deb::new("h-protected", "1:0~rc1").field("Protected", "yes").file("/usr/share/h", 0o644, ""),
     ];
-    let (world, said) = need!(name, compare(Vec::new(), later));
+    let (world, said) = need!(compare(Vec::new(), later));
     assert_left(&said, &["d-diverter"]);
     let root = world.target("ours");
     assert!(Path::new(&root).join("install").exists(), "the program did not run");
@@ -154,11 +154,11 @@ fn triggers_of_several_kinds() {
         deb("b", "activate-noawait watches\n").file("/usr/share/waits/b", 0o644, ""),
         Deb::new("c", "1").file("/usr/share/watches/c", 0o644, "").conffile("/usr/share/waits/conf", "c\n"),
     ];
-    let (_world, said) = need!("privileged::triggers_of_several_kinds", compare(required, later));
+    let (_world, said) = need!(compare(required, later));
     assert_left(&said, &[]);
 }
 
-/// A package of the first phase tells dpkg what not to unpack from then on.
+/// A package of the first phase configures dpkg not to unpack some paths from then on.
 #[test]
 fn excluded_paths_of_the_target() {
     let text = "path-exclude=/usr/share/doc/*\npath-include=/usr/share/doc/*/copyright\n";
@@ -173,36 +173,34 @@ fn excluded_paths_of_the_target() {
         )
     };
     let later = vec![documented("a"), documented("b").file("/usr/share/a", 0o644, "").field("Replaces", "a")];
-    let (world, said) = need!("privileged::excluded_paths_of_the_target", compare(required, later));
+    let (world, said) = need!(compare(required, later));
     assert_left(&said, &["b"]);
     let root = world.target("ours");
     let there = |path: &str| Path::new(&root).join("usr/share/doc").join(path).exists();
     assert!(there("a/copyright") && there("b/copyright") && !there("a/README") && !there("b/README"));
 }
 
-/// The script is the package's, also where it is dpkg that runs it.
+/// The error names the package and its script also where dpkg runs the script.
 #[test]
 fn a_failing_script_of_a_package_left_to_dpkg() {
-    let name = "privileged::a_failing_script_of_a_package_left_to_dpkg";
-    need!(name, machine::root());
+    need!(machine::root());
     let old = Deb::new("a-old", "1").file("/usr/share/t", 0o644, "");
     let new = Deb::new("b-new", "1").field("Replaces", "a-old").file("/usr/share/t", 0o644, "");
     let new = new.script("preinst", "#!/bin/sh\necho alas\nexit 9\n");
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [old, new])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [old, new])));
     let said = world.run(&[&world.target("root"), "--include=a-old,b-new"]).expect(1).stderr;
     assert!(said.contains("\nerror: cannot run the preinst of b-new: exit status 9\n    | "), "{said}");
     assert!(said.contains("    | alas\n"), "{said}");
     base::assert_nothing_left(&world, &[]);
 }
 
-/// What is required is asked for before anything is decided, once and without a word where it fails; the ordinary download
-/// begins anew after that, and goes on where it is broken off itself.
+/// Required debs are requested before there is a plan. Such a request is made once, and its failure is not reported. The ordinary
+/// download then starts again, and resumes if it is broken off itself.
 #[test]
-fn required_packages_are_on_their_way_before_the_plan_is_there() {
-    let name = "privileged::required_packages_are_on_their_way_before_the_plan_is_there";
-    need!(name, machine::root());
+fn required_packages_are_downloaded_before_there_is_a_plan() {
+    need!(machine::root());
     let large = Deb::new("large", "1").field("Priority", "required").file("/usr/share/large", 0o644, noise());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [large])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [large])));
     let run = || world.finish(&mut world.command(&["-", "--no-cache"])).expect(0).stdout;
     let expected = run();
     let requests = world.server.requests();
@@ -215,7 +213,7 @@ fn required_packages_are_on_their_way_before_the_plan_is_there() {
     assert_eq!(ranges.collect::<Vec<_>>(), [None, None, Some("bytes=5000-".to_owned())]);
 }
 
-/// Bytes that no compression makes fewer than half of.
+/// Returns bytes that no compressor halves.
 fn noise() -> Vec<u8> {
     std::iter::successors(Some(1u32), |state| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)))
         .map(|state| (state >> 24) as u8)

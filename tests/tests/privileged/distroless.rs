@@ -1,4 +1,4 @@
-//! Trees without scripts: what is in them, what runs in them, and that nobody needs rights to make one.
+//! Trees without scripts: what is in them, what runs in them, and that any user can make one.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::host;
@@ -12,7 +12,7 @@ use std::process::Command;
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----";
 
-/// A runtime, its trust and its tools on top of the base system.
+/// Returns a world with a runtime, its certificates and its tools on top of the base system.
 fn world() -> Result<World, String> {
     let program = host::programs(&["cat"])?;
     let program = program.iter().find(|file| file.path.ends_with("/cat") && file.link.is_none());
@@ -54,12 +54,11 @@ const ARGUMENTS: [&str; 2] = ["--variant=distroless", "--include=reader"];
 
 #[test]
 fn a_tree_has_what_runs_and_nothing_else() {
-    let name = "privileged::a_tree_has_what_runs_and_nothing_else";
-    need!(name, machine::root());
-    let world = need!(name, world());
+    need!(machine::root());
+    let world = need!(world());
     let target = world.target("tree");
     let outcome = world.run(&[&[target.as_str(), "-v"], &ARGUMENTS[..]].concat()).expect(0);
-    outcome.says(&["done without: ", "ca-certificates-java, debconf, openssl"]);
+    outcome.says(&["dependencies left out: ", "ca-certificates-java, debconf, openssl"]);
     let root = Path::new(&target);
     let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
 
@@ -76,7 +75,7 @@ fn a_tree_has_what_runs_and_nothing_else() {
     assert!(text("var/lib/dpkg/status.d/reader.md5sums").contains("  usr/bin/reader.real\n"));
     assert!(!listed.iter().any(|name| name.starts_with("debconf") || name.starts_with("dpkg")), "{listed:?}");
 
-    // The two certificates in the order of their names, the second with the end of line that it lacks.
+    // The two certificates come in the order of their names, and the second one gets the newline that it lacks.
     assert_eq!(text("etc/ssl/certs/ca-certificates.crt"), format!("{PEM}\n{PEM}\n"));
     let link = |path: &str| fs::read_link(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(link("usr/lib/ssl/cert.pem"), Path::new("/etc/ssl/certs/ca-certificates.crt"));
@@ -98,7 +97,7 @@ fn a_tree_has_what_runs_and_nothing_else() {
     let newest = fs::metadata(root.join("etc/passwd")).unwrap().mtime();
     assert_eq!(newest, i64::try_from(rootstrap_testkit::EPOCH).unwrap(), "times are clamped");
 
-    // By way of the alternative, the loader's cache and the accounts.
+    // This needs the alternative, the loader's cache and the accounts.
     let accounts = base::prints(root, &["/usr/bin/reader", "/etc/passwd"]);
     let users: Vec<&str> = accounts.lines().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(users, ["root", "nobody", "nonroot"]);
@@ -113,11 +112,10 @@ fn a_tree_has_what_runs_and_nothing_else() {
 }
 
 #[test]
-fn everybody_makes_the_same_archive() {
-    let name = "privileged::everybody_makes_the_same_archive";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+fn every_user_makes_the_same_archive() {
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = need!(world());
     let (ours, theirs, image) = (world.target("a.tar"), world.target("b.tar"), world.target("c.tar"));
     world.run(&[&[ours.as_str()], &ARGUMENTS[..]].concat()).expect(0);
     world.finish(&mut world.command_as(&user, &[&[theirs.as_str()], &ARGUMENTS[..]].concat())).expect(0);
@@ -140,11 +138,13 @@ fn everybody_makes_the_same_archive() {
 
 #[test]
 fn what_is_named_is_there_and_a_first_stage_is_none() {
-    let name = "privileged::what_is_named_is_there_and_a_first_stage_is_none";
-    need!(name, machine::root());
-    let world = need!(name, world());
+    need!(machine::root());
+    let world = need!(world());
     let target = world.target("tree");
-    world.run(&[&target, "--variant=distroless", "--foreign"]).expect(2).says(&["--foreign with --variant=distroless"]);
+    world
+        .run(&[&target, "--variant=distroless", "--foreign"])
+        .expect(2)
+        .says(&["--foreign: --variant=distroless has no second stage"]);
     world.run(&[&target, "--variant=distroless", "--include=dash", "--exclude=ca-certificates,tzdata"]).expect(0);
     let root = Path::new(&target);
     let shell = fs::metadata(root.join("usr/bin/dash")).unwrap();

@@ -1,4 +1,4 @@
-//! Runs that end early or in a tight place: signals, a killed parent, a full disk, a mount point.
+//! Runs that end early: signals, a killed parent, a full disk, a mount point as the target.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::base::{self, Layout};
@@ -9,7 +9,7 @@ use rustix::process::{Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-/// A run whose last postinst never ends, and the name by which its processes are known.
+/// A run whose last postinst never ends, and the text by which its processes are found.
 pub(crate) struct Blocked {
     pub(crate) world: World,
     pub(crate) package: String,
@@ -45,10 +45,10 @@ pub(crate) fn block(test: &str, target: &str, more: &[&str], user: Option<&User>
     Ok(Blocked { world, package, child, stderr })
 }
 
-/// A signal ends the run in order: status 130, one line, nothing left.
+/// Checks that a signal ends the run in order: status 130, one line, nothing left.
 fn interrupted(name: &str, signal: Signal, target: &str, user: Option<&User>) {
     let test = name.rsplit(':').next().unwrap().replace('_', "-");
-    let mut run = need!(name, block(&test, target, &[], user));
+    let mut run = need!(block(&test, target, &[], user));
     kill_process(machine::pid(&run.child), signal).unwrap();
     machine::wait_until("the run ends", || run.child.try_wait().unwrap().is_some());
     let mut said = String::new();
@@ -65,42 +65,42 @@ fn interrupted(name: &str, signal: Signal, target: &str, user: Option<&User>) {
 #[test]
 fn sigint() {
     let name = "privileged::sigint";
-    need!(name, machine::root());
+    need!(machine::root());
     interrupted(name, Signal::INT, "root", None);
 }
 
 #[test]
 fn sigterm_while_an_archive_is_made() {
     let name = "privileged::sigterm_while_an_archive_is_made";
-    need!(name, machine::root());
+    need!(machine::root());
     interrupted(name, Signal::TERM, "root.tar.zst", None);
 }
 
 #[test]
 fn sighup_while_writing_to_standard_output() {
     let name = "privileged::sighup_while_writing_to_standard_output";
-    need!(name, machine::root());
+    need!(machine::root());
     interrupted(name, Signal::HUP, "-", None);
 }
 
 #[test]
 fn sigint_to_a_user() {
     let name = "privileged::sigint_to_a_user";
-    let user = need!(name, machine::user());
+    let user = need!(machine::user());
     interrupted(name, Signal::INT, "root", Some(&user));
 }
 
 #[test]
 fn sigterm_to_a_user() {
     let name = "privileged::sigterm_to_a_user";
-    let user = need!(name, machine::user());
+    let user = need!(machine::user());
     interrupted(name, Signal::TERM, "root.tar", Some(&user));
 }
 
-/// The process that worked is told by the kernel that the first one is gone, and ends in order.
+/// When the first process is killed, the kernel signals the working process, which then ends in order.
 fn killed(name: &str, user: Option<&User>) {
     let test = name.rsplit(':').next().unwrap().replace('_', "-");
-    let mut run = need!(name, block(&test, "root", &["--staging=disk"], user));
+    let mut run = need!(block(&test, "root", &["--staging=disk"], user));
     kill_process(machine::pid(&run.child), Signal::KILL).unwrap();
     run.child.wait().unwrap();
     machine::wait_until("the sandbox ends with its parent", || machine::processes(&run.package).is_empty());
@@ -112,18 +112,18 @@ fn killed(name: &str, user: Option<&User>) {
 #[test]
 fn sigkill() {
     let name = "privileged::sigkill";
-    need!(name, machine::root());
+    need!(machine::root());
     killed(name, None);
 }
 
 #[test]
 fn sigkill_to_a_user() {
     let name = "privileged::sigkill_to_a_user";
-    let user = need!(name, machine::user());
+    let user = need!(machine::user());
     killed(name, Some(&user));
 }
 
-/// The run inside a shell script of its own mount namespace; `"$@"` is the run.
+/// Runs a shell script in a mount namespace of its own. `"$@"` in the script is the run.
 pub(crate) fn within(world: &World, script: &str, arguments: &[&str]) -> Command {
     let inner = world.command(arguments);
     let mut command = Command::new("unshare");
@@ -136,9 +136,8 @@ pub(crate) fn within(world: &World, script: &str, arguments: &[&str]) -> Command
 
 #[test]
 fn a_full_disk() {
-    let name = "privileged::a_full_disk";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let target = world.target("root");
     let places = [("1", "disk"), ("5", "disk"), ("5", "memory")];
     for (megabytes, staging) in places {
@@ -154,14 +153,12 @@ fn a_full_disk() {
     }
 }
 
-/// A disk that fills while scripts run: the script's own words say it.
+/// The disk fills while scripts run, and the error shows what the script printed.
 #[test]
 fn a_script_that_fills_the_disk() {
-    let name = "privileged::a_script_that_fills_the_disk";
-    need!(name, machine::root());
+    need!(machine::root());
     let postinst = "#!/bin/sh\nset -e\ncat /dev/zero >/var/lib/much\n";
-    let world =
-        World::new(&need!(name, base::archive(Layout::Merged, [Deb::new("much", "1").script("postinst", postinst)])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [Deb::new("much", "1").script("postinst", postinst)])));
     let target = world.target("root");
     let script = "mount -t tmpfs -o size=100m none out || exit 99; \"$@\"; code=$?; ls -A out; exit $code";
     let outcome = world.finish(&mut within(&world, script, &[&target, "--staging=disk", "--include=much"])).expect(1);
@@ -172,9 +169,8 @@ fn a_script_that_fills_the_disk() {
 
 #[test]
 fn a_mount_point_as_the_target() {
-    let name = "privileged::a_mount_point_as_the_target";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let target = world.target("disk");
     std::fs::create_dir(&target).unwrap();
     let script = "mount -t tmpfs -o mode=0700 none out/disk || exit 99; \"$@\" || exit; ls -A out/disk | grep -F . && exit 98; \

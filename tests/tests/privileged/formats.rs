@@ -1,4 +1,4 @@
-//! Archives: every form holds the same tar, and it is the same bytes whoever makes it and however often.
+//! Archives: every compression contains the same tar, whose bytes are the same for every user and in every run.
 
 use crate::{probe, watcher};
 use rootstrap_tests::base::{self, Layout};
@@ -23,9 +23,8 @@ fn build(world: &World, user: Option<&User>, name: &str, more: &[&str]) -> Vec<u
 
 #[test]
 fn every_form_holds_the_same_tar() {
-    let name = "privileged::every_form_holds_the_same_tar";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [probe(), watcher()])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [probe(), watcher()])));
     let plain = build(&world, None, "a.tar", &[]);
     let mut from_gz = Vec::new();
     let gz = build(&world, None, "a.tar.gz", &[]);
@@ -45,11 +44,10 @@ fn every_form_holds_the_same_tar() {
 
 #[test]
 fn root_and_user_make_the_same_bytes_again_and_again() {
-    let name = "privileged::root_and_user_make_the_same_bytes_again_and_again";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
+    need!(machine::root());
+    let user = need!(machine::user());
     for layout in [Layout::Merged, Layout::Split] {
-        let world = World::new(&need!(name, base::archive(layout, [probe(), watcher()])));
+        let world = World::new(&need!(base::archive(layout, [probe(), watcher()])));
         let first = build(&world, None, "a.tar", &[]);
         assert!(first == build(&world, None, "b.tar", &["--no-cache"][..0]), "a second run");
         assert!(first == build(&world, None, "c.tar", &["--jobs=1"]), "one download at a time");
@@ -64,9 +62,8 @@ fn root_and_user_make_the_same_bytes_again_and_again() {
 
 #[test]
 fn a_tar_says_who_owns_what() {
-    let name = "privileged::a_tar_says_who_owns_what";
-    let builder = need!(name, machine::user());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [probe(), watcher()])));
+    let builder = need!(machine::user());
+    let world = World::new(&need!(base::archive(Layout::Merged, [probe(), watcher()])));
     let bytes = build(&world, Some(&builder), "a.tar", &[]);
     let mut archive = tar::Archive::new(bytes.as_slice());
     let mut seen = BTreeMap::new();

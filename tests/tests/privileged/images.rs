@@ -1,4 +1,4 @@
-//! What images have and other trees have not: the vendor's user, and marks of their own.
+//! What only images have: the vendor's user, and marks of their own.
 
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
@@ -12,7 +12,7 @@ use std::io::Read;
 const USERADD: &str = "#!/bin/sh\necho \"$SOURCE_DATE_EPOCH $*\" >>/var/lib/useradd.log\n\
                        echo ubuntu:x:1000:1000:Ubuntu:/home/ubuntu:/bin/bash >>/etc/passwd\n";
 
-/// The suite noble, with a useradd that only says what it was asked for.
+/// Returns a world with the suite noble, whose useradd only prints its arguments.
 fn world(more: &[Deb]) -> Result<World, String> {
     machine::root()?;
     let debs = base::debs(Layout::Merged)?;
@@ -29,7 +29,7 @@ fn world(more: &[Deb]) -> Result<World, String> {
     Ok(World::new(&archive))
 }
 
-/// The small files of an image, or of a tree that is none.
+/// Returns the small files of an image or of another tree.
 fn build(world: &World, more: &[&str]) -> BTreeMap<String, String> {
     let target = world.target("x.tar");
     world.run(&[&[target.as_str(), "--pockets=release"], more].concat()).expect(0);
@@ -46,8 +46,7 @@ fn build(world: &World, more: &[&str]) -> BTreeMap<String, String> {
 
 #[test]
 fn an_image_has_the_vendors_user() {
-    let name = "privileged::an_image_has_the_vendors_user";
-    let world = need!(name, world(&[]));
+    let world = need!(world(&[]));
     let image = build(&world, &["--image"]);
     let asked = format!(
         "{} --create-home --user-group --uid 1000 --comment Ubuntu --shell /bin/bash --groups adm ubuntu\n",
@@ -55,18 +54,17 @@ fn an_image_has_the_vendors_user() {
     );
     assert_eq!(image["var/lib/useradd.log"], asked);
     assert!(!build(&world, &[]).contains_key("var/lib/useradd.log"));
-    // Where another made it, or nobody can.
+    // A package has made the user already, or there is no useradd.
     let first =
         Deb::new("first", "1").script("postinst", "#!/bin/sh\necho ubuntu:x:1000:1000::/:/bin/sh >>/etc/passwd\n");
-    let world = need!(name, self::world(&[first]));
+    let world = need!(self::world(&[first]));
     assert!(!build(&world, &["--image", "--include=first"]).contains_key("var/lib/useradd.log"));
     assert!(!build(&world, &["--image", "--variant=essential"])["etc/passwd"].contains("ubuntu"));
 }
 
 #[test]
 fn only_what_was_asked_for_is_not_automatic_in_an_image() {
-    let name = "privileged::only_what_was_asked_for_is_not_automatic_in_an_image";
-    let world = need!(name, world(&[]));
+    let world = need!(world(&[]));
     let manual = |more: &[&str]| {
         let files = build(&world, more);
         let names = |text: &str| -> Vec<String> {
@@ -78,7 +76,7 @@ fn only_what_was_asked_for_is_not_automatic_in_an_image() {
         let all = names(&files["var/lib/dpkg/status"]);
         all.into_iter().filter(|name| !marked.contains(name)).collect::<Vec<_>>().join(" ")
     };
-    // To apt it is optional, and nothing needs it: it would go.
+    // The package is optional and no other needs it, so apt would remove it.
     assert_eq!(manual(&["--image"]), "useful");
     assert_eq!(manual(&["--image", "--include=hello,passwd=1"]), "hello passwd useful");
     assert_eq!(manual(&["--image", "--variant=important"]), "init netbase useful");

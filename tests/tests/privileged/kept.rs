@@ -1,4 +1,4 @@
-//! What the cache keeps of finished things: less is done again, and no byte differs.
+//! First-phase snapshots and finished archives in the cache: a run that finds one does less, and its result has the same bytes.
 
 use crate::{probe, shouting, watcher};
 use rootstrap_testkit::deb::Deb;
@@ -8,12 +8,12 @@ use rootstrap_tests::need;
 use rootstrap_tests::world::{World, names};
 use std::fs;
 
-const FROM_BASE: &str = "the first phase is taken from the cache";
-const FROM_RESULT: &str = "the result is taken from the cache";
+const FROM_SNAPSHOT: &str = "the first phase is taken from the cache";
+const FROM_ARCHIVE: &str = "the result is taken from the cache";
 
 fn world() -> Result<World, String> {
     machine::root()?;
-    // A file of two names is read.
+    // A script reads a file that has two names.
     let paired = Deb::new("paired", "1").field("Priority", "required").file("/usr/share/pair", 0o644, "pair");
     let paired = paired.hardlink("/usr/share/pair-too", "/usr/share/pair");
     let paired = paired.script("postinst", "#!/bin/sh\ncat /usr/share/pair\n");
@@ -21,38 +21,37 @@ fn world() -> Result<World, String> {
 }
 
 #[test]
-fn a_base_is_made_once_and_changes_nothing() {
-    let name = "privileged::a_base_is_made_once_and_changes_nothing";
-    let world = need!(name, world());
+fn a_first_phase_snapshot_is_made_once_and_changes_nothing() {
+    let world = need!(world());
     let build = |more: &[&str]| world.run_again(&[&["-", "-v"], more].concat()).expect(0);
     let whole = |more: &[&str]| world.run(&[&["-", "-v"], more].concat()).expect(0);
     let packages = ["--include=probe,watcher"];
     let (plain, more) = (whole(&[]), whole(&packages));
     assert!(plain.stderr.contains("SHOUT") && more.stderr.contains("SHOUT"));
     assert!(plain.stdout != more.stdout);
-    // The last run has left the base for both, and for users of any place to stage.
+    // The last run has left the snapshot for both requests, and for every staging place.
     for (options, expected) in [(&[][..], &plain), (&packages, &more), (&["--staging=disk"], &plain)] {
         let again = build(options);
-        assert!(again.stderr.contains(FROM_BASE) && !again.stderr.contains("SHOUT"), "{}", again.stderr);
+        assert!(again.stderr.contains(FROM_SNAPSHOT) && !again.stderr.contains("SHOUT"), "{}", again.stderr);
         assert!(again.stdout == expected.stdout, "{options:?}");
     }
-    assert_eq!(names(&world.path("cache/v1/base")).len(), 1);
-    // What has a say in it makes another one.
+    assert_eq!(names(&world.path("cache/v1/first-phase")).len(), 1);
+    // An option that influences the first phase needs another snapshot.
     for options in ["--slim", "--variant=important", "--mode=unshare"] {
-        assert!(!build(&[options]).stderr.contains(FROM_BASE), "{options}");
+        assert!(!build(&[options]).stderr.contains(FROM_SNAPSHOT), "{options}");
     }
-    // Whatever is damaged is not there, and is made again.
-    let bases = names(&world.path("cache/v1/base"));
-    for base in &bases {
-        let path = world.path("cache/v1/base").join(base);
+    // A damaged snapshot counts as absent and is made again.
+    let snapshots = names(&world.path("cache/v1/first-phase"));
+    for snapshot in &snapshots {
+        let path = world.path("cache/v1/first-phase").join(snapshot);
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(path, bytes).unwrap();
     }
     let again = build(&packages);
-    assert!(!again.stderr.contains(FROM_BASE) && again.stdout == more.stdout);
-    assert!(build(&packages).stderr.contains(FROM_BASE));
+    assert!(!again.stderr.contains(FROM_SNAPSHOT) && again.stdout == more.stdout);
+    assert!(build(&packages).stderr.contains(FROM_SNAPSHOT));
     // Any layer may be lost.
     for layer in names(&world.path("cache/v1")) {
         let path = world.path("cache/v1").join(&layer);
@@ -62,31 +61,29 @@ fn a_base_is_made_once_and_changes_nothing() {
 }
 
 #[test]
-fn a_user_has_bases_too() {
-    let name = "privileged::a_user_has_bases_too";
-    let user = need!(name, machine::user());
-    let world = need!(name, world());
+fn a_user_has_first_phase_snapshots_too() {
+    let user = need!(machine::user());
+    let world = need!(world());
     let expected = world.run(&["-", "--include=probe"]).expect(0).stdout;
     for mode in ["--mode=unshare", "--mode=single"] {
-        // Both before either runs: making one forgets what was kept.
+        // Both commands are made before either runs, because making one empties this part of the cache.
         let more: [&[&str]; 2] = [&["-", "-v", mode], &["-", "-v", mode, "--include=probe"]];
         let [first, second] = more.map(|arguments| world.command_as(&user, arguments));
         let [_, second] = [first, second].map(|mut command| world.finish(&mut command).expect(0));
-        assert!(second.stderr.contains(FROM_BASE), "{mode}: {}", second.stderr);
+        assert!(second.stderr.contains(FROM_SNAPSHOT), "{mode}: {}", second.stderr);
         assert!(second.stdout == expected, "{mode}");
     }
 }
 
 #[test]
 fn an_archive_of_which_nothing_has_changed_is_copied() {
-    let name = "privileged::an_archive_of_which_nothing_has_changed_is_copied";
-    let world = need!(name, world());
+    let world = need!(world());
     for target in ["a.tar", "b.tar.gz", "c.oci.tar"] {
         let path = world.target(target);
         let build = |more: &[&str]| {
             let _ = fs::remove_file(&path);
             let outcome = world.run_again(&[&[path.as_str(), "-v"], more].concat()).expect(0);
-            (outcome.stderr.contains(FROM_RESULT), fs::read(&path).unwrap())
+            (outcome.stderr.contains(FROM_ARCHIVE), fs::read(&path).unwrap())
         };
         let first = build(&[]);
         assert!(!first.0);
@@ -95,8 +92,8 @@ fn an_archive_of_which_nothing_has_changed_is_copied() {
         for options in ["--include=probe", "--slim", "--components=main", "--copy=key.pgp:/key"] {
             assert!(!build(&[options]).0, "{target} {options}");
         }
-        for result in names(&world.path("cache/v1/result")) {
-            let path = world.path("cache/v1/result").join(result);
+        for archive in names(&world.path("cache/v1/archive")) {
+            let path = world.path("cache/v1/archive").join(archive);
             let length = fs::metadata(&path).unwrap().len();
             fs::File::options().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
         }

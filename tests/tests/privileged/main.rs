@@ -21,13 +21,13 @@ mod systems;
 
 use rootstrap_testkit::deb::Deb;
 
-/// A package that records what its scripts see, has files of unusual modes and owners, and sets off a trigger.
+/// Returns a package that records what its scripts see, has files of unusual modes and owners, and activates a trigger.
 fn probe() -> Deb {
     Deb::new("probe", "1")
         .field("Priority", "optional")
         .file("/usr/bin/suid", 0o4755, "#!/bin/sh\n")
-        .file_owned("/usr/bin/sgid", 0o2755, "root", 0, "shadow", 42, "#!/bin/sh\n")
-        .file_owned("/srv/mail/box", 0o600, "mail", 8, "mail", 8, "mail\n")
+        .file_owned("/usr/bin/sgid", 0o2755, ("root", 0), ("shadow", 42), "#!/bin/sh\n")
+        .file_owned("/srv/mail/box", 0o600, ("mail", 8), ("mail", 8), "mail\n")
         .file("/usr/share/watched/probe", 0o644, "probe\n")
         .hardlink("/usr/bin/suid-too", "/usr/bin/suid")
         .conffile("/etc/probe.conf", "probe\n")
@@ -45,7 +45,7 @@ fn probe() -> Deb {
         )
 }
 
-/// A package that wants to know of files in a directory.
+/// Returns a package with a trigger for files in a directory.
 fn watcher() -> Deb {
     Deb::new("watcher", "1")
         .field("Priority", "optional")
@@ -56,7 +56,7 @@ fn watcher() -> Deb {
         )
 }
 
-/// A package whose script does to its files all that may be done. They are large enough to be copied early.
+/// Returns a package whose script changes its files in every way. They are large enough to be copied while scripts run.
 fn shouting() -> Deb {
     let script = "#!/bin/sh
 set -e

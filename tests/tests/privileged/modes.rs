@@ -1,4 +1,4 @@
-//! The ways to a build's rights: the same bytes on each, the words where one does not hold.
+//! Modes: the same bytes in each, and the error where one does not work.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::base::{self, Layout};
@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-/// A package with owners and special modes, whose script makes more of them and looks at what it made.
+/// Returns a package with owners and special modes, whose script makes more of them and looks at the result.
 fn owner() -> Deb {
     let postinst = "#!/bin/bash\nset -e\n\
         cd /var/lib\nmkdir -p owner/sub\ntouch owner/plain owner/second\n\
@@ -38,24 +38,24 @@ fn owner() -> Deb {
         echo fine >/var/lib/owner/done\n";
     Deb::new("owner", "1")
         .field("Pre-Depends", "tools")
-        .file_owned("/usr/bin/sgid", 0o2755, "root", 0, "shadow", 42, "#!/bin/sh\n")
-        .file_owned("/srv/mail/box", 0o600, "mail", 8, "mail", 8, "mail\n")
+        .file_owned("/usr/bin/sgid", 0o2755, ("root", 0), ("shadow", 42), "#!/bin/sh\n")
+        .file_owned("/srv/mail/box", 0o600, ("mail", 8), ("mail", 8), "mail\n")
         .script("postinst", postinst)
 }
 
-fn world(name: &str) -> Option<World> {
+fn world() -> Option<World> {
     let tools = || base::tools(&["bash", "stat", "chown", "mknod", "ln", "cp", "mv", "touch", "setpriv"]);
     let made = tools().and_then(|tools| base::archive(Layout::Merged, [tools, owner()]));
     match made {
         Ok(archive) => Some(World::new(&archive)),
         Err(reason) => {
-            rootstrap_tests::skip(name, &reason);
+            rootstrap_tests::skip(reason);
             None
         }
     }
 }
 
-/// The archive made in a mode, as a user or as whoever this is.
+/// Returns the archive that this user, or the caller, makes in a mode.
 fn archive(world: &World, mode: &str, user: Option<&User>) -> Vec<u8> {
     let who = if user.is_some() { "user" } else { "root" };
     let target = world.target(&format!("{who}-{mode}.tar"));
@@ -71,7 +71,7 @@ fn archive(world: &World, mode: &str, user: Option<&User>) -> Vec<u8> {
     bytes
 }
 
-/// Owner, group, mode and type of an entry.
+/// Returns owner, group, mode and type of an entry.
 fn entry(archive: &[u8], path: &str) -> (u64, u64, u32, u8) {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries().unwrap() {
@@ -87,11 +87,10 @@ fn entry(archive: &[u8], path: &str) -> (u64, u64, u32, u8) {
 
 #[test]
 fn an_archive_has_the_same_bytes_in_every_mode() {
-    let name = "privileged::an_archive_has_the_same_bytes_in_every_mode";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    let stranger = need!(name, machine::stranger());
-    let Some(world) = world(name) else { return };
+    need!(machine::root());
+    let user = need!(machine::user());
+    let stranger = need!(machine::stranger());
+    let Some(world) = world() else { return };
     let root = archive(&world, "root", None);
     assert_eq!(entry(&root, "./var/lib/owner/renamed"), (7, 9, 0o755, b'1'));
     assert_eq!(entry(&root, "./var/lib/owner/linked"), (7, 9, 0o755, b'0'));
@@ -120,7 +119,7 @@ fn an_archive_has_the_same_bytes_in_every_mode() {
     base::assert_nothing_left(&world, &[]);
 }
 
-/// The ids on disk, shifted back by those of `user`'s range.
+/// Returns the ids on disk without the shift into `user`'s range.
 fn owners(root: &Path, path: &str) -> (u32, u32, u32) {
     let found = fs::symlink_metadata(root.join(path)).unwrap();
     (found.uid(), found.gid(), found.mode())
@@ -128,10 +127,9 @@ fn owners(root: &Path, path: &str) -> (u32, u32, u32) {
 
 #[test]
 fn a_directory_of_a_user_differs_in_the_ids_only() {
-    let name = "privileged::a_directory_of_a_user_differs_in_the_ids_only";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    let Some(world) = world(name) else { return };
+    need!(machine::root());
+    let user = need!(machine::user());
+    let Some(world) = world() else { return };
     let (ours, theirs) = (world.target("ours"), world.target("theirs"));
     world.run(&[&ours, "--include=owner"]).expect(0);
     world.finish(&mut world.command_as(&user, &[&theirs, "--include=owner"])).expect(0);
@@ -142,7 +140,7 @@ fn a_directory_of_a_user_differs_in_the_ids_only() {
     let listed = walk.current_dir(&ours).output().unwrap();
     let mut compared = 0;
     for path in String::from_utf8(listed.stdout).unwrap().lines() {
-        // The user's mknod(2) is kept aside; the directory cannot hold it.
+        // Device nodes of a user are only recorded, because the directory cannot hold them.
         if path == "./var/lib/owner/node" {
             assert!(!Path::new(&theirs).join(path).exists());
             continue;
@@ -162,9 +160,8 @@ fn a_directory_of_a_user_differs_in_the_ids_only() {
 
 #[test]
 fn a_directory_with_one_owner_comes_with_a_list_of_the_others() {
-    let name = "privileged::a_directory_with_one_owner_comes_with_a_list_of_the_others";
-    let stranger = need!(name, machine::stranger());
-    let Some(world) = world(name) else { return };
+    let stranger = need!(machine::stranger());
+    let Some(world) = world() else { return };
     let target = world.target("root");
     let mut command = world.command_as(&stranger, &[&target, "--include=owner"]);
     let said = world.finish(&mut command).expect(0).stderr;
@@ -183,7 +180,7 @@ fn a_directory_with_one_owner_comes_with_a_list_of_the_others() {
     assert!(!manifest.contains("owner/new"), "{manifest}");
     assert_eq!(owners(Path::new(&target), "srv/mail/box").0, stranger.uid);
     assert!(!Path::new(&target).join("var/lib/owner/node").exists());
-    // The same again; and a file that is not ours stays.
+    // A second run refuses to replace a list that is not ours.
     fs::remove_dir_all(&target).unwrap();
     fs::write(format!("{target}.mtree"), "mine\n").unwrap();
     let mut command = world.command_as(&stranger, &[&target, "--include=owner"]);
@@ -194,9 +191,8 @@ fn a_directory_with_one_owner_comes_with_a_list_of_the_others() {
 
 #[test]
 fn verbose_says_which_mode_and_why_no_better_one() {
-    let name = "privileged::verbose_says_which_mode_and_why_no_better_one";
-    let stranger = need!(name, machine::stranger());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    let stranger = need!(machine::stranger());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let mut command = world.command_as(&stranger, &[&world.target("root.tar"), "-v"]);
     let outcome = world.finish(&mut command).expect(0);
     outcome.says(&[
@@ -208,9 +204,8 @@ fn verbose_says_which_mode_and_why_no_better_one() {
 
 #[test]
 fn a_mode_that_does_not_hold_says_what_is_missing() {
-    let name = "privileged::a_mode_that_does_not_hold_says_what_is_missing";
-    let stranger = need!(name, machine::stranger());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    let stranger = need!(machine::stranger());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let target = world.target("root.tar");
     for (mode, reason, hint) in [
         ("root", "this is not root", "hint: run rootstrap with sudo"),
@@ -230,11 +225,10 @@ fn a_mode_that_does_not_hold_says_what_is_missing() {
 
 #[test]
 fn a_missing_newuidmap_is_named() {
-    let name = "privileged::a_missing_newuidmap_is_named";
-    let user = need!(name, machine::user());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    let user = need!(machine::user());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let target = world.target("root.tar");
-    // A PATH that has all but the two.
+    // This PATH has every program but newuidmap and newgidmap.
     let programs = world.path("programs");
     fs::create_dir(&programs).unwrap();
     for program in ["sh", "setpriv"] {
@@ -246,12 +240,11 @@ fn a_missing_newuidmap_is_named() {
     outcome.says(&["newuidmap is not installed", "hint: as root: apt install uidmap"]);
 }
 
-/// A user namespace in which there may be no further one.
+/// In this user namespace no further one can be made.
 #[test]
 fn no_mode_at_all_is_one_error() {
-    let name = "privileged::no_mode_at_all_is_one_error";
-    need!(name, machine::builder());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::builder());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let target = world.target("root.tar");
     let inner = world.command(&[&target]);
     let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$@\"";

@@ -1,7 +1,7 @@
-//! Suites that have ended, from archives shaped as theirs were and asked for as a user would: by name, no mirror.
+//! Suites that have ended, from archives with the layout that theirs had. As a user would, the tests give a name and no mirror.
 //!
-//! The test's server is the proxy through which the vendors' own addresses are reached, so what the program says it
-//! downloads from and what it writes into the target are the addresses of `suites/*.toml`.
+//! The test's server is the proxy for the vendors' own addresses, so the program prints and writes into the target the addresses
+//! of `suites/*.toml`.
 
 use crate::systems::assert_finished;
 use crate::{probe, watcher};
@@ -23,19 +23,19 @@ use std::time::Duration;
 
 const DAY: u64 = 86_400;
 
-/// As the keys of those days: made before the suite, and expired by now.
+/// A key like those of such suites: made before the suite, and expired by now.
 static OLD_KEY: LazyLock<Key> = LazyLock::new(|| {
     let created = 15_471 * DAY;
     let valid_for = Some(Duration::from_secs(13 * 365 * DAY));
     Key::generate_with("archive", &KeyOptions { created, valid_for, ..KeyOptions::default() })
 });
 
-/// What an ended suite was like, and what is to come of it.
+/// What an ended suite was like, and what its root has to be like.
 struct Shape {
     suite: &'static str,
     /// Days since 1970 of the last Release of its security pocket; the others are a day older.
     day: u64,
-    /// Directory of the mirror and name under `dists/` of each pocket; the last is the one for security.
+    /// Directory of the mirror and name under `dists/` of each pocket; the last pocket is the one for security.
     pockets: &'static [(&'static str, &'static str)],
     signing: Signing,
     forms: &'static [Compression],
@@ -44,7 +44,7 @@ struct Shape {
     /// Mode of a directory that a first package ships as 0755 and a later one as 0775.
     directory: u32,
     note: bool,
-    /// Which of two packages dpkg's table of this size has first.
+    /// Which of two packages comes first in dpkg's hash table of this size.
     first: &'static str,
 }
 
@@ -63,7 +63,7 @@ const TRUSTY: Shape = Shape {
     first: "libudev1",
 };
 
-/// Its updates pocket was not kept.
+/// The archive has not kept its updates pocket.
 const JESSIE: Shape = Shape {
     suite: "jessie",
     day: 18_440,
@@ -128,7 +128,7 @@ impl Shape {
             let mut archive = Archive::new(dist).key(&OLD_KEY).debs(debs);
             archive.architectures = vec![architecture.clone()];
             archive.date = (self.day - u64::from(!is_security)) * DAY;
-            // Long over, as it is in the archives of ended suites; Ubuntu never had any.
+            // The date has passed, as in the archives of ended suites. Ubuntu never had such a date.
             archive.valid_until = (is_security && *directory != "ubuntu").then_some(archive.date + 10 * DAY);
             archive.acquire_by_hash = false;
             archive.digests = vec![Digest::Md5Sum, Digest::Sha1, Digest::Sha256];
@@ -149,7 +149,7 @@ impl Shape {
         Ok(world)
     }
 
-    /// `rootstrap SUITE TARGET MORE`, through the proxy that is all the internet there is.
+    /// Runs `rootstrap SUITE TARGET MORE` with the test's server as the proxy for every address.
     fn build(&self, world: &World, name: &str, more: &[&str], epoch: Option<u64>) -> (Outcome, PathBuf) {
         let target = world.target(name);
         let mut command = world.bare(&[self.suite, &target, PACKAGES]);
@@ -162,7 +162,7 @@ impl Shape {
 
 const PACKAGES: &str = "--include=probe,watcher,hello,passwd,udev,rsyslog";
 
-/// What the tiny distribution lacks of an old one: an upstart, tools that ask the clock, groups of pre-dependencies.
+/// Returns the packages that make the tiny distribution an old one: upstart, tools that ask the clock, groups of pre-dependencies.
 fn additions() -> Vec<Deb> {
     let required = |name: &str| Deb::new(name, "1").field("Priority", "required");
     let optional = |name: &str| Deb::new(name, "1").field("Priority", "optional");
@@ -179,7 +179,7 @@ fn additions() -> Vec<Deb> {
             "#!/bin/sh\nset -e\ninitctl start mountall\n/sbin/initctl reload-configuration\n\
              initctl version >/var/lib/initctl.version\n",
         ),
-        // With a file of its own each: a package with none disappears.
+        // Each package has a file of its own, because dpkg lets a package without files disappear.
         required("a-directory").dir("/usr/share/quirk", 0o755).file("/usr/share/quirk/a", 0o644, ""),
         required("z-directory").dir("/usr/share/quirk", 0o775).file("/usr/share/quirk/z", 0o644, ""),
         // passwd before 4.5 knows nothing of SOURCE_DATE_EPOCH.
@@ -189,7 +189,7 @@ fn additions() -> Vec<Deb> {
              printf 'root:*:%s:0:99999:7:::\\nsince:*:15000:0:99999:7:::\\nnever:!::0:99999:7:::\\n' \"$today\" >/etc/shadow\n\
              chown 0:42 /etc/shadow\nchmod 640 /etc/shadow\ncp -p /etc/shadow /etc/shadow-\n",
         ),
-        // Two groups of pre-dependencies; which of the two packages comes first is a matter of dpkg's hash.
+        // Two groups of pre-dependencies. dpkg's hash decides which of the two packages comes first.
         optional("udev").field("Pre-Depends", "libudev1"),
         optional("rsyslog").field("Pre-Depends", "libestr0"),
         ordered("libudev1"),
@@ -200,7 +200,7 @@ fn additions() -> Vec<Deb> {
 
 const INITCTL: &str = "#!/bin/sh\necho \"$*\" >>/var/lib/initctl.log\necho 'init (upstart 1.12.1)'\n";
 
-/// A package in the compressions of its day, each in another; some are older than `md5sums`.
+/// Returns the packages with the compressors of their day, each with another one; some have no `md5sums` yet.
 fn packed((number, deb): (usize, Deb)) -> Deb {
     let data = [Compression::Gz, Compression::Lzma, Compression::Bz2, Compression::Xz, Compression::None];
     let control = [Compression::Gz, Compression::None];
@@ -214,8 +214,8 @@ fn days_in_shadow(root: &Path, file: &str) -> Vec<String> {
     text.lines().map(|line| line.split(':').nth(2).unwrap().to_owned()).collect()
 }
 
-fn builds(name: &str, shape: &Shape) {
-    let world = need!(name, shape.world());
+fn builds(shape: &Shape) {
+    let world = need!(shape.world());
     let (outcome, root) = shape.build(&world, "root", &[], None);
     outcome.expect(0);
     assert_finished(&root, shape.layout);
@@ -234,11 +234,11 @@ fn builds(name: &str, shape: &Shape) {
     let mode = fs::metadata(root.join("usr/share/quirk")).unwrap().mode() & 0o7777;
     assert_eq!(mode, shape.directory, "{mode:o}");
 
-    // The whole file: both groups came, each once.
+    // This is the whole file: both groups were added, each once.
     let second = if shape.first == "libudev1" { "libestr0" } else { "libudev1" };
     assert_eq!(read("var/lib/order.log"), format!("{}\n{second}\n", shape.first));
 
-    // Only the version was asked of the real one, and that is the one left in place.
+    // Scripts asked the real initctl only for its version, and the root has the real one at the end.
     assert_eq!(read("var/lib/initctl.log"), "version\n");
     assert_eq!(read("var/lib/initctl.version"), "init (upstart 1.12.1)\n");
     assert_eq!(read("sbin/initctl"), INITCTL);
@@ -260,58 +260,55 @@ fn builds(name: &str, shape: &Shape) {
 
 #[test]
 fn trusty() {
-    builds("privileged::old_suites::trusty", &TRUSTY);
+    builds(&TRUSTY);
 }
 
 #[test]
 fn jessie() {
-    builds("privileged::old_suites::jessie", &JESSIE);
+    builds(&JESSIE);
 }
 
 #[test]
 fn stretch() {
-    builds("privileged::old_suites::stretch", &STRETCH);
+    builds(&STRETCH);
 }
 
 #[test]
 fn buster() {
-    builds("privileged::old_suites::buster", &BUSTER);
+    builds(&BUSTER);
 }
 
-/// Only what is not written into files by the suite's tools differs between a system and a build chroot: /usr.
+/// No package of this suite makes the links of a merged /usr, and a build chroot gets none.
 #[test]
 fn a_build_chroot_of_a_merged_suite_is_not_merged() {
-    let name = "privileged::old_suites::a_build_chroot_of_a_merged_suite_is_not_merged";
-    let world = need!(name, BUSTER.world());
+    let world = need!(BUSTER.world());
     let (outcome, root) = BUSTER.build(&world, "root", &["--variant=buildd"], None);
     outcome.expect(0);
     assert_finished(&root, Layout::Split);
     assert!(!root.join("etc/unsupported-skip-usrmerge-conversion").exists());
 }
 
-/// The user's epoch goes before the archive's date, for files and for what old tools wrote of today.
+/// The user's epoch counts before the archive's date, for files and for dates that old tools write into files.
 #[test]
 fn an_epoch_is_the_youngest_day_in_shadow() {
-    let name = "privileged::old_suites::an_epoch_is_the_youngest_day_in_shadow";
-    let world = need!(name, JESSIE.world());
+    let world = need!(JESSIE.world());
     let day = 16_000;
     let (outcome, root) = JESSIE.build(&world, "root", &[], Some(day * DAY + 7));
     outcome.expect(0);
     for file in ["etc/shadow", "etc/shadow-"] {
         assert_eq!(days_in_shadow(&root, file), ["16000", "15000", ""], "{file}");
     }
-    // A day before the oldest one lowers that too.
+    // An epoch before the oldest day in the file changes that day too.
     let (outcome, root) = JESSIE.build(&world, "older", &[], Some(14_000 * DAY));
     outcome.expect(0);
     assert_eq!(days_in_shadow(&root, "etc/shadow"), ["14000", "14000", ""]);
 }
 
-/// A mirror need not have every pocket; no line of the target's sources may be for one that it has not.
+/// A mirror need not have every pocket. The target's sources must not name a pocket that the mirror lacks.
 #[test]
 fn a_pocket_that_is_nowhere_is_not_in_the_sources() {
-    let name = "privileged::old_suites::a_pocket_that_is_nowhere_is_not_in_the_sources";
     for (shape, updates) in [(&JESSIE, ""), (&STRETCH, "deb MIRROR/debian stretch-updates main\n")] {
-        let world = need!(name, shape.world());
+        let world = need!(shape.world());
         let target = world.target("root");
         world.run(&[&target, PACKAGES]).expect(0);
         let sources = fs::read_to_string(Path::new(&target).join("etc/apt/sources.list")).unwrap();
@@ -323,15 +320,14 @@ fn a_pocket_that_is_nowhere_is_not_in_the_sources() {
     }
 }
 
-/// What the vendors' images have: the stand-in stays where upstart may be the init, diverted as an administrator would,
-/// and apt takes the archive of an ended suite for what it is.
+/// Like the vendors' images, these keep the fake initctl where upstart may be the init, with a local diversion, and their apt
+/// accepts the expired archive of an ended suite.
 #[test]
 fn images_have_the_settings_of_their_suite() {
-    let name = "privileged::old_suites::images_have_the_settings_of_their_suite";
     for (shape, diverted, ended, gzip) in
         [(&TRUSTY, true, false, true), (&JESSIE, true, true, true), (&STRETCH, false, true, false)]
     {
-        let world = need!(name, shape.world());
+        let world = need!(shape.world());
         let (outcome, path) = shape.build(&world, "image.tar", &["--image"], None);
         outcome.expect(0);
         let suite = shape.suite;

@@ -8,7 +8,7 @@ use rootstrap_tests::{machine, need};
 use std::fs;
 use std::path::PathBuf;
 
-/// A root with these packages, and what was said.
+/// Makes a root with these packages. Returns it, and what was printed.
 fn build(name: &str, debs: Vec<Deb>) -> Result<(World, PathBuf, Outcome), String> {
     machine::root()?;
     let _ = name;
@@ -29,7 +29,7 @@ fn a_replaced_file_belongs_to_the_later_package() {
         .field("Replaces", "old (<< 2)")
         .file("/usr/share/thing/shared", 0o644, "new\n")
         .script("postinst", "#!/bin/sh\nset -e\necho \"$*\" >/var/lib/new.log\n");
-    let (world, root, outcome) = need!(name, build(name, vec![old, new]));
+    let (world, root, outcome) = need!(build(name, vec![old, new]));
     let outcome = outcome.expect(0);
     assert!(outcome.stderr.contains("goes through dpkg: "), "{}", outcome.stderr);
     base::assert_consistent(&root);
@@ -41,7 +41,7 @@ fn a_replaced_file_belongs_to_the_later_package() {
     base::assert_nothing_left(&world, &["root"]);
 }
 
-/// Also where dpkg itself is not configured yet.
+/// This holds also before dpkg itself is configured.
 #[test]
 fn required_packages_may_replace_files_too() {
     let name = "privileged::required_packages_may_replace_files_too";
@@ -53,7 +53,7 @@ fn required_packages_may_replace_files_too() {
         .file("/usr/share/thing/shared", 0o644, "new\n")
         .conffile("/etc/znew", "new\n")
         .script("postinst", "#!/bin/sh\nset -e\necho \"$*\" >/var/lib/new.log\n");
-    let (_world, root, outcome) = need!(name, build(name, vec![old, new]));
+    let (_world, root, outcome) = need!(build(name, vec![old, new]));
     let outcome = outcome.expect(0);
     assert!(outcome.stderr.contains("znew goes through dpkg: "), "{}", outcome.stderr);
     base::assert_consistent(&root);
@@ -66,7 +66,7 @@ fn required_packages_may_replace_files_too() {
 fn a_file_of_two_packages_is_refused_as_dpkg_does() {
     let name = "privileged::a_file_of_two_packages_is_refused_as_dpkg_does";
     let deb = |name: &str| Deb::new(name, "1").file("/usr/share/shared", 0o644, name);
-    let (world, _, outcome) = need!(name, build(name, vec![deb("one"), deb("two")]));
+    let (world, _, outcome) = need!(build(name, vec![deb("one"), deb("two")]));
     let outcome = outcome.expect(1);
     let said = &outcome.stderr;
     assert!(said.contains("error: ") && said.contains("two"), "{said}");
@@ -81,17 +81,17 @@ fn conffiles_are_known_to_dpkg() {
         .conffile("/etc/configured/a.conf", "a\n")
         .conffile("/etc/configured/b.conf", "b\n")
         .script("preinst", "#!/bin/sh\nset -e\nmkdir -p /etc/configured\necho kept >/etc/configured/b.conf\n");
-    let (_world, root, outcome) = need!(name, build(name, vec![deb]));
+    let (_world, root, outcome) = need!(build(name, vec![deb]));
     outcome.expect(0);
     assert_eq!(fs::read_to_string(root.join("etc/configured/a.conf")).unwrap(), "a\n");
-    // One that is there before its package is the administrator's (--force-confold).
+    // A conffile that exists before its package belongs to the administrator (--force-confold).
     assert_eq!(fs::read_to_string(root.join("etc/configured/b.conf")).unwrap(), "kept\n");
     let listed = base::prints(&root, &["dpkg-query", "-W", "-f", "${Conffiles}", "configured"]);
     assert!(listed.contains("/etc/configured/a.conf 60b725f10c9c85c70d97880dfe8191b3"), "{listed}");
     assert_eq!(base::prints(&root, &["dpkg", "--audit"]), "");
 }
 
-/// In either order: the diverting package first, or the diverted one.
+/// The diverting package may come first, or the diverted one.
 #[test]
 fn a_preinst_may_divert_a_file() {
     let name = "privileged::a_preinst_may_divert_a_file";
@@ -106,7 +106,7 @@ fn a_preinst_may_divert_a_file() {
         if !depends.is_empty() {
             deb = deb.field("Depends", depends);
         }
-        let (_world, root, outcome) = need!(name, build(name, vec![tool, deb]));
+        let (_world, root, outcome) = need!(build(name, vec![tool, deb]));
         outcome.expect(0);
         base::assert_consistent(&root);
         assert_eq!(base::prints(&root, &["tool"]), "diverter\n");
@@ -116,11 +116,10 @@ fn a_preinst_may_divert_a_file() {
     }
 }
 
-/// A library for two architectures side by side, and a program of the further one.
+/// A library is installed for two architectures side by side, and a program for the further one.
 #[test]
 fn a_further_architecture() {
-    let name = "privileged::a_further_architecture";
-    need!(name, machine::root());
+    need!(machine::root());
     let library = |own: &str| {
         Deb::new("libtwo", "1")
             .field("Multi-Arch", "same")
@@ -128,7 +127,7 @@ fn a_further_architecture() {
             .file("/usr/share/doc/libtwo/readme", 0o644, "shared\n")
             .script("postinst", &format!("#!/bin/sh\nset -e\necho \"{own} $*\" >>/var/lib/libtwo.log\n"))
     };
-    let mut archive = need!(name, base::archive(Layout::Merged, [library("native")]));
+    let mut archive = need!(base::archive(Layout::Merged, [library("native")]));
     let native = archive.architectures[0].clone();
     archive.architectures.push("further".into());
     let program = Deb::new("program", "1").arch("further").field("Depends", "libtwo").file("/opt/program", 0o755, "x");

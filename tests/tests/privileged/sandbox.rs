@@ -1,4 +1,4 @@
-//! What a package's script cannot reach: network, files, processes and environment of the host; and it cannot stay.
+//! A package's script reaches no network, file, process or environment of the host, and does not outlive the run.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::base::{self, Layout};
@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A process of the host, ended with the test.
+/// A process of the host. It is ended when dropped.
 struct Host(Child);
 
 impl Drop for Host {
@@ -21,16 +21,16 @@ impl Drop for Host {
     }
 }
 
-/// Runs a script that tries everything and tells what it got, in a root in memory and in one on disk.
-fn reaches_nothing(name: &str, user: Option<&User>) {
+/// Runs a script that tries everything and reports what it reached, in a root in memory and in one on disk.
+fn reaches_nothing(user: Option<&User>) {
     for staging in ["--staging=memory", "--staging=disk"] {
-        reaches_nothing_but(name, &[staging], user, "");
+        reaches_nothing_but(&[staging], user, "");
     }
 }
 
-fn reaches_nothing_but(name: &str, more: &[&str], user: Option<&User>, expected: &str) {
-    // bash can open a connection by itself, perl make any system call.
-    let tools = need!(name, base::tools(&["bash", "mount", "mknod", "chmod", "chroot", "unshare", "nsenter", "perl"]));
+fn reaches_nothing_but(more: &[&str], user: Option<&User>, expected: &str) {
+    // bash can open a connection by itself, and perl can make any system call.
+    let tools = need!(base::tools(&["bash", "mount", "mknod", "chmod", "chroot", "unshare", "nsenter", "perl"]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -81,7 +81,7 @@ fn reaches_nothing_but(name: &str, more: &[&str], user: Option<&User>, expected:
         pid = host.0.id(),
     );
     let spy = Deb::new("spy", "1").field("Pre-Depends", "tools").script("postinst", &postinst);
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [tools, spy])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [tools, spy])));
     let target = world.target("root");
     let arguments = [&[target.as_str(), "--include=spy"], more].concat();
     let mut command = match user {
@@ -108,41 +108,36 @@ fn reaches_nothing_but(name: &str, more: &[&str], user: Option<&User>, expected:
 
 #[test]
 fn a_script_of_root_reaches_nothing_of_the_host() {
-    let name = "privileged::a_script_of_root_reaches_nothing_of_the_host";
-    need!(name, machine::root());
-    reaches_nothing(name, None);
+    need!(machine::root());
+    reaches_nothing(None);
 }
 
 #[test]
 fn a_script_of_a_user_reaches_nothing_of_the_host() {
-    let name = "privileged::a_script_of_a_user_reaches_nothing_of_the_host";
-    let user = need!(name, machine::user());
-    reaches_nothing(name, Some(&user));
+    let user = need!(machine::user());
+    reaches_nothing(Some(&user));
 }
 
 #[test]
 fn a_script_of_a_user_without_a_range_reaches_nothing_of_the_host() {
-    let name = "privileged::a_script_of_a_user_without_a_range_reaches_nothing_of_the_host";
-    let stranger = need!(name, machine::stranger());
-    reaches_nothing(name, Some(&stranger));
+    let stranger = need!(machine::stranger());
+    reaches_nothing(Some(&stranger));
 }
 
-/// What a plain container leaves is not nothing: processes can be sent signals. The run says so.
+/// In a plain container, scripts can send signals to other processes. The run says so.
 #[test]
 fn a_script_without_namespaces_reaches_no_file_and_no_network() {
-    let name = "privileged::a_script_without_namespaces_reaches_no_file_and_no_network";
-    need!(name, machine::root());
-    reaches_nothing_but(name, &["--mode=chroot"], None, "kill\n0 roots\n");
+    need!(machine::root());
+    reaches_nothing_but(&["--mode=chroot"], None, "kill\n0 roots\n");
 }
 
-/// What the caller has open, a lock file or a directory, would be a way out.
+/// An open lock file or directory of the caller would be a way out.
 #[test]
 fn a_script_gets_no_descriptor_of_the_caller() {
-    let name = "privileged::a_script_gets_no_descriptor_of_the_caller";
-    need!(name, machine::root());
+    need!(machine::root());
     let postinst = "#!/bin/sh\nset -e\nif [ -e /proc/self/fd/8 ]; then readlink /proc/self/fd/8; ls /proc/self/fd/8/; fi >/var/lib/seen\n";
     let spy = Deb::new("spy", "1").script("postinst", postinst);
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [spy])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [spy])));
     let target = world.target("root");
     let inner = world.command(&[&target, "--include=spy", "--no-cache"]);
     let mut command = Command::new("sh");

@@ -1,4 +1,4 @@
-//! Package scripts that fail: who, which script, why, and nothing made.
+//! Package scripts that fail: the error names package, script and reason, and there is no target.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::base::{self, Layout};
@@ -7,14 +7,14 @@ use rootstrap_tests::{machine, need};
 use std::fs;
 use std::path::Path;
 
-fn fails(name: &str, script: &str, essential: bool) {
-    need!(name, machine::root());
+fn fails(script: &str, essential: bool) {
+    need!(machine::root());
     let text = "#!/bin/sh\nfor n in $(seq 1 40); do echo \"line $n of bad\"; done\necho 'the last words' >&2\nexit 7\n";
     let mut bad = Deb::new("bad", "1").script(script, text);
     if essential {
         bad = bad.field("Essential", "yes").field("Priority", "required");
     }
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
     let outcome = world.run(&[&world.target("root"), "--include=bad"]).expect(1);
     let said = &outcome.stderr;
     assert!(said.contains(&format!("\nerror: cannot run the {script} of bad: exit status 7\n    | ")), "{said}");
@@ -30,30 +30,29 @@ fn fails(name: &str, script: &str, essential: bool) {
 
 #[test]
 fn a_preinst_that_fails() {
-    fails("privileged::a_preinst_that_fails", "preinst", false);
+    fails("preinst", false);
 }
 
 #[test]
 fn a_postinst_that_fails() {
-    fails("privileged::a_postinst_that_fails", "postinst", false);
+    fails("postinst", false);
 }
 
 #[test]
 fn a_preinst_of_the_first_phase_that_fails() {
-    fails("privileged::a_preinst_of_the_first_phase_that_fails", "preinst", true);
+    fails("preinst", true);
 }
 
 #[test]
 fn a_postinst_of_the_first_phase_that_fails() {
-    fails("privileged::a_postinst_of_the_first_phase_that_fails", "postinst", true);
+    fails("postinst", true);
 }
 
 #[test]
 fn a_user_hears_of_a_failing_script_too() {
-    let name = "privileged::a_user_hears_of_a_failing_script_too";
-    let user = need!(name, machine::user());
+    let user = need!(machine::user());
     let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\necho alas\nexit 3\n");
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
     let mut command = world.command_as(&user, &[&world.target("root.tar"), "--include=bad"]);
     world
         .finish(&mut command)
@@ -64,10 +63,9 @@ fn a_user_hears_of_a_failing_script_too() {
 
 #[test]
 fn a_failed_run_spoils_standard_output() {
-    let name = "privileged::a_failed_run_spoils_standard_output";
-    need!(name, machine::root());
+    need!(machine::root());
     let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\nexit 1\n");
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
     let outcome = world.run(&["-", "--include=bad"]).expect(1);
     assert!(!outcome.stdout.is_empty(), "an empty stream is an empty image");
     let path = world.path("spoiled.tar");
@@ -78,20 +76,19 @@ fn a_failed_run_spoils_standard_output() {
     assert!(archive.entries().unwrap().any(|entry| entry.is_err()));
 }
 
-/// The packages all others count on are configured first, and in their turn once more; what their scripts do is done once.
+/// dpkg configures the core set first, and once more in its turn. The scripts run once.
 #[test]
 fn scripts_of_the_core_run_once() {
-    let name = "privileged::scripts_of_the_core_run_once";
-    need!(name, machine::root());
+    need!(machine::root());
     let later = || Deb::new("later", "1").field("Priority", "optional").file("/usr/share/watched/later", 0o644, "");
     let core = || {
         let core = Deb::new("perl-base", "99:1").field("Priority", "required").field("Essential", "yes");
         core.script("postinst", "#!/bin/sh\necho \"$1\" >>/var/lib/ran\n")
     };
-    // One that waits for a trigger has its script all the time.
+    // A package that has a trigger keeps its script in place all the time.
     let waiting = core().control_member("triggers", 0o644, "interest-noawait /usr/share/watched\n");
     for (core, expected) in [(core(), "configure\n"), (waiting, "configure\nconfigure\ntriggered\n")] {
-        let world = World::new(&need!(name, base::archive(Layout::Merged, [core, later()])));
+        let world = World::new(&need!(base::archive(Layout::Merged, [core, later()])));
         let root = world.target("root");
         world.run(&[&root, "--include=later"]).expect(0);
         let read = |path: &str| fs::read_to_string(Path::new(&root).join(path)).unwrap();

@@ -1,4 +1,4 @@
-//! Two stages end in the tree that one would have made.
+//! Two stages make the tree that one stage makes.
 
 use crate::systems::assert_finished;
 use crate::{probe, watcher};
@@ -14,8 +14,8 @@ use std::path::Path;
 
 const INCLUDE: &str = "--include=probe,watcher,hello";
 
-/// A package of the first phase whose preinst makes its own link anew and takes aside what a later one has: a file, and a
-/// directory that is a link here, as those are that a merged /usr replaces.
+/// Returns a package of the first phase and a later one. The preinst of the first makes its own link again and diverts what the later
+/// one has: a file, and a directory that is a link in the root, as in a merged /usr.
 fn diverter() -> [Deb; 2] {
     let preinst = "#!/bin/sh\nset -e\nrm -f /usr/lib/diverter/link\nln -s file /usr/lib/diverter/link\n\
                    dpkg-divert --package diverter --no-rename --divert /usr/lib/taken.aside --add /usr/lib/taken\n\
@@ -36,7 +36,7 @@ fn archive() -> Result<Archive, String> {
     base::archive(Layout::Merged, [probe(), watcher()].into_iter().chain(diverter()))
 }
 
-/// `rootstrap second-stage` on `out/root`.
+/// Runs `rootstrap second-stage` on `out/root`.
 fn second_stage(world: &World) -> Outcome {
     world.finish(&mut world.bare(&["second-stage", &world.target("root")]))
 }
@@ -50,7 +50,7 @@ fn assert_same(world: &World, mtime: bool) {
     assert!(one == two, "{differences:?}");
 }
 
-/// What is easier read than its digest.
+/// Returns a file as text, which is easier to read than its digest.
 fn text(world: &World, name: &str) -> String {
     let read = |path: &str| fs::read_to_string(world.path("out").join(name).join(path)).unwrap();
     read("var/lib/dpkg/status") + &read("var/lib/diverter.log") + &read("var/lib/probe.log")
@@ -58,18 +58,17 @@ fn text(world: &World, name: &str) -> String {
 
 #[test]
 fn two_stages_make_the_tree_of_one() {
-    let name = "privileged::two_stages_make_the_tree_of_one";
-    let world = World::new(&need!(name, archive()));
+    let world = World::new(&need!(archive()));
     world.run(&[&world.target("one"), INCLUDE]).expect(0);
     world.run(&[&world.target("root"), INCLUDE, "--foreign"]).expect(0).says(&["/rootstrap/second-stage"]);
     let root = world.target("root");
     let root = Path::new(&root);
-    // Nothing was run, nothing of a later phase is there.
+    // No script ran, and nothing of a later phase is in the tree.
     assert!(!root.join("var/lib/diverter.log").exists() && !root.join("etc/ld.so.cache").exists());
     assert!(root.join("bin/dpkg").exists() && !root.join("usr/bin/suid").exists());
     let states = fs::read_to_string(root.join("var/lib/dpkg/status")).unwrap();
     assert!(states.contains("Status: install ok unpacked\n") && !states.contains("ok installed"), "{states}");
-    let native = base::native(&need!(name, base::debs(Layout::Merged)));
+    let native = base::native(&need!(base::debs(Layout::Merged)));
     assert!(root.join(format!("rootstrap/debs/probe_{native}.deb")).exists());
     second_stage(&world).expect(0).says(&["\nfinished "]);
     assert_finished(root, Layout::Merged);
@@ -81,8 +80,7 @@ fn two_stages_make_the_tree_of_one() {
 
 #[test]
 fn the_program_in_the_tree_finishes_it() {
-    let name = "privileged::the_program_in_the_tree_finishes_it";
-    let world = World::new(&need!(name, archive()));
+    let world = World::new(&need!(archive()));
     world.run(&[&world.target("one"), INCLUDE]).expect(0);
     world.run(&[&world.target("root"), INCLUDE, "--foreign"]).expect(0);
     let root = world.target("root");
@@ -92,20 +90,20 @@ fn the_program_in_the_tree_finishes_it() {
     assert!(said.ends_with("the second stage is done: this system is complete\n"), "{said}");
     assert!(!root.join("rootstrap").exists());
     assert_finished(root, Layout::Merged);
-    // Files that were changed on the target say so.
+    // Files that were changed on the target have the time of the change.
     assert_same(&world, false);
     base::assert_nothing_left(&world, &["one", "root"]);
 }
 
-/// A script that fails until a file is there, in a package of a later phase or of the first.
-fn fails(name: &str, script: &str, essential: bool) {
+/// Runs a script that fails until a file exists, in a package of a later phase or of the first.
+fn fails(script: &str, essential: bool) {
     let text = "#!/bin/sh\n[ ! -e /repaired ] || exit 0\necho 'the last words'\nexit 7\n";
     let mut bad = Deb::new("bad", "1").field("Priority", "optional").script(script, text);
     if essential {
         bad = bad.field("Essential", "yes").field("Priority", "required");
     }
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [bad])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
     let (root, words) = (world.target("root"), format!("error: cannot run the {script} of bad: exit status 7\n"));
     world.run(&[&root, "--include=bad", "--foreign"]).expect(0);
     let root = Path::new(&root);
@@ -118,11 +116,11 @@ fn fails(name: &str, script: &str, essential: bool) {
 
     let said = second_stage(&world).expect(1).stderr;
     assert!(said.contains(&words) && said.contains("    | the last words\n"), "{said}");
-    assert!(said.ends_with("start the second stage again: it goes on where it stopped\n"), "{said}");
+    assert!(said.ends_with("start the second stage again; it continues where it stopped\n"), "{said}");
     assert_eq!(said.matches("error: ").count(), 1, "{said}");
 
     fs::write(root.join("repaired"), "").unwrap();
-    // The first packages were not run a second time: what they left is as it was.
+    // The scripts of the first packages did not run again: what they left is unchanged.
     let steps = fs::read_to_string(root.join("rootstrap/done")).unwrap();
     assert!(steps.lines().any(|step| step == "preinst-base-passwd"), "{steps}");
     base::prints(root, &["/rootstrap/second-stage"]);
@@ -133,39 +131,38 @@ fn fails(name: &str, script: &str, essential: bool) {
 
 #[test]
 fn a_postinst_that_fails_is_tried_again() {
-    fails("privileged::a_postinst_that_fails_is_tried_again", "postinst", false);
+    fails("postinst", false);
 }
 
 #[test]
 fn a_preinst_that_fails_is_tried_again() {
-    fails("privileged::a_preinst_that_fails_is_tried_again", "preinst", false);
+    fails("preinst", false);
 }
 
 #[test]
 fn a_postinst_of_the_first_phase_is_tried_again() {
-    fails("privileged::a_postinst_of_the_first_phase_is_tried_again", "postinst", true);
+    fails("postinst", true);
 }
 
 #[test]
 fn a_preinst_of_the_first_phase_is_tried_again() {
-    fails("privileged::a_preinst_of_the_first_phase_is_tried_again", "preinst", true);
+    fails("preinst", true);
 }
 
-/// As a power cut would: while dpkg configures the first packages, and again while it unpacks the last.
+/// Interrupts the second stage as a power cut would: while dpkg configures the first packages, and while it unpacks the last.
 #[test]
 fn a_dpkg_that_is_killed_is_started_again() {
-    let name = "privileged::a_dpkg_that_is_killed_is_started_again";
-    need!(name, machine::root());
+    need!(machine::root());
     let kills = |mark: &str| format!("#!/bin/sh\n[ -e /{mark} ] || {{ echo >/{mark}; kill -KILL $PPID; exit 1; }}\n");
     let first = Deb::new("mawk-user", "1").field("Essential", "yes").field("Priority", "required");
     let first = first.script("postinst", &kills("first"));
     let later = Deb::new("later", "1").file("/usr/share/later", 0o644, "later\n").script("preinst", &kills("later"));
     let last = Deb::new("later-too", "1").field("Pre-Depends", "later").conffile("/etc/later", "later\n");
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [first, later, last])));
+    let world = World::new(&need!(base::archive(Layout::Merged, [first, later, last])));
     let root = world.target("root");
     world.run(&[&root, "--include=later-too", "--foreign"]).expect(0);
     let root = Path::new(&root);
-    // The first time all of the first phase is configured twice in any case.
+    // In the first attempt, the whole first phase is configured twice in any case.
     let output = base::inside(root, &["/rootstrap/second-stage"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -181,8 +178,7 @@ fn a_dpkg_that_is_killed_is_started_again() {
 
 #[test]
 fn what_the_user_put_there_in_between_stays() {
-    let name = "privileged::what_the_user_put_there_in_between_stays";
-    let world = World::new(&need!(name, archive()));
+    let world = World::new(&need!(archive()));
     let root = world.target("root");
     world.run(&[&root, INCLUDE, "--foreign"]).expect(0);
     let write = |path: &str| fs::write(Path::new(&root).join(path), "mine\n").unwrap();
@@ -196,13 +192,12 @@ fn what_the_user_put_there_in_between_stays() {
     assert!(read("etc/fstab").starts_with("# UNCONFIGURED"));
 }
 
-/// A first stage of an architecture no machine here has.
+/// No test machine has this architecture.
 #[test]
 fn a_first_stage_needs_no_emulator() {
-    let name = "privileged::a_first_stage_needs_no_emulator";
-    need!(name, machine::root());
+    need!(machine::root());
     let alien = |deb: Deb| if deb.get("Architecture") == Some("all") { deb } else { deb.arch("ia64") };
-    let debs = need!(name, base::debs(Layout::Merged)).into_iter().chain([probe()]).map(alien);
+    let debs = need!(base::debs(Layout::Merged)).into_iter().chain([probe()]).map(alien);
     let mut archive = Archive::new(SUITE).key(&KEY).debs(debs);
     archive.architectures = vec!["ia64".to_owned()];
     let world = World::new(&archive);
@@ -216,9 +211,8 @@ fn a_first_stage_needs_no_emulator() {
 
 #[test]
 fn a_user_makes_the_same_first_stage_and_finishes_it() {
-    let name = "privileged::a_user_makes_the_same_first_stage_and_finishes_it";
-    let user = need!(name, machine::user());
-    let world = World::new(&need!(name, archive()));
+    let user = need!(machine::user());
+    let world = World::new(&need!(archive()));
     let (ours, theirs) = (world.target("ours.tar"), world.target("theirs.tar"));
     world.run(&[&ours, INCLUDE, "--foreign"]).expect(0);
     world.finish(&mut world.command_as(&user, &[&theirs, INCLUDE, "--foreign"])).expect(0);
@@ -231,20 +225,22 @@ fn a_user_makes_the_same_first_stage_and_finishes_it() {
 
     let root = world.target("root");
     world.finish(&mut world.command_as(&user, &[&root, INCLUDE, "--foreign"])).expect(0);
-    // Whose files they are not, cannot finish it.
-    second_stage(&world).expect(2).says(&["its files are not root's", "\nhint: let the user finish it"]);
+    // A user who does not own the files cannot finish the tree.
+    second_stage(&world).expect(2).says(&["its files are not root's", "\nhint: let the user who made it finish it"]);
     world.finish(&mut world.bare_as(&user, &["second-stage", &root])).expect(0);
     assert_finished(Path::new(&root), Layout::Merged);
 }
 
 #[test]
 fn requests_that_make_no_sense() {
-    let name = "privileged::requests_that_make_no_sense";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let root = world.target("root");
     world.run(&["--image", &root, "--foreign"]).expect(2).says(&["--image", "--foreign"]);
-    world.run(&[&root, "--foreign", "--variant=extract"]).expect(2).says(&["error: cannot use --foreign with"]);
+    world
+        .run(&[&root, "--foreign", "--variant=extract"])
+        .expect(2)
+        .says(&["error: cannot use --foreign: --variant=extract has"]);
     assert!(world.server.requests().is_empty());
 
     world.finish(&mut world.bare(&["second-stage", &root])).expect(1).says(&["error: cannot find "]);

@@ -1,4 +1,4 @@
-//! `--slim`: the tree that the vendor's rules make of a whole one, and what holds in it afterwards.
+//! `--slim` makes the tree that the vendor's rules make of a complete one, and later installations follow the rules too.
 
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::tree;
@@ -8,7 +8,7 @@ use rootstrap_tests::{machine, need};
 use std::fs;
 use std::path::Path;
 
-/// A package with all that is left out, under its own name, whose script looks at what it finds and leaves some more.
+/// Returns a package with everything that is left out, below its own name. Its script looks at what it finds and writes more.
 fn documented(name: &str) -> Deb {
     let script = format!(
         "#!/bin/sh\nset -e\n[ -d /usr/share/man/man1 ]\n[ ! -L /usr/share/man/man1/{name}.1 ]\n\
@@ -17,7 +17,8 @@ fn documented(name: &str) -> Deb {
          echo made >/usr/share/doc/{name}/made/README\necho made >/usr/share/info/dir-{name}\n\
          ln -s made/README /usr/share/doc/{name}/README\n"
     );
-    // Of a package that is merged already when the first one asks for it, and of ones that are not.
+    // The diverted file is one of `second`. Packages of the first phase are merged before the diversion is added, the others
+    // after it.
     let aside = "/usr/share/man/fr/man8/second.1";
     let preinst =
         format!("#!/bin/sh\nset -e\ndpkg-divert --package x --no-rename --divert {aside}.aside --add {aside}\n");
@@ -35,7 +36,7 @@ fn documented(name: &str) -> Deb {
         .script("postinst", &script)
 }
 
-/// Two of the first phase, one of a later one, and one that goes through dpkg.
+/// Returns two packages of the first phase, one of a later phase, and one that dpkg unpacks.
 fn packages() -> [Deb; 4] {
     let replaces = documented("late").field("Replaces", "middle").field("Depends", "middle");
     [
@@ -48,7 +49,7 @@ fn packages() -> [Deb; 4] {
 
 const INCLUDE: &str = "--include=middle,late";
 
-/// Without the rules themselves.
+/// Returns the tree without the rules themselves.
 fn dump(root: &Path) -> String {
     let lines = tree::dump(root)
         .lines()
@@ -68,9 +69,8 @@ fn assert_same(one: &str, two: &str) {
 
 #[test]
 fn slim_is_what_the_rules_leave_of_a_whole_tree() {
-    let name = "privileged::slim_is_what_the_rules_leave_of_a_whole_tree";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, packages())));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, packages())));
     for more in [&[][..], &["--image"]] {
         let target = |name: &str| world.target(&format!("{name}{}", more.len()));
         let (whole, slim) = (target("whole"), target("slim"));
@@ -81,12 +81,12 @@ fn slim_is_what_the_rules_leave_of_a_whole_tree() {
         base::prints(whole, &["sh", "-c", base::SLIM_RULES]);
         assert_same(&dump(slim), &dump(whole));
         assert_eq!(base::prints(slim, &["dpkg", "--audit"]), "");
-        // Left out, and dpkg's all the same.
+        // The file is left out, but dpkg lists it.
         let owner = base::prints(slim, &["dpkg", "-S", "/usr/share/man/man1/late.1"]);
         assert_eq!(owner, "late: /usr/share/man/man1/late.1\n");
         assert_eq!(names(&slim.join("usr/share/man")), ["man1", "man7"]);
         assert_eq!(names(&slim.join("usr/share/doc/late")), ["copyright"]);
-        // The sources are those of the vendor's, which apt has only as an example.
+        // The sources are the vendor's, which apt's package has only among its examples.
         let sources = "etc/apt/sources.list.d";
         assert_eq!(names(&slim.join(sources)), names(&whole.join(sources)));
     }
@@ -94,9 +94,8 @@ fn slim_is_what_the_rules_leave_of_a_whole_tree() {
 
 #[test]
 fn later_installations_are_slim_too() {
-    let name = "privileged::later_installations_are_slim_too";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, packages())));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, packages())));
     let target = world.target("root");
     world.run(&[&target, "--slim"]).expect(0);
     let root = Path::new(&target);
@@ -111,12 +110,11 @@ fn later_installations_are_slim_too() {
     assert_eq!(names(&root.join("usr/share/doc/added")), ["copyright"]);
 }
 
-/// No dpkg is in the tree, so nobody would read the rules.
+/// The tree has no dpkg that could read the rules.
 #[test]
 fn extracted_packages_are_slim_too() {
-    let name = "privileged::extracted_packages_are_slim_too";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, packages())));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, packages())));
     let target = world.target("root");
     world.run(&[&target, "--slim", "--variant=extract", "--include=base-files,middle"]).expect(0);
     let root = Path::new(&target);
@@ -127,10 +125,9 @@ fn extracted_packages_are_slim_too() {
 
 #[test]
 fn root_and_user_make_the_same_slim_image() {
-    let name = "privileged::root_and_user_make_the_same_slim_image";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, packages())));
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = World::new(&need!(base::archive(Layout::Merged, packages())));
     let (ours, theirs) = (world.target("ours.tar"), world.target("theirs.tar"));
     world.run(&[&ours, INCLUDE, "--slim", "--image"]).expect(0);
     world.finish(&mut world.command_as(&user, &[&theirs, INCLUDE, "--slim", "--image"])).expect(0);
@@ -139,9 +136,8 @@ fn root_and_user_make_the_same_slim_image() {
 
 #[test]
 fn two_stages_make_the_slim_tree_of_one() {
-    let name = "privileged::two_stages_make_the_slim_tree_of_one";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, packages())));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, packages())));
     let targets = ["one", "ours", "theirs"].map(|name| world.target(name));
     let [one, ours, theirs] = targets.each_ref().map(Path::new);
     world.run(&[&targets[0], INCLUDE, "--slim"]).expect(0);

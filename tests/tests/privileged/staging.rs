@@ -1,5 +1,5 @@
-//! Where the root grows: in memory or on disk with the same result, on filesystems of all kinds and below paths of any
-//! bytes, and what is left of it when everything is killed.
+//! Where the root grows. In memory and on disk the result is the same, on filesystems of all kinds and below paths of any bytes.
+//! Other tests check what is left when everything is killed.
 
 use crate::ends::{block, within};
 use crate::{probe, shouting, watcher};
@@ -19,7 +19,7 @@ use std::process::Command;
 
 const PLACES: [&str; 2] = ["--staging=memory", "--staging=disk"];
 
-/// A script that leaves what no package can ship: a capability, a fifo, an odd name, an empty closed directory.
+/// Returns a package whose script makes what no package can ship: a capability, a fifo, an odd name, an empty closed directory.
 fn leaver() -> Deb {
     let postinst = "#!/bin/sh\nset -e\nmkdir -p /srv/left\ncd /srv/left\nmkfifo -m 622 fifo\necho x >'a  b\\c'\n\
                     mkdir -m 2570 closed\nln fifo 'fifo too'\nln -s 'a  b\\c' link\ntouch -h -d @1000000000 link\n";
@@ -28,20 +28,18 @@ fn leaver() -> Deb {
 
 #[test]
 fn the_same_tree_from_memory_and_from_disk() {
-    let name = "privileged::the_same_tree_from_memory_and_from_disk";
-    need!(name, machine::root());
-    same_tree(name, None);
+    need!(machine::root());
+    same_tree(None);
 }
 
 #[test]
 fn the_same_tree_from_memory_and_from_disk_for_a_user() {
-    let name = "privileged::the_same_tree_from_memory_and_from_disk_for_a_user";
-    let user = need!(name, machine::user());
-    same_tree(name, Some(&user));
+    let user = need!(machine::user());
+    same_tree(Some(&user));
 }
 
-fn same_tree(name: &str, user: Option<&User>) {
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [probe(), watcher(), leaver(), shouting()])));
+fn same_tree(user: Option<&User>) {
+    let world = World::new(&need!(base::archive(Layout::Merged, [probe(), watcher(), leaver(), shouting()])));
     let dumps = PLACES.map(|place| {
         let target = world.target(place);
         let arguments = [target.as_str(), place, "--include=probe,watcher,leaver"];
@@ -60,7 +58,7 @@ fn same_tree(name: &str, user: Option<&User>) {
     base::assert_nothing_left(&world, &["--staging=disk", "--staging=memory"]);
 }
 
-/// `base` below a directory whose name has every byte that a name may have and a careless program might stumble over.
+/// Returns a path below `base` whose name has every byte that is allowed and that careless programs fail on.
 fn odd(world: &World) -> PathBuf {
     let place = world.path("out").join(OsStr::from_bytes(b"a  b'\"\\\n$(x)\xff\xfe:,=*%s"));
     fs::create_dir(&place).unwrap();
@@ -70,9 +68,8 @@ fn odd(world: &World) -> PathBuf {
 
 #[test]
 fn paths_of_any_bytes() {
-    let name = "privileged::paths_of_any_bytes";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let place = odd(&world);
     let (cache, temporary) = (place.join("cache\n"), place.join("tmp\n"));
     fs::create_dir(&temporary).unwrap();
@@ -96,13 +93,13 @@ fn paths_of_any_bytes() {
         assert_eq!(names(&place), ["cache\n", "tmp\n"]);
         assert_eq!(names(&temporary), [""; 0]);
     }
-    // A name as long as names may be leaves no room for a longer one beside it.
+    // The longest name that is allowed leaves no room for a longer name beside it.
     let long = place.join("x".repeat(255));
     world.finish(world.command(&["--staging=disk"]).arg(&long).arg("--cache-dir").arg(&cache)).expect(0);
     assert!(long.join("etc").is_dir());
 }
 
-/// The run with a tmpfs of these options over `out`. What is left in it is printed.
+/// Runs with a tmpfs of these options mounted on `out`, and prints what is left in it.
 fn mounted(world: &World, options: &str, arguments: &[&str]) -> Command {
     let script = format!("mount -t tmpfs -o {options} none out || exit 99; \"$@\"; code=$?; ls -A out; exit $code");
     within(world, &script, arguments)
@@ -110,11 +107,10 @@ fn mounted(world: &World, options: &str, arguments: &[&str]) -> Command {
 
 #[test]
 fn filesystems_that_forbid() {
-    let name = "privileged::filesystems_that_forbid";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [probe()])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [probe()])));
     let target = world.target("root");
-    // In memory the tree needs nothing of the target but room.
+    // A tree in memory needs nothing of the target but space.
     let forbidding = "mode=0755,noexec,nodev,nosuid";
     let script = format!(
         "mount -t tmpfs -o {forbidding} none out || exit 99; \"$@\" || exit; ls -A out; stat -c '%a %t,%T' \
@@ -135,7 +131,7 @@ fn filesystems_that_forbid() {
     refused("mode=0755,ro", &[&target], &["root as the target: its filesystem is mounted read-only"]);
     let archive = world.target("root.tar");
     refused("mode=0755,ro", &[&archive], &["root.tar as the target: its filesystem is mounted read-only"]);
-    // For archives it is the temporary directory that has to be fit.
+    // For archives, the temporary directory has to be able to hold a root.
     let script = "mount -t tmpfs -o mode=0755,noexec none tmp || exit 99; \"$@\"";
     let outcome = world.finish(&mut within(&world, script, &[&archive, "--staging=disk"])).expect(2);
     outcome.says(&["error: cannot stage in DIR/tmp: its filesystem is mounted noexec", "hint: use --staging=memory"]);
@@ -143,13 +139,12 @@ fn filesystems_that_forbid() {
     base::assert_nothing_left(&world, &["root.tar"]);
 }
 
-/// A user may create nothing in a directory of root's.
+/// A user can create nothing in root's directory.
 #[test]
 fn a_place_that_is_not_the_users() {
-    let name = "privileged::a_place_that_is_not_the_users";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let closed = world.path("out/closed");
     fs::create_dir(&closed).unwrap();
     for target in ["root", "root.tar"] {
@@ -160,7 +155,7 @@ fn a_place_that_is_not_the_users() {
     assert_eq!(world.server.requests().len(), 0);
 }
 
-/// Waits until a run has copied files to the place of its target: they have no name there.
+/// Waits until a run has copied files to the directory of its target, where they have no name.
 fn wait_for_early_copies(run: &crate::ends::Blocked) {
     let (place, out) = (run.world.path(""), run.world.path("out"));
     let is_copy = |link: PathBuf| link.starts_with(&out) && link.as_os_str().as_bytes().ends_with(b" (deleted)");
@@ -176,7 +171,7 @@ fn wait_for_early_copies(run: &crate::ends::Blocked) {
 fn kill_all(run: &mut crate::ends::Blocked) {
     let place = run.world.path("");
     let place = place.to_str().unwrap().to_owned();
-    // Stopped first: nobody shall clean up after another.
+    // All processes are stopped first, so that none removes what another left.
     for signal in [Signal::STOP, Signal::KILL] {
         for line in machine::processes(&place).iter().chain(&machine::processes(&run.package)) {
             let number = line.split(' ').next().and_then(|number| number.parse().ok()).unwrap();
@@ -191,10 +186,9 @@ fn kill_all(run: &mut crate::ends::Blocked) {
 
 #[test]
 fn sigkill_leaves_nothing_of_what_is_in_memory() {
-    let name = "privileged::sigkill_leaves_nothing_of_what_is_in_memory";
-    need!(name, machine::root());
+    need!(machine::root());
     for target in ["root", "root.tar"] {
-        let mut run = need!(name, block("kill-memory", target, &["--staging=memory"], None));
+        let mut run = need!(block("kill-memory", target, &["--staging=memory"], None));
         if target == "root" {
             wait_for_early_copies(&run);
         }
@@ -205,9 +199,8 @@ fn sigkill_leaves_nothing_of_what_is_in_memory() {
 
 #[test]
 fn sigkill_leaves_nothing_of_what_a_user_has_in_memory() {
-    let name = "privileged::sigkill_leaves_nothing_of_what_a_user_has_in_memory";
-    let user = need!(name, machine::user());
-    let mut run = need!(name, block("kill-memory-user", "root", &["--staging=memory"], Some(&user)));
+    let user = need!(machine::user());
+    let mut run = need!(block("kill-memory-user", "root", &["--staging=memory"], Some(&user)));
     wait_for_early_copies(&run);
     kill_all(&mut run);
     base::assert_nothing_left(&run.world, &[]);
@@ -215,13 +208,12 @@ fn sigkill_leaves_nothing_of_what_a_user_has_in_memory() {
 
 #[test]
 fn the_next_run_removes_what_a_killed_one_left() {
-    let name = "privileged::the_next_run_removes_what_a_killed_one_left";
-    need!(name, machine::root());
+    need!(machine::root());
     for (target, place) in [("root", "out"), ("root.tar", "tmp")] {
-        let mut dead = need!(name, block("kill-disk", target, &["--staging=disk"], None));
+        let mut dead = need!(block("kill-disk", target, &["--staging=disk"], None));
         kill_all(&mut dead);
         let world = &dead.world;
-        // Other people's, and whatever else only looks like ours.
+        // These belong to other users, or only look like ours.
         let left = world.names(place);
         assert_eq!(left.len(), 1, "{left:?}");
         fs::create_dir(world.path(place).join(".root.rootstrap-1x")).unwrap();
@@ -236,9 +228,8 @@ fn the_next_run_removes_what_a_killed_one_left() {
 
 #[test]
 fn the_next_run_leaves_a_living_one_alone() {
-    let name = "privileged::the_next_run_leaves_a_living_one_alone";
-    need!(name, machine::root());
-    let mut living = need!(name, block("alive", "root", &["--staging=disk"], None));
+    need!(machine::root());
+    let mut living = need!(block("alive", "root", &["--staging=disk"], None));
     let world = &living.world;
     let before = world.names("out");
     let inode = |name: &str| fs::metadata(world.path("out").join(name).join("root/usr/bin/dpkg")).unwrap().ino();
@@ -250,12 +241,11 @@ fn the_next_run_leaves_a_living_one_alone() {
     machine::wait_until("the run ends", || living.child.try_wait().unwrap().is_some());
 }
 
-/// Where O_TMPFILE is, an archive has no name before it is complete; either way it takes the old one's place in one step.
+/// With O_TMPFILE, an archive has no name before it is complete. With or without, it replaces the old archive in one step.
 #[test]
 fn an_archive_replaces_the_old_one() {
-    let name = "privileged::an_archive_replaces_the_old_one";
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(Layout::Merged, [])));
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [])));
     let target = world.target("root.tar");
     for old in [None, Some("old")] {
         if let Some(text) = old {

@@ -1,4 +1,4 @@
-//! Directories: the same system whoever builds it.
+//! Directories: every user builds the same system.
 
 use crate::{probe, watcher};
 use rootstrap_testkit::archive::Signing;
@@ -11,14 +11,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What must be so in every finished root.
+/// Checks what must hold in every finished root.
 pub(crate) fn assert_finished(root: &Path, layout: Layout) {
     base::assert_consistent(root);
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(read("var/lib/probe.log"), "preinst install probe\npostinst configure  probe\n");
     assert!(read("var/lib/watcher.log").ends_with("probe\n"), "{}", read("var/lib/watcher.log"));
     assert_eq!(base::prints(root, &["hello"]), "Hello, world!\n");
-    // Triggers ran: ldconfig's and the one on shells.d.
+    // The triggers of ldconfig and of shells.d ran.
     assert!(root.join("etc/ld.so.cache").exists());
     assert!(read("etc/shells").contains("/bin/dash\n"));
     assert!(fs::symlink_metadata(root.join("etc/alternatives/awk")).is_ok());
@@ -52,14 +52,13 @@ pub(crate) fn assert_finished(root: &Path, layout: Layout) {
     assert_eq!(root.join("bin").is_symlink(), layout == Layout::Merged);
 }
 
-fn builds_a_directory(name: &str, layout: Layout) {
-    need!(name, machine::root());
-    let world = World::new(&need!(name, base::archive(layout, [probe(), watcher()])));
+fn builds_a_directory(layout: Layout) {
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(layout, [probe(), watcher()])));
     let target = world.target("root");
-    // The trusty rules keep an old system as it came.
     world.run(&[&target, "--include=probe,watcher,hello"]).expect(0);
     let root = Path::new(&target);
-    // The links of a merged /usr are made where the packages do not bring them.
+    // The links of a merged /usr are made if the packages do not ship them.
     assert_finished(root, Layout::Merged);
     let owner = |path: &str| fs::metadata(root.join(path)).map(|meta| (meta.uid(), meta.gid())).unwrap();
     assert_eq!((owner("usr/bin/suid"), owner("usr/bin/sgid"), owner("srv/mail/box")), ((0, 0), (0, 42), (8, 8)));
@@ -69,25 +68,24 @@ fn builds_a_directory(name: &str, layout: Layout) {
 
 #[test]
 fn root_builds_a_merged_system() {
-    builds_a_directory("privileged::root_builds_a_merged_system", Layout::Merged);
+    builds_a_directory(Layout::Merged);
 }
 
 #[test]
 fn root_builds_from_packages_that_are_not_merged() {
-    builds_a_directory("privileged::root_builds_from_packages_that_are_not_merged", Layout::Split);
+    builds_a_directory(Layout::Split);
 }
 
 #[test]
 fn a_user_builds_the_same_system() {
-    let name = "privileged::a_user_builds_the_same_system";
-    need!(name, machine::root());
-    let user = need!(name, machine::user());
+    need!(machine::root());
+    let user = need!(machine::user());
     for layout in [Layout::Merged, Layout::Split] {
-        let world = World::new(&need!(name, base::archive(layout, [probe(), watcher()])));
+        let world = World::new(&need!(base::archive(layout, [probe(), watcher()])));
         let (ours, theirs) = (world.target("ours"), world.target("theirs"));
         world.run(&[&ours, "--include=probe,watcher,hello"]).expect(0);
         world.finish(&mut world.command_as(&user, &[&theirs, "--include=probe,watcher,hello"])).expect(0);
-        // Its files are the user's, so chroot as root may look at them.
+        // The files belong to the user, so root can enter them with chroot.
         assert_finished(Path::new(&theirs), Layout::Merged);
         let dump = |root: &str| -> Vec<String> {
             let options = tree::Options { owner: false, mtime: true };
@@ -107,18 +105,17 @@ fn a_user_builds_the_same_system() {
     }
 }
 
-/// An archive as they were in 2014: a detached signature, gz indexes only, no by-hash, old compressions, /bin and
-/// /usr/bin apart.
+/// An archive like those of 2014: a detached signature, only gz indexes, no by-hash, old compressors, and /bin apart from
+/// /usr/bin.
 #[test]
 fn an_archive_of_the_old_kind() {
-    let name = "privileged::an_archive_of_the_old_kind";
-    need!(name, machine::root());
+    need!(machine::root());
     let old = [Compression::Gz, Compression::Lzma, Compression::Bz2, Compression::Xz, Compression::None];
-    let debs = need!(name, base::debs(Layout::Split)).into_iter().chain([probe(), watcher()]);
+    let debs = need!(base::debs(Layout::Split)).into_iter().chain([probe(), watcher()]);
     let debs = debs.enumerate().map(|(n, deb)| {
         deb.data_compression(old[n % old.len()]).control_compression(Compression::Gz).md5sums(n % 2 == 0)
     });
-    let mut archive = need!(name, base::archive(Layout::Split, []));
+    let mut archive = need!(base::archive(Layout::Split, []));
     let mut trusty = rootstrap_testkit::archive::Archive::new("trusty").key(&KEY).debs(debs);
     trusty.architectures = std::mem::take(&mut archive.architectures);
     trusty.signing = Signing::Detached;

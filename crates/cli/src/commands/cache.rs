@@ -1,18 +1,18 @@
-//! `rootstrap cache dir|info|prune`: where downloads are kept, what that takes, and less of it.
+//! `rootstrap cache dir|info|prune`: shows where the cache is and what it holds, and makes it smaller.
 
-use super::bootstrap::{fail, usage};
-use crate::surroundings;
+use super::outcome::{fail, usage};
+use crate::environment;
 use clap::Subcommand;
 use indicatif::HumanBytes;
-use rootstrap_bootstrap::prune::{self, Keep, Layer};
-use rootstrap_bootstrap::{Error, format_date};
+use rootstrap_bootstrap::cache::{self, LayerUsage, PruneLimits};
+use rootstrap_bootstrap::{CACHE_LAYERS, Error, format_date};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What is not used for so many days goes unless something else is asked for.
+/// By default, files that were not used for this many days are removed.
 const DAYS: u32 = 30;
 
-/// The words of `rootstrap cache`.
+/// The arguments of `rootstrap cache`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cache {
     #[command(subcommand)]
@@ -28,40 +28,42 @@ enum Action {
     /// Print where the cache is
     Dir,
 
-    /// Print what is in it
+    /// Print what is in the cache
     Info {
         /// As JSON, with sizes in bytes
         #[arg(long)]
         json: bool,
     },
 
-    /// Remove what was not used for 30 days, or as much as is asked for
+    /// Remove what was not used for 30 days, or what the options say
     ///
-    /// Waits until no other rootstrap uses the cache. What killed ones left goes in any case, the newest Release file of a
-    /// suite only where --max-size leaves room for nothing else: it is what tells an older one from a newer.
+    /// Waits until no other rootstrap uses the cache. Files that killed runs left are always removed. The newest Release file of a suite is
+    /// removed only if --max-size leaves room for nothing else, because it protects against going back to an older one.
     Prune {
-        /// Keep so much at most, of what was used last: a number of bytes, or with K, M, G or T (also KiB, …) of 1024s, with kB,
-        /// MB, GB or TB of 1000s
+        /// Keep at most SIZE, and what was used last: a number of bytes, or with K, M, G, T (KiB, …) multiples of 1024, with kB, MB,
+        /// GB, TB multiples of 1000
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max_size: Option<u64>,
 
-        /// Keep only what was used in so many days
+        /// Keep only what was used in the last DAYS days
         #[arg(long, value_name = "DAYS")]
         older_than: Option<u32>,
     },
 }
 
-/// Runs the command and says how it went.
+/// Runs the command and returns the exit status.
 pub(crate) fn run(args: Cache) -> u8 {
-    let Some(directory) = args.cache_dir.or_else(surroundings::cache_directory) else {
+    let Some(directory) = args.cache_dir.or_else(environment::cache_directory) else {
         return usage("cannot tell where the cache is: HOME is not set\nhint: name it with --cache-dir");
     };
     let text = match args.action {
         Action::Dir => Ok(format!("{}\n", directory.display())),
-        Action::Info { json } => prune::usage(&directory).map_err(Error::from).map(|layers| match json {
-            true => json_of(&directory, &layers),
-            false => text_of(&directory, &layers),
-        }),
+        Action::Info { json } => {
+            cache::usage(&directory, &CACHE_LAYERS).map_err(Error::from).map(|layers| match json {
+                true => json_of(&directory, &layers),
+                false => text_of(&directory, &layers),
+            })
+        }
         Action::Prune { max_size, older_than } => pruned(&directory, max_size, older_than),
     };
     let printed = text.and_then(|text| std::io::stdout().write_all(text.as_bytes()).map_err(Error::Stdout));
@@ -70,15 +72,16 @@ pub(crate) fn run(args: Cache) -> u8 {
 
 fn pruned(directory: &Path, max_size: Option<u64>, older_than: Option<u32>) -> Result<String, Error> {
     let days = older_than.or(max_size.is_none().then_some(DAYS));
-    let keep = Keep { most: max_size, since: days.map(|days| surroundings::now() - i64::from(days) * 24 * 60 * 60) };
-    let freed = prune::prune(directory, keep, &mut || {
+    let used_since = days.map(|days| environment::now() - i64::from(days) * 24 * 60 * 60);
+    let limits = PruneLimits { max_bytes: max_size, used_since };
+    let freed = cache::prune(directory, &CACHE_LAYERS, limits, &mut || {
         let _ = writeln!(std::io::stderr(), "waiting for other runs that use {}", directory.display());
     })?;
     let (bytes, left) = (HumanBytes(freed.bytes), HumanBytes(freed.left));
     Ok(format!("removed {} files, {bytes}; {left} are left\n", freed.files))
 }
 
-fn totals(layers: &[Layer]) -> (u64, u64, Option<String>) {
+fn totals(layers: &[LayerUsage]) -> (u64, u64, Option<String>) {
     let oldest = layers.iter().filter_map(|layer| layer.oldest).min();
     (
         layers.iter().map(|layer| layer.files).sum(),
@@ -87,9 +90,9 @@ fn totals(layers: &[Layer]) -> (u64, u64, Option<String>) {
     )
 }
 
-/// A line for each layer that has something in it.
-fn text_of(directory: &Path, layers: &[Layer]) -> String {
-    let line = |name, files, bytes| format!("{name:<10}{files:>7} files{:>14}\n", HumanBytes(bytes).to_string());
+/// Returns a line for each layer that is not empty.
+fn text_of(directory: &Path, layers: &[LayerUsage]) -> String {
+    let line = |name, files, bytes| format!("{name:<12}{files:>7} files{:>14}\n", HumanBytes(bytes).to_string());
     let (files, bytes, oldest) = totals(layers);
     let mut text = format!("{}\n", directory.display());
     for layer in layers.iter().filter(|layer| layer.files > 0) {
@@ -102,7 +105,7 @@ fn text_of(directory: &Path, layers: &[Layer]) -> String {
     text
 }
 
-fn json_of(directory: &Path, layers: &[Layer]) -> String {
+fn json_of(directory: &Path, layers: &[LayerUsage]) -> String {
     let (files, bytes, oldest) = totals(layers);
     let layers: Vec<_> = layers
         .iter()
@@ -118,14 +121,14 @@ fn json_of(directory: &Path, layers: &[Layer]) -> String {
     format!("{all:#}\n")
 }
 
-/// A size as coreutils' `--block-size` reads one: `K` and `KiB` are 1024 bytes, `kB` and `KB` 1000.
+/// Parses a size as `--block-size` of coreutils does: `K` and `KiB` are 1024 bytes, `kB` and `KB` are 1000.
 fn size(text: &str) -> Result<u64, &'static str> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let (letter, rest) = unit.split_at(usize::from(unit.is_char_boundary(1)));
     let base: u64 = match rest {
         "" | "iB" => 1024,
         "B" => 1000,
-        _ => return Err("it is a number and K, M, G or T"),
+        _ => return Err("it must be a number, optionally with K, M, G or T"),
     };
     let power = match letter {
         "" | "B" if rest.is_empty() => 0,
@@ -133,10 +136,10 @@ fn size(text: &str) -> Result<u64, &'static str> {
         "m" | "M" => 2,
         "g" | "G" => 3,
         "t" | "T" => 4,
-        _ => return Err("it is a number and K, M, G or T"),
+        _ => return Err("it must be a number, optionally with K, M, G or T"),
     };
-    let number: u64 = number.parse().map_err(|_| "it is a number and K, M, G or T")?;
-    number.checked_mul(base.pow(power)).ok_or("it is more than there is")
+    let number: u64 = number.parse().map_err(|_| "it must be a number, optionally with K, M, G or T")?;
+    number.checked_mul(base.pow(power)).ok_or("it is too large")
 }
 
 #[cfg(test)]
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_have_units() {
         for (text, bytes) in [
             ("0", 0),
             ("17", 17),
@@ -169,11 +172,11 @@ mod tests {
 
     #[test]
     fn empty_layers_are_not_shown_but_are_in_json() {
-        let layer = |name, files, bytes, oldest| Layer { name, files, bytes, oldest };
+        let layer = |name, files, bytes, oldest| LayerUsage { name, files, bytes, oldest };
         let layers = [layer("downloads", 2, 3 << 20, Some(86_400)), layer("tmp", 0, 0, None)];
         assert_eq!(
             text_of(Path::new("/c"), &layers),
-            "/c\ndownloads       2 files      3.00 MiB\ntotal           2 files      3.00 MiB\n\
+            "/c\ndownloads         2 files      3.00 MiB\ntotal             2 files      3.00 MiB\n\
              oldest use: 1970-01-02T00:00:00Z\n"
         );
         let json: serde_json::Value = serde_json::from_str(&json_of(Path::new("/c"), &layers)).unwrap();

@@ -1,45 +1,67 @@
-//! `rootstrap image SOURCE [TARGET]`: a root filesystem that is there as a container image, or in any other form.
+//! `rootstrap image SOURCE [TARGET]`: makes a container image, or any other format, from an existing root filesystem.
 
-use super::bootstrap::{credentials, epoch, fail, pass_signals_to, say_mode, stop_on_signals, usage};
+use super::network::set_network;
+use super::outcome::{fail, usage};
+use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Image;
+use crate::environment;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
-use crate::surroundings;
-use rootstrap_bootstrap::privilege::{self, Held, Rights};
-use rootstrap_bootstrap::{Event, Request, Word};
-use std::ffi::OsString;
+use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
+use rootstrap_bootstrap::{Event, FormatName, Machine, Output};
+use std::path::Path;
 
-/// Runs the command and says how it went.
-pub(crate) fn run(args: Image, arguments: &[OsString]) -> u8 {
-    let level = Level::of(args.quiet, args.verbose);
-    let (source, mode) = (args.source.clone(), args.mode);
-    let log = match Log::open(args.log.as_deref()) {
+/// Runs the command and returns the exit status.
+pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
+    let level = Level::from_switches(args.shared.verbosity.quiet, args.shared.verbosity.verbose);
+    let log = match Log::open(args.shared.verbosity.log.as_deref()) {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let mut request = match request(args) {
-        Ok(request) => request,
+    let (source, mode, architecture) = (args.source.clone(), args.shared.mode, args.arch.clone());
+    let machine = machine(&args);
+    let mut output = match output(args) {
+        Ok(output) => output,
         Err(problem) => return usage(&problem),
     };
-    let secret = match credentials(&mut request) {
+    if let Err(error) = output.check(architecture.as_deref()) {
+        return fail(&error, None);
+    }
+    let secret = match credentials(&mut output.push, invocation) {
         Ok(secret) => secret,
         Err(error) => return fail(&error, None),
     };
-    let held: Result<Held, String> = match privilege::enter(mode, arguments, &secret, &pass_signals_to) {
+    let held: Result<Held, String> = match privilege::enter(invocation, mode, &secret, &pass_signals_to) {
         Ok(Rights::Here(held)) => Ok(held),
         Ok(Rights::Elsewhere(code)) => return code,
-        // What may be read can be packed; owners are then as they are seen from here.
+        // A tree that this user may read can be packed. Its files get the owners that this user sees.
         Err(error) if mode.is_none() && source.is_dir() => Err(error.to_string()),
         Err(error) => return fail(&error.into(), None),
     };
-    stop_on_signals(&request.cancel);
-    let progress = Progress::new(level, log);
+    make(&source, architecture.as_deref(), (&output, machine), held, Progress::new(level, log))
+}
+
+/// Makes what is asked for and returns the exit status.
+fn make(
+    source: &Path,
+    architecture: Option<&str>,
+    (output, mut machine): (&Output, Machine),
+    held: Result<Held, String>,
+    progress: Progress,
+) -> u8 {
+    stop_on_signals(&machine.cancel);
     let report = |event| progress.event(&event);
     match held {
-        Ok(held) => say_mode(&held, &report),
-        Err(obstacle) => report(Event::Note(format!("going on without rights of its own: {obstacle}"))),
+        Ok(held) => {
+            apply(&held, &mut machine);
+            report_mode(&held, &report);
+        }
+        Err(obstacle) => {
+            privilege::raise_descriptor_limit();
+            report(Event::Note(format!("continuing without rights of its own: {obstacle}")));
+        }
     }
-    match rootstrap_bootstrap::image(&source, &request, &report) {
+    match rootstrap_bootstrap::image(source, architecture, output, &machine, &report) {
         Ok(summary) => {
             progress.summary(&summary);
             0
@@ -51,22 +73,17 @@ pub(crate) fn run(args: Image, arguments: &[OsString]) -> u8 {
     }
 }
 
-fn request(args: Image) -> Result<Request, String> {
-    let target = args.container.target(args.target.as_deref(), Word::Oci)?;
-    if args.arch.is_some() && target.layer().is_none() && args.container.push.is_empty() {
-        return Err("cannot use --arch: it is said of container images, and TARGET is none".into());
-    }
-    Ok(Request {
-        push: args.container.push.clone(),
-        compression: args.container.layer(&target),
-        insecure_registry: args.container.insecure_registry,
-        container: args.container.container(),
-        architecture: args.arch,
-        epoch: epoch()?,
-        host: surroundings::host(),
-        staging: args.staging.into(),
-        temporary: surroundings::temporary_directory(),
-        sync: args.sync == "yes",
-        ..Request::new("", target, surroundings::now())
-    })
+fn output(args: Image) -> Result<Output, String> {
+    let target = args.shared.container.target(args.target.as_deref(), FormatName::Oci)?;
+    let push = args.shared.container.push(&target);
+    Ok(Output { push, container: args.shared.container.container(), epoch: epoch()?, ..Output::new(target) })
+}
+
+fn machine(args: &Image) -> Machine {
+    let mut machine = Machine::new(environment::host(), environment::now());
+    set_network(&mut machine, &args.shared.network);
+    machine.staging = args.shared.staging.into();
+    machine.temporary = environment::temporary_directory();
+    machine.sync = args.shared.sync == "yes";
+    machine
 }

@@ -1,6 +1,9 @@
-//! One file a command.
+//! The commands, one file each.
 
 pub(crate) mod bootstrap;
 pub(crate) mod cache;
 pub(crate) mod image;
+mod network;
+mod outcome;
+mod rights;
 pub(crate) mod second_stage;

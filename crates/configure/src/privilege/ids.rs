@@ -1,30 +1,29 @@
 //! Which ids a user namespace gets (user_namespaces(7)).
 
-use super::Mode;
+use super::mode::Mode;
+use super::obstacle::Obstacle;
 use rustix::process;
 use std::process::Command;
 
-/// Debian and Ubuntu number their users up to 65534.
+/// How many ids a system needs: Debian and Ubuntu number their users up to 65534.
 pub(super) const NEEDED: u64 = 65535;
 
-/// A reason and a hint.
-type Refusal = (String, String);
-
-/// How the ids of a new user namespace lead to those of this one.
+/// How the ids of a new user namespace map to those of this one.
 pub(super) enum Map {
-    /// No new namespace.
+    /// There is no new user namespace.
     None,
-    /// Written by the setuid helpers newuidmap(1) and newgidmap(1): 0 is the caller, the others come from these ranges.
+    /// The setuid helpers newuidmap(1) and newgidmap(1) write the map: id 0 is the caller, the others come from these
+    /// ranges (first id, count).
     Helpers { users: (u32, u32), groups: (u32, u32) },
-    /// Every id of this namespace leads to itself.
+    /// Every id of this namespace maps to itself.
     Same,
-    /// 0 is the caller; there is no other.
+    /// Id 0 is the caller; there is no other id.
     Own,
 }
 
 impl Map {
-    /// The map for a mode.
-    pub(super) fn of(mode: Mode) -> Result<Self, Refusal> {
+    /// Returns the map that `mode` needs.
+    pub(super) fn of(mode: Mode) -> Result<Self, Obstacle> {
         let uid = process::getuid();
         match mode {
             Mode::Root | Mode::Chroot => Ok(Self::None),
@@ -37,21 +36,21 @@ impl Map {
         }
     }
 
-    /// Gives `child`, which has left for its namespace, its ids.
-    pub(super) fn write(&self, child: u32) -> Result<(), Refusal> {
+    /// Gives the process `child`, which is in its new user namespace already, its ids.
+    pub(super) fn write(&self, child: u32) -> Result<(), Obstacle> {
         let (uid, gid) = (process::geteuid().as_raw(), process::getegid().as_raw());
         match self {
             Self::None => Ok(()),
             Self::Helpers { users, groups } => {
-                map_ids("newuidmap", child, uid, *users)?;
-                map_ids("newgidmap", child, gid, *groups)
+                run_helper("newuidmap", child, uid, *users)?;
+                run_helper("newgidmap", child, gid, *groups)
             }
             Self::Same => {
                 write(child, "uid_map", &same("/proc/self/uid_map"))?;
                 write(child, "gid_map", &same("/proc/self/gid_map"))
             }
             Self::Own => {
-                // Without it an unprivileged process may not map a group (user_namespaces(7)).
+                // An unprivileged process may map a group only after this (user_namespaces(7)).
                 write(child, "setgroups", "deny")?;
                 write(child, "uid_map", &format!("0 {uid} 1"))?;
                 write(child, "gid_map", &format!("0 {gid} 1"))
@@ -60,17 +59,19 @@ impl Map {
     }
 }
 
-fn write(child: u32, file: &str, text: &str) -> Result<(), Refusal> {
-    std::fs::write(format!("/proc/{child}/{file}"), text)
-        .map_err(|error| (format!("the kernel refuses the ids of a user namespace ({file}): {error}"), String::new()))
+fn write(child: u32, file: &str, text: &str) -> Result<(), Obstacle> {
+    std::fs::write(format!("/proc/{child}/{file}"), text).map_err(|error| {
+        Obstacle::without_hint(format!("the kernel refuses the ids of a user namespace ({file}): {error}"))
+    })
 }
 
-/// Each range of ids of this namespace onto itself.
+/// Returns the map of every id of this namespace to itself.
 fn same(file: &str) -> String {
     identity(&std::fs::read_to_string(file).unwrap_or_default())
 }
 
-/// A map that leaves every id of a namespace as it is: `inside outside count`, by the namespace's own map.
+/// Returns a map that leaves every id of a namespace as it is. `own` is the namespace's own map, with lines
+/// `inside outside count`.
 pub(crate) fn identity(own: &str) -> String {
     let ranges = own.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -80,28 +81,28 @@ pub(crate) fn identity(own: &str) -> String {
     ranges.collect()
 }
 
-/// How many user ids this namespace has.
+/// Returns how many user ids this namespace has.
 pub(super) fn of_this_namespace() -> u64 {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
-    // No map to read: no namespaces, so all of them.
+    // Without a map to read, the kernel has no user namespaces, and every id exists.
     if map.is_empty() { u64::MAX } else { counts.sum() }
 }
 
-/// The first range of subordinate ids of the caller, by number or name (subuid(5)).
-fn subordinate(file: &str, uid: u32) -> Result<(u32, u32), Refusal> {
+/// Returns the caller's first range of enough subordinate ids, by number or name (subuid(5)): first id and count.
+fn subordinate(file: &str, uid: u32) -> Result<(u32, u32), Obstacle> {
     let name = user_name(uid);
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let range = text.lines().find_map(|line| {
         let mut words = line.trim().split(':');
         let owner = words.next()?;
         let (start, count) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let ours = owner == uid.to_string() || Some(owner) == name.as_deref();
-        (ours && u64::from(count) >= NEEDED).then_some((start, count))
+        let is_callers = owner == uid.to_string() || Some(owner) == name.as_deref();
+        (is_callers && u64::from(count) >= NEEDED).then_some((start, count))
     });
     let user = name.unwrap_or_else(|| uid.to_string());
     range.ok_or_else(|| {
-        (
+        Obstacle::new(
             format!("{user} has no range of 65536 ids in {file}"),
             format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
         )
@@ -117,18 +118,19 @@ fn user_name(uid: u32) -> Option<String> {
     })
 }
 
-fn map_ids(helper: &str, process: u32, own: u32, (start, count): (u32, u32)) -> Result<(), Refusal> {
+/// Has newuidmap(1) or newgidmap(1) map id 0 of `process` to `own`, and the ids from 1 on to the range.
+fn run_helper(helper: &str, process: u32, own: u32, (start, count): (u32, u32)) -> Result<(), Obstacle> {
     let words = [process, 0, own, 1, 1, start, count].map(|number| number.to_string());
     match Command::new(helper).args(&words).output() {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err((
+        Ok(output) => Err(Obstacle::new(
             format!("{helper} failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
-            "check the caller's ranges in /etc/subuid and /etc/subgid".to_owned(),
+            "check the caller's ranges in /etc/subuid and /etc/subgid",
         )),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err((format!("{helper} is not installed"), "as root: apt install uidmap".to_owned()))
+            Err(Obstacle::new(format!("{helper} is not installed"), "as root: apt install uidmap"))
         }
-        Err(error) => Err((format!("cannot run {helper}: {error}"), String::new())),
+        Err(error) => Err(Obstacle::without_hint(format!("cannot run {helper}: {error}"))),
     }
 }
 

@@ -1,43 +1,46 @@
-//! What is left to do for the waiting parent when its child is killed: nobody else can.
+//! What the waiting parent removes when its child is killed, because nobody else can.
 
-use super::Mode;
 use crate::wire;
-use rustix::process::{self, Pid, Signal};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// First argument of a program that only removes what a killed one left; the others are what.
-const REMOVE: &str = "__rootstrap-remove";
+/// First argument of a process that only removes what a killed one left; the other arguments are the paths.
+pub(super) const REMOVE: &str = "__rootstrap-remove";
 
-/// The way to the parent.
-static PARENT: OnceLock<Mutex<UnixStream>> = OnceLock::new();
+/// A way to tell the waiting parent what it has to remove if this process is killed.
+///
+/// Clones talk to the same parent. The default has no parent and does nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Janitor(Option<Arc<Mutex<UnixStream>>>);
 
-pub(super) fn remember(socket: UnixStream) {
-    let _ = PARENT.set(Mutex::new(socket));
-}
+impl Janitor {
+    /// Returns the handle that talks to the parent over `socket`.
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self(Some(Arc::new(Mutex::new(socket))))
+    }
 
-/// Has the waiting parent remove `path`, a file or a directory with all that is in it, if this process is killed. Without
-/// a parent nothing happens.
-pub fn on_death_remove(path: &Path) {
-    tell("remove", path);
-}
+    /// Has the parent remove `path`, a file or a directory with all its contents, if this process is killed.
+    pub fn remove_on_death(&self, path: &Path) {
+        self.send("remove", path);
+    }
 
-/// Takes [`on_death_remove`] back: `path` is part of the result now.
-pub fn on_death_keep(path: &Path) {
-    tell("keep", path);
-}
+    /// Takes [`Janitor::remove_on_death`] back: `path` is part of the result now.
+    pub fn keep(&self, path: &Path) {
+        self.send("keep", path);
+    }
 
-fn tell(word: &str, path: &Path) {
-    if let Some(parent) = PARENT.get() {
-        let mut socket = parent.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = wire::send(&mut *socket, &[word, &to_hex(path)]);
+    fn send(&self, word: &str, path: &Path) {
+        if let Some(parent) = &self.0 {
+            let mut socket = parent.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = wire::send(&mut *socket, &[word, &to_hex(path)]);
+        }
     }
 }
 
-/// Listens until the child is gone; what it wants removed then.
+/// Listens until the child is gone. Returns the paths that the child wants to have removed then.
 pub(super) fn listen(socket: &mut UnixStream) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     while let Ok(Some(words)) = wire::receive(socket) {
@@ -51,23 +54,11 @@ pub(super) fn listen(socket: &mut UnixStream) -> Vec<PathBuf> {
     paths
 }
 
-/// After a killed child: ends what is left of it and removes what it had. `before`: the children of the process there were
-/// before, which are somebody else's.
-pub(super) fn clean(mode: Mode, paths: &[PathBuf], arguments: &[OsString], before: &[Pid]) {
-    end_orphans(before);
-    let Some(program) = arguments.first() else { return };
-    if paths.iter().any(|path| path.symlink_metadata().is_ok()) {
-        // In the same mode: the files may belong to ids that only it has.
-        let mut arguments = vec![program.clone(), REMOVE.into()];
-        arguments.extend(paths.iter().map(OsString::from));
-        let _ = super::start(mode, &[], &arguments, "", &|_| {});
-    }
-}
-
-/// Removes what was left, if this process was started for that. Ends the process then.
+/// Removes what a killed process left and ends this process, if it was started for that. `arguments` are those of a
+/// process that runs in a mode already.
 pub(crate) fn remove_if_asked(arguments: &[OsString]) {
     let [_, word, paths @ ..] = arguments else { return };
-    if word != REMOVE || super::HELD.get().is_none() {
+    if word != REMOVE {
         return;
     }
     for path in paths {
@@ -77,60 +68,14 @@ pub(crate) fn remove_if_asked(arguments: &[OsString]) {
     std::process::exit(0);
 }
 
-/// Kills every process that has become a child of this one, but for those of `before`, until none is left. A pid namespace
-/// ends its own; without one this is the only way.
-pub(crate) fn end_orphans(before: &[Pid]) {
-    loop {
-        let mut orphans = children();
-        orphans.retain(|pid| !before.contains(pid));
-        if orphans.is_empty() {
-            return;
-        }
-        for pid in orphans {
-            let _ = process::kill_process(pid, Signal::KILL);
-            // Its own children become ours by that and are seen in the next turn.
-            let _ = process::waitpid(Some(pid), process::WaitOptions::empty());
-        }
-    }
-}
-
-/// The children of this process.
-pub(super) fn children() -> Vec<Pid> {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists: Result<Vec<String>, _> =
-        threads.map(|thread| std::fs::read_to_string(thread.path().join("children"))).collect();
-    match lists {
-        Ok(lists) => {
-            let numbers = lists.iter().flat_map(|list| list.split_whitespace());
-            numbers.filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
-        }
-        // A kernel without CONFIG_PROC_CHILDREN.
-        Err(_) => children_by_parent(),
-    }
-}
-
-/// The same by looking at every process (proc_pid_stat(5)).
-fn children_by_parent() -> Vec<Pid> {
-    let own = process::getpid().as_raw_nonzero().to_string();
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let children = entries.filter_map(|entry| {
-        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name in parentheses may hold anything; state and parent come after its end.
-        let (_, rest) = stat.rsplit_once(')')?;
-        (rest.split_whitespace().nth(1)? == own).then_some(pid)
-    });
-    children.collect()
-}
-
+/// A path may hold any byte but NUL, and a frame only text, so paths travel in hexadecimal.
 fn to_hex(path: &Path) -> String {
-    path.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(path.as_os_str().as_bytes())
 }
 
 fn from_hex(text: &str) -> Option<PathBuf> {
-    let digits = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok());
-    let bytes: Option<Vec<u8>> = digits.collect();
-    Some(PathBuf::from(OsStr::from_bytes(&bytes?)))
+    let bytes = base16ct::lower::decode_vec(text).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(&bytes)))
 }
 
 #[cfg(test)]
@@ -138,20 +83,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn children_are_found_in_both_ways() {
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        assert!(children().contains(&pid) && children_by_parent().contains(&pid));
-        drop(child.stdin.take());
-        child.wait().unwrap();
-        assert!(!children().contains(&pid) && !children_by_parent().contains(&pid));
-    }
-
-    #[test]
     fn any_path_gets_through() {
         let path = Path::new(OsStr::from_bytes(b"/tmp/a \xff\n'\0b"));
         assert_eq!(from_hex(&to_hex(path)).unwrap(), path);
         assert_eq!(from_hex("zz"), None);
         assert_eq!(from_hex("0"), None);
+    }
+
+    #[test]
+    fn the_parent_learns_what_to_remove() {
+        let (mut parent, child) = UnixStream::pair().unwrap();
+        let janitor = Janitor::new(child);
+        let other = janitor.clone();
+        janitor.remove_on_death(Path::new("/a"));
+        other.remove_on_death(Path::new("/b"));
+        janitor.remove_on_death(Path::new("/c"));
+        other.keep(Path::new("/a"));
+        Janitor::default().remove_on_death(Path::new("/d"));
+        drop((janitor, other));
+        assert_eq!(listen(&mut parent), [Path::new("/b"), Path::new("/c")]);
     }
 }

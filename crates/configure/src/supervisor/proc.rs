@@ -1,10 +1,10 @@
-//! A /proc for scripts where none can be mounted: what a call names below /proc is looked up in that of this process, as
-//! far as it is about the calling process itself or about the machine. Nothing of other processes is shown.
+//! Stands in for /proc where it cannot be mounted: a call that names an entry of /proc gets that of the /proc that this
+//! process sees. Scripts see the entries about the calling process itself and about the machine, and nothing about other
+//! processes, except a few entries of process 1.
 #![allow(unsafe_code, reason = "one ioctl, and calls that rustix has no form of")]
 
-use super::Reply;
-use super::task::{CWD, Task, bytes, descriptor, last, number};
-use super::users::give;
+use super::reply::Reply;
+use super::task::{CWD, Task, bytes, descriptor, last_error, number};
 use crate::calls::Call;
 use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// What is shown of the calling process.
+/// The entries of the calling process that are shown.
 const OWN: [&str; 22] = [
     "attr",
     "auxv",
@@ -38,7 +38,7 @@ const OWN: [&str; 22] = [
     "uid_map",
 ];
 
-/// What is shown of the machine. What is below `sys` can be read only.
+/// The entries about the machine that are shown. Those in `sys` can be read only.
 const MACHINE: [&str; 14] = [
     "cmdline",
     "cpuinfo",
@@ -56,9 +56,10 @@ const MACHINE: [&str; 14] = [
     "version",
 ];
 
-/// The answer to a call that names something of /proc; `None` for any other.
+/// Returns the answer to a call that names an entry of /proc; `None` for any other call. `init` is the process that
+/// scripts see as process 1.
 pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u32) -> Option<Reply> {
-    let [first, second, third, fourth, fifth, _] = *arguments;
+    let [first, second, third, ..] = *arguments;
     let path = match call {
         Call::Mknod | Call::Mknodat => return None,
         Call::Open
@@ -76,27 +77,35 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
         | Call::Getxattr => first,
         _ => second,
     };
-    // Some calls name the file by a descriptor alone.
+    // Some calls name the file by a descriptor alone, and pass a null pointer.
     let path = if path == 0 { Vec::new() } else { task.path(path).ok()? };
-    if call == Call::Linkat {
-        return link(task, descriptor(first), &path, arguments);
+    let is_proc = matches!(path.as_slice(), b"/proc" | b"/proc/");
+    match call {
+        Call::Linkat => return link(task, descriptor(first), &path, arguments),
+        Call::Statfs => return is_proc.then(|| statfs(task, second).into()),
+        Call::Openat if is_proc => {
+            // Programs open /proc as a path and ask the open file whether /proc is mounted (fstatfs(2)); it has to seem so.
+            // The directory itself would lead to every process, so they get a file of it.
+            let flags = OFlags::from_bits_retain(number(third));
+            let is_test = flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY);
+            return is_test.then(|| open(task, OsStr::new("version"), flags.bits()));
+        }
+        _ => {}
     }
-    if call == Call::Statfs {
-        return matches!(path.as_slice(), b"/proc" | b"/proc/").then(|| statfs(task, second).into());
+    match place(task, &path, init) {
+        Some(place) => Some(at_place(task, call, OsStr::from_bytes(&place), arguments)),
+        // An entry that is not shown cannot be created either: the directory below /proc is that of the tree.
+        None => {
+            let is_open = matches!(call, Call::Open | Call::Openat) && path.starts_with(b"/proc/");
+            is_open.then_some(Reply::Fails(Errno::NOENT))
+        }
     }
-    if call == Call::Openat && matches!(path.as_slice(), b"/proc" | b"/proc/") {
-        // Whether a /proc is mounted is asked of what is open. It is, but a directory of it would lead everywhere.
-        let flags = OFlags::from_bits_retain(number(third));
-        let asks = flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY);
-        return asks.then(|| open(task, OsStr::new("version"), flags.bits()));
-    }
-    let Some(place) = place(task, &path, init) else {
-        // What is not shown cannot be made either: the directory below is that of the tree.
-        let opens = matches!(call, Call::Open | Call::Openat) && path.starts_with(b"/proc/");
-        return opens.then_some(Reply::Fails(Errno::NOENT));
-    };
-    let place = OsStr::from_bytes(&place);
-    let follow = |flags: u32| number(flags.into()) & AtFlags::SYMLINK_NOFOLLOW.bits() == 0;
+}
+
+/// Executes a call on the entry `place` of this process's /proc.
+fn at_place(task: &Task<'_>, call: Call, place: &OsStr, arguments: &[u64; 6]) -> Reply {
+    let [_, second, third, fourth, fifth, _] = *arguments;
+    let follow = |flags: u32| flags & AtFlags::SYMLINK_NOFOLLOW.bits() == 0;
     let owners = |uid: u64, gid: u64| {
         let some = |id: u64| Some(number(id)).filter(|id| *id != u32::MAX);
         let (uid, gid) = (some(uid).map(Uid::from_raw), some(gid).map(Gid::from_raw));
@@ -107,7 +116,7 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
         let mode = Access::from_bits_truncate(number(mode));
         fs::accessat(task.proc, place, mode, AtFlags::empty()).into()
     };
-    Some(match call {
+    match call {
         Call::Open => open(task, place, number(second)),
         Call::Openat => open(task, place, number(third)),
         Call::Stat => stat(task, place, true, second),
@@ -126,10 +135,10 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
         Call::Setxattr => set_attribute(task, place, arguments).into(),
         Call::Getxattr => attribute(task, place, arguments).map_or_else(Reply::Fails, Reply::Value),
         _ => Reply::Kernel,
-    })
+    }
 }
 
-/// Where in this process's /proc the path is, if it is shown there.
+/// Returns where in this process's /proc the entry of a path is; `None` if it is not shown.
 fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
     let path = std::str::from_utf8(path).ok()?;
     let own = match path.strip_prefix("/dev/") {
@@ -143,7 +152,7 @@ fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
         Some(rest) => (task.pid, rest),
         None => {
             let below = path.strip_prefix("/proc/")?.trim_start_matches('/');
-            // A link to one of the process's own.
+            // /proc/mounts is a link to an entry of the process itself.
             let below = if below == "mounts" { "self/mounts" } else { below };
             let (first, rest) = below.split_once('/').unwrap_or((below, ""));
             if MACHINE.contains(&first) {
@@ -160,38 +169,38 @@ fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
     };
     let rest = rest.trim_matches('/');
     let (first, below) = rest.split_once('/').unwrap_or((rest, ""));
-    // Beyond a link to a directory the way would lead on from there, out of the task's root.
-    let known = match (first, below) {
+    // A path that goes on behind a link such as `cwd` or `root` would lead out of the task's root.
+    let is_shown = match (first, below) {
         ("", _) => true,
         ("fd" | "fdinfo", below) => below.bytes().all(|byte| byte.is_ascii_digit()),
         ("attr", below) => !below.split('/').any(|part| part == ".."),
         (first, "") => OWN.contains(&first),
         _ => false,
     };
-    let mine =
+    let is_allowed =
         pid == task.pid || matches!(first, "root" | "cmdline" | "comm" | "cgroup" | "environ" | "stat" | "status");
-    (known && mine).then(|| format!("{pid}/{rest}").trim_end_matches('/').as_bytes().to_vec())
+    (is_shown && is_allowed).then(|| format!("{pid}/{rest}").trim_end_matches('/').as_bytes().to_vec())
 }
 
-/// Opens for the task and gives it the descriptor.
+/// Opens an entry and gives the open file to the task.
 fn open(task: &Task<'_>, place: &OsStr, flags: u32) -> Reply {
-    let machine = !place.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    let is_of_machine = !place.as_bytes().first().is_some_and(u8::is_ascii_digit);
     let flags = OFlags::from_bits_retain(flags);
-    if machine && flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+    if is_of_machine && flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
         return Reply::Fails(Errno::ROFS);
     }
     let opened = fs::openat(task.proc, place, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty());
-    let opened = opened.and_then(|file| if leads_on(&file)? { Err(Errno::NOENT) } else { Ok(file) });
-    let result = opened.and_then(|file| give(task, &file, flags.contains(OFlags::CLOEXEC)));
+    let opened = opened.and_then(|file| if is_proc_directory(&file)? { Err(Errno::NOENT) } else { Ok(file) });
+    let result = opened.and_then(|file| task.give(&file, flags.contains(OFlags::CLOEXEC)));
     result.map_or_else(Reply::Fails, |()| Reply::Answered)
 }
 
-/// Whether this is a directory of /proc: from there any process's root can be reached.
-fn leads_on(file: &OwnedFd) -> Result<bool, Errno> {
+/// Whether this is a directory of /proc, from which the root of any process can be reached.
+fn is_proc_directory(file: &OwnedFd) -> Result<bool, Errno> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
-    let directory = fs::FileType::from_raw_mode(fs::fstat(file)?.st_mode) == fs::FileType::Directory;
+    let is_directory = fs::FileType::from_raw_mode(fs::fstat(file)?.st_mode) == fs::FileType::Directory;
     let kind = u64::try_from(fs::fstatfs(file)?.f_type).unwrap_or(0);
-    Ok(directory && kind == PROC_SUPER_MAGIC)
+    Ok(is_directory && kind == PROC_SUPER_MAGIC)
 }
 
 fn text(path: &OsStr) -> Result<std::ffi::CString, Errno> {
@@ -206,7 +215,7 @@ fn stat(task: &Task<'_>, place: &OsStr, follow: bool, address: u64) -> Reply {
         let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
         // SAFETY: the call reads a string and fills the structure it is given.
         let result = unsafe { libc::fstatat(task.proc.as_raw_fd(), path.as_ptr(), &raw mut stat, flags) };
-        if result != 0 { Err(last()) } else { task.write(address, &bytes(&stat)) }
+        if result != 0 { Err(last_error()) } else { task.write(address, &bytes(&stat)) }
     };
     fill().into()
 }
@@ -219,7 +228,7 @@ fn statx(task: &Task<'_>, place: &OsStr, flags: u32, mask: u32, address: u64) ->
         let flags = flags.cast_signed();
         // SAFETY: the call reads a string and fills the structure it is given.
         let result = unsafe { libc::statx(task.proc.as_raw_fd(), path.as_ptr(), flags, mask, &raw mut statx) };
-        if result != 0 { Err(last()) } else { task.write(address, &bytes(&statx)) }
+        if result != 0 { Err(last_error()) } else { task.write(address, &bytes(&statx)) }
     };
     fill().into()
 }
@@ -227,7 +236,7 @@ fn statx(task: &Task<'_>, place: &OsStr, flags: u32, mask: u32, address: u64) ->
 fn readlink(task: &Task<'_>, place: &OsStr, address: u64, room: u64) -> Reply {
     let read = || {
         let text = fs::readlinkat(task.proc, place, Vec::new())?.into_bytes();
-        let text = task.seen(text);
+        let text = task.inside_root(text);
         let text = text.get(..usize::try_from(room).unwrap_or(0)).unwrap_or(&text);
         task.write(address, text)?;
         Ok(i64::try_from(text.len()).unwrap_or(0))
@@ -245,13 +254,14 @@ fn touch(task: &Task<'_>, place: &OsStr, times: u64) -> Result<(), Errno> {
     let pointer = times.as_ref().map_or(std::ptr::null(), |times| times.as_ptr());
     // SAFETY: the call reads a string and, unless null, two times.
     let result = unsafe { libc::utimensat(task.proc.as_raw_fd(), path.as_ptr(), pointer, 0) };
-    if result == 0 { Ok(()) } else { Err(last()) }
+    if result == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-/// The longest value of an extended attribute (`XATTR_SIZE_MAX`).
+/// The longest value of an extended attribute, in bytes (`XATTR_SIZE_MAX`).
 const VALUE: u64 = 65536;
 
-/// The file as a path of this process, for calls that know no directory to start from, and the attribute's name.
+/// Returns the entry as a path of this process, because the xattr calls take no directory to start from, and the name of
+/// the attribute.
 fn attributed(task: &Task<'_>, place: &OsStr, name: u64) -> Result<(String, Vec<u8>), Errno> {
     let place = place.to_str().ok_or(Errno::INVAL)?;
     Ok((format!("/proc/self/fd/{}/{place}", task.proc.as_raw_fd()), task.path(name)?))
@@ -278,13 +288,13 @@ fn statfs(task: &Task<'_>, address: u64) -> Result<(), Errno> {
     let mut statfs: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: the call fills the structure it is given.
     if unsafe { libc::fstatfs(task.proc.as_raw_fd(), &raw mut statfs) } != 0 {
-        return Err(last());
+        return Err(last_error());
     }
     task.write(address, &bytes(&statfs))
 }
 
-/// A name for an open file, as is given to one that was made without: by /proc/self/fd, or by the descriptor itself, which
-/// takes a right that scripts do not have.
+/// Gives a name to an open file that was made without one (`O_TMPFILE`). Programs name the file by /proc/self/fd, or by the
+/// descriptor itself, for which the kernel wants a capability that scripts do not have.
 fn link(task: &Task<'_>, from: i32, path: &[u8], arguments: &[u64; 6]) -> Option<Reply> {
     let [_, _, to, name, flags, _] = *arguments;
     let flags = AtFlags::from_bits_retain(number(flags));

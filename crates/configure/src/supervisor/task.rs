@@ -1,4 +1,4 @@
-//! A thread that waits for an answer: its memory, its descriptors, its paths.
+//! A thread of a script that waits for the answer to a call: access to its memory, its descriptors and its paths.
 #![allow(unsafe_code, reason = "another process's memory and one ioctl have no safe form")]
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
@@ -7,36 +7,42 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The longest path, its end included (`PATH_MAX`).
+/// The longest path with its final NUL, in bytes (`PATH_MAX`).
 const LONGEST: usize = 4096;
 
-/// What the kernel takes for the working directory.
+/// The descriptor that means the working directory.
 pub(super) const CWD: i32 = libc::AT_FDCWD;
 
-/// Lookups tried before one counts as failed.
+/// How often a lookup is tried that the kernel gives up.
 const RETRIES: usize = 1000;
 
+/// A waiting thread.
 pub(super) struct Task<'a> {
+    /// The /proc that shows the thread.
     pub proc: &'a OwnedFd,
+    /// The descriptor that the call arrived on.
     pub listener: &'a OwnedFd,
+    /// The thread's id.
     pub pid: u32,
+    /// The call's id, which the kernel gave it.
     pub id: u64,
 }
 
-/// A descriptor as an argument carries it.
-#[allow(clippy::cast_possible_truncation, reason = "the kernel takes the lower half, too")]
+/// Returns the descriptor in an argument.
+#[allow(clippy::cast_possible_truncation, reason = "the kernel takes the lower half too")]
 pub(super) fn descriptor(argument: u64) -> i32 {
     argument as i32
 }
 
-/// A number of 32 bits as an argument carries it.
-#[allow(clippy::cast_possible_truncation, reason = "the kernel takes the lower half, too")]
+/// Returns the 32-bit number in an argument.
+#[allow(clippy::cast_possible_truncation, reason = "the kernel takes the lower half too")]
 pub(super) fn number(argument: u64) -> u32 {
     argument as u32
 }
 
 impl Task<'_> {
-    /// Whether the task still waits: what was learnt of its number until now is about itself and no later process.
+    /// Checks that the task still waits. If so, all that was read by its process id so far is about itself and not about a
+    /// later process with the same id.
     pub(super) fn waits(&self) -> Result<(), Errno> {
         // SAFETY: the call reads one number.
         let result =
@@ -44,6 +50,7 @@ impl Task<'_> {
         if result == 0 { Ok(()) } else { Err(Errno::NOENT) }
     }
 
+    /// Copies `bytes` to the task's memory (`out`), or fills them from there. Returns how many bytes were copied.
     fn copy(&self, address: u64, bytes: &mut [u8], out: bool) -> Result<usize, Errno> {
         let address = usize::try_from(address).map_err(|_| Errno::FAULT)?;
         let ours = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
@@ -59,8 +66,11 @@ impl Task<'_> {
         };
         match usize::try_from(count) {
             Ok(count) => Ok(count),
-            // Containers' seccomp profiles may refuse these two; the other door is open to whoever may trace the task.
-            Err(_) if matches!(last(), Errno::PERM | Errno::NOSYS) => self.copy_by_file(address as u64, bytes, out),
+            // The seccomp profiles of containers may refuse these two calls. A process that may trace the task can also
+            // open its memory as a file.
+            Err(_) if matches!(last_error(), Errno::PERM | Errno::NOSYS) => {
+                self.copy_by_file(address as u64, bytes, out)
+            }
             Err(_) => Err(Errno::FAULT),
         }
     }
@@ -77,7 +87,7 @@ impl Task<'_> {
         if self.copy(address, &mut copy, true)? == bytes.len() { Ok(()) } else { Err(Errno::FAULT) }
     }
 
-    /// Reads so many bytes of the task's memory.
+    /// Reads `length` bytes of the task's memory.
     pub(super) fn read(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
         let count = self.copy(address, &mut bytes, false)?;
@@ -85,12 +95,12 @@ impl Task<'_> {
         if count == length { Ok(bytes) } else { Err(Errno::FAULT) }
     }
 
-    /// The path at an address.
+    /// Reads the NUL-terminated path at an address.
     pub(super) fn path(&self, address: u64) -> Result<Vec<u8>, Errno> {
         let mut path = Vec::new();
         let mut at = address;
         while path.len() < LONGEST {
-            // Up to the end of a page: what lies beyond may not be there.
+            // Never read across the end of a page, because the next one may not be mapped.
             let room = 256 - usize::try_from(at % 256).unwrap_or(0);
             let mut bytes = [0; 256];
             let count = self.copy(at, bytes.get_mut(..room).unwrap_or_default(), false)?;
@@ -109,12 +119,12 @@ impl Task<'_> {
         Err(Errno::NAMETOOLONG)
     }
 
-    /// Opens what /proc has of the task under `name`: `root`, `cwd`, `fd/3`.
+    /// Opens the task's entry `name` in /proc, such as `root`, `cwd` or `fd/3`.
     fn own(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         fs::openat(self.proc, format!("{}/{name}", self.pid), flags | OFlags::CLOEXEC, Mode::empty())
     }
 
-    /// What the task has open under a number, or its working directory, as a path only.
+    /// Opens, as a path only (`O_PATH`), the file that the task has open under a number, or its working directory.
     pub(super) fn held(&self, number: i32) -> Result<OwnedFd, Errno> {
         let name = if number == CWD { "cwd".to_owned() } else { format!("fd/{number}") };
         let held = self.own(&name, OFlags::PATH)?;
@@ -126,8 +136,8 @@ impl Task<'_> {
         fs::readlinkat(self.proc, format!("{}/{name}", self.pid), Vec::new()).map(std::ffi::CString::into_bytes)
     }
 
-    /// Opens what `path` leads to for the task, from the directory `from`, as a path only. Nothing outside the task's root
-    /// can be reached.
+    /// Opens, as a path only (`O_PATH`), the entry that `path` names for the task from the directory `from`. It never
+    /// reaches an entry outside the task's root.
     pub(super) fn open(&self, from: i32, path: &[u8], follow: bool) -> Result<OwnedFd, Errno> {
         let nofollow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -140,7 +150,7 @@ impl Task<'_> {
             let number = std::str::from_utf8(own).ok().and_then(|own| own.parse().ok()).ok_or(Errno::NOENT)?;
             return self.held(number);
         }
-        // A plain name in an open directory needs no root to be looked up.
+        // A name in an open directory can be looked up without the task's root.
         if !path.contains(&b'/') && path != b".." {
             let directory = self.held(from)?;
             let entry = fs::openat(&directory, OsStr::from_bytes(path), flags | OFlags::NOFOLLOW, Mode::empty())?;
@@ -152,7 +162,7 @@ impl Task<'_> {
         let full = if path.starts_with(b"/") { path.to_vec() } else { self.absolute(from, path)? };
         self.waits()?;
         let mut result = Err(Errno::AGAIN);
-        // The kernel gives up a lookup with `..` when anything is renamed meanwhile, anywhere (openat2(2), EAGAIN).
+        // The kernel gives up a lookup with `..` if any file of the system is renamed meanwhile (openat2(2), EAGAIN).
         for _ in 0..RETRIES {
             let (full, resolve) = (OsStr::from_bytes(&full), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
             result = fs::openat2(&root, full, flags | nofollow, Mode::empty(), resolve);
@@ -163,7 +173,7 @@ impl Task<'_> {
         result
     }
 
-    /// The directory that holds the last name of `path`, and that name.
+    /// Opens the directory that holds the last name of `path`. Returns it with that name.
     pub(super) fn parent(&self, from: i32, path: &[u8]) -> Result<(OwnedFd, OsString), Errno> {
         let end = path.len() - path.iter().rev().take_while(|&&byte| byte == b'/').count();
         let path = path.get(..end).unwrap_or_default();
@@ -176,7 +186,7 @@ impl Task<'_> {
         Ok((self.open(from, parent, true)?, OsString::from_vec(name.to_vec())))
     }
 
-    /// `path` below the directory `from`, as seen from the task's root.
+    /// Returns `path` below the directory `from` as a path from the task's root.
     fn absolute(&self, from: i32, path: &[u8]) -> Result<Vec<u8>, Errno> {
         let directory = self.link(&if from == CWD { "cwd".to_owned() } else { format!("fd/{from}") })?;
         let root = self.link("root")?;
@@ -185,8 +195,8 @@ impl Task<'_> {
         Ok([below.ok_or(Errno::NOENT)?, b"/", path].concat())
     }
 
-    /// A text of the task's root as the task itself would see it: without what leads to the root.
-    pub(super) fn seen(&self, text: Vec<u8>) -> Vec<u8> {
+    /// Returns a path on the host as the task would see it: without the part that leads to the task's root.
+    pub(super) fn inside_root(&self, text: Vec<u8>) -> Vec<u8> {
         match self.link("root") {
             Ok(root) if root != b"/" => match text.strip_prefix(root.as_slice()) {
                 Some(b"") => b"/".to_vec(),
@@ -197,20 +207,20 @@ impl Task<'_> {
         }
     }
 
-    /// When a process began, so that its number can be told from a later one's.
-    pub(super) fn born(&self, pid: u32) -> Option<String> {
+    /// Returns the start time of a process. A later process with the same id has another one.
+    pub(super) fn start_time(&self, pid: u32) -> Option<String> {
         self.stat(pid)?.split_whitespace().nth(19).map(str::to_owned)
     }
 
-    /// The process that started another, or for a thread the process it is of.
-    pub(super) fn above(&self, pid: u32) -> Option<u32> {
+    /// Returns the parent of a process; for a thread, the process that it belongs to.
+    pub(super) fn parent_of(&self, pid: u32) -> Option<u32> {
         let status = self.text(&format!("{pid}/status"))?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
         let process = field("Tgid:")?;
         if process == pid { field("PPid:") } else { Some(process) }
     }
 
-    /// What follows the name in proc_pid_stat(5), which may hold anything.
+    /// Returns the fields of proc_pid_stat(5) after the name, which may hold any character.
     fn stat(&self, pid: u32) -> Option<String> {
         let text = self.text(&format!("{pid}/stat"))?;
         text.rsplit_once(')').map(|(_, rest)| rest.to_owned())
@@ -223,23 +233,39 @@ impl Task<'_> {
         Some(text)
     }
 
-    /// The permissions the task's new files shall not have.
+    /// Returns the permission bits that the task's new files do not get.
     pub(super) fn umask(&self) -> u32 {
         let status = self.text(&format!("{}/status", self.pid));
         let umask = status.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("Umask:")));
         umask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
     }
+
+    /// Gives the task an open file under the next free descriptor, which becomes the value of its call.
+    pub(super) fn give(&self, file: &OwnedFd, close_on_exec: bool) -> Result<(), Errno> {
+        let given = libc::seccomp_notif_addfd {
+            id: self.id,
+            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).unwrap_or(0),
+            srcfd: u32::try_from(file.as_raw_fd()).unwrap_or(0),
+            newfd: 0,
+            newfd_flags: if close_on_exec { OFlags::CLOEXEC.bits() } else { 0 },
+        };
+        let listener = self.listener.as_raw_fd();
+        // SAFETY: the call reads the structure it is given.
+        let result = unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const given) };
+        if result >= 0 { Ok(()) } else { Err(last_error()) }
+    }
 }
 
-/// A structure as the bytes the kernel would write.
+/// Returns a structure as the bytes that the kernel would write.
 pub(super) fn bytes<T>(value: &T) -> Vec<u8> {
     let start = std::ptr::from_ref(value).cast::<u8>();
-    // SAFETY: the structures of the system are plain numbers, zeroed before they were filled, so all bytes are set.
+    // SAFETY: the system's structures consist of plain numbers and were zeroed before they were filled, so all bytes are
+    // initialized.
     unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
 }
 
-/// The error of the last call.
-pub(super) fn last() -> Errno {
+/// Returns the error of the last system call.
+pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 

@@ -1,24 +1,25 @@
-//! Who a process is, and whose what it makes: where there is one user only, others are played.
+//! Fakes users where there is only one: remembers which user each process has become, and gives it the files it creates.
 //!
-//! A process has the ids it has set, or those of the nearest process above it that has set some. Nothing is forbidden to
-//! it by them: what a script does as another user it could do as root.
+//! A process has the ids that it has set, or those of its nearest ancestor that has set some. They forbid it nothing:
+//! what a script does as another user, it could do as root.
 
-use super::Reply;
-use super::task::{CWD, Task, descriptor, last, number};
+use super::owners::Ownership;
+use super::reply::Reply;
+use super::task::{CWD, Task, descriptor, number};
 use crate::calls::Call;
-use rootstrap_rootfs::{Aside, Metadata};
+use rootstrap_rootfs::Metadata;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// Entries after which those of ended processes are looked for.
+/// With more entries than this, the entries of ended processes are removed.
 const MANY: usize = 256;
 
-/// Real, effective and saved id.
+/// The real, the effective and the saved id.
 type Triple = [u32; 3];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,14 +28,14 @@ struct Ids {
     group: Triple,
 }
 
-/// The processes that are somebody else, by number and moment of birth.
+/// The processes that have set ids, by process id and start time.
 #[derive(Default)]
 pub(super) struct Users {
     known: RefCell<HashMap<u32, (String, Ids)>>,
 }
 
 impl Users {
-    /// The answer to a call about ids; `None` for any other.
+    /// Returns the answer to a call about ids; `None` for any other call.
     pub(super) fn answer(&self, task: &Task<'_>, call: Call, arguments: &[u64; 6]) -> Option<Reply> {
         let [first, second, third, ..] = *arguments;
         let (first_id, second_id, third_id) = (id(first), id(second), id(third));
@@ -45,14 +46,14 @@ impl Users {
             Call::Setregid => self.set(task, |ids| two(&mut ids.group, [first_id, second_id])),
             Call::Setresuid => self.set(task, |ids| three(&mut ids.user, [first_id, second_id, third_id])),
             Call::Setresgid => self.set(task, |ids| three(&mut ids.group, [first_id, second_id, third_id])),
-            // Supplementary groups change nothing here.
+            // These calls, such as setgroups(2), succeed without an effect.
             Call::SetIds => Reply::Value(0),
-            Call::Getuid => self.tell(task, |ids| ids.user[0]),
-            Call::Geteuid => self.tell(task, |ids| ids.user[1]),
-            Call::Getgid => self.tell(task, |ids| ids.group[0]),
-            Call::Getegid => self.tell(task, |ids| ids.group[1]),
-            Call::Getresuid => self.tell_all(task, [first, second, third], |ids| ids.user),
-            Call::Getresgid => self.tell_all(task, [first, second, third], |ids| ids.group),
+            Call::Getuid => self.value(task, |ids| ids.user[0]),
+            Call::Geteuid => self.value(task, |ids| ids.user[1]),
+            Call::Getgid => self.value(task, |ids| ids.group[0]),
+            Call::Getegid => self.value(task, |ids| ids.group[1]),
+            Call::Getresuid => self.write_all(task, [first, second, third], |ids| ids.user),
+            Call::Getresgid => self.write_all(task, [first, second, third], |ids| ids.group),
             _ => return None,
         })
     }
@@ -62,48 +63,48 @@ impl Users {
         if change(&mut ids).is_none() {
             return Reply::Fails(Errno::PERM);
         }
-        let Some(born) = task.born(task.pid) else { return Reply::Value(0) };
+        let Some(started) = task.start_time(task.pid) else { return Reply::Value(0) };
         let mut known = self.known.borrow_mut();
         if known.len() > MANY {
-            known.retain(|pid, (born, _)| task.born(*pid).as_ref() == Some(born));
+            known.retain(|pid, (started, _)| task.start_time(*pid).as_ref() == Some(started));
         }
-        known.insert(task.pid, (born, ids));
+        known.insert(task.pid, (started, ids));
         Reply::Value(0)
     }
 
-    fn tell(&self, task: &Task<'_>, of: impl FnOnce(Ids) -> u32) -> Reply {
+    fn value(&self, task: &Task<'_>, of: impl FnOnce(Ids) -> u32) -> Reply {
         self.of(task).map_or(Reply::Kernel, |ids| Reply::Value(of(ids).into()))
     }
 
-    fn tell_all(&self, task: &Task<'_>, to: [u64; 3], of: impl FnOnce(Ids) -> Triple) -> Reply {
+    fn write_all(&self, task: &Task<'_>, to: [u64; 3], of: impl FnOnce(Ids) -> Triple) -> Reply {
         let Some(ids) = self.of(task) else { return Reply::Kernel };
         let written = to.into_iter().zip(of(ids)).try_for_each(|(to, id)| task.write(to, &id.to_ne_bytes()));
         written.into()
     }
 
-    /// The ids of a task, if it or a process above it has ever set any.
+    /// Returns the ids of a task, if it or an ancestor has ever set any.
     fn of(&self, task: &Task<'_>) -> Option<Ids> {
         let known = self.known.borrow();
         if known.is_empty() {
             return None;
         }
         let mut pid = task.pid;
-        // As deep as processes are nested, and no deeper.
+        // A limit, in case /proc changes while it is read.
         for _ in 0..64 {
-            if let Some((born, ids)) = known.get(&pid)
-                && task.born(pid).as_ref() == Some(born)
+            if let Some((started, ids)) = known.get(&pid)
+                && task.start_time(pid).as_ref() == Some(started)
             {
                 return Some(*ids);
             }
-            pid = task.above(pid).filter(|pid| *pid > 1)?;
+            pid = task.parent_of(pid).filter(|pid| *pid > 1)?;
         }
         None
     }
 
-    /// The answer to a call that makes a file of somebody else's; `None` for any other. Its group is that of a directory
-    /// with the setgid bit.
-    pub(super) fn make(&self, task: &Task<'_>, aside: &Aside, call: Call, arguments: &[u64; 6]) -> Option<Reply> {
-        let [first, second, third, fourth, ..] = *arguments;
+    /// Returns the answer to a call that creates a file, if the file belongs to another user than root; `None` if the kernel
+    /// can do it.
+    pub(super) fn create(&self, ownership: &Ownership<'_>, call: Call, arguments: &[u64; 6]) -> Option<Reply> {
+        let [first, second, third, ..] = *arguments;
         let (from, path) = match call {
             Call::Open | Call::Mkdir | Call::Mknod => (CWD, first),
             Call::Openat | Call::Mkdirat | Call::Mknodat => (descriptor(first), second),
@@ -111,40 +112,28 @@ impl Users {
             Call::Symlinkat => (descriptor(second), third),
             _ => return None,
         };
-        let made = || -> Result<Option<Reply>, Errno> {
+        let Ownership { task, fake } = ownership;
+        let created = || -> Result<Option<Reply>, Errno> {
             let (parent, name) = task.parent(from, &task.path(path)?)?;
-            let Some((uid, gid)) = self.owner(task, aside, parent.as_fd())? else { return Ok(None) };
-            let bits = |mode: u64| Mode::from_raw_mode(number(mode) & 0o7777 & !task.umask());
-            task.waits()?;
-            let reply = match call {
-                Call::Open => open(task, parent.as_fd(), &name, number(second), bits(third)),
-                Call::Openat => open(task, parent.as_fd(), &name, number(third), bits(fourth)),
-                Call::Mkdir => fs::mkdirat(&parent, &name, bits(second)).map(|()| Reply::Value(0)),
-                Call::Mkdirat => fs::mkdirat(&parent, &name, bits(third)).map(|()| Reply::Value(0)),
-                Call::Mknod => node(parent.as_fd(), &name, second, bits(second)),
-                Call::Mknodat => node(parent.as_fd(), &name, third, bits(third)),
-                Call::Symlink | Call::Symlinkat => {
-                    let text = task.path(first)?;
-                    fs::symlinkat(OsStr::from_bytes(&text), &parent, &name).map(|()| Reply::Value(0))
-                }
-                _ => return Ok(None),
-            }?;
+            let Some((uid, gid)) = self.owner(ownership, parent.as_fd())? else { return Ok(None) };
+            let Some(reply) = create(task, call, arguments, (parent.as_fd(), &name))? else { return Ok(None) };
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let entry = fs::openat(&parent, &name, flags, Mode::empty())?;
-            aside.change_owner(entry.as_fd(), Some(uid), Some(gid))?;
+            fake.change_owner(entry.as_fd(), Some(uid), Some(gid))?;
             Ok(Some(reply))
         };
-        // What cannot be made, or is there already, is the kernel's to treat.
-        Some(made().ok().flatten().unwrap_or(Reply::Kernel))
+        // If the file cannot be created, or exists already, the kernel finds the right answer.
+        created().ok().flatten()
     }
 
-    /// Whose a file is that the task makes in a directory; `None` if it is root's.
-    fn owner(&self, task: &Task<'_>, aside: &Aside, parent: BorrowedFd<'_>) -> Result<Option<(u32, u32)>, Errno> {
-        let ids = self.of(task).unwrap_or_default();
+    /// Returns user and group of a file that the task creates in a directory; `None` if both are root. In a directory
+    /// with the setgid bit, the group is the directory's.
+    fn owner(&self, ownership: &Ownership<'_>, parent: BorrowedFd<'_>) -> Result<Option<(u32, u32)>, Errno> {
+        let ids = self.of(ownership.task).unwrap_or_default();
         let mut directory = Metadata::from(fs::statat(parent, "", AtFlags::EMPTY_PATH)?);
-        let inherits = directory.attributes.mode & 0o2000 != 0;
-        let group = if inherits {
-            aside.of(parent).amend(&mut directory);
+        let inherits_group = directory.attributes.mode & 0o2000 != 0;
+        let group = if inherits_group {
+            ownership.fake.of(parent).amend(&mut directory);
             directory.attributes.gid
         } else {
             ids.group[1]
@@ -154,7 +143,35 @@ impl Users {
     }
 }
 
-/// Makes the file, and gives it to the task open if only who makes it may have it.
+/// Creates what the call asks for, under a name in a directory. `None` for a call that creates nothing.
+fn create(
+    task: &Task<'_>,
+    call: Call,
+    arguments: &[u64; 6],
+    (parent, name): (BorrowedFd<'_>, &OsStr),
+) -> Result<Option<Reply>, Errno> {
+    let [first, second, third, fourth, ..] = *arguments;
+    let bits = |mode: u64| Mode::from_raw_mode(number(mode) & 0o7777 & !task.umask());
+    let done = |()| Reply::Value(0);
+    task.waits()?;
+    let reply = match call {
+        Call::Open => open(task, parent, name, number(second), bits(third))?,
+        Call::Openat => open(task, parent, name, number(third), bits(fourth))?,
+        Call::Mkdir => fs::mkdirat(parent, name, bits(second)).map(done)?,
+        Call::Mkdirat => fs::mkdirat(parent, name, bits(third)).map(done)?,
+        Call::Mknod => fs::mknodat(parent, name, file_type(second), bits(second), 0).map(done)?,
+        Call::Mknodat => fs::mknodat(parent, name, file_type(third), bits(third), 0).map(done)?,
+        Call::Symlink | Call::Symlinkat => {
+            let text = task.path(first)?;
+            fs::symlinkat(OsStr::from_bytes(&text), parent, name).map(done)?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(reply))
+}
+
+/// Creates the file. If the task wants it only if it is new (`O_EXCL`), gives it to the task open, because the kernel
+/// would find it there already.
 fn open(task: &Task<'_>, parent: BorrowedFd<'_>, name: &OsStr, flags: u32, mode: Mode) -> Result<Reply, Errno> {
     let wanted = OFlags::from_bits_retain(flags);
     let own = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -164,41 +181,27 @@ fn open(task: &Task<'_>, parent: BorrowedFd<'_>, name: &OsStr, flags: u32, mode:
     }
     let again = wanted.difference(OFlags::CREATE | OFlags::EXCL);
     let file = fs::openat(parent, name, again | OFlags::CLOEXEC, Mode::empty())?;
-    give(task, &file, wanted.contains(OFlags::CLOEXEC))?;
+    task.give(&file, wanted.contains(OFlags::CLOEXEC))?;
     Ok(Reply::Answered)
 }
 
-fn node(parent: BorrowedFd<'_>, name: &OsStr, mode: u64, bits: Mode) -> Result<Reply, Errno> {
-    fs::mknodat(parent, name, fs::FileType::from_raw_mode(number(mode)), bits, 0).map(|()| Reply::Value(0))
+fn file_type(mode: u64) -> fs::FileType {
+    fs::FileType::from_raw_mode(number(mode))
 }
 
-/// The open file as the task's own next descriptor, and that as the value of its call.
-#[allow(unsafe_code, reason = "the ioctl has no safe form")]
-pub(super) fn give(task: &Task<'_>, file: &OwnedFd, cloexec: bool) -> Result<(), Errno> {
-    let given = libc::seccomp_notif_addfd {
-        id: task.id,
-        flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).unwrap_or(0),
-        srcfd: u32::try_from(file.as_raw_fd()).unwrap_or(0),
-        newfd: 0,
-        newfd_flags: if cloexec { OFlags::CLOEXEC.bits() } else { 0 },
-    };
-    // SAFETY: the call reads the structure it is given.
-    let result = unsafe { libc::ioctl(task.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const given) };
-    if result >= 0 { Ok(()) } else { Err(last()) }
-}
-
-/// An id as an argument carries it; `None` leaves one as it is.
+/// Returns the id in an argument; `None` for -1, which leaves an id as it is.
 fn id(argument: u64) -> Option<u32> {
     Some(number(argument)).filter(|id| *id != u32::MAX)
 }
 
-/// Whether ids may be changed to these. A process that keeps its capabilities over the change may do nearly all; what
-/// programs make sure of is that there is no way back to root.
+/// Returns `Some` if ids may be changed to these. A process that keeps its capabilities over a change may make nearly any
+/// other. The one change that is refused is that back to root, because programs test for that.
 fn allowed(ids: &Triple, new: &[Option<u32>]) -> Option<()> {
     (ids.contains(&0) || !new.contains(&Some(0))).then_some(())
 }
 
-/// setuid(2): all three for good, but for somebody who goes back to one of his own.
+/// setuid(2): sets all three ids; a process that is not root and goes back to an id that it has sets the effective one
+/// only.
 fn one(ids: &mut Triple, new: u32) -> Option<()> {
     allowed(ids, &[Some(new)])?;
     if ids[1] != 0 && ids.contains(&new) {
@@ -209,7 +212,8 @@ fn one(ids: &mut Triple, new: u32) -> Option<()> {
     Some(())
 }
 
-/// setreuid(2): the saved id follows the effective one where either is set to something new.
+/// setreuid(2): the saved id becomes the new effective one if the real id is set, or the effective id is set to another
+/// than the real one.
 fn two(ids: &mut Triple, new: [Option<u32>; 2]) -> Option<()> {
     allowed(ids, &new)?;
     let [real, effective, saved] = *ids;
@@ -233,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_change_as_the_manual_pages_say() {
+    fn ids_change_as_the_manual_pages_describe() {
         let mut ids = [0; 3];
         assert!(one(&mut ids, 33).is_some());
         assert_eq!(ids, [33; 3]);
@@ -241,7 +245,7 @@ mod tests {
         let mut ids = [0; 3];
         assert!(three(&mut ids, [None, Some(33), None]).is_some());
         assert_eq!(ids, [0, 33, 0]);
-        // Back by the saved one.
+        // The saved id allows the way back.
         assert!(one(&mut ids, 0).is_some());
         assert_eq!(ids, [0, 0, 0]);
         assert!(two(&mut ids, [Some(7), Some(8)]).is_some());

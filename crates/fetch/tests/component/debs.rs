@@ -1,7 +1,7 @@
-//! Debs over a mirror that misbehaves.
+//! Debs from a mirror that misbehaves.
 
 use crate::world::*;
-use rootstrap_fetch::{Error, Event, Options, Proxies, Session, Wanted};
+use rootstrap_fetch::{Error, Event, ListedDeb, Options, Session};
 use rootstrap_testkit::Files;
 use rootstrap_testkit::server::{Fault, Server};
 use std::ops::ControlFlow;
@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A mirror, its debs (the large one first: by name), and a session with an empty cache.
+/// A mirror, its debs (by name, so the large one first), and an empty cache.
 struct Scene {
     files: Files,
     server: Server,
-    wanted: Vec<Wanted>,
+    wanted: Vec<ListedDeb>,
     cache: TempDir,
     log: Log,
 }
@@ -27,11 +27,11 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    fn fetch(&self, wanted: &[Wanted]) -> Result<Vec<(usize, Vec<u8>)>, Error> {
+    fn fetch(&self, wanted: &[ListedDeb]) -> Result<Vec<(usize, Vec<u8>)>, Error> {
         fetch(&Session::open(options(self.cache.path())).unwrap(), wanted, &self.log)
     }
 
-    fn content(&self, wanted: &Wanted) -> &[u8] {
+    fn content(&self, wanted: &ListedDeb) -> &[u8] {
         &self.files[&wanted.path]
     }
 
@@ -43,7 +43,7 @@ impl Scene {
         self.log.count(|event| matches!(event, Event::Retry { .. }))
     }
 
-    /// What the bytes of the events add up to.
+    /// Returns the sum of the bytes of all events.
     fn bytes(&self) -> i64 {
         let of = |event| if let Event::DebBytes { bytes } = event { bytes } else { 0 };
         self.log.events().into_iter().map(of).sum()
@@ -51,9 +51,9 @@ impl Scene {
 }
 
 #[test]
-fn the_largest_first_and_each_with_its_position() {
+fn the_largest_deb_comes_first_and_each_has_its_position() {
     let scene = scene();
-    let wanted: Vec<Wanted> = scene.wanted.iter().rev().cloned().collect();
+    let wanted: Vec<ListedDeb> = scene.wanted.iter().rev().cloned().collect();
     let options = Options { jobs: 1, ..options(scene.cache.path()) };
     let got = fetch(&Session::open(options).unwrap(), &wanted, &scene.log).unwrap();
     assert_eq!(got.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 0]);
@@ -65,7 +65,7 @@ fn the_largest_first_and_each_with_its_position() {
 }
 
 #[test]
-fn a_broken_transfer_goes_on_where_it_ended() {
+fn a_broken_transfer_is_resumed() {
     let scene = scene();
     scene.server.fault(&scene.wanted[0].path, Fault::DropAfter(100_000), 1);
     assert!(scene.has_large(&scene.fetch(&scene.wanted[..1]).unwrap()));
@@ -75,7 +75,7 @@ fn a_broken_transfer_goes_on_where_it_ended() {
 }
 
 #[test]
-fn a_file_that_changed_meanwhile_is_fetched_from_its_beginning() {
+fn a_file_that_changed_meanwhile_is_fetched_from_the_start() {
     let scene = scene();
     let (path, right) = (&scene.wanted[0].path, scene.content(&scene.wanted[0]));
     scene.server.set(path, right.iter().map(|byte| !byte).collect());
@@ -94,22 +94,26 @@ fn a_file_that_changed_meanwhile_is_fetched_from_its_beginning() {
     };
     session.debs(&scene.wanted[..1], &report, ready).unwrap();
     assert_eq!((count, scene.retries()), (1, 1));
-    assert_eq!(scene.bytes(), i64::try_from(scene.wanted[0].size).unwrap(), "what came in vain is taken back");
+    assert_eq!(
+        scene.bytes(),
+        i64::try_from(scene.wanted[0].size).unwrap(),
+        "bytes that are received again are taken back"
+    );
 }
 
 #[test]
-fn what_passes_is_tried_again() {
+fn transient_failures_are_retried() {
     for (fault, times) in [(Fault::Status(503), 2), (Fault::Refuse, 1), (Fault::Status(429), 1), (Fault::Corrupt, 1)] {
         let scene = scene();
         scene.server.fault(&scene.wanted[0].path, fault.clone(), times);
         assert!(scene.has_large(&scene.fetch(&scene.wanted[..1]).unwrap()), "{fault:?}");
-        // A refused connection may be repeated by the client itself when it had been kept alive; this one is new.
+        // The client itself repeats a request on a connection that was kept alive; this connection is new.
         assert_eq!(scene.retries(), times, "{fault:?}");
     }
 }
 
 #[test]
-fn what_does_not_pass_is_an_error() {
+fn permanent_failures_are_errors() {
     let cases = [
         (Fault::Status(503), false, "the server answered 503", 3),
         (Fault::Status(403), false, "the server answered 403", 1),
@@ -127,18 +131,18 @@ fn what_does_not_pass_is_an_error() {
         assert_eq!(error.is_verification(), is_verification, "{fault:?}");
         assert_eq!(scene.server.requests().len(), requests, "{fault:?}");
         let left = std::fs::read_dir(scene.cache.path().join("v1/tmp")).unwrap().count();
-        assert!(left == 0 && !scene.cache.path().join("v1/sha256").exists(), "{fault:?}: something stayed");
+        assert!(left == 0 && !scene.cache.path().join("v1/sha256").exists(), "{fault:?}: a file was left");
     }
 }
 
 #[test]
-fn the_next_mirror_goes_on_with_what_the_first_sent() {
+fn the_next_mirror_resumes_what_the_first_sent() {
     let scene = scene();
     let second = Server::start(scene.files.clone());
     let path = &scene.wanted[0].path;
     scene.server.fault(path, Fault::DropAfter(100_000), 1);
     scene.server.fault(path, Fault::Status(500), 99);
-    let wanted = Wanted { mirrors: vec![scene.server.url(), second.url()], ..scene.wanted[0].clone() };
+    let wanted = ListedDeb { mirrors: vec![scene.server.url(), second.url()], ..scene.wanted[0].clone() };
     assert!(scene.has_large(&scene.fetch(&[wanted]).unwrap()));
     assert_eq!(second.requests()[0].range.as_deref(), Some("bytes=100000-"));
     assert_eq!(scene.log.count(|event| matches!(event, Event::MirrorFailed { next: Some(_), .. })), 1);
@@ -152,41 +156,42 @@ fn a_failed_mirror_is_asked_last_from_then_on() {
     for wanted in &scene.wanted {
         scene.server.fault(&wanted.path, Fault::Status(500), 99);
     }
-    let wanted: Vec<Wanted> = scene.wanted.iter().map(|w| Wanted { mirrors: mirrors.clone(), ..w.clone() }).collect();
+    let wanted: Vec<ListedDeb> =
+        scene.wanted.iter().map(|w| ListedDeb { mirrors: mirrors.clone(), ..w.clone() }).collect();
     let options = Options { jobs: 1, ..options(scene.cache.path()) };
     assert_eq!(fetch(&Session::open(options).unwrap(), &wanted, &scene.log).unwrap().len(), 2);
     assert!(scene.server.requests().iter().all(|request| request.path == wanted[0].path));
 }
 
 #[test]
-fn silence_counts_as_failure() {
+fn a_stalled_transfer_is_retried() {
     let scene = scene();
     scene.server.fault(&scene.wanted[0].path, Fault::Stall, 1);
     let mut options = options(scene.cache.path());
-    options.timeouts.stall = Duration::from_millis(200);
+    options.http.timeouts.stall = Duration::from_millis(200);
     let got = fetch(&Session::open(options).unwrap(), &scene.wanted[..1], &scene.log).unwrap();
     assert!(scene.has_large(&got));
     assert_eq!(scene.retries(), 1);
 }
 
 #[test]
-fn the_flag_ends_even_a_silent_transfer() {
+fn cancelling_ends_even_a_stalled_transfer() {
     let scene = scene();
     scene.server.fault(&scene.wanted[0].path, Fault::Stall, 9);
     let options = options(scene.cache.path());
     let cancel = options.cancel.clone();
     let session = Session::open(options).unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let outcome =
         session.debs(&scene.wanted, &|_| cancel.store(true, Ordering::Relaxed), &mut |_, _| ControlFlow::Continue(()));
     assert!(matches!(outcome, Err(Error::Cancelled)), "{outcome:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "the stall timeout is 30 s");
+    assert!(started.elapsed() < Duration::from_secs(10), "the stall timeout is 30 s");
     let asked = pocket("x", &[scene.server.url()]);
     assert!(matches!(session.pockets(&[asked], &["amd64"], &keyring(), &POLICY, &|_| ()), Err(Error::Cancelled)));
 }
 
 #[test]
-fn the_caller_can_stop() {
+fn the_caller_can_stop_after_the_first_deb() {
     let scene = scene();
     scene.server.fault(&scene.wanted[0].path, Fault::Stall, 9);
     let session = Session::open(options(scene.cache.path())).unwrap();
@@ -196,18 +201,18 @@ fn the_caller_can_stop() {
         ControlFlow::Break(())
     };
     session.debs(&scene.wanted, &|_| (), ready).unwrap();
-    assert_eq!(count, 1, "the small one, while the large one stalls");
+    assert_eq!(count, 1, "only the small deb is there while the large one stalls");
 }
 
 #[test]
-fn redirects_are_followed_and_not_for_ever() {
+fn redirects_are_followed_up_to_a_limit() {
     let scene = scene();
     let path = &scene.wanted[0].path;
     scene.server.set("elsewhere", scene.content(&scene.wanted[0]).to_vec());
     scene.server.fault(path, Fault::Redirect("/elsewhere".into()), 1);
     assert!(scene.has_large(&scene.fetch(&scene.wanted[..1]).unwrap()));
     scene.server.fault("around", Fault::Redirect("/around".into()), 99);
-    let lost = Wanted { path: "around".into(), ..scene.wanted[1].clone() };
+    let lost = ListedDeb { path: "around".into(), ..scene.wanted[1].clone() };
     let error = scene.fetch(&[lost]).unwrap_err();
     assert!(cause(&error).contains("too many redirects"), "{}", cause(&error));
 }
@@ -229,30 +234,15 @@ fn directories_are_mirrors() {
         assert_eq!(fetch(&session, &wanted(&pockets[0]), &scene.log).unwrap().len(), 2, "{scheme}");
     }
     let uri = format!("file:{}", mirror.path().display());
-    let directory = Wanted { path: "pool".into(), mirrors: vec![uri], ..scene.wanted[0].clone() };
+    let directory = ListedDeb { path: "pool".into(), mirrors: vec![uri], ..scene.wanted[0].clone() };
     assert!(cause(&scene.fetch(&[directory]).unwrap_err()).contains("not found"));
 }
 
 #[test]
-fn proxies_come_from_the_options() {
-    let scene = scene();
-    let mirrors = vec!["http://mirror.invalid".to_owned()];
-    let wanted = [Wanted { mirrors, ..scene.wanted[0].clone() }];
-    let proxied = |no_proxy: Option<&str>| {
-        let proxies = Proxies { http: Some(scene.server.url()), https: None, no_proxy: no_proxy.map(str::to_owned) };
-        let cache = tempfile::tempdir().unwrap();
-        fetch(&Session::open(Options { proxies, ..options(cache.path()) }).unwrap(), &wanted, &scene.log)
-    };
-    assert!(scene.has_large(&proxied(None).unwrap()));
-    assert!(scene.server.requests()[0].target.starts_with("http://mirror.invalid/pool/"));
-    assert!(proxied(Some("localhost,.invalid")).is_err(), "nobody answers there");
-}
-
-#[test]
-fn what_was_begun_is_not_fetched_again() {
+fn a_prefetched_deb_is_not_fetched_again() {
     let scene = scene();
     let session = Session::open(options(scene.cache.path())).unwrap();
-    session.begin(&scene.wanted);
+    session.prefetch(&scene.wanted);
     let mut cached = Vec::new();
     let mut got = Vec::new();
     session
@@ -270,32 +260,32 @@ fn what_was_begun_is_not_fetched_again() {
     }
     let total: u64 = scene.wanted.iter().map(|wanted| wanted.size).sum();
     assert_eq!(scene.bytes(), i64::try_from(total).unwrap());
-    // What is here is not begun.
-    session.begin(&scene.wanted);
+    // Files in the cache are not prefetched.
+    session.prefetch(&scene.wanted);
     assert_eq!(fetch(&session, &scene.wanted, &scene.log).unwrap().len(), 2);
     assert_eq!(scene.server.requests().len(), 2);
 }
 
 #[test]
-fn what_was_begun_and_is_not_wanted_is_given_up() {
+fn a_prefetch_that_is_not_needed_is_stopped() {
     let scene = scene();
     let session = Session::open(options(scene.cache.path())).unwrap();
     scene.server.fault(&scene.wanted[0].path, Fault::Stall, usize::MAX);
-    session.begin(&scene.wanted);
+    session.prefetch(&scene.wanted);
     let got = fetch(&session, &scene.wanted[1..], &scene.log).unwrap();
     assert_eq!(got.len(), 1);
     drop(session);
     let left = std::fs::read_dir(scene.cache.path().join("v1/tmp")).unwrap().count();
-    assert_eq!(left, 0, "something of it is left");
+    assert_eq!(left, 0, "a temporary file was left");
 }
 
 #[test]
-fn what_was_begun_in_vain_is_fetched_again_and_told() {
+fn a_failed_prefetch_is_repeated_with_events() {
     let scene = scene();
     let session = Session::open(options(scene.cache.path())).unwrap();
-    // The first attempt tells nobody; the second is an ordinary one.
+    // The prefetch has no events; the download after it is an ordinary one.
     scene.server.fault(&scene.wanted[0].path, Fault::DropAfter(100_000), 2);
-    session.begin(&scene.wanted[..1]);
+    session.prefetch(&scene.wanted[..1]);
     assert!(scene.has_large(&fetch(&session, &scene.wanted[..1], &scene.log).unwrap()));
     assert_eq!(scene.retries(), 1);
     let ranges: Vec<_> = scene.server.requests().into_iter().map(|request| request.range).collect();

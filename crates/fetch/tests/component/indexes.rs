@@ -1,4 +1,4 @@
-//! Which index is fetched, and how a bad one ends.
+//! Which form of an index is fetched, and how a bad index is refused.
 
 use crate::world::*;
 use rootstrap_fetch::{Error, Event};
@@ -9,7 +9,7 @@ use rootstrap_testkit::server::{Fault, Server};
 
 const GZ: &str = "main/binary-amd64/Packages.gz";
 
-/// An archive with its index at one path only.
+/// An archive that has its index at one path only.
 fn plain() -> Archive {
     but(archive(), |a| {
         a.acquire_by_hash = false;
@@ -19,7 +19,7 @@ fn plain() -> Archive {
 }
 
 #[test]
-fn by_hash_first_and_the_plain_path_after_it() {
+fn the_by_hash_path_comes_before_the_plain_path() {
     let mut files = archive().build();
     for (path, bytes) in files.iter_mut().filter(|(path, _)| path.contains("/Packages")) {
         *bytes = format!("{path} belongs to the next update").into_bytes();
@@ -34,7 +34,7 @@ fn by_hash_first_and_the_plain_path_after_it() {
 }
 
 #[test]
-fn every_form_is_read() {
+fn every_compression_is_read() {
     use Compression::{Bz2, Gz, Lzma, None, Xz, Zst};
     for form in [Gz, Xz, Zst, Bz2, Lzma, None] {
         let server = Server::start(
@@ -50,7 +50,7 @@ fn every_form_is_read() {
 }
 
 #[test]
-fn a_form_that_the_mirror_lacks_is_no_end() {
+fn a_form_that_the_mirror_lacks_is_skipped() {
     for missing in [".gz", ".xz"] {
         let mut files = but(archive(), |a| a.acquire_by_hash = false).build();
         files.retain(|path, _| !path.ends_with(missing));
@@ -63,7 +63,7 @@ fn a_form_that_the_mirror_lacks_is_no_end() {
 fn an_index_larger_than_listed_is_not_read_to_its_end() {
     let archive = plain();
     let mut files = archive.build();
-    // Plain `Packages` is listed, not served: its size is the ceiling of the compressed one.
+    // Plain `Packages` is listed but not served: its size limits what the compressed one may become.
     relist(&archive, &mut files, "main/binary-amd64/Packages", vec![b'x'; 10], None);
     files.remove("dists/x/main/binary-amd64/Packages");
     let server = Server::start(files);
@@ -72,7 +72,7 @@ fn an_index_larger_than_listed_is_not_read_to_its_end() {
 }
 
 #[test]
-fn signed_nonsense_is_an_error() {
+fn a_signed_index_that_cannot_be_decoded_is_an_error() {
     let archive = plain();
     let whole = archive.build()[&format!("dists/x/{GZ}")].clone();
     for (bytes, what) in [(whole[..whole.len() - 9].to_vec(), "truncated"), (b"no gzip".to_vec(), "nonsense")] {
@@ -88,7 +88,7 @@ fn signed_nonsense_is_an_error() {
     assert!(matches!(ask(&pocket("x", &[server.url()]), &keyring()), Err(Error::TooLarge { .. })));
 }
 
-/// Old packages have their maintainers' names in Latin-1.
+/// Old packages have maintainers' names in Latin-1.
 #[test]
 fn one_field_that_is_not_utf8_does_not_hide_the_others() {
     let archive = but(plain(), |a| a.forms = vec![Compression::None]);
@@ -102,13 +102,16 @@ fn one_field_that_is_not_utf8_does_not_hide_the_others() {
 }
 
 #[test]
-fn another_index_than_the_signed_one_is_refused() {
+fn an_index_with_another_digest_is_refused() {
     let path = format!("dists/x/{GZ}");
     let server = Server::start(plain().build());
     server.fault(&path, Fault::Corrupt, 1);
     let (cache, log) = (tempfile::tempdir().unwrap(), Log::default());
     let asked = pocket("x", &[server.url()]);
-    assert!(ask_with(options(cache.path()), &asked, &keyring(), &POLICY, &log).is_ok(), "right the second time");
+    assert!(
+        ask_with(options(cache.path()), &asked, &keyring(), &POLICY, &log).is_ok(),
+        "the second attempt gets the right bytes"
+    );
     assert_eq!(log.count(|event| matches!(event, Event::Retry { .. })), 1);
     server.fault(&path, Fault::Corrupt, 9);
     let error = ask(&asked, &keyring()).unwrap_err();
@@ -117,7 +120,7 @@ fn another_index_than_the_signed_one_is_refused() {
 }
 
 #[test]
-fn a_missing_suite_says_so() {
+fn a_missing_suite_is_named() {
     let server = Server::start(archive().build());
     let error = ask(&pocket("y", &[server.url()]), &keyring()).unwrap_err();
     assert_eq!(error.to_string(), "cannot fetch the Release file of y");
@@ -129,7 +132,7 @@ fn a_missing_suite_says_so() {
 }
 
 #[test]
-fn an_endless_release_ends() {
+fn an_endless_release_is_cut_off() {
     let server = Server::start(archive().build());
     server.fault("dists/x/InRelease", Fault::Endless, 9);
     let error = ask(&pocket("x", &[server.url()]), &keyring()).unwrap_err();

@@ -1,9 +1,10 @@
-//! The crate against archives made by the testkit and served over loopback.
+//! Tests against archives that the testkit makes and serves over loopback.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cache;
 mod debs;
 mod indexes;
+mod network;
 mod parsed;
 mod sharing;
 mod trust;

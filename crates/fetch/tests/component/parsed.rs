@@ -1,4 +1,4 @@
-//! What was read from an index is read again only where it is whole, and it makes no difference.
+//! Parsed indexes: they are used only if they are undamaged, and the packages are the same with and without them.
 
 use crate::world::*;
 use rootstrap_debian::packages::Table;
@@ -10,7 +10,7 @@ use rootstrap_testkit::server::Server;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files below `index/`, once the session that wrote them is over.
+/// Returns the files below `index/`. The session that wrote them has ended.
 fn parsed(cache: &Path) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> =
         fs::read_dir(cache.join("v1/index")).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
@@ -18,7 +18,7 @@ fn parsed(cache: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The packages of suite `x`, and how many indexes did not have to be fetched.
+/// Returns the packages of suite `x`, and how many indexes did not have to be fetched.
 fn read(options: Options, url: &str) -> Result<(Table, usize), Error> {
     let log = Log::default();
     let pocket = ask_with(options, &pocket("x", &[url.to_owned()]), &keyring(), &POLICY, &log)?;
@@ -27,7 +27,7 @@ fn read(options: Options, url: &str) -> Result<(Table, usize), Error> {
 }
 
 #[test]
-fn what_was_read_once_serves_without_the_index() {
+fn a_parsed_index_serves_without_the_index() {
     let server = Server::start(archive().build());
     let cache = tempfile::tempdir().unwrap();
     let (first, hits) = read(options(cache.path()), &server.url()).unwrap();
@@ -35,18 +35,18 @@ fn what_was_read_once_serves_without_the_index() {
     let kept = parsed(cache.path());
     assert_eq!(kept.len(), 1);
     let digest = kept[0].file_name().unwrap().to_str().unwrap().strip_prefix("1-").unwrap().to_owned();
-    // Nothing else is left that could be decoded.
+    // No compressed index is left that could be decoded.
     fs::remove_file(cache.path().join("v1/sha256").join(&digest[..2]).join(&digest)).unwrap();
     drop(server);
     let offline = || Options { offline: true, ..options(cache.path()) };
     assert_eq!(read(offline(), "http://127.0.0.1:1").unwrap(), (first, 1));
-    // Of another format: as if it were not there.
+    // A file of another format is not used.
     fs::rename(&kept[0], kept[0].with_file_name(format!("0-{digest}"))).unwrap();
     assert!(matches!(read(offline(), "http://127.0.0.1:1"), Err(Error::Offline { .. })));
 }
 
 #[test]
-fn it_is_made_from_the_index_in_the_cache_too() {
+fn it_is_also_made_from_an_index_in_the_cache() {
     let server = Server::start(archive().build());
     let cache = tempfile::tempdir().unwrap();
     let first = read(options(cache.path()), &server.url()).unwrap().0;
@@ -58,7 +58,7 @@ fn it_is_made_from_the_index_in_the_cache_too() {
 }
 
 #[test]
-fn a_damaged_one_is_made_again() {
+fn a_damaged_parsed_index_is_made_again() {
     let server = Server::start(archive().build());
     let cache = tempfile::tempdir().unwrap();
     let first = read(options(cache.path()), &server.url()).unwrap().0;
@@ -83,7 +83,7 @@ fn a_damaged_one_is_made_again() {
 }
 
 #[test]
-fn one_index_is_not_taken_for_another() {
+fn a_renamed_parsed_index_is_not_used() {
     let (one, other) =
         (archive(), but(archive(), |a| a.forms = vec![Compression::Xz]).deb("main", Deb::new("more", "1")));
     let (server, cache, second) =
@@ -97,9 +97,9 @@ fn one_index_is_not_taken_for_another() {
     assert_eq!(read(options(cache.path()), &server.url()).unwrap(), (expect, 0));
 }
 
-/// A ceiling that a Release sets holds for what was read under another one.
+/// The limit that a Release sets also holds for an index that was parsed under a higher limit.
 #[test]
-fn an_index_that_is_too_large_is_so_from_the_cache() {
+fn a_parsed_index_that_is_too_large_is_refused() {
     let archive = but(archive(), |a| {
         a.acquire_by_hash = false;
         a.forms = vec![Compression::Gz];
@@ -115,9 +115,9 @@ fn an_index_that_is_too_large_is_so_from_the_cache() {
     assert!(matches!(error, Error::TooLarge { limit: 10, .. }), "{error:?}");
 }
 
-/// Many chunks, stanzas longer than one, and names that are cut by their ends.
+/// Many chunks, stanzas longer than a chunk, and characters that a chunk's end cuts.
 #[test]
-fn a_long_index_is_read_as_a_short_one_is() {
+fn an_index_of_many_chunks_is_read() {
     let mut text = String::new();
     for number in 0..3000 {
         let long = "é, ".repeat(if number % 500 == 0 { 200_000 } else { 100 });
@@ -149,7 +149,7 @@ fn a_long_index_is_read_as_a_short_one_is() {
 }
 
 #[test]
-fn sessions_that_end_at_once_have_written_it() {
+fn a_session_that_ends_at_once_has_written_it() {
     let server = Server::start(archive().build());
     for _ in 0..20 {
         let cache = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ fn sessions_that_end_at_once_have_written_it() {
 }
 
 #[test]
-fn nothing_is_written_for_later_where_there_is_no_later() {
+fn nothing_is_written_if_no_later_session_finds_the_cache() {
     let server = Server::start(archive().build());
     let cache = tempfile::tempdir().unwrap();
     let once = Options { for_later: false, ..options(cache.path()) };

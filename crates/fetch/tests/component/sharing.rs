@@ -1,7 +1,7 @@
-//! Several sessions with one cache, as several processes have it: what one fetches the others need not.
+//! Several sessions with one cache, like several processes: what one fetches, the others do not fetch.
 
 use crate::world::*;
-use rootstrap_fetch::{Error, Event, Session, Wanted};
+use rootstrap_fetch::{Error, Event, ListedDeb, Session};
 use rootstrap_testkit::Files;
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
@@ -11,8 +11,8 @@ use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 
-/// A mirror of many packages, and what of it is wanted.
-fn many(count: usize) -> (Files, Server, Vec<Wanted>) {
+/// A mirror of many packages, and its debs.
+fn many(count: usize) -> (Files, Server, Vec<ListedDeb>) {
     let debs = (0..count).map(|n| Deb::new(&format!("p{n:02}"), "1").file("/f", 0o644, vec![b'x'; 20_000 * n]));
     let files = debs.fold(Archive::new("x").key(&KEY), |archive, deb| archive.deb("main", deb)).build();
     let server = Server::start(files.clone());
@@ -20,7 +20,7 @@ fn many(count: usize) -> (Files, Server, Vec<Wanted>) {
     (files, server, wanted)
 }
 
-fn path_of(cache: &tempfile::TempDir, wanted: &Wanted) -> std::path::PathBuf {
+fn path_of(cache: &tempfile::TempDir, wanted: &ListedDeb) -> std::path::PathBuf {
     let hex = wanted.digest.to_string();
     cache.path().join("v1/sha256").join(&hex[..2]).join(hex)
 }
@@ -49,22 +49,23 @@ fn everything_is_fetched_once() {
                     event => (total + bytes(event), cached),
                 });
                 let size: u64 = wanted.iter().map(|file| file.size).sum();
-                assert_eq!(total, i64::try_from(size - cached).unwrap(), "progress ends at its end");
+                assert_eq!(total, i64::try_from(size - cached).unwrap(), "the bytes of the events add up");
             });
         }
     });
     let mut times = BTreeMap::new();
     server.requests().into_iter().for_each(|request| *times.entry(request.path).or_insert(0) += 1);
-    // Whether there is a newer Release everybody has to ask.
+    // Every session has to ask whether there is a newer Release.
     assert_eq!(times.remove("dists/x/InRelease"), Some(4));
     assert_eq!(times.len(), 25, "{times:?}");
     assert!(times.values().all(|count| *count == 1), "{times:?}");
     assert_eq!(fs::read_dir(cache.path().join("v1/tmp")).unwrap().count(), 0);
 }
 
-/// One session has a file's turn and gets nothing; the other waits for no other file meanwhile, and goes on when that ends.
+/// One session holds a file's lock and receives nothing. The other fetches all other files meanwhile, and that file when the first
+/// session ends.
 #[test]
-fn whoever_is_cancelled_holds_up_nobody() {
+fn a_cancelled_session_holds_up_nobody() {
     let (_, server, wanted) = many(3);
     let cache = tempfile::tempdir().unwrap();
     server.fault(&wanted[2].path, Fault::Stall, 1);
@@ -81,7 +82,7 @@ fn whoever_is_cancelled_holds_up_nobody() {
         let outcome = session.debs(&wanted, &log.report(), &mut |position, _| {
             order.push(position);
             if order.len() == 2 {
-                // The largest would come first if its turn could be had.
+                // The largest file would come first if its lock were free.
                 assert_eq!(server.requests().len(), 3);
                 cancel.store(true, Ordering::Relaxed);
             }
@@ -94,7 +95,7 @@ fn whoever_is_cancelled_holds_up_nobody() {
     assert_eq!(log.count(|event| matches!(event, Event::DebDone { .. })), 3);
 }
 
-/// The checks of cached files hold up neither each other nor the rest: what rots while the first is handed over is noticed.
+/// Each cached file is handed over as soon as it is checked: damage that happens while the first is handed over is noticed.
 #[test]
 fn cached_files_are_handed_over_as_they_are_checked() {
     let (files, server, wanted) = many(24);
@@ -122,7 +123,7 @@ fn cached_files_are_handed_over_as_they_are_checked() {
         .unwrap();
     assert!(got.len() == 24 && got.iter().all(|right| *right));
     let cached: Vec<usize> = order.iter().filter(|(_, cached)| *cached).map(|(position, _)| *position).collect();
-    assert_eq!(cached, (1..23).collect::<Vec<_>>(), "in the order asked for");
+    assert_eq!(cached, (1..23).collect::<Vec<_>>(), "in the order of the request");
     let mut asked: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
     asked.sort();
     assert_eq!(asked, [wanted[0].path.clone(), wanted[23].path.clone()]);

@@ -1,4 +1,4 @@
-//! What is trusted, and what the refusals say.
+//! Which Release files are trusted, and what the refusals say.
 
 use crate::world::*;
 use rootstrap_fetch::{Error, Event, Keyring, Policy, SignatureProblem};
@@ -28,7 +28,7 @@ fn refused(files: Files, keyring: &Keyring) -> SignatureProblem {
 }
 
 #[test]
-fn a_signed_release_and_its_index() {
+fn a_signed_release_and_its_index_are_accepted() {
     let archive = archive();
     let server = Server::start(archive.build());
     let pocket = ask(&pocket("x", &[server.url() + "/"]), &keyring()).unwrap();
@@ -40,7 +40,7 @@ fn a_signed_release_and_its_index() {
 }
 
 #[test]
-fn a_separate_signature_where_there_is_no_inrelease() {
+fn a_separate_signature_is_used_where_there_is_no_inrelease() {
     let archive = but(archive(), |a| a.signing = Signing::Detached);
     let pocket = ask_for(archive.build(), "x", &keyring()).unwrap();
     assert_eq!(pocket.release_text(), archive.release());
@@ -50,7 +50,7 @@ fn a_separate_signature_where_there_is_no_inrelease() {
     let mut files = archive.build();
     files.remove("dists/x/Release.gpg");
     let error = ask_for(files, "x", &keyring()).unwrap_err();
-    assert!(matches!(error, Error::Fetch { .. }), "an unsigned Release is as good as none: {error:?}");
+    assert!(matches!(error, Error::Fetch { .. }), "an unsigned Release counts as missing: {error:?}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn text_around_the_signed_part_is_not_read() {
     let message = files["dists/x/InRelease"].clone();
     let evil = b"Origin: evil\nCodename: x\nX-Evil: yes\n\n";
     files.insert("dists/x/InRelease".into(), [evil, &message[..], b"\n", evil].concat());
-    // Either is right: refusing it, or seeing the signed part only.
+    // Both are right: refusing the file, or reading only the signed part.
     if let Ok(pocket) = ask_for(files, "x", &keyring()) {
         assert!(!pocket.release_text().to_lowercase().contains("evil"), "{}", pocket.release_text());
         assert_eq!(pocket.release().origin, "Debian");
@@ -78,7 +78,7 @@ fn text_around_the_signed_part_is_not_read() {
 }
 
 #[test]
-fn keys_that_do_not_count() {
+fn expired_revoked_and_unknown_keys_are_refused() {
     let made = |options: KeyOptions| Key::generate_with("other", &options);
     let plain = KeyOptions::default;
     let expired = made(KeyOptions { valid_for: Some(Duration::from_secs(365 * DAY)), ..plain() });
@@ -103,7 +103,7 @@ fn keys_that_do_not_count() {
         other => panic!("{other:?}"),
     }
     assert_eq!(ask_for(by(&subkey), "x", &ring(&subkey)).unwrap().keys(), [subkey.fingerprint()]);
-    // Beside a good signature none of them matters.
+    // Beside a good signature, none of them matters.
     for other in [&expired, &revoked, &subkey] {
         let files = but(archive(), |a| a.keys = vec![other.clone(), KEY.clone()]).build();
         assert!(ask_for(files, "x", &ring(other)).unwrap().keys().contains(&KEY.fingerprint()));
@@ -111,7 +111,7 @@ fn keys_that_do_not_count() {
 }
 
 #[test]
-fn an_expired_key_still_vouches_for_what_it_signed_in_time() {
+fn a_signature_made_before_its_key_expired_is_good() {
     let valid_for = Some(Duration::from_secs(5 * 365 * DAY + 7 * DAY));
     let key = Key::generate_with("old", &KeyOptions { valid_for, ..KeyOptions::default() });
     let files = but(archive(), |a| a.keys = vec![key.clone()]).build();
@@ -143,7 +143,7 @@ fn a_revocation_in_one_copy_of_a_key_counts_for_all() {
 }
 
 #[test]
-fn sha1_does_not_count() {
+fn a_sha1_signature_is_too_weak() {
     let files = but(archive(), |a| a.sha1_signature = true).build();
     let problem = refused(files, &keyring());
     assert!(matches!(problem, SignatureProblem::Weak { .. }), "{problem:?}");
@@ -168,11 +168,11 @@ fn a_bad_signature_beside_a_good_one_is_fatal_if_its_key_is_known() {
         SignatureProblem::Bad { key, .. } => assert_eq!(key, other.fingerprint()),
         problem => panic!("{problem:?}"),
     }
-    assert!(ask_for(files, "x", &keyring()).is_ok(), "an unknown key says nothing, good or bad");
+    assert!(ask_for(files, "x", &keyring()).is_ok(), "a signature by an unknown key does not count, good or bad");
 }
 
 #[test]
-fn what_is_no_signed_text_is_refused() {
+fn unsigned_text_is_refused() {
     for message in ["", "<html>log in first</html>", "Origin: Debian\nSuite: x\n"] {
         let mut files = archive().build();
         files.insert("dists/x/InRelease".into(), message.into());
@@ -186,14 +186,14 @@ fn what_is_no_signed_text_is_refused() {
 }
 
 #[test]
-fn weak_digests_alone_are_none() {
+fn a_release_with_weak_digests_only_is_refused() {
     let files = but(archive(), |a| a.digests = Digest::WEAK.to_vec()).build();
     let error = ask_for(files, "x", &keyring()).unwrap_err();
     assert!(cause(&error).contains("no SHA256"), "{error:?}");
 }
 
 #[test]
-fn keyrings_that_are_none() {
+fn bad_keyrings_are_refused() {
     let mut keybox = vec![0, 0, 0, 32, 1, 1, 0, 2];
     keybox.extend(b"KBXf\0\0\0\0");
     let error = Keyring::from_bytes(&[&keybox]).unwrap_err();
@@ -204,7 +204,7 @@ fn keyrings_that_are_none() {
 }
 
 #[test]
-fn dates() {
+fn dates_are_judged() {
     let at = |date: u64, valid_until| {
         but(archive(), |a| {
             a.date = date;
@@ -221,8 +221,8 @@ fn dates() {
 }
 
 #[test]
-fn the_suite_must_be_the_one_asked_for() {
-    // (path asked for, Suite, Codename, whether it is the one)
+fn the_suite_must_be_the_requested_one() {
+    // (requested path, Suite, Codename, whether it is accepted)
     let cases = [
         ("trixie", "stable", "trixie", true),
         ("stable", "stable", "trixie", true),
@@ -235,7 +235,7 @@ fn the_suite_must_be_the_one_asked_for() {
         ("focal-updates", "focal", "focal", false),
         ("focal-updates", "focal-security", "focal", false),
     ];
-    for (path, suite, codename, is_it) in cases {
+    for (path, suite, codename, is_accepted) in cases {
         let archive = but(archive(), |a| {
             a.dist = path.into();
             a.suite = suite.into();
@@ -243,8 +243,8 @@ fn the_suite_must_be_the_one_asked_for() {
         });
         let outcome = ask_for(archive.build(), path, &keyring());
         match outcome {
-            Ok(_) => assert!(is_it, "{path} {suite} {codename}"),
-            Err(Error::WrongSuite { .. }) => assert!(!is_it, "{path} {suite} {codename}"),
+            Ok(_) => assert!(is_accepted, "{path} {suite} {codename}"),
+            Err(Error::WrongSuite { .. }) => assert!(!is_accepted, "{path} {suite} {codename}"),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -263,7 +263,7 @@ fn architecture_and_component_must_be_listed() {
 }
 
 #[test]
-fn prefixed_components_and_separate_indexes_for_all() {
+fn prefixed_components_and_separate_indexes_for_all_are_read() {
     let old = Archive::new("buster/updates").key(&KEY).deb("main", Deb::new("a", "1"));
     let pocket = ask_for(old.build(), "buster/updates", &keyring()).unwrap();
     assert_eq!(pocket.indexes()[0].component(), "main");
@@ -279,7 +279,7 @@ fn prefixed_components_and_separate_indexes_for_all() {
 }
 
 #[test]
-fn an_older_release_than_the_last_is_refused() {
+fn a_release_older_than_the_last_is_refused() {
     let cache = tempfile::tempdir().unwrap();
     let ask = |archive: Archive, policy: Policy| {
         let server = Server::start(archive.build());
@@ -293,12 +293,12 @@ fn an_older_release_than_the_last_is_refused() {
     assert!(error.hint().unwrap().contains("--allow-rollback"));
     assert!(ask(but(older(), |a| a.origin = "Other".into()), POLICY).is_ok(), "another archive");
     assert!(ask(older(), Policy { allow_rollback: true, ..POLICY }).is_ok());
-    assert!(ask(older(), POLICY).is_err(), "the override does not last");
+    assert!(ask(older(), POLICY).is_err(), "the override holds for one run");
     assert!(ask(older(), Policy { now: NOW - 2 * DAY as i64, ..POLICY }).is_ok(), "judged at its own date");
 }
 
 #[test]
-fn a_release_without_its_indexes_is_not_remembered() {
+fn a_release_without_its_indexes_is_not_stored() {
     let cache = tempfile::tempdir().unwrap();
     let ask = |files: Files| {
         let server = Server::start(files);
@@ -311,7 +311,7 @@ fn a_release_without_its_indexes_is_not_remembered() {
 }
 
 #[test]
-fn what_another_keyring_vouched_for_blocks_nothing() {
+fn a_stored_release_of_another_keyring_does_not_count() {
     let cache = tempfile::tempdir().unwrap();
     let other = Key::generate("other");
     let newer = but(archive(), |a| a.keys = vec![other.clone()]);
@@ -325,7 +325,7 @@ fn what_another_keyring_vouched_for_blocks_nothing() {
 }
 
 #[test]
-fn a_mirror_that_cannot_be_trusted_is_left_for_the_next() {
+fn the_next_mirror_is_asked_when_one_cannot_be_trusted() {
     let bad = Server::start(but(archive(), |a| a.keys = vec![Key::generate("evil")]).build());
     let good = Server::start(archive().build());
     let (cache, log) = (tempfile::tempdir().unwrap(), Log::default());
@@ -333,7 +333,7 @@ fn a_mirror_that_cannot_be_trusted_is_left_for_the_next() {
     let pocket = ask_with(options(cache.path()), &asked, &keyring(), &POLICY, &log).unwrap();
     assert_eq!(pocket.mirrors(), [good.url(), bad.url()]);
     assert_eq!(log.count(|event| matches!(event, Event::MirrorFailed { .. })), 1);
-    // Refused beats unreachable: the user must learn of it.
+    // A refusal is reported rather than an unreachable mirror: the user must learn of it.
     drop(good);
     let error = ask(&asked, &keyring()).unwrap_err();
     assert!(error.is_verification(), "{error:?}");

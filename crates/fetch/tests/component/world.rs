@@ -1,9 +1,10 @@
-//! What every test needs: an archive, a mirror that serves it, a session that asks.
+//! What every test needs: an archive, and sessions that fetch it.
 
 use rootstrap_debian::digest::Digest;
 use rootstrap_fetch::{
-    Error, Event, Keyring, Options, Pocket, Policy, Session, Timeouts, VerifiedDeb, VerifiedPocket, Wanted,
+    Error, Event, Keyring, ListedDeb, Options, Pocket, Policy, Session, VerifiedDeb, VerifiedPocket,
 };
+use rootstrap_http as http;
 use rootstrap_testkit::archive::{Archive, Digest as Kind};
 use rootstrap_testkit::compress::Compression;
 use rootstrap_testkit::deb::Deb;
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-/// The key of every archive that does not say otherwise.
+/// The key of every archive that sets no other.
 pub static KEY: LazyLock<Key> = LazyLock::new(|| Key::generate("archive"));
 
 pub const NOW: i64 = EPOCH as i64 + 3600;
@@ -30,7 +31,7 @@ pub fn archive() -> Archive {
         .deb("main", Deb::new("large", "1").data_compression(Compression::None).file("/l", 0o644, large))
 }
 
-/// `archive`, but for one thing.
+/// Returns `archive` with one change.
 pub fn but(mut archive: Archive, change: impl FnOnce(&mut Archive)) -> Archive {
     change(&mut archive);
     archive
@@ -50,14 +51,11 @@ pub fn pocket(suite: &str, mirrors: &[String]) -> Pocket {
     }
 }
 
-/// Waits that a test does not notice.
+/// Returns options with a cache and with short waits.
 pub fn options(cache: &Path) -> Options {
-    Options {
-        cache: Some(cache.to_owned()),
-        retries: 2,
-        timeouts: Timeouts { backoff: Duration::from_millis(1), ..Timeouts::default() },
-        ..Options::default()
-    }
+    let retries = http::Retries { count: 2, first_wait: Duration::from_millis(1), ..http::Retries::default() };
+    let http = http::Options { retries, ..http::Options::default() };
+    Options { cache: Some(cache.to_owned()), http, ..Options::default() }
 }
 
 /// Collects events.
@@ -78,7 +76,7 @@ impl Log {
     }
 }
 
-/// Asks for one pocket in a session of its own, with a fresh cache.
+/// Fetches one pocket in a session of its own, with an empty cache.
 pub fn ask(pocket: &Pocket, keyring: &Keyring) -> Result<VerifiedPocket, Error> {
     let cache = tempfile::tempdir().unwrap();
     ask_with(options(cache.path()), pocket, keyring, &POLICY, &Log::default())
@@ -96,22 +94,22 @@ pub fn ask_with(
     Ok(all.remove(0))
 }
 
-/// Every package of a pocket, in the order of its index.
-pub fn wanted(pocket: &VerifiedPocket) -> Vec<Wanted> {
+/// Returns the debs of a pocket, in the order of its index.
+pub fn wanted(pocket: &VerifiedPocket) -> Vec<ListedDeb> {
     let packages = pocket.indexes().iter().flat_map(|index| index.packages().packages());
     packages
         .map(|package| {
             let (path, size, digest) = package.file().unwrap();
             let (label, path) = (package.name.to_owned(), path.to_owned());
-            Wanted { label, path, size, digest, mirrors: pocket.mirrors().to_vec() }
+            ListedDeb { label, path, size, digest, mirrors: pocket.mirrors().to_vec() }
         })
         .collect()
 }
 
-/// The packages of a built mirror, without asking it.
-pub fn wanted_of(files: &Files, mirrors: &[String]) -> Vec<Wanted> {
+/// Returns the debs of a mirror without asking it.
+pub fn wanted_of(files: &Files, mirrors: &[String]) -> Vec<ListedDeb> {
     let debs = files.iter().filter(|(path, _)| path.ends_with(".deb"));
-    debs.map(|(path, bytes)| Wanted {
+    debs.map(|(path, bytes)| ListedDeb {
         label: path.rsplit('/').next().unwrap().to_owned(),
         path: path.clone(),
         size: bytes.len() as u64,
@@ -121,8 +119,8 @@ pub fn wanted_of(files: &Files, mirrors: &[String]) -> Vec<Wanted> {
     .collect()
 }
 
-/// Fetches debs and returns position and content of each, as they came.
-pub fn fetch(session: &Session, wanted: &[Wanted], log: &Log) -> Result<Vec<(usize, Vec<u8>)>, Error> {
+/// Fetches debs and returns position and content of each, in the order in which they come.
+pub fn fetch(session: &Session, wanted: &[ListedDeb], log: &Log) -> Result<Vec<(usize, Vec<u8>)>, Error> {
     let mut got = Vec::new();
     session.debs(wanted, &log.report(), &mut |position, deb: VerifiedDeb| {
         let mut bytes = Vec::new();
@@ -133,12 +131,12 @@ pub fn fetch(session: &Session, wanted: &[Wanted], log: &Log) -> Result<Vec<(usi
     Ok(got)
 }
 
-/// A cause's text: what stands below the error.
+/// Returns the text of an error's cause.
 pub fn cause(error: &Error) -> String {
     std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
-/// Replaces a file of a mirror and what Release (SHA256 only) says of it, and signs again. Not by-hash.
+/// Replaces a file of a mirror and its line in Release (SHA256 only), and signs again. The by-hash copy stays.
 pub fn relist(archive: &Archive, files: &mut Files, path: &str, bytes: Vec<u8>, size: Option<usize>) {
     let text = String::from_utf8(files[&format!("dists/{}/Release", archive.dist)].clone()).unwrap();
     let line = format!(" {} {} {path}", Kind::Sha256.hex(&bytes), size.unwrap_or(bytes.len()));

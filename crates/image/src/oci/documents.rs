@@ -1,4 +1,4 @@
-//! The JSON documents of an image. The order of the fields is that of the structs, and so always the same.
+//! The JSON documents of an image. The fields are always in the order of the structs.
 
 use super::Platform;
 use serde::Serialize;
@@ -14,30 +14,30 @@ pub(super) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub(super) const STATEMENT: &str = "application/vnd.in-toto+json";
 pub(super) const ATTESTATION: &str = "application/vnd.docker.attestation.manifest.v1+json";
 
-/// What a container of an image does unless told otherwise, and what is said of the image.
+/// The default settings of the containers of an image, and the labels and annotations of the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// When the image was made, as RFC 3339 writes it.
+    /// The time of creation in the format of RFC 3339.
     pub created: String,
-    /// What made it, for its history.
+    /// The command that created the image, for its history.
     pub created_by: String,
-    /// The program and its first arguments.
+    /// The program and its first arguments (`Entrypoint`).
     pub entrypoint: Vec<String>,
-    /// The arguments after these, or the program itself.
+    /// The arguments after those of the entrypoint. Without an entrypoint, the program and its arguments (`Cmd`).
     pub cmd: Vec<String>,
-    /// The environment, as `NAME=value`.
+    /// The environment variables, as `NAME=value`.
     pub env: Vec<String>,
-    /// Who runs it: a name or number, and perhaps a group after a colon.
+    /// The user that runs the program: a name or number, optionally with a colon and a group.
     pub user: String,
-    /// Where it runs.
+    /// The working directory.
     pub workdir: String,
-    /// What images made from this one inherit.
+    /// The labels. Images that are built from this one inherit them.
     pub labels: BTreeMap<String, String>,
-    /// What is said of this very image, in its manifest.
+    /// The annotations in the manifest. Other images do not inherit them.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What the identity of an image is the digest of.
+/// The config file. Its digest is the id of the image.
 #[derive(Serialize)]
 pub(super) struct ConfigFile<'c> {
     architecture: &'c str,
@@ -100,7 +100,7 @@ impl<'c> ConfigFile<'c> {
     }
 }
 
-/// How one document names another.
+/// A descriptor, by which one document names another.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
@@ -108,25 +108,25 @@ pub(super) struct Descriptor {
     digest: String,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<PlatformOf>,
+    pub platform: Option<PlatformField>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct PlatformOf {
+pub(super) struct PlatformField {
     architecture: &'static str,
     os: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     variant: Option<&'static str>,
 }
 
-impl PlatformOf {
-    /// What is not for any machine.
+impl PlatformField {
+    /// The platform of a manifest that no machine can run.
     pub const UNKNOWN: Self = Self { architecture: "unknown", os: "unknown", variant: None };
 }
 
-impl From<&Platform> for PlatformOf {
+impl From<&Platform> for PlatformField {
     fn from(platform: &Platform) -> Self {
         Self { architecture: platform.architecture, os: "linux", variant: platform.variant }
     }
@@ -138,7 +138,7 @@ impl Descriptor {
     }
 }
 
-/// An image, or what is attested of one.
+/// The manifest of an image, or of the statements about an image.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Manifest<'m> {
@@ -154,7 +154,7 @@ pub(super) struct Manifest<'m> {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A choice of manifests.
+/// An index of manifests, from which readers choose by platform.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Index<'i> {
@@ -165,17 +165,18 @@ pub(super) struct Index<'i> {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// An image as docker-archive has it (docker image-spec v1.2, "Combined Image JSON + Filesystem Changeset Format").
+/// An image in the `manifest.json` of a docker-archive (docker image-spec v1.2, "Combined Image JSON + Filesystem Changeset
+/// Format").
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Loadable {
+pub(super) struct DockerImage {
     pub config: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repo_tags: Vec<String>,
     pub layers: Vec<String>,
 }
 
-/// Strings, numbers and maps of strings always have a JSON form.
+/// Returns `document` as JSON. This cannot fail: the documents have only strings, numbers and maps with strings as keys.
 pub(super) fn json(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }

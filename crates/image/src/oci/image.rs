@@ -1,7 +1,7 @@
-//! One image of one platform: its layer, config and manifest, and what is attested of it.
+//! One image of one platform: its layer, config and manifest, and the statements about it.
 
 use super::documents::{
-    ATTESTATION, CONFIG, Config, ConfigFile, Descriptor, EMPTY, MANIFEST, Manifest, PlatformOf, STATEMENT, json,
+    ATTESTATION, CONFIG, Config, ConfigFile, Descriptor, EMPTY, MANIFEST, Manifest, PlatformField, STATEMENT, json,
 };
 use super::{Blob, Body, Layer, Platform};
 use std::collections::BTreeMap;
@@ -14,21 +14,30 @@ pub struct Image {
     pub(super) layer: Blob,
     pub(super) config: Blob,
     pub(super) manifest: Blob,
-    /// The statements about it, the document they have for a config, and the manifest that binds them.
-    pub(super) attestation: Option<(Vec<Blob>, Blob, Blob)>,
+    pub(super) attestation: Option<Attestation>,
+}
+
+/// The statements about an image.
+#[derive(Debug)]
+pub(super) struct Attestation {
+    pub(super) statements: Vec<Blob>,
+    /// The empty document that takes the place of a config.
+    pub(super) config: Blob,
+    /// The manifest that names the statements and the image.
+    pub(super) manifest: Blob,
 }
 
 /// An in-toto statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Of the predicate in it.
+    /// The type of the predicate in the statement.
     pub predicate_type: String,
-    /// The JSON.
+    /// The statement as JSON.
     pub bytes: Vec<u8>,
 }
 
 impl Image {
-    /// Binds a packed tree and what is said of it.
+    /// Creates an image from a packed tree and its config.
     #[must_use]
     pub fn new(platform: Platform, layer: Layer, config: &Config) -> Self {
         let file = ConfigFile::new(&platform, config, &layer.diff_id);
@@ -49,13 +58,13 @@ impl Image {
         Self { platform, annotations, layer, config: file, manifest, attestation: None }
     }
 
-    /// The digest of its manifest, which statements about it name.
+    /// Returns the digest of the manifest. Statements about the image name it.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.manifest.digest
     }
 
-    /// The digest of its config: the image id of Docker and podman.
+    /// Returns the digest of the config, which is the image id of Docker and podman.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.config.digest
@@ -86,17 +95,18 @@ impl Image {
             subject: Some(self.manifest.descriptor()),
             annotations: BTreeMap::new(),
         };
-        self.attestation = Some((blobs, empty, Blob::of_bytes(MANIFEST, json(&manifest))));
+        let manifest = Blob::of_bytes(MANIFEST, json(&manifest));
+        self.attestation = Some(Attestation { statements: blobs, config: empty, manifest });
         self
     }
 
-    /// What an index says of it, and of what is attested.
+    /// Returns the descriptors of the image and of its attestation for an index.
     pub(super) fn descriptors(&self) -> (Descriptor, Option<Descriptor>) {
         let mut image = self.manifest.descriptor();
-        image.platform = Some(PlatformOf::from(&self.platform));
-        let attestation = self.attestation.as_ref().map(|(.., manifest)| {
-            let mut descriptor = manifest.descriptor();
-            descriptor.platform = Some(PlatformOf::UNKNOWN);
+        image.platform = Some(PlatformField::from(&self.platform));
+        let attestation = self.attestation.as_ref().map(|attestation| {
+            let mut descriptor = attestation.manifest.descriptor();
+            descriptor.platform = Some(PlatformField::UNKNOWN);
             let annotations = [
                 ("vnd.docker.reference.type", "attestation-manifest"),
                 ("vnd.docker.reference.digest", self.manifest.digest.as_str()),

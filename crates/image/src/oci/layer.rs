@@ -1,37 +1,37 @@
-//! The one layer of an image: a tree as a compressed archive in a file, with the digests of both forms.
+//! The single layer of an image: a tree as a compressed archive in a file, with the digests before and after compression.
 
 use super::{digest, documents};
 use crate::compress::{Algorithm, Encoder};
+use crate::stoppable::go_on;
 use crate::tar::{self, Options, Written};
 use crate::{Error, Result};
 use rootstrap_rootfs::Root;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// A packed tree.
 #[derive(Debug)]
 pub struct Layer {
-    /// What the archive is.
+    /// The media type of the archive.
     pub media_type: &'static str,
-    /// Of the file as it is.
+    /// The digest of the compressed archive.
     pub digest: String,
-    /// Length of the file in bytes.
+    /// The length of the file in bytes.
     pub size: u64,
-    /// Of the archive before compression: the same whatever compressed it.
+    /// The digest of the archive before compression. It does not depend on the compression.
     pub diff_id: String,
-    /// The archive, from the beginning of the file.
+    /// The file with the compressed archive.
     pub file: File,
-    /// What went into it.
+    /// What the archive holds.
     pub written: Written,
 }
 
-/// Packs `root` into the empty `file`, which stays without a meaning of its own if that fails. `cancel` is set from outside to
-/// stop.
+/// Packs `root` into the empty `file`. After an error the contents of `file` are useless. Another thread sets `cancel` to stop.
 ///
 /// # Errors
-/// As for [`tar::write`]; and a compression that layers cannot have.
+/// As for [`tar::write`]. The compression is xz, which layers cannot have. `cancel` was set.
 pub fn layer(root: &Root, file: File, options: &Options<'_>, cancel: &AtomicBool) -> Result<Layer> {
     let media_type = match options.compression.algorithm {
         Algorithm::None => documents::LAYER,
@@ -39,9 +39,9 @@ pub fn layer(root: &Root, file: File, options: &Options<'_>, cancel: &AtomicBool
         Algorithm::Zstd => documents::LAYER_ZSTD,
         Algorithm::Xz => return Err(Error::LayerCompression),
     };
-    let mut packed = Counted::new(BufWriter::with_capacity(1 << 20, &file), cancel);
+    let mut packed = HashingWriter::new(BufWriter::with_capacity(1 << 20, &file), cancel);
     let mut encoder = Encoder::new(&mut packed, options.compression).map_err(Error::Write)?;
-    let mut plain = Counted::new(&mut encoder, cancel);
+    let mut plain = HashingWriter::new(&mut encoder, cancel);
     let written = tar::stream(root, &mut plain, &Options { layer: true, ..*options })?;
     let diff_id = plain.digest();
     encoder.finish().map_err(Error::Write)?;
@@ -50,15 +50,15 @@ pub fn layer(root: &Root, file: File, options: &Options<'_>, cancel: &AtomicBool
     Ok(Layer { media_type, digest, size, diff_id, file, written })
 }
 
-/// Hashes and counts what goes through, until it is called off.
-struct Counted<'c, W> {
+/// A writer that hashes and counts the bytes, and fails once `cancel` is set.
+struct HashingWriter<'c, W> {
     out: W,
     cancel: &'c AtomicBool,
     hash: Sha256,
     length: u64,
 }
 
-impl<'c, W: Write> Counted<'c, W> {
+impl<'c, W: Write> HashingWriter<'c, W> {
     fn new(out: W, cancel: &'c AtomicBool) -> Self {
         Self { out, cancel, hash: Sha256::new(), length: 0 }
     }
@@ -68,15 +68,13 @@ impl<'c, W: Write> Counted<'c, W> {
     }
 }
 
-impl<W: Write> Write for Counted<'_, W> {
+impl<W: Write> Write for HashingWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(io::Error::other("interrupted"));
-        }
-        let taken = self.out.write(bytes)?;
-        self.hash.update(bytes.get(..taken).unwrap_or_default());
-        self.length += taken as u64;
-        Ok(taken)
+        go_on(self.cancel)?;
+        let written = self.out.write(bytes)?;
+        self.hash.update(bytes.get(..written).unwrap_or_default());
+        self.length += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,6 +1,6 @@
-//! The layout that binds images: one archive or directory that Docker, podman, skopeo, umoci and containerd read.
+//! A layout of images: one archive or directory that Docker, podman, skopeo, umoci and containerd read.
 
-use super::documents::{Descriptor, INDEX, Index, Loadable, json};
+use super::documents::{Descriptor, DockerImage, INDEX, Index, json};
 use super::{Blob, Body, Image};
 use crate::tar_record::{END, Record, padding};
 use crate::{Error, Result};
@@ -14,9 +14,9 @@ use tar::EntryType;
 /// A name of an image, in the forms that different readers look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// As Docker shows it, with its tag: `web:1`.
+    /// The name as Docker shows it, with its tag: `web:1`.
     pub familiar: String,
-    /// With the registry that is meant: `docker.io/library/web:1`.
+    /// The name with its registry: `docker.io/library/web:1`.
     pub full: String,
     /// The tag alone: `1`.
     pub tag: String,
@@ -27,85 +27,83 @@ pub struct Name {
 pub struct Layout {
     /// Layers, configs and statements.
     blobs: Vec<Blob>,
-    /// Manifests, what they name before them. The last is what the layout is about.
+    /// The manifests and the index. Each comes after those that it names, so the last is the one that a name of the image
+    /// stands for.
     manifests: Vec<Blob>,
-    /// The files beside the blobs.
+    /// The file `index.json`.
     index: Vec<u8>,
-    loadable: Vec<u8>,
+    /// The file `manifest.json`, which `docker load` reads.
+    docker_images: Vec<u8>,
 }
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Layout {
-    /// Binds images of different platforms, the preferred one first, under these names.
+    /// Joins images of different platforms under `names`. The preferred image comes first.
     #[must_use]
     pub fn new(images: Vec<Image>, names: &[Name]) -> Self {
         let (mut blobs, mut manifests) = (Vec::new(), Vec::new());
-        let (mut loadable, mut descriptors, mut attested) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut docker_images, mut descriptors, mut attested) = (Vec::new(), Vec::new(), Vec::new());
         let tags: Vec<String> = names.iter().map(|name| name.familiar.clone()).collect();
-        // An index has no more to say than the image that is alone in it.
+        // A single image without statements needs no index.
         let needs_index = images.len() > 1 || images.iter().any(|image| image.attestation.is_some());
         let annotations = images.first().map(|image| image.annotations().clone()).unwrap_or_default();
         for image in images {
             let layers = vec![path_of(&image.layer.digest)];
-            loadable.push(Loadable { config: path_of(&image.config.digest), repo_tags: tags.clone(), layers });
+            docker_images.push(DockerImage { config: path_of(&image.config.digest), repo_tags: tags.clone(), layers });
             let (descriptor, attestation) = image.descriptors();
             descriptors.push(descriptor);
             attested.extend(attestation);
             blobs.extend([image.layer, image.config]);
             manifests.push(image.manifest);
-            if let Some((statements, config, manifest)) = image.attestation {
-                blobs.extend(statements);
-                blobs.push(config);
-                manifests.push(manifest);
+            if let Some(attestation) = image.attestation {
+                blobs.extend(attestation.statements);
+                blobs.push(attestation.config);
+                manifests.push(attestation.manifest);
             }
         }
-        // Statements last: the first entry that fits is the one to be taken.
+        // Statements come last, because readers take the first entry that fits.
         descriptors.extend(attested);
-        let mut top = descriptors.first().cloned();
+        let mut target = descriptors.first().cloned();
         if needs_index {
             let index = Index { schema_version: 2, media_type: INDEX, manifests: descriptors, annotations };
             let index = Blob::of_bytes(INDEX, json(&index));
-            top = Some(index.descriptor());
+            target = Some(index.descriptor());
             manifests.push(index);
         }
-        // Docker's older store loads all of them, one after the other: the preferred one keeps the name.
-        loadable.reverse();
+        // Docker's older store loads all images one after the other. The last one keeps the name, so the preferred one is last.
+        docker_images.reverse();
         let mut seen = BTreeSet::new();
         blobs.retain(|blob| seen.insert(blob.digest.clone()));
-        let manifests_of_index = top.iter().flat_map(|top| named(top, names)).collect();
-        let index = Index {
-            schema_version: 2,
-            media_type: INDEX,
-            manifests: manifests_of_index,
-            annotations: Default::default(),
-        };
-        Self { blobs, manifests, index: json(&index), loadable: json(&loadable) }
+        let entries = target.iter().flat_map(|target| entries_for(target, names)).collect();
+        let index = Index { schema_version: 2, media_type: INDEX, manifests: entries, annotations: Default::default() };
+        Self { blobs, manifests, index: json(&index), docker_images: json(&docker_images) }
     }
 
-    /// Layers, configs and statements, each once.
+    /// Returns the layers, configs and statements, each once.
     #[must_use]
     pub fn blobs(&self) -> &[Blob] {
         &self.blobs
     }
 
-    /// Manifests, what they name before them. The last is what the layout is about.
+    /// The manifests and the index. Each comes after those that it names, so the last is the one that a name of the image
+    /// stands for.
     #[must_use]
     pub fn manifests(&self) -> &[Blob] {
         &self.manifests
     }
 
-    /// The digest of what the layout is about: an image, or an index of several.
+    /// Returns the digest that a name of the image stands for: that of the only image, or of the index.
     #[must_use]
     pub fn digest(&self) -> &str {
-        self.manifests.last().map_or("", |top| &top.digest)
+        self.manifests.last().map_or("", |last| &last.digest)
     }
 
-    /// Writes the layout as one tar archive, no entry of which is dated but by `epoch`. On an error what has been written is
-    /// no complete archive, and no reader takes it for one.
+    /// Writes the layout as one tar archive. The time of every entry is `epoch`. After an error, every reader recognizes the
+    /// output as incomplete.
     ///
     /// # Errors
-    /// A blob cannot be read, or `out` refuses.
+    /// A blob cannot be read, or `out` cannot be written.
     pub fn write_archive(&self, out: &mut dyn Write, epoch: i64) -> Result<()> {
         self.stream(out, epoch).inspect_err(|_| {
             let _ = crate::tar::spoil(out);
@@ -139,10 +137,10 @@ impl Layout {
         out.flush().map_err(Error::Write)
     }
 
-    /// Fills an empty directory with the layout.
+    /// Writes the layout into an empty directory.
     ///
     /// # Errors
-    /// A blob cannot be read, or the directory refuses.
+    /// A blob cannot be read, or the directory cannot be written.
     pub fn write_directory(&self, directory: &Path) -> Result<()> {
         let blobs = directory.join("blobs/sha256");
         std::fs::create_dir_all(&blobs).map_err(Error::Write)?;
@@ -150,7 +148,7 @@ impl Layout {
             let mut file = File::create(directory.join(path_of(&blob.digest))).map_err(Error::Write)?;
             match &blob.body {
                 Body::Bytes(bytes) => file.write_all(bytes).map_err(Error::Write)?,
-                // Lets the kernel copy, and share the blocks where it can.
+                // `io::copy` lets the kernel copy, and share blocks where the filesystem can.
                 Body::File(contents) => {
                     let mut contents = contents;
                     contents.rewind().map_err(Error::Write)?;
@@ -167,7 +165,7 @@ impl Layout {
         Ok(())
     }
 
-    /// By digest, as they lie in a directory.
+    /// Returns all blobs in the order of their digests.
     fn sorted(&self) -> Vec<&Blob> {
         let mut all: Vec<&Blob> = self.blobs.iter().chain(&self.manifests).collect();
         all.sort_by(|a, b| a.digest.cmp(&b.digest));
@@ -175,7 +173,7 @@ impl Layout {
     }
 
     fn files(&self) -> [(&'static str, &[u8]); 3] {
-        [("index.json", &self.index), ("manifest.json", &self.loadable), ("oci-layout", LAYOUT)]
+        [("index.json", &self.index), ("manifest.json", &self.docker_images), ("oci-layout", LAYOUT)]
     }
 }
 
@@ -202,23 +200,23 @@ impl Blob {
     }
 }
 
-/// Where a layout has the blob of this digest.
+/// Returns the path of a blob in the layout.
 fn path_of(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
 }
 
-/// The entry of `index.json` for each name, or one without. containerd and podman look for the full name first, skopeo and
-/// umoci for the tag.
-fn named(top: &Descriptor, names: &[Name]) -> Vec<Descriptor> {
+/// Returns an entry of `index.json` for each name, or one entry without a name. containerd and podman look for the full name
+/// first, skopeo and umoci for the tag.
+fn entries_for(target: &Descriptor, names: &[Name]) -> Vec<Descriptor> {
     if names.is_empty() {
-        return vec![top.clone()];
+        return vec![target.clone()];
     }
     let mut tags = BTreeSet::new();
     let mut entry = |name: &Name| {
-        let mut descriptor = top.clone();
+        let mut descriptor = target.clone();
         let mut annotate = |key: &str, value: &str| descriptor.annotations.insert(key.to_owned(), value.to_owned());
         annotate("io.containerd.image.name", &name.full);
-        // What skopeo and umoci look for may be there only once.
+        // The annotation that skopeo and umoci look for may be there only once.
         if tags.insert(name.tag.clone()) {
             annotate("org.opencontainers.image.ref.name", &name.tag);
         }

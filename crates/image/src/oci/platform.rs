@@ -1,19 +1,19 @@
-//! What the container world calls a Debian architecture.
+//! The OCI platforms of Debian architectures.
 
 use rootstrap_rootfs::{Kind, Root, walk};
 use std::fs::File;
 use std::io::Read;
 
-/// An operating system that is always Linux, and a machine.
+/// A platform. The operating system is always Linux.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
-    /// A name of Go's `GOARCH`.
+    /// The architecture, as a value of Go's `GOARCH`.
     pub architecture: &'static str,
-    /// The kind of it, where the specification asks for one.
+    /// The variant of the architecture, where the specification requires one.
     pub variant: Option<&'static str>,
 }
 
-/// Debian's name, Go's name, variant (OCI image-index.md, "Platform Variants"; what Debian's and Ubuntu's own images say).
+/// Debian's name, Go's name, and the variant (OCI image-index.md, "Platform Variants"; as in Debian's and Ubuntu's own images).
 const PLATFORMS: [(&str, &str, Option<&str>); 15] = [
     ("amd64", "amd64", None),
     ("arm64", "arm64", Some("v8")),
@@ -33,15 +33,15 @@ const PLATFORMS: [(&str, &str, Option<&str>); 15] = [
 ];
 
 impl Platform {
-    /// The platform of a Debian architecture; `None` for one that containers have no name for.
+    /// Returns the platform of a Debian architecture, and `None` if containers have no name for the architecture.
     #[must_use]
     pub fn of_debian(architecture: &str) -> Option<Self> {
         let found = PLATFORMS.iter().find(|(debian, ..)| *debian == architecture);
         found.map(|&(_, architecture, variant)| Self { architecture, variant })
     }
 
-    /// The Debian architecture of a tree: that of its dpkg, else of its shell or init, else of the first program in it. `None`
-    /// if there is no program; a name that no platform has for one of a machine that is not known.
+    /// Returns the Debian architecture of a tree: that of its dpkg, else of its shell or init, else of its first program.
+    /// Returns `None` if the tree has no program, and a name without a platform if the program is for an unknown machine.
     ///
     /// # Errors
     /// The tree cannot be read.
@@ -55,8 +55,8 @@ impl Platform {
         }
         let head = |file: File| {
             let mut head = Vec::new();
-            // A file that cannot be read tells nothing; whether that is an error the archive will say.
-            file.take(HEAD).read_to_end(&mut head).ok().and_then(|_| of_elf(&head))
+            // A file that cannot be read is skipped. If it is part of the archive, writing the archive reports the error.
+            file.take(HEADER_SIZE).read_to_end(&mut head).ok().and_then(|_| architecture_of_elf(&head))
         };
         for path in ["bin/sh", "usr/bin/env", "sbin/init", "bin/busybox"] {
             if let Some(found) = root.open_file(path.as_bytes()).ok().and_then(head) {
@@ -75,27 +75,27 @@ impl Platform {
     }
 }
 
-/// Length of the larger of the two headers (elf(5)).
-const HEAD: u64 = 64;
+/// The length of the larger of the two ELF headers (elf(5)).
+const HEADER_SIZE: u64 = 64;
 
-/// The Debian architecture of a program that begins like this; the number of its machine if that is not known.
-fn of_elf(head: &[u8]) -> Option<String> {
+/// Returns the Debian architecture of a program with this ELF header, and `machine-N` if the machine is unknown.
+fn architecture_of_elf(head: &[u8]) -> Option<String> {
     if head.get(..4)? != b"\x7fELF" {
         return None;
     }
     let (class, data) = (*head.get(4)?, *head.get(5)?);
-    let two = |at: usize| {
+    let half = |at: usize| {
         let bytes = head.get(at..at + 2)?.try_into().ok()?;
         Some(if data == 1 { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
     };
-    // e_machine, and the low half of e_flags of a 32-bit little-endian program.
-    let machine = two(18)?;
+    // `e_machine`. The offset 36 below is the low half of `e_flags` of a 32-bit little-endian program.
+    let machine = half(18)?;
     let known = match (machine, class, data) {
         (62, 2, 1) => "amd64",
         (3, 1, 1) => "i386",
         (183, 2, 1) => "arm64",
         // EF_ARM_ABI_FLOAT_HARD
-        (40, 1, 1) if two(36)? & 0x400 != 0 => "armhf",
+        (40, 1, 1) if half(36)? & 0x400 != 0 => "armhf",
         (40, 1, 1) => "armel",
         (21, 2, 1) => "ppc64el",
         (21, 2, 2) => "ppc64",

@@ -1,25 +1,26 @@
-//! Who is let in, by which proof, and who sees it.
+//! Which credentials a registry accepts, and which servers see them.
 
-use crate::fake::{Door, Fault, Registry};
-use crate::image::{Image, SECRET, in_file, in_memory, retries, words};
+use crate::fake::{Access, Fault, Registry};
+use crate::image::{Image, SECRET, blob_of, retries, words};
+use crate::tls::Terminator;
 use rootstrap_registry::Credentials;
 
 /// `me:hunter2`.
 const BASIC: &str = "Basic bWU6aHVudGVyMg==";
 
 #[test]
-fn a_password_opens_the_door() {
-    let registry = Registry::start(Door::Basic(BASIC.to_owned()));
+fn a_password_is_sent_when_the_registry_asks() {
+    let registry = Registry::start(Access::Basic(BASIC.to_owned()));
     Image::new().by("me", SECRET).push(&registry.name()).unwrap();
     let shown = registry.asked().into_iter().skip(1).map(|asked| asked.authorization);
     assert!(shown.into_iter().all(|shown| shown.as_deref() == Some(BASIC)));
-    // The first time it is shown only when it is asked for.
+    // The first request has no password: the registry has not asked for it yet.
     assert_eq!(registry.asked()[0].authorization, None);
 }
 
 #[test]
-fn a_password_buys_a_token() {
-    let registry = Registry::start(Door::Bearer(BASIC.to_owned()));
+fn a_password_is_exchanged_for_a_token() {
+    let registry = Registry::start(Access::Bearer(BASIC.to_owned()));
     Image::new().by("me", SECRET).push(&registry.name()).unwrap();
     let asked = registry.asked();
     let bought: Vec<_> = asked.iter().filter(|asked| asked.what == "GET /token").collect();
@@ -31,8 +32,8 @@ fn a_password_buys_a_token() {
 }
 
 #[test]
-fn an_identity_token_buys_another() {
-    let registry = Registry::start(Door::Bearer("refresh_token=hunter2".to_owned()));
+fn an_identity_token_is_exchanged_for_a_token() {
+    let registry = Registry::start(Access::Bearer("refresh_token=hunter2".to_owned()));
     let image = Image { credentials: Credentials::IdentityToken(SECRET.to_owned()), ..Image::new() };
     image.push(&registry.name()).unwrap();
     let asked = registry.asked();
@@ -44,16 +45,16 @@ fn an_identity_token_buys_another() {
 }
 
 #[test]
-fn nobody_in_particular_gets_a_token_too() {
-    let registry = Registry::start(Door::Bearer(String::new()));
+fn an_anonymous_user_gets_a_token_too() {
+    let registry = Registry::start(Access::Bearer(String::new()));
     Image::new().push(&registry.name()).unwrap();
     assert_eq!(registry.asked().iter().find(|asked| asked.what == "GET /token").unwrap().authorization, None);
 }
 
 #[test]
-fn an_old_token_is_replaced() {
-    let registry = Registry::start(Door::Bearer(BASIC.to_owned()));
-    let image = Image::of(in_file(&vec![b'z'; 1_000_000])).by("me", SECRET);
+fn an_expired_token_is_replaced() {
+    let registry = Registry::start(Access::Bearer(BASIC.to_owned()));
+    let image = Image::of(blob_of(&vec![b'z'; 1_000_000])).by("me", SECRET);
     let expire = |event| {
         if matches!(event, rootstrap_registry::Event::BlobDone { .. }) {
             registry.expire();
@@ -61,27 +62,27 @@ fn an_old_token_is_replaced() {
     };
     image.watch(&registry.name(), &expire).unwrap();
     assert_eq!(registry.count("GET /token"), 2);
-    // In the middle of a blob too; its content comes again.
+    // The token can also expire during an upload. The content is then sent again.
     let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{}/token\"\r\n", registry.host());
     registry.fault("PUT blobs/", Fault::Answer(401, challenge, ""), 1);
-    let image = Image::of(in_file(&vec![b'y'; 1_000_000])).by("me", SECRET);
+    let image = Image::of(blob_of(&vec![b'y'; 1_000_000])).by("me", SECRET);
     let (pushed, events) = image.events(&registry.name());
     pushed.unwrap();
     assert_eq!((crate::image::bytes(&events), retries(&events)), (1_000_000, 0));
 }
 
 #[test]
-fn who_is_not_let_in_is_told_what_to_do() {
-    let bearer = || Door::Bearer(BASIC.to_owned());
-    let basic = || Door::Basic(BASIC.to_owned());
-    for (door, image, expect) in [
+fn a_failed_authentication_has_a_hint() {
+    let bearer = || Access::Bearer(BASIC.to_owned());
+    let basic = || Access::Basic(BASIC.to_owned());
+    for (access, image, expect) in [
         (basic(), Image::new(), "authentication failed (a user name and a password are needed)"),
         (basic(), Image::new().by("me", "wrong"), "authentication failed (UNAUTHORIZED: authentication required)"),
         (bearer(), Image::new(), "authentication failed (incorrect username or password)"),
         (bearer(), Image::new().by("me", "wrong"), "authentication failed (incorrect username or password)"),
         (bearer(), Image::new().by("you", SECRET), "authentication failed (incorrect username or password)"),
     ] {
-        let registry = Registry::start(door);
+        let registry = Registry::start(access);
         let error = image.push(&registry.name()).unwrap_err();
         let text = words(&error);
         assert!(text.contains(expect), "{text}");
@@ -91,29 +92,69 @@ fn who_is_not_let_in_is_told_what_to_do() {
 }
 
 #[test]
-fn who_may_not_push_is_told_so() {
-    let registry = Registry::start(Door::Basic(BASIC.to_owned()));
-    // An echo is not passed on.
+fn a_denied_push_has_a_hint() {
+    let registry = Registry::start(Access::Basic(BASIC.to_owned()));
+    // A message that repeats the password is not shown.
     for (body, said) in [
         ("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"not yours\"}]}", "DENIED: not yours"),
         ("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"not with hunter2\"}]}", "without saying why"),
     ] {
         registry.fault("POST ", Fault::Answer(403, String::new(), body), 1);
-        let text = words(&Image::of(in_memory(b"z")).by("me", SECRET).push(&registry.name()).unwrap_err());
+        let text = words(&Image::of(blob_of(b"z")).by("me", SECRET).push(&registry.name()).unwrap_err());
         assert!(text.contains(&format!("access denied ({said})")), "{text}");
         assert!(text.contains("as a user who may push there"), "{text}");
     }
 }
 
 #[test]
-fn nobody_else_sees_the_proof() {
-    let registry = Registry::start(Door::Basic(BASIC.to_owned()));
-    let other = Registry::start(Door::Open);
-    let image = Image::of(in_file(b"z")).by("me", SECRET);
+fn no_other_origin_sees_credentials() {
+    let registry = Registry::start(Access::Basic(BASIC.to_owned()));
+    let other = Registry::start(Access::Open);
+    let image = Image::of(blob_of(b"z")).by("me", SECRET);
     let there = format!("Location: http://{}/v2/me/base/blobs/uploads/two?_state=a%2Fb\r\n", other.host());
     registry.fault("POST blobs/", Fault::Answer(202, there, ""), 1);
-    // The other place keeps it; the registry itself does not know, and says so at the end.
+    // The other server stores the blob, so the registry itself does not have it and refuses the manifest.
     image.push(&registry.name()).unwrap_err();
     let puts = other.asked();
     assert_eq!((puts.len(), puts[0].what.as_str(), &puts[0].authorization), (1, "PUT blobs/uploads/two", &None));
+}
+
+#[test]
+fn only_the_insecure_registry_itself_may_have_any_certificate() {
+    let registry = Registry::start(Access::Open);
+    let other = Registry::start(Access::Open);
+    let (here, there) = (Terminator::start(&registry.host()), Terminator::start(&other.host()));
+    let name = format!("{}/me/base:latest", here.host());
+    let image = || Image::of(blob_of(b"z")).by("me", SECRET);
+    // The registry itself, over TLS. It is insecure, since it is on this machine.
+    image().push(&name).unwrap();
+    assert!(registry.tag("latest").is_some());
+    // A token server elsewhere would get the password.
+    let challenge = format!("WWW-Authenticate: Bearer realm=\"https://{}/token\"\r\n", there.host());
+    registry.fault("GET /v2/", Fault::Answer(401, challenge, ""), 1);
+    let text = words(&image().push(&name).unwrap_err());
+    let expect = format!("{}, which the registry names: its certificate is not trusted", there.host());
+    assert!(text.contains(&expect), "{text}");
+    // A server elsewhere would get the blob.
+    registry.fault("HEAD blobs/", Fault::Answer(404, String::new(), ""), 1);
+    let location = format!("Location: https://{}/v2/me/base/blobs/uploads/two?_state=a%2Fb\r\n", there.host());
+    registry.fault("POST blobs/", Fault::Answer(202, location, ""), 1);
+    let text = words(&image().push(&name).unwrap_err());
+    assert!(text.contains(&expect), "{text}");
+    assert_eq!(other.asked().len(), 0);
+}
+
+#[test]
+fn a_redirect_cannot_give_up_encryption() {
+    let registry = Registry::start(Access::Open);
+    let other = Registry::start(Access::Open);
+    let here = Terminator::start(&registry.host());
+    let location = format!("Location: http://{}/v2/me/base/blobs/uploads/two\r\n", other.host());
+    for status in [202, 307] {
+        registry.fault("POST blobs/", Fault::Answer(status, location.clone(), ""), 1);
+        let image = Image::of(blob_of(b"z"));
+        let text = words(&image.push(&format!("{}/me/base", here.host())).unwrap_err());
+        assert!(text.contains("a redirect from https to an unencrypted address"), "{text}");
+    }
+    assert_eq!(other.asked().len(), 0);
 }

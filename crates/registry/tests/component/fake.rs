@@ -15,14 +15,14 @@ pub struct Registry {
     acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
 }
 
-/// Whom it lets in.
+/// Who may use it.
 #[derive(Clone, Debug, Default)]
-pub enum Door {
+pub enum Access {
     #[default]
     Open,
-    /// Who shows this as `Authorization`.
+    /// Those who send this as `Authorization`.
     Basic(String),
-    /// Who shows a token, which `/token` gives to those who show this, or anything if it is empty.
+    /// Those who send a token. `/token` gives one to those who send this; to everybody if it is empty.
     Bearer(String),
 }
 
@@ -39,7 +39,7 @@ pub enum Fault {
     WrongDigest,
 }
 
-/// One request that came whole.
+/// One request that was received completely.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// `PUT manifests/latest`, without the query; `GET /v2/` where it is not about the repository.
@@ -59,7 +59,7 @@ struct State {
 #[derive(Default)]
 struct Inner {
     stopping: bool,
-    door: Door,
+    access: Access,
     known: BTreeSet<String>,
     tags: BTreeMap<String, String>,
     asked: Vec<Asked>,
@@ -75,9 +75,9 @@ impl State {
 }
 
 impl Registry {
-    pub fn start(door: Door) -> Registry {
+    pub fn start(access: Access) -> Registry {
         let state = Arc::new(State::default());
-        state.lock().door = door;
+        state.lock().access = access;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::clone(&state);
@@ -109,17 +109,17 @@ impl Registry {
         format!("{}/me/base:latest", self.address)
     }
 
-    /// Lets the next `times` requests whose `what` begins so fail.
+    /// Makes the next `times` requests fail whose [`Asked::what`] begins with `what`.
     pub fn fault(&self, what: &str, fault: Fault, times: usize) {
         self.state.lock().faults.push((what.to_owned(), fault, times));
     }
 
-    /// Lets the registry have a blob.
+    /// Makes the registry answer that it has a blob.
     pub fn know(&self, digest: &str) {
         self.state.lock().known.insert(digest.to_owned());
     }
 
-    /// Makes every token that was given out worthless.
+    /// Makes every token expire that was given out.
     pub fn expire(&self) {
         self.state.lock().tokens += 1;
     }
@@ -128,12 +128,12 @@ impl Registry {
         self.state.lock().tags.get(tag).cloned()
     }
 
-    /// What was asked so far, in order of arrival.
+    /// The requests so far, in order of arrival.
     pub fn asked(&self) -> Vec<Asked> {
         self.state.lock().asked.clone()
     }
 
-    /// How often something was asked that begins so.
+    /// The number of requests whose [`Asked::what`] begins with `what`.
     pub fn count(&self, what: &str) -> usize {
         self.asked().iter().filter(|asked| asked.what.starts_with(what)).count()
     }
@@ -225,17 +225,17 @@ fn answer(inner: &mut Inner, asked: &Asked, fault: Option<&Fault>, address: Sock
     }
     let token = format!("token-{}", inner.tokens);
     if asked.what.ends_with(" /token") {
-        return match &inner.door {
-            Door::Bearer(key) if shows(asked, key) => {
+        return match &inner.access {
+            Access::Bearer(key) if shows(asked, key) => {
                 (200, String::new(), format!("{{\"token\":\"{token}\",\"expires_in\":60}}"))
             }
             _ => (401, String::new(), "{\"details\":\"incorrect username or password\"}".to_owned()),
         };
     }
-    let (challenge, wanted) = match &inner.door {
-        Door::Open => (String::new(), String::new()),
-        Door::Basic(key) => ("Basic realm=\"fake\"".to_owned(), key.clone()),
-        Door::Bearer(_) => {
+    let (challenge, wanted) = match &inner.access {
+        Access::Open => (String::new(), String::new()),
+        Access::Basic(key) => ("Basic realm=\"fake\"".to_owned(), key.clone()),
+        Access::Bearer(_) => {
             (format!("Bearer realm=\"http://{address}/token\",service=\"fake\""), format!("Bearer {token}"))
         }
     };
@@ -277,7 +277,7 @@ fn answer(inner: &mut Inner, asked: &Asked, fault: Option<&Fault>, address: Sock
     }
 }
 
-/// Whether what opens the door is in the request.
+/// Whether a request contains these credentials.
 fn shows(asked: &Asked, key: &str) -> bool {
     let form = String::from_utf8_lossy(&asked.content);
     key.is_empty() || asked.authorization.as_deref() == Some(key) || form.contains(key)

@@ -1,8 +1,9 @@
-//! Registries and networks that fail, for a while or for good.
+//! Registries and networks that fail, temporarily or permanently.
 
-use crate::fake::{Door, Fault, Registry};
-use crate::image::{Image, bytes, in_file, retries, words};
-use rootstrap_registry::{Event, Proxies};
+use crate::fake::{Access, Fault, Registry};
+use crate::image::{Image, blob_of, bytes, retries, words};
+use rootstrap_http::Proxies;
+use rootstrap_registry::Event;
 use std::time::Duration;
 
 fn busy(status: u16, headers: &str) -> Fault {
@@ -10,7 +11,7 @@ fn busy(status: u16, headers: &str) -> Fault {
 }
 
 #[test]
-fn what_passes_is_waited_for() {
+fn transient_failures_are_retried() {
     for (what, fault) in [
         ("GET /v2/", busy(503, "")),
         ("HEAD blobs/", busy(500, "")),
@@ -21,8 +22,8 @@ fn what_passes_is_waited_for() {
         ("PUT blobs/", Fault::Drop(1_500_000)),
         ("PUT manifests/", busy(500, "")),
     ] {
-        let registry = Registry::start(Door::Open);
-        let image = Image::of(in_file(&vec![b'z'; 1_500_000]));
+        let registry = Registry::start(Access::Open);
+        let image = Image::of(blob_of(&vec![b'z'; 1_500_000]));
         registry.fault(what, fault.clone(), 2);
         let (pushed, events) = image.events(&registry.name());
         assert_eq!(pushed.unwrap().uploaded, 1, "{what} {fault:?}");
@@ -34,9 +35,9 @@ fn what_passes_is_waited_for() {
 
 #[test]
 fn a_registry_says_how_long_to_wait() {
-    let registry = Registry::start(Door::Open);
+    let registry = Registry::start(Access::Open);
     registry.fault("POST blobs/", busy(429, "Retry-After: 1\r\n"), 1);
-    let (pushed, events) = Image::of(in_file(b"z")).events(&registry.name());
+    let (pushed, events) = Image::of(blob_of(b"z")).events(&registry.name());
     pushed.unwrap();
     let waits = events.iter().filter_map(|event| match event {
         Event::Retry { wait, reason, .. } => Some((*wait, reason.as_str())),
@@ -47,7 +48,7 @@ fn a_registry_says_how_long_to_wait() {
 }
 
 #[test]
-fn what_does_not_pass_is_named() {
+fn permanent_failures_are_named() {
     for (what, fault, expect) in [
         ("HEAD blobs/", busy(503, ""), "blob sha256:"),
         ("PUT manifests/", busy(503, ""), "tag latest: the registry answered 503 (UNAVAILABLE: busy)"),
@@ -66,17 +67,17 @@ fn what_does_not_pass_is_named() {
         (
             "POST blobs/",
             Fault::Answer(302, "Location: /v2/me/base/blobs/uploads/\r\n".to_owned(), ""),
-            "round in circles",
+            "too many redirects",
         ),
     ] {
-        let registry = Registry::start(Door::Open);
-        let image = Image::of(in_file(b"z"));
+        let registry = Registry::start(Access::Open);
+        let image = Image::of(blob_of(b"z"));
         registry.fault(what, fault.clone(), usize::MAX);
         let error = image.push(&registry.name()).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot push to {}", registry.name()));
         let text = words(&error);
         assert!(text.contains(expect), "{what} {fault:?}: {text}");
-        // A tag that was taken for another digest has been set, all the same.
+        // The registry sets the tag even when it answers with another digest.
         if !matches!(fault, Fault::WrongDigest) {
             assert_eq!(registry.tag("latest"), None, "{what} {fault:?}");
         }
@@ -85,8 +86,8 @@ fn what_does_not_pass_is_named() {
 
 #[test]
 fn a_known_blob_with_another_digest_is_an_error() {
-    let registry = Registry::start(Door::Open);
-    let image = Image::of(in_file(b"z"));
+    let registry = Registry::start(Access::Open);
+    let image = Image::of(blob_of(b"z"));
     registry.know(&image.blobs[0].digest);
     registry.fault("HEAD blobs/", Fault::WrongDigest, 1);
     assert!(words(&image.push(&registry.name()).unwrap_err()).contains("took it for sha256:0000"));
@@ -94,12 +95,12 @@ fn a_known_blob_with_another_digest_is_an_error() {
 
 #[test]
 fn uploads_follow_the_registry_elsewhere() {
-    let registry = Registry::start(Door::Open);
-    let other = Registry::start(Door::Open);
-    let image = Image::of(in_file(b"z"));
+    let registry = Registry::start(Access::Open);
+    let other = Registry::start(Access::Open);
+    let image = Image::of(blob_of(b"z"));
     let there = format!("Location: http://{}/v2/me/base/blobs/uploads/two?_state=a%2Fb\r\n", other.host());
     registry.fault("POST blobs/", Fault::Answer(202, there, ""), 1);
-    // A redirect keeps the query of the address it names, and the content comes again.
+    // A redirect keeps the query of the address that it names, and the content is sent again.
     let here = "Location: three?_state=a%2Fb&digest=".to_owned() + &image.blobs[0].digest + "\r\n";
     other.fault("PUT blobs/", Fault::Answer(307, here, ""), 1);
     registry.know(&image.blobs[0].digest);
@@ -113,13 +114,13 @@ fn uploads_follow_the_registry_elsewhere() {
 }
 
 #[test]
-fn nothing_is_waited_for_for_ever() {
+fn every_wait_has_a_limit() {
     for what in ["GET /v2/", "HEAD blobs/", "PUT blobs/", "PUT manifests/"] {
-        let registry = Registry::start(Door::Open);
-        // More than the sockets in between can hold.
-        let mut image = Image::of(in_file(&vec![b'z'; 16 << 20])).once();
-        image.options.timeouts.connect = Duration::from_millis(200);
-        image.options.timeouts.stall = Duration::from_millis(200);
+        let registry = Registry::start(Access::Open);
+        // More bytes than the sockets can hold.
+        let mut image = Image::of(blob_of(&vec![b'z'; 16 << 20])).once();
+        image.options.http.timeouts.connect = Duration::from_millis(200);
+        image.options.http.timeouts.stall = Duration::from_millis(200);
         registry.fault(what, Fault::Stall, usize::MAX);
         let text = words(&image.push(&registry.name()).unwrap_err());
         assert!(text.contains("nothing moved for") && text.contains("hint: check the network"), "{what}: {text}");
@@ -127,28 +128,28 @@ fn nothing_is_waited_for_for_ever() {
 }
 
 #[test]
-fn nobody_there() {
-    let host = Registry::start(Door::Open).host();
+fn an_unreachable_registry_is_named() {
+    let host = Registry::start(Access::Open).host();
     let text = words(&Image::new().once().push(&format!("{host}/a")).unwrap_err());
     assert!(text.contains("it cannot be reached: Connection refused"), "{text}");
     assert!(text.contains(&format!("hint: check the name {host}, the network and https_proxy")), "{text}");
 }
 
 #[test]
-fn a_registry_elsewhere_is_not_spoken_to_in_the_clear() {
-    let proxy = Registry::start(Door::Open);
+fn a_remote_registry_without_encryption_is_refused() {
+    let proxy = Registry::start(Access::Open);
     let mut image = Image::new().once();
-    image.options.proxies = Proxies { https: Some(proxy.host()), ..Proxies::default() };
+    image.options.http.proxies = Proxies { https: Some(proxy.host()), ..Proxies::default() };
     let text = words(&image.push("registry.example:5000/a").unwrap_err());
     assert!(text.contains("registry.example:5000: it does not speak TLS"), "{text}");
     assert!(text.contains("--insecure-registry"), "{text}");
-    // Unless that is wanted: then a proxy for such requests sees them.
-    image.options.proxies.http = Some(proxy.host());
+    // With `insecure` it is allowed, and the proxy for `http:` gets the requests.
+    image.options.http.proxies.http = Some(proxy.host());
     image.options.insecure = true;
     image.push("registry.example:5000/me/base").unwrap();
     assert!(proxy.tag("latest").is_some());
-    // Nor is a proxy asked for what is on this machine.
-    let registry = Registry::start(Door::Open);
+    // A registry on this machine is reached without a proxy.
+    let registry = Registry::start(Access::Open);
     proxy.forget();
     image.push(&registry.name()).unwrap();
     assert_eq!(proxy.asked().len(), 0);

@@ -1,4 +1,4 @@
-//! Credentials from helper programs, which are found on PATH and so need a process of their own.
+//! Credentials from helper programs. They are found on `PATH`, which each test changes for a child process only.
 
 use rootstrap_registry::{Credentials, Reference, credentials};
 use std::fs;
@@ -6,10 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Where the process of its own finds what to look for, and puts what it found.
+/// The variable that names the directory with the input and the output of the child process.
 const DIRECTORY: &str = "ROOTSTRAP_TEST_CREDENTIALS";
 
-/// What `credentials::find` finds for a registry by this configuration, with such a `docker-credential-x` on PATH.
+/// Calls `credentials::find` for a registry with this configuration, in a child process that has the shell script `helper` as
+/// `docker-credential-x` on its `PATH`.
 fn find(registry: &str, config: &str, helper: &str) -> Result<Credentials, String> {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("docker-credential-x");
@@ -19,7 +20,7 @@ fn find(registry: &str, config: &str, helper: &str) -> Result<Credentials, Strin
     fs::write(directory.path().join("reference"), format!("{registry}/me/base")).unwrap();
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "helpers::in_a_process_of_its_own"])
+        .args(["--exact", "helpers::child_process_that_looks_up_credentials"])
         .env("PATH", path)
         .env(DIRECTORY, directory.path())
         .output()
@@ -32,7 +33,7 @@ fn find(registry: &str, config: &str, helper: &str) -> Result<Credentials, Strin
 }
 
 #[test]
-fn in_a_process_of_its_own() {
+fn child_process_that_looks_up_credentials() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let path = |name: &str| Path::new(&directory).join(name);
     let reference: Reference = fs::read_to_string(path("reference")).unwrap().parse().unwrap();
@@ -69,12 +70,12 @@ fn a_helper_can_hold_an_identity_token() {
 }
 
 #[test]
-fn a_helper_may_know_nothing() {
+fn a_helper_without_credentials_is_no_error() {
     let answer = "echo credentials not found in native keychain; exit 1";
     assert_eq!(find("r.example", r#"{"credsStore":"x"}"#, answer), Ok(Credentials::Anonymous));
     let answer = r#"printf '{"ServerURL":"s","Username":"","Secret":""}'"#;
     assert_eq!(find("r.example", r#"{"credsStore":"x"}"#, answer), Ok(Credentials::Anonymous));
-    // Another registry's helper is not asked.
+    // The helper of another registry is not asked.
     assert_eq!(find("s.example", r#"{"credHelpers":{"r.example":"x"}}"#, ANSWER), Ok(Credentials::Anonymous));
 }
 

@@ -1,6 +1,7 @@
 //! Images of a few bytes, and how they are pushed in these tests.
 
-use rootstrap_registry::{Blob, Body, Credentials, Error, Event, Manifest, Options, Push, Pushed, Reference, Timeouts};
+use rootstrap_http as http;
+use rootstrap_registry::{Blob, Credentials, Error, Event, Manifest, Options, Push, Pushed, Reference};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
@@ -23,19 +24,14 @@ pub struct Image {
 }
 
 pub fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
-}
-
-pub fn in_memory(bytes: &[u8]) -> Blob {
-    Blob { digest: digest(bytes), size: bytes.len() as u64, body: Body::Bytes(bytes.to_vec()) }
+    format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(bytes)))
 }
 
 /// A blob in a file that has no name, and whose position is at its end.
-pub fn in_file(bytes: &[u8]) -> Blob {
+pub fn blob_of(bytes: &[u8]) -> Blob {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    Blob { body: Body::File(file), ..in_memory(bytes) }
+    Blob { digest: digest(bytes), size: bytes.len() as u64, file }
 }
 
 fn manifest(media_type: &str, value: &serde_json::Value) -> Manifest {
@@ -50,7 +46,7 @@ impl Image {
         let mut manifests = Vec::new();
         for (architecture, layer) in [("amd64", vec![b'a'; 1_500_000]), ("arm64", b"small".to_vec())] {
             let config = json!({ "architecture": architecture, "os": "linux", "rootfs": { "type": "layers" } });
-            let parts = [in_memory(config.to_string().as_bytes()), in_file(&layer), in_memory(b"")];
+            let parts = [blob_of(config.to_string().as_bytes()), blob_of(&layer), blob_of(b"")];
             let describe = |blob: &Blob, kind: &str| {
                 let media_type = format!("application/vnd.oci.image.{kind}");
                 json!({ "mediaType": media_type, "digest": blob.digest, "size": blob.size })
@@ -73,13 +69,14 @@ impl Image {
         let value = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": described.collect::<Vec<_>>() });
         let index = manifest(INDEX, &value);
         let manifests = manifests.into_iter().map(|(_, manifest)| manifest).chain([index]).collect();
-        let timeouts = Timeouts { backoff: Duration::from_millis(1), ..Timeouts::default() };
+        let retries = http::Retries { count: 3, first_wait: Duration::from_millis(1), ..http::Retries::default() };
+        let http = http::Options { retries, ..http::Options::default() };
         Image {
             blobs,
             manifests,
             tags: Vec::new(),
             credentials: Credentials::Anonymous,
-            options: Options { timeouts, ..Options::default() },
+            options: Options { http, ..Options::default() },
             cancel: AtomicBool::new(false),
         }
     }
@@ -99,7 +96,7 @@ impl Image {
 
     /// Without the second attempts.
     pub fn once(mut self) -> Image {
-        self.options.retries = 0;
+        self.options.http.retries.count = 0;
         self
     }
 

@@ -9,3 +9,4 @@ mod helpers;
 mod image;
 mod order;
 mod program;
+mod tls;

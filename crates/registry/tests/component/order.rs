@@ -1,13 +1,13 @@
 //! What is sent, what is not, and in which order.
 
-use crate::fake::{Door, Fault, Registry};
-use crate::image::{INDEX, Image, MANIFEST, bytes, digest, in_file, in_memory, retries};
+use crate::fake::{Access, Fault, Registry};
+use crate::image::{INDEX, Image, MANIFEST, blob_of, bytes, digest, retries};
 use rootstrap_registry::{Event, Pushed};
 use std::sync::atomic::Ordering;
 
 #[test]
 fn children_come_before_parents_and_the_tag_last() {
-    let registry = Registry::start(Door::Open);
+    let registry = Registry::start(Access::Open);
     let image = Image::new();
     let (pushed, events) = image.events(&registry.name());
     let [first, second, index] = &image.manifests[..] else { panic!() };
@@ -39,8 +39,8 @@ fn children_come_before_parents_and_the_tag_last() {
 }
 
 #[test]
-fn what_the_registry_has_is_not_sent() {
-    let registry = Registry::start(Door::Open);
+fn blobs_that_the_registry_has_are_not_sent() {
+    let registry = Registry::start(Access::Open);
     let image = Image::new();
     registry.know(&image.blobs[1].digest);
     let (pushed, events) = image.events(&registry.name());
@@ -57,7 +57,7 @@ fn what_the_registry_has_is_not_sent() {
 
 #[test]
 fn one_image_can_have_several_tags() {
-    let registry = Registry::start(Door::Open);
+    let registry = Registry::start(Access::Open);
     let image = Image { tags: vec!["1".to_owned(), "1.0".to_owned()], ..Image::new() };
     let digest = image.push(&registry.name()).unwrap().digest;
     for tag in ["1", "1.0", "latest"] {
@@ -70,25 +70,22 @@ fn one_image_can_have_several_tags() {
 }
 
 #[test]
-fn a_damaged_blob_or_manifest_does_not_get_in() {
-    let registry = Registry::start(Door::Open);
+fn a_damaged_blob_or_manifest_is_not_stored() {
+    let registry = Registry::start(Access::Open);
     let content = vec![b'x'; 1_000_000];
-    for blob in [in_file(&content), in_memory(&content)] {
-        let mut image = Image::of(blob);
-        image.blobs[0].digest = digest(b"another");
-        let error = image.push(&registry.name()).unwrap_err();
-        let text = crate::image::words(&error);
-        assert!(text.contains(&format!("its content has digest {}", digest(&content))), "{text}");
-    }
-    let mut image = Image::of(in_file(&content));
+    let mut image = Image::of(blob_of(&content));
+    image.blobs[0].digest = digest(b"another");
+    let text = crate::image::words(&image.push(&registry.name()).unwrap_err());
+    assert!(text.contains(&format!("its content has digest {}", digest(&content))), "{text}");
+    let mut image = Image::of(blob_of(&content));
     image.blobs[0].size += 1;
-    assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("bytes it should have"));
+    assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("its content does not have"));
     assert_eq!(registry.count("PUT "), 0, "no request may have come to its end");
     registry.forget();
     let mut image = Image::new();
     image.manifests[0].bytes.push(b' ');
     assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("its content has digest"));
-    image = Image::of(in_memory(b"x"));
+    image = Image::of(blob_of(b"x"));
     image.blobs[0].digest = "sha256:../../../other/blobs".to_owned();
     assert!(crate::image::words(&image.push(&registry.name()).unwrap_err()).contains("no digest of the form"));
     image = Image::new();
@@ -98,8 +95,8 @@ fn a_damaged_blob_or_manifest_does_not_get_in() {
 }
 
 #[test]
-fn an_interrupt_stops_it_before_the_tag_moves() {
-    let registry = Registry::start(Door::Open);
+fn an_interrupt_stops_a_push_before_the_tag_moves() {
+    let registry = Registry::start(Access::Open);
     let image = Image::new();
     registry.fault("PUT blobs/", Fault::Stall, usize::MAX);
     let stop = |event| {
@@ -107,7 +104,7 @@ fn an_interrupt_stops_it_before_the_tag_moves() {
             image.cancel.store(true, Ordering::Relaxed);
         }
     };
-    // It would wait for minutes.
+    // Without the interrupt, the push would wait for minutes.
     let error = image.watch(&registry.name(), &stop).unwrap_err();
     assert_eq!(error.to_string(), "cannot go on: interrupted");
     assert_eq!((registry.tag("latest"), registry.count("PUT ")), (None, 0));

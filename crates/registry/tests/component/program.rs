@@ -8,12 +8,12 @@ use std::net::{Ipv4Addr, TcpStream};
 /// `me` with the password hunter2, as `htpasswd -B` writes it.
 const USERS: &str = "me:$2b$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
 
-/// A registry, and what is asked of it.
+/// The registry of docker, running.
 struct Program(Registry);
 
-/// Starts one; `None`, and a line that says why, where there is none.
+/// Starts one. Returns `None` and prints why if none is installed.
 fn start(users: Option<&str>) -> Option<Program> {
-    Registry::start(users).inspect_err(|reason| eprintln!("skipped: {reason}")).ok().map(Program)
+    Registry::start(users).inspect_err(|reason| rootstrap_testkit::skip(reason)).ok().map(Program)
 }
 
 impl Program {
@@ -21,7 +21,7 @@ impl Program {
         format!("127.0.0.1:{}/me/base:v1", self.0.port)
     }
 
-    /// The content of something in the repository.
+    /// Returns the content of a path in the repository.
     fn get(&self, path: &str, accept: &str, authorization: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.0.port)).unwrap();
         let request =
@@ -35,7 +35,7 @@ impl Program {
         content
     }
 
-    /// Whether everything is there as it was pushed.
+    /// Checks that the registry has everything as it was pushed.
     fn check(&self, image: &Image, authorization: &str) {
         for blob in &image.blobs {
             let content = self.get(&format!("blobs/{}", blob.digest), "*/*", authorization);
@@ -63,7 +63,7 @@ fn what_is_pushed_can_be_pulled() {
 }
 
 #[test]
-fn users_are_let_in() {
+fn users_with_a_password_can_push() {
     let Some(program) = start(Some(USERS)) else { return };
     let image = Image::new().by("me", SECRET);
     assert_eq!(image.push(&program.name()).unwrap().uploaded, 5);

@@ -1,6 +1,6 @@
-//! Roots with further architectures: who may stand in for whom (multiarch as dpkg and apt have it).
+//! Roots with further architectures: which package may meet whose dependency (multiarch, as dpkg and apt implement it).
 
-use super::{Case, case};
+use super::case::{Case, case};
 
 fn on_both(says: &'static str, archive: &str) -> Case {
     case(says, archive).with(|request| request.foreign = vec!["i386".to_owned()])
@@ -37,22 +37,23 @@ fn dependencies_stay_within_their_architecture() {
 }
 
 #[test]
-fn multi_arch_says_who_helps_others() {
-    // foreign helps everybody, allowed those who say `:any`, `all` is native and helps only its own.
+fn multi_arch_says_whose_dependencies_a_package_meets() {
+    // `foreign` packages meet everybody's dependencies, `allowed` ones those with `:any`. A package for `all` counts as
+    // native and meets only the dependencies of native packages.
     let reasons = ["wine:i386", "depends on data", "another architecture"];
     on_both("all is native", LIBRARIES).include("wine:i386").fails(&reasons);
     let archive = LIBRARIES.replace("Package: data\n", "Package: data\nMulti-Arch: foreign\n");
-    let plan = on_both("helped", &archive).include("wine:i386").run().unwrap();
+    let plan = on_both("foreign", &archive).include("wine:i386").run().unwrap();
     let all: Vec<_> = plan.packages().map(|(_, p)| format!("{}:{}", p.name, p.architecture)).collect();
     assert_eq!(all, ["data:all", "libc:i386", "perl:i386", "shell:i386", "wine:i386", "zlib:i386"]);
-    let plan = on_both("native helpers", &archive).include("wine:i386 shell perl").run().unwrap();
+    let plan = on_both("native packages", &archive).include("wine:i386 shell perl").run().unwrap();
     let native = plan.packages().filter(|(_, p)| p.architecture == "amd64").map(|(_, p)| p.name.as_str());
     assert_eq!(native.collect::<Vec<_>>(), ["perl", "shell"], "one of each is enough");
     assert_eq!(plan.packages().count(), 6);
 }
 
 #[test]
-fn one_name_twice_only_if_meant_so() {
+fn a_package_is_installed_twice_only_if_it_is_multi_arch_same() {
     let reasons = ["tool", "cannot be installed beside tool:i386"];
     on_both("not same", LIBRARIES).include("tool tool:i386").fails(&reasons);
     let archive = LIBRARIES.replacen("Package: libc\n", "Package: libc\nVersion: 2\n", 1);
@@ -61,14 +62,14 @@ fn one_name_twice_only_if_meant_so() {
 }
 
 #[test]
-fn rejections_reach_every_architecture() {
+fn conflicts_reach_every_architecture() {
     let archive = "Package: a\nConflicts: b\n\nPackage: b\nArchitecture: i386\n\nPackage: c\nConflicts: b:amd64";
     on_both("unqualified", archive).include("a b:i386").fails(&["a conflicts with b"]);
     on_both("qualified", archive).include("c b:i386").gives("base: b c");
 }
 
 #[test]
-fn architectures_the_root_does_not_have() {
+fn architectures_that_the_root_lacks_are_refused() {
     case("none", LIBRARIES).include("zlib:i386").fails(&[
         "zlib:i386",
         "no architecture i386",

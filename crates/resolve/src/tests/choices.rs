@@ -1,6 +1,6 @@
-//! Which package meets a dependency where there is a choice, and what happens when choices collide.
+//! Which package meets a dependency where there is a choice, and what happens when choices conflict.
 
-use super::{case, names};
+use super::case::{case, names};
 use crate::{Request, Variant};
 
 #[test]
@@ -31,7 +31,7 @@ fn alternatives_as_apt_chooses_them() {
     of("Recommends as far as they go", "h").with(|r| r.recommends = true).gives("base: h p3* x*");
 }
 
-/// Of providers nothing else tells apart, the one mentioned last; this alone depends on the order of stanzas.
+/// Of equal providers, the one that the archive mentions last is taken. Only this depends on the order of stanzas.
 #[test]
 fn ties_are_broken_as_apt_breaks_them() {
     let plan = |archive: &str, list| {
@@ -54,7 +54,7 @@ fn ties_are_broken_as_apt_breaks_them() {
 }
 
 #[test]
-fn includes_are_taken_as_they_come() {
+fn includes_are_taken_in_their_order() {
     let archive = "
         Package: z\nDepends: x | y\n
         Package: b\nDepends: y | x\n
@@ -96,7 +96,7 @@ fn conflicts_are_worked_around() {
     ]);
 }
 
-/// Cases apt's way of walking gives up on.
+/// Cases in which apt's walk finds no valid set.
 #[test]
 fn the_solver_takes_over() {
     let archive = "

@@ -1,6 +1,6 @@
-//! What a tree without scripts has, and what it does without.
+//! What a tree without scripts has, and which dependencies it leaves out.
 
-use super::{Case, case};
+use super::case::{Case, case};
 use crate::Variant;
 
 const ARCHIVE: &str = "
@@ -35,7 +35,7 @@ fn distroless(says: &'static str, list: &str) -> Case {
     case(says, ARCHIVE).variant(Variant::Distroless).include(list)
 }
 
-/// The names that come with the packages of data.
+/// Checks the packages beside those of data, and the dependencies that are left out.
 #[track_caller]
 fn gives(case: Case, expected: &str, without: &str) {
     let says = case.says;
@@ -50,7 +50,7 @@ fn gives(case: Case, expected: &str, without: &str) {
 }
 
 #[test]
-fn dependencies_end_at_what_installs_and_scripts() {
+fn dependencies_end_at_packages_for_installing_and_scripts() {
     gives(distroless("data alone, whose dependencies are those of scripts", ""), "", "awk debconf openssl");
     gives(
         distroless("essential, listed and virtual", "app"),
@@ -73,7 +73,7 @@ fn dependencies_end_at_what_installs_and_scripts() {
 }
 
 #[test]
-fn what_is_named_is_there() {
+fn included_packages_are_installed() {
     gives(
         distroless("a shell", "app dash"),
         "app dash libc6",
@@ -90,7 +90,7 @@ fn what_is_named_is_there() {
 }
 
 #[test]
-fn data_is_there_unless_it_is_excluded_or_missing() {
+fn data_is_installed_unless_it_is_excluded_or_missing() {
     let names = |case: Case| {
         let says = case.says;
         let plan = case.run().unwrap_or_else(|error| panic!("{says}: {error}"));
@@ -115,14 +115,14 @@ fn data_is_there_unless_it_is_excluded_or_missing() {
 }
 
 #[test]
-fn other_variants_do_without_nothing() {
+fn other_variants_leave_out_no_dependency() {
     case("custom", ARCHIVE).include("tzdata").gives("base: debconf* tzdata");
     let plan = case("custom", ARCHIVE).include("tzdata").run().unwrap();
     assert!(plan.without.is_empty() && !plan.to_json().contains("without"));
 }
 
 #[test]
-fn there_are_no_groups_to_configure() {
+fn there_are_no_pre_dependency_groups() {
     let archive = "Package: a\nPre-Depends: b\n\nPackage: b\nPre-Depends: c\n\nPackage: c";
     case("phases", archive).variant(Variant::Distroless).include("a").gives("base: a b* c*");
 }

@@ -1,9 +1,9 @@
-//! In which phases and in which order a set is installed.
+//! The phases and the order in which a set is installed.
 
-use super::case;
+use super::case::case;
 use crate::Variant;
 
-/// The groups follow dpkg's hash. FNV-1a modulo 65521 puts systemd-sysv (4684) and init (10224) before cron (17373);
+/// The groups follow dpkg's hash table. FNV-1a modulo 65521 puts systemd-sysv (4684) and init (10224) before cron (17373);
 /// with a single bin, cron is first by name.
 #[test]
 fn pre_dependencies_make_groups() {
@@ -54,7 +54,7 @@ fn a_cycle_of_pre_dependencies_ends() {
 }
 
 #[test]
-fn the_core_comes_first() {
+fn the_core_packages_come_first() {
     let archive = "aaa base-files base-passwd debconf dpkg libc6.1 mawk perl-base"
         .split(' ')
         .map(|name| format!("Package: {name}\nEssential: yes"))

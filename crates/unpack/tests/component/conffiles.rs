@@ -1,4 +1,4 @@
-//! Conffiles: beside their places for dpkg, or in place with the digest that dpkg would have written.
+//! Conffiles: beside their paths for dpkg to install, or in place with the digest that dpkg would have written.
 
 use crate::world::{Case, FIRST, World, skipped, write};
 use rootstrap_testkit::deb::{Deb, Entry};
@@ -10,7 +10,7 @@ fn deb(name: &str) -> Deb {
 }
 
 #[test]
-fn they_wait_beside_their_places() {
+fn conffiles_wait_beside_their_paths() {
     Case::new(
         "conffiles",
         [deb("a").conffile("/etc/b", "b\n").file("/etc/a-plain", 0o644, "x").conffile("/etc/a.d/a", ""), deb("b")],
@@ -39,16 +39,16 @@ fn hard_links() {
 }
 
 #[test]
-fn one_that_is_there_already() {
+fn an_equal_conffile_is_there_already() {
     let prepare = |root: &std::path::Path| write(root, "etc/conf", "same\n");
     Case::new("a conffile that is there already", [deb("a").conffile("/etc/conf", "same\n")])
         .prepare(&prepare)
         .equals_dpkg();
 }
 
-/// The administrator's stays, the package's goes aside, and its digest is what dpkg notes.
+/// The administrator's file stays, the package's file is put beside it, and dpkg records the digest of the package's file.
 #[test]
-fn another_that_is_there_already() {
+fn a_different_conffile_is_there_already() {
     let prepare = |root: &std::path::Path| {
         write(root, "etc/conf", "changed\n");
         fs::set_permissions(root.join("etc/conf"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -60,9 +60,9 @@ fn another_that_is_there_already() {
     }
 }
 
-/// Without a `.dpkg-new` beside it dpkg leaves it alone and never learns a digest.
+/// If there is no `.dpkg-new` beside a conffile, dpkg does not touch the conffile and records no digest.
 #[test]
-fn one_that_is_there_but_not_shipped() {
+fn a_listed_conffile_is_there_but_not_shipped() {
     let prepare = |root: &std::path::Path| write(root, "etc/conf", "there\n");
     let lists = deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "/etc/conf\n");
     Case::new("a conffile that is there but not shipped", [lists]).prepare(&prepare).equals_dpkg();
@@ -110,7 +110,7 @@ fn conffiles_that_are_no_files() {
 }
 
 #[test]
-fn left_over_new_files_go() {
+fn left_over_new_files_are_removed() {
     let prepare = |root: &std::path::Path| {
         write(root, "etc/conf.dpkg-new", "of an earlier try");
         symlink("conf.dpkg-new", root.join("etc/other.dpkg-new")).unwrap();
@@ -138,7 +138,7 @@ fn remove_on_upgrade() {
     let lists = || deb("a").file("/x", 0o644, "").control_member("conffiles", 0o644, "remove-on-upgrade /etc/gone\n");
     Case::new("remove-on-upgrade of nothing", [lists()]).equals_dpkg();
     Case::new("remove-on-upgrade of another's", [deb("b").file("/etc/gone", 0o644, "b's"), lists()]).equals_dpkg();
-    // Nobody's: dpkg moves it away.
+    // No package owns the file, so dpkg moves it away.
     if skipped("remove-on-upgrade of nobody's") {
         return;
     }
@@ -158,7 +158,7 @@ fn diverted() {
 }
 
 #[test]
-fn in_place_ends_as_configuring_does() {
+fn conffiles_in_place_end_as_configured_ones() {
     if crate::world::skipped_without_dpkg("conffiles in place") {
         return;
     }

@@ -1,4 +1,4 @@
-//! What dpkg's database says afterwards.
+//! The contents of dpkg's database after unpacking.
 
 use crate::world::{Case, LATER, World, skipped, skipped_without_dpkg, write};
 use rootstrap_testkit::deb::{Deb, Entry};
@@ -37,16 +37,16 @@ fn fields() {
     .equals_dpkg();
 }
 
-/// Packages from before Policy asked for UTF-8, beside ones that keep to it; in a later phase too, when the database
-/// that is added to has such bytes already.
+/// Packages from before Policy asked for UTF-8, beside packages in UTF-8. In a later phase the database already has bytes of
+/// other encodings when packages are added.
 #[test]
-fn bytes_of_another_age() {
+fn fields_in_other_encodings() {
     let latin = |name: &str| {
         let control =
             format!("Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: Ren\u{e9} M\u{fc}ller <r@x>\n");
         let control = format!("{control}X-Old: \u{df}\nDescription: na\u{ef}ve\n l\u{f6}ng\n");
         let bytes: Vec<u8> = control.chars().map(|c| u8::try_from(c).unwrap()).collect();
-        // Of two files of one name the later counts.
+        // Of two files with the same name the later one counts.
         deb(name)
             .md5sums(false)
             .file("/opt/other", 0o644, name)
@@ -55,7 +55,7 @@ fn bytes_of_another_age() {
             .control_member("conffiles", 0o644, b"/etc/\xe9.conf\n")
             .control_entry(Entry::file("./control", 0o644, bytes))
     };
-    Case::new("bytes of another age", [latin("old"), deb("new").field("Maintainer", "Ren\u{e9} <r@x>")])
+    Case::new("fields in other encodings", [latin("old"), deb("new").field("Maintainer", "Ren\u{e9} <r@x>")])
         .then([deb("later").file("/opt/later", 0o644, "x")])
         .equals_dpkg();
 }
@@ -82,7 +82,7 @@ fn few_fields() {
 }
 
 #[test]
-fn relations_in_other_words() {
+fn relations_in_other_spellings() {
     Case::new(
         "relations dpkg writes anew",
         [deb("odd").field("Depends", "a(>=1),b|c   (<<  2) ,\n d:any").field("Version", "0:1.0")],
@@ -139,7 +139,7 @@ fn members_of_the_control_archive() {
     .equals_dpkg();
 }
 
-/// They become file names in the database; dpkg takes up to 100 characters.
+/// The names of members become file names in the database; dpkg accepts up to 100 characters.
 #[test]
 fn long_names_of_members() {
     let members = [50, 51, 99, 100]
@@ -184,11 +184,11 @@ fn a_database_that_has_packages() {
 }
 
 #[test]
-fn linked_members_become_files_of_their_own() {
+fn linked_members_become_separate_files() {
     if skipped("linked members") {
         return;
     }
-    // dpkg's would stay one file under two names, which nobody can tell until one is changed.
+    // dpkg would keep one file under two names. The difference shows only when one of them is changed.
     let mut world = World::new();
     let entry = Entry::hardlink("./prerm", "./postinst");
     world.unpack(&[deb("linked").script("postinst", "#!/bin/sh\n").control_entry(entry)], LATER);
@@ -196,7 +196,7 @@ fn linked_members_become_files_of_their_own() {
 }
 
 #[test]
-fn values_in_odd_shapes() {
+fn values_in_unusual_forms() {
     for (name, change) in [
         ("an empty value", deb("odd").field("X-Empty", "").field("Section", "").field("Homepage", "x")),
         ("a value that begins on the next line", deb("odd").field("X-List", "\n one\n two").field("X-Next", "y")),

@@ -1,5 +1,5 @@
-//! Diversions as dpkg-divert(1) itself makes them, with and without `--rename`, by a package, by others and by nobody, and
-//! statoverrides on what they lead to.
+//! Diversions made by dpkg-divert(1) itself, with and without `--rename`: by a package, by another package, and local ones; and
+//! statoverrides on diverted files.
 
 use crate::world::{Case, names_of_the_host, tool, write};
 use rootstrap_testkit::deb::Deb;
@@ -9,7 +9,7 @@ fn deb(name: &str) -> Deb {
     Deb::new(name, "1").field("Section", "misc").field("Priority", "optional")
 }
 
-/// `/bin/tool` goes to `/bin/tool.orig` for all packages but `owner`.
+/// Diverts `/bin/tool` to `/bin/tool.orig` for all packages except `owner`.
 fn divert(root: &Path, how: &[&str]) {
     let words = ["dpkg-divert", "--quiet", "--add", "--package", "owner", "--divert", "/bin/tool.orig"];
     tool(root, &[&words, how, &["/bin/tool"]].concat());
@@ -49,12 +49,12 @@ fn made_between_the_other_and_the_owner() {
 
 #[test]
 fn made_by_a_package_that_is_there() {
-    // The owner's own file stays where it is, whatever is said of renaming.
+    // The owner's own file stays where it is, with and without `--rename`.
     Case::new("a diversion after the owner", [owner()]).then_change(&no_rename).then([other()]).equals_dpkg();
 }
 
 #[test]
-fn made_by_nobody() {
+fn local_diversions() {
     for how in ["--rename", "--no-rename"] {
         let local = |root: &Path| tool(root, &["dpkg-divert", "--quiet", "--add", "--local", how, "/bin/tool"]);
         Case::new("a local diversion before", []).then_change(&local).then([other()]).equals_dpkg();
@@ -77,7 +77,7 @@ fn taken_back() {
         .equals_dpkg();
 }
 
-/// Two that are diverted alike are in each other's way still, wherever the first one's file is by now.
+/// Two packages whose files are diverted to the same path still conflict, wherever the file of the first is by now.
 #[test]
 fn a_third_package_is_refused() {
     let third = deb("third").file("/bin/tool", 0o755, "the third's");
@@ -124,7 +124,7 @@ fn of_conffiles() {
         };
         let conf = |name: &str| deb(name).conffile("/etc/conf", format!("{name}\n"));
         Case::new("a diverted conffile", []).then_change(&divert).then([conf("other")]).equals_dpkg();
-        // dpkg believes that it takes the other's conffile over, whatever is diverted.
+        // dpkg assumes that it takes over the other package's conffile, even if that is diverted.
         let case = Case::new("a conffile diverted for another", [conf("other")]).then_change(&divert);
         assert_ne!(case.leaves(&conf("owner"), "/etc/conf belongs to other too"), Some(false));
         let case = Case::new("a conffile diverted beforehand", []).then_change(&divert).then([conf("owner")]);
@@ -162,7 +162,7 @@ fn statoverrides_on_directories() {
         tool(root, &["dpkg-statoverride", "--quiet", "--add", "#1", "#2", "2750", "/d"]);
         tool(root, &["dpkg-statoverride", "--quiet", "--add", "#3", "#4", "0711", "/e"]);
     };
-    // One that is there stays as it is.
+    // An existing directory keeps its owner and mode.
     Case::new("statoverrides on directories", [deb("a").dir("/d", 0o700).file("/d/a", 0o644, "")])
         .prepare(&names_of_the_host)
         .then_change(&fix)

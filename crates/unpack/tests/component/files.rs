@@ -1,4 +1,4 @@
-//! Entries of data.tar in the tree.
+//! The entries of data.tar in the tree.
 
 use crate::world::{Case, FIRST, LATER, World, names_of_the_host, skipped, write};
 use rootstrap_testkit::deb::{Deb, Entry, Header};
@@ -47,11 +47,11 @@ fn times() {
 
 #[test]
 fn owners_by_name() {
-    // Until 1.22 dpkg looks names up outside of `--root`: both have to say the same.
+    // Up to version 1.22 dpkg looks up names outside `--root`, so both systems must have the same users and groups.
     Case::new("owners by name", [owners()]).prepare(&names_of_the_host).equals_dpkg();
 }
 
-/// Files whose numbers are not those of their names anywhere.
+/// Files whose owners have numbers that no system gives to their names.
 fn owners() -> Deb {
     let owned =
         |name: &str, user: &str, uid, group: &str, gid| Entry::file(name, 0o4755, "x").owned(user, uid, group, gid);
@@ -77,7 +77,7 @@ fn owners_are_those_of_the_target() {
     world.unpack(&[owners()], LATER);
     assert!(line(&world).contains(" 4755 4711:815 "), "{}", line(&world));
 
-    // Before there are any, those that base-passwd will make them from.
+    // Before passwd and group exist, the files from which base-passwd will create them are read.
     let mut world = World::new();
     write(&world.path(), "usr/share/base-passwd/passwd.master", "daemon:*:4712:1::/:/bin/sh\n");
     write(&world.path(), "usr/share/base-passwd/group.master", "tty:*:816:\n");
@@ -113,7 +113,7 @@ fn a_hard_link_to_a_file_that_was_there() {
 }
 
 #[test]
-fn the_first_package_makes_the_directory() {
+fn the_first_package_creates_the_directory() {
     Case::new(
         "the first package makes the directory",
         [
@@ -150,7 +150,7 @@ fn links_over_what_is_there() {
     Case::new(
         "links over what is there",
         [deb("a")
-            // The same directory by another text, and another directory.
+            // A link to the same directory with another text, and a link to another directory.
             .symlink("/lib", "./usr/../usr/lib")
             .symlink("/elsewhere", "usr/sbin")
             .symlink("/dangling", "also-gone")
@@ -199,13 +199,13 @@ fn directories_and_links_of_several_packages() {
     Case::new("a link, then a directory", [link()]).then([inside("b"), inside("c")]).prepare(&there).equals_dpkg();
     Case::new("a directory, then a link", [inside("a")]).then([link(), inside("c")]).prepare(&there).equals_dpkg();
     Case::new("both in one phase", [inside("a"), link(), inside("c")]).prepare(&there).equals_dpkg();
-    // The link's text is its package's, the directory is nobody's.
+    // The package owns the link with its text; no package owns the directory.
     let other = deb("other").symlink("/way", "usr/elsewhere").file("/usr/elsewhere/x", 0o644, "");
     Case::new("a link of another text over a directory", [inside("a")]).then([other, link()]).equals_dpkg();
 }
 
 #[test]
-fn the_first_package_makes_the_directory_for_later_phases_too() {
+fn the_first_package_creates_the_directory_for_later_phases_too() {
     let with = |name: &str, mode, id| {
         let directory = Entry::dir("./d/", mode).owned("", id, "", id);
         deb(name).entry(directory).file(&format!("/d/{name}"), 0o644, name)
@@ -299,7 +299,7 @@ fn a_diversion_made_after_the_file() {
     let divert = |root: &Path| {
         write(root, "var/lib/dpkg/diversions", "/bin/tool\n/bin/tool.other\nowner\n");
     };
-    // The diverting package may ship what another owns, whether or not that was moved aside.
+    // The diverting package may ship a path that another package owns, with or without `--rename`.
     Case::new("a diversion made after the file", [deb("other").file("/bin/tool", 0o755, "the other's")])
         .then([deb("owner").file("/bin/tool", 0o755, "the owner's")])
         .prepare(&divert)
@@ -370,11 +370,11 @@ fn headers_of_other_writers() {
 }
 
 #[test]
-fn parents_nobody_ships_are_made() {
+fn parents_that_no_package_ships_are_created() {
     if skipped("parents nobody ships") {
         return;
     }
-    // As tar makes them; dpkg refuses the package, so no archive has one.
+    // The parents have the attributes that tar gives them. dpkg refuses the package, so no archive has one like it.
     let mut world = World::new();
     world.unpack(&[deb("orphan").entry(Entry::file("./no/parent/file", 0o644, "x"))], LATER);
     assert!(world.dump(&[]).contains("/no/parent dir 0755 0:0\n"));

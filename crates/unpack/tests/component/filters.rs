@@ -1,4 +1,4 @@
-//! `path-exclude` and `path-include`, beside what dpkg makes of the same patterns.
+//! `path-exclude` and `path-include`, compared with dpkg's result for the same patterns.
 
 use crate::world::{Case, World, filter, skipped_without_dpkg, write};
 use rootstrap_testkit::deb::Deb;
@@ -25,12 +25,12 @@ fn documented(name: &str) -> Deb {
 #[test]
 fn lists_of_patterns() {
     for patterns in [
-        // What slim images are made with.
+        // The patterns with which slim images are made.
         &["-/usr/share/doc/*", "+/usr/share/doc/*/copyright", "-/usr/share/man/*", "-/usr/share/locale/*"][..],
-        // The last that matches decides, in whatever order they come.
+        // The last matching pattern decides, in any order of the patterns.
         &["+/usr/share/doc/*/copyright", "-/usr/share/doc/*"],
         &["-/usr/share/*/*", "+/usr/share/doc/*", "-/usr/share/doc/*/README"],
-        // A directory alone, all below it, and what only looks like below it.
+        // A directory alone, everything below it, and a path that only begins with the same text.
         &["-/usr/share/doc/a/examples/*"],
         &["-/usr/share/doc/a/examples", "-/usr/share/doc/a/examples/*"],
         &["-/usr/share/do*", "+/usr/share/doc/?*"],
@@ -69,7 +69,7 @@ fn triggers() {
 
 #[test]
 fn diversions() {
-    // It is the package's own name for a file that counts.
+    // The patterns are matched against the path in the package, not against the diverted path.
     let prepare = |root: &Path| {
         write(root, "var/lib/dpkg/diversions", "/bin/a\n/opt/a\nowner\n/bin/b\n/opt/b\nowner\n");
         std::fs::create_dir(root.join("opt")).unwrap();
@@ -90,7 +90,7 @@ fn excluded_paths_have_owners() {
 }
 
 #[test]
-fn what_is_needed_by_something_kept() {
+fn excluded_paths_that_an_entry_needs() {
     let links = || deb("a").file("/d/file", 0o644, "x").hardlink("/e/link", "/d/file");
     let reason = "/e/link needs what is excluded";
     let case = |patterns: &[&str]| Case::new("a hard link to what is excluded", []).filters(patterns);
@@ -98,7 +98,7 @@ fn what_is_needed_by_something_kept() {
     assert_ne!(case(&["-/e"]).leaves(&links(), reason), Some(true));
     let reason = "/usr/share/doc needs what is excluded";
     assert_ne!(case(&["-/usr/*", "+/usr/share/doc/*"]).leaves(&documented("a"), reason), Some(true));
-    // What is there already will do.
+    // A path that is in the root already is enough.
     let there = |root: &Path| {
         write(root, "d/file", "old");
         write(root, "e/other", "");

@@ -1,4 +1,5 @@
-//! Archives that mean harm: an error or a package left to dpkg, never a panic, never a byte outside of the root.
+//! Hostile archives: they end in an error, or the package is left to dpkg. There is never a panic, and never a byte outside the
+//! root.
 
 use crate::world::{FIRST, LATER, World, skipped};
 use rootstrap_testkit::compress::Compression;
@@ -9,7 +10,7 @@ use rootstrap_unpack::{Error, Verdict, database, triggers};
 use std::fs;
 use std::os::unix::fs::symlink;
 
-/// A world whose root has something precious beside it.
+/// A world with files beside the root that must not change.
 struct Guarded {
     world: World,
     before: String,
@@ -33,7 +34,7 @@ impl Guarded {
     }
 }
 
-/// Everything beside the root but what tests and staging themselves put there.
+/// Everything beside the root, except what tests and staging themselves put there.
 fn outer(world: &World) -> String {
     let options = tree::Options { owner: true, mtime: true };
     let own =
@@ -42,7 +43,7 @@ fn outer(world: &World) -> String {
 }
 
 #[test]
-fn names_that_climb() {
+fn names_that_lead_upwards() {
     if skipped("names that climb") {
         return;
     }
@@ -84,7 +85,7 @@ fn links_planted_to_be_written_through() {
         let target = if absolute { outside.as_str() } else { "../outside" };
         let plant = Deb::new("plant", "1").symlink("/way", target).symlink("/file", &format!("{target}/canary"));
         assert!(matches!(guarded.world.put(&plant.build()), Ok(Verdict::Merged(_))));
-        // From here on whatever comes back: it must not have left the root.
+        // From here on any result is right, as long as nothing leaves the root.
         let evil = |name: &str| Deb::new(name, "1");
         for deb in [
             evil("a").entry(Entry::file("./way/canary", 0o4777, "dead")),
@@ -127,7 +128,7 @@ fn a_database_of_links() {
     if skipped("a database of links") {
         return;
     }
-    // The directories of the database lead out, before anything is recorded.
+    // The directories of the database are links that lead out, before anything is recorded.
     for name in ["info", "triggers", "status", "diversions", "statoverride"] {
         let mut guarded = Guarded::new();
         let path = guarded.world.path().join("var/lib/dpkg").join(name);
@@ -177,7 +178,7 @@ fn truncated_within_the_payload() {
     if skipped("truncated within the payload") {
         return;
     }
-    // Here the ar header agrees with what is left.
+    // Here the ar header agrees with the length that is left.
     let deb = Deb::new("a", "1").file(&format!("/{}", "long".repeat(40)), 0o644, vec![7; 3000]).file("/x", 0o644, "x");
     let (control, data) = (deb.control_tar(), deb.data_tar());
     let pack = |control: &[u8], data: &[u8]| {
@@ -193,7 +194,7 @@ fn truncated_within_the_payload() {
     for compression in [Compression::Gz, Compression::Xz, Compression::Zst, Compression::Bz2, Compression::Lzma] {
         let packed = compression.compress(&data);
         let name = format!("data.tar{}", compression.suffix());
-        // Without the trailer a decoder may still give all that counts; without a quarter it may not.
+        // A decoder may give the whole contents without the trailer, but not without the last quarter.
         let cut = &packed[..packed.len() * 3 / 4];
         let deb = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), (&name, cut)], 0);
         assert!(guarded.world.put(&deb).is_err(), "{name}");
@@ -241,10 +242,10 @@ fn sizes_that_lie() {
         let deb = Deb::new("a", "1").control_entry(Entry { name: b"./symbols".to_vec(), ..entry });
         assert!(guarded.world.put(&deb.build()).is_err(), "{size}");
     }
-    // Too small: the rest of the body stands where a header should.
+    // The size is too small, so the rest of the body stands where a header should be.
     let entry = Entry { claimed_size: Some(3), ..Entry::file("./x", 0o644, vec![b'x'; 2000]) };
     assert!(guarded.world.put(&Deb::new("a", "1").entry(entry).build()).is_err());
-    // A long name that claims to be longer than the archive, and one longer than any path.
+    // A long name that claims to be longer than the archive, and a long name that is longer than any path.
     for name in [Entry { claimed_size: Some(4000), ..long_name(b"./x") }, long_name(&[b'x'; 5000])] {
         let deb = Deb::new("a", "1").entry(name).entry(Entry::file("./x", 0o644, "x")).file("/y", 0o644, vec![1; 9000]);
         assert!(!matches!(guarded.world.put(&deb.build()), Ok(Verdict::Merged(_))));
@@ -262,13 +263,13 @@ fn bombs() {
         return;
     }
     let mut guarded = Guarded::new();
-    // control.tar beyond its ceiling, in a few kilobytes.
+    // A control.tar that decodes to more than its ceiling, in a few kilobytes.
     let large = Entry::file("./symbols", 0o644, vec![0; usize::try_from(rootstrap_unpack::limits::CONTROL).unwrap()]);
     let deb = Deb::new("a", "1").control_entry(large).control_compression(Compression::Zst).build();
     assert!(deb.len() < 100_000);
     let error = guarded.world.put(&deb).unwrap_err();
     assert!(error.io().is_some_and(|error| error.kind() == std::io::ErrorKind::FileTooLarge), "{error:?}");
-    // More files in control.tar than any package has, and a chain of long names that never ends in a file.
+    // More files in control.tar than any package has, and a chain of long names without a file at its end.
     let many = (0..2000).fold(Deb::new("a", "1"), |deb, n| deb.control_member(&format!("m{n}"), 0o644, ""));
     assert!(guarded.world.put(&many.build()).unwrap_err().to_string().contains("too many files"));
     let names: Vec<Entry> = std::iter::repeat_n(long_name(b"./x"), 5000).collect();
@@ -301,7 +302,7 @@ fn control_archives() {
         let staged = guarded.world.stage(&Deb::new("a", "1").control_entry(entry).build());
         match staged {
             Err(Error::Damaged { .. }) => {}
-            // Cut at the NUL, as every reader of tar cuts it.
+            // The name is cut at the NUL, as every reader of tar cuts it.
             Ok(staged) => assert!(name.contains('\0') && staged.control.member("a").is_some(), "{name:?}"),
             Err(error) => panic!("{name:?}: {error}"),
         }
@@ -388,7 +389,7 @@ fn outer_archives() {
         let error = guarded.world.put(&ar(members, 0)).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. } | Error::Io { .. }), "{error:?}");
     }
-    // No tar at all, an empty one, one without a control file.
+    // No tar archive at all, an empty one, and one without a control file.
     for control in [b"".to_vec(), b"text".to_vec(), tar(&[]), tar(&[Entry::file("./other", 0o644, "")])] {
         assert!(guarded.world.put(&ar(&[format, ("control.tar", &control), data], 0)).is_err());
     }

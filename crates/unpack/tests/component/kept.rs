@@ -1,6 +1,6 @@
-//! What is kept of a decoded deb is that deb again, and says so when it is not.
+//! The stored payload of a deb is the same package again, and damage to it is noticed.
 
-use crate::world::{LATER, World, same};
+use crate::world::{LATER, World, open, same};
 use rootstrap_testkit::compress::Compression;
 use rootstrap_testkit::deb::{Deb, ar};
 use rootstrap_unpack::{Staged, payload, stage_and_keep};
@@ -13,7 +13,7 @@ fn deb(compression: Compression) -> Deb {
         .file("/opt/body", 0o4755, &body)
         .file("/opt/odd", 0o600, "odd")
         .conffile("/etc/kept", "x");
-    // dpkg knows a control.tar in two of them as little as we do.
+    // dpkg does not know a control.tar in these two formats, and neither does this crate.
     let deb = match compression {
         Compression::Bz2 | Compression::Lzma => deb,
         other => deb.control_compression(other),
@@ -21,10 +21,10 @@ fn deb(compression: Compression) -> Deb {
     deb.symlink("/opt/link", "body").script("preinst", "#!/bin/sh\n").data_compression(compression)
 }
 
-/// Stages a deb and keeps what comes out in the file `kept`, opened as the options say.
+/// Stages a deb and stores its payload in the open file `kept`.
 fn keep(world: &mut World, deb: &[u8], kept: &mut File) -> (Staged, bool) {
     let (path, slot) = world.file(deb);
-    stage_and_keep(File::open(path).unwrap(), "fixture", &world.store, slot, &AtomicBool::new(false), kept).unwrap()
+    stage_and_keep(open(path), &world.store, slot, &AtomicBool::new(false), kept).unwrap()
 }
 
 fn kept(world: &mut World, deb: &[u8]) -> (Staged, bool, Vec<u8>) {
@@ -40,7 +40,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn it_is_the_same_package_from_every_compression() {
+fn the_payload_is_the_same_package_for_every_compression() {
     for compression in Compression::ALL {
         let deb = deb(compression);
         let (mut first, mut second) = (World::new(), World::new());
@@ -76,7 +76,7 @@ fn damage_is_noticed() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_no_harm_to_the_deb() {
+fn a_payload_that_cannot_be_written_does_not_stop_staging() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut world = World::new();
     let (staged, whole) = keep(&mut world, &deb(Compression::Xz).build(), &mut File::open(file.path()).unwrap());

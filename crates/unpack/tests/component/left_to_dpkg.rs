@@ -1,5 +1,5 @@
-//! What the direct way does not decide: the package is handed back with the reason, and dpkg makes of the root, with
-//! whatever was put there already, what it would have made of an untouched one.
+//! Packages that this crate leaves to dpkg: it hands the package back with the reason. Some of its files may be in the root by
+//! then, and dpkg's result must be the same as in an untouched root.
 
 use crate::world::{Case, World, skipped_without_dpkg, write};
 use rootstrap_testkit::deb::{Deb, Entry, EntryType, Header};
@@ -7,11 +7,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 fn deb(name: &str) -> Deb {
-    // Sorts before what it is refused for, so that something has been put in place already.
+    // This file sorts before the entry that is refused, so that something is in place already.
     Deb::new(name, "1").field("Section", "misc").file("/aaa/early", 0o4755, "early").dir("/aaa/dir", 0o711)
 }
 
-/// `last` is left to dpkg because of `reason`; whether dpkg takes it.
+/// Checks that `last` is left to dpkg because of `reason`. Returns whether dpkg takes it.
 fn left(name: &str, prepare: &dyn Fn(&Path), before: &[Deb], last: &Deb, reason: &str) -> Option<bool> {
     Case::new(name, before.iter().cloned()).prepare(prepare).leaves(last, reason)
 }
@@ -50,7 +50,7 @@ fn packages_taken_over() {
     };
     let b = |replaces: &str| deb("b").file("/x/file", 0o644, "b's").field("Replaces", replaces);
     let reason = "/x/file belongs to a too";
-    // Versions decide, epochs and tildes too.
+    // The version decides, with its epoch and tildes.
     for (version, replaces, taken) in [
         ("1", "a (<< 2)", true),
         ("1:0", "a (<< 2)", false),
@@ -64,7 +64,7 @@ fn packages_taken_over() {
         let name = format!("{version} replaced by {replaces}");
         assert_ne!(left(&name, &|_| {}, &[a(version)], &b(replaces), reason), Some(!taken), "{name}");
     }
-    // Other kinds of files.
+    // Other types of files.
     let conf = deb("b").field("Replaces", "a").conffile("/etc/conf", "b's\n");
     assert_ne!(left("a replaced conffile", &|_| {}, &[a("1")], &conf, "/etc/conf belongs to a too"), Some(false));
     let plain = deb("b").field("Replaces", "a").file("/etc/conf", 0o644, "b's\n");
@@ -79,7 +79,7 @@ fn packages_taken_over() {
         left("a link replaced by a hard link", &|_| {}, &[a("1")], &hard, "/x/link belongs to a too"),
         Some(false)
     );
-    // A third one, which is replaced in its turn.
+    // A third package, which is replaced too.
     let case = Case::new("replaced by both", [a("1"), Deb::new("c", "1").file("/y", 0o644, "c's")]);
     let both = b("a, c").file("/y", 0o644, "b's");
     assert_ne!(case.leaves(&both, reason), Some(false));
@@ -94,7 +94,7 @@ fn packages_that_disappear() {
     left("one that is needed stays", &|_| {}, &[a(), Deb::new("c", "1").field("Depends", "a")], &all(), reason);
     let other = || Deb::new("other", "1").file("/other", 0o644, "");
     left("one among others", &|_| {}, &[a(), other()], &all(), reason);
-    // One that has nothing but directories does without anybody replacing it.
+    // A package that has only directories disappears without being replaced.
     let empty = || Deb::new("a", "1").dir("/x/dir", 0o700);
     let reason = "a has nothing of its own beside it";
     left("a package of directories alone", &|_| {}, &[empty()], &deb("b").dir("/x/dir", 0o755), reason);
@@ -182,7 +182,7 @@ fn entries_of_other_kinds() {
         let reason = format!("./x is of tar type '{name}'");
         left("a tar type dpkg does not know", &|_| {}, &[], &deb("b").entry(Entry::new("./x", kind, 0o644)), &reason);
     }
-    // GNU tar's two ways of leaving out holes.
+    // The two formats in which GNU tar leaves out holes.
     let mut sparse = Header::new_gnu();
     sparse.set_path("./x").unwrap();
     sparse.set_entry_type(EntryType::GNUSparse);
@@ -213,7 +213,7 @@ fn entries_of_other_kinds() {
     }
 }
 
-/// Numbers that are none: dpkg may know what to make of them.
+/// Malformed numbers: they are left to dpkg, which may accept them.
 #[test]
 fn odd_headers() {
     let header = |change: &dyn Fn(&mut Header)| {
@@ -247,9 +247,9 @@ fn odd_headers() {
     }
 }
 
-/// dpkg puts everything under a longer name first.
+/// dpkg first unpacks every file under a longer name.
 #[test]
-fn names_too_long_for_what_dpkg_appends() {
+fn names_too_long_for_the_suffix_that_dpkg_appends() {
     let long = "n".repeat(247);
     let reason = format!("/{long} has too long a name");
     for (name, deb) in [

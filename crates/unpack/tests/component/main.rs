@@ -1,5 +1,5 @@
-//! The crate against debs made by the testkit: its results beside those of the host's own dpkg, in any order of work,
-//! and with archives that mean harm.
+//! The crate with debs that the testkit makes: its results are compared with those of the host's own dpkg, in any order of work,
+//! and hostile archives are tried.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "a test says what it compared and what it had to skip")]
 

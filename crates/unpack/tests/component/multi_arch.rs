@@ -1,4 +1,4 @@
-//! `Multi-Arch: same`: one package of two architectures, side by side and sharing files.
+//! `Multi-Arch: same`: one package of two architectures, installed side by side, with shared files.
 
 use crate::world::{Case, write};
 use rootstrap_testkit::deb::{Deb, Entry};
@@ -13,7 +13,7 @@ fn lib(arch: &str) -> Deb {
     deb.field("Multi-Arch", "same").file(&format!("/usr/lib/{arch}/lib.so"), 0o644, arch)
 }
 
-/// Of both architectures; the second is left to dpkg, which takes it or not.
+/// Unpacks a package of both architectures. The second is left to dpkg, and `taken` says whether dpkg takes it.
 fn shared(name: &str, add: impl Fn(Deb, &str) -> Deb, path: &str, taken: bool) {
     let reason = format!("{path} belongs to lib:amd64 too");
     let case = Case::new(name, [add(lib("amd64"), "amd64")]).prepare(&foreign);
@@ -55,7 +55,7 @@ fn files_that_differ() {
     shared("another target", |deb, arch| deb.symlink("/x", arch), "/x", false);
     let kind = |deb: Deb, arch: &str| if arch == "i386" { deb.symlink("/x", "y") } else { deb.file("/x", 0o644, "y") };
     shared("another kind", kind, "/x", false);
-    // Not even one that is the same: dpkg compares files and links only.
+    // An equal entry of another type does not count as equal: dpkg compares only files and links.
     let hard = |deb: Deb, _: &str| deb.file("/opt/a", 0o644, "x").hardlink("/opt/b", "/opt/a");
     shared("a hard link", hard, "/opt/a", false);
     // Modes are not compared.
@@ -77,7 +77,7 @@ fn another_package_in_the_way_of_both() {
 }
 
 #[test]
-fn what_is_not_marked_the_same_is_not_shared() {
+fn packages_without_multi_arch_same_share_nothing() {
     let data = |arch: &str| Deb::new(&format!("data-{arch}"), "1").arch(arch).file("/usr/share/x", 0o644, "x");
     let case = Case::new("not the same", [data("amd64")]).prepare(&foreign);
     assert_ne!(case.leaves(&data("i386"), "/usr/share/x belongs to data-amd64 too"), Some(true));

@@ -1,11 +1,11 @@
-//! The same result in any order of work, and again.
+//! The result does not depend on the order of work.
 
-use crate::world::{FIRST, LATER, World, same, skipped};
+use crate::world::{FIRST, LATER, World, open, same, skipped};
 use rootstrap_rootfs::Root;
 use rootstrap_testkit::deb::{Deb, Entry};
 use rootstrap_testkit::tree;
 use rootstrap_unpack::{Staged, stage};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Barrier, Mutex};
@@ -52,8 +52,7 @@ fn staging_in_any_order_and_number_of_threads() {
                             loop {
                                 let Some(number) = queue.lock().unwrap().pop() else { break };
                                 let (path, slot) = &files[number];
-                                let deb = File::open(path).unwrap();
-                                let staged = stage(deb, "p", &store, *slot, &AtomicBool::new(false)).unwrap();
+                                let staged = stage(open(path), &store, *slot, &AtomicBool::new(false)).unwrap();
                                 done.lock().unwrap().push((number, staged));
                             }
                         });
@@ -76,7 +75,7 @@ fn staging_in_any_order_and_number_of_threads() {
 }
 
 #[test]
-fn the_last_directory_wins_where_tar_did_it() {
+fn the_last_directory_wins_if_the_rules_say_so() {
     if skipped("the last directory wins where tar did it") {
         return;
     }
@@ -86,7 +85,7 @@ fn the_last_directory_wins_where_tar_did_it() {
 }
 
 #[test]
-fn links_made_anew_by_a_script_have_their_own_time() {
+fn links_that_a_script_created_again_get_their_archived_time() {
     if skipped("links made anew by a script have their own time") {
         return;
     }

@@ -1,4 +1,5 @@
-//! The two tar members of a deb in every form there ever was, and in forms dpkg refuses: the host's own dpkg says which.
+//! The two tar members of a deb in every format that ever existed, and in formats that dpkg refuses. The host's own dpkg decides
+//! which is which.
 
 use crate::world::{LATER, World, same, skipped_without_dpkg};
 use rootstrap_testkit::compress::Compression;
@@ -6,7 +7,7 @@ use rootstrap_testkit::deb::{Deb, ar};
 use std::io::Write;
 use xz2::stream::{Check, Filters, LzmaOptions, Stream};
 
-/// A package with more in it than any decoder's buffer holds.
+/// A package with more contents than any decoder's buffer holds.
 fn deb() -> Deb {
     let body: Vec<u8> = (0..60_000u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
     Deb::new("packed", "1")
@@ -16,17 +17,17 @@ fn deb() -> Deb {
         .control_member("triggers", 0o644, "activate-noawait packed\n")
 }
 
-/// The deb with these bytes as its members.
+/// A deb with these bytes as its members.
 fn assembled(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
     ar(&[("debian-binary", b"2.0\n"), control, data], rootstrap_testkit::EPOCH)
 }
 
-/// Whether dpkg takes a deb. Where it does the result must be equal, where it does not we must not take it either.
+/// Returns whether dpkg takes a deb. If dpkg takes it, the results must be equal; if not, this crate must refuse it too.
 fn judged_as_dpkg_does(what: &str, bytes: &[u8]) -> bool {
     let (mut ours, mut theirs) = (World::new(), World::new());
     let (path, _) = theirs.file(bytes);
     let verdict = theirs.dpkg(&["--unpack"], &[path]);
-    // What is left to dpkg is refused there.
+    // A package that is left to dpkg is refused by dpkg.
     let staged = ours.stage(bytes).map_err(|error| chain(&error)).and_then(|staged| match &staged.entries {
         Ok(_) => Ok(staged),
         Err(reason) => Err(reason.clone()),
@@ -59,16 +60,16 @@ fn every_compression_of_both_members() {
         for data in Compression::ALL {
             let bytes = deb().control_compression(control).data_compression(data).build();
             let what = format!("control.tar{} and data.tar{}", control.suffix(), data.suffix());
-            // deb(5): control.tar never was in the two formats that only data.tar had for a while.
+            // deb(5): for a while data.tar could have two formats that control.tar never had.
             let known = !matches!(control, Compression::Bz2 | Compression::Lzma);
             assert_eq!(judged_as_dpkg_does(&what, &bytes), known, "{what}");
         }
     }
 }
 
-/// Not compressed at all is left out: the head of such a tar happens to read as an lzma of no bytes.
+/// The uncompressed format is left out, because the head of such a tar happens to be a valid LZMA file without contents.
 #[test]
-fn a_name_that_does_not_say_what_is_in_it() {
+fn a_name_that_does_not_match_the_contents() {
     if skipped_without_dpkg("a name that does not say what is in it") {
         return;
     }
@@ -84,7 +85,8 @@ fn a_name_that_does_not_say_what_is_in_it() {
     }
 }
 
-/// Two streams, one after the other: gzip's are read on (as `gzip -d` and zlib do), of the others dpkg reads the first.
+/// Two streams, one after the other: dpkg reads both streams of gzip (as `gzip -d` and zlib do), and only the first of the other
+/// formats.
 #[test]
 fn streams_in_a_row() {
     if skipped_without_dpkg("streams in a row") {
@@ -100,7 +102,7 @@ fn streams_in_a_row() {
         let whole = matches!(of, Compression::Gz | Compression::None);
         let what = format!("{name} in two streams");
         assert_eq!(judged_as_dpkg_does(&what, &assembled(control, (&name, &in_two))), whole, "{what}");
-        // The end is where the first stream ends, whatever follows.
+        // The archive ends where the first stream ends, whatever follows.
         let complete = of.compress(&data);
         for tail in [of.compress(b"more"), vec![0; 4], b"no stream".to_vec()] {
             let bytes = [complete.as_slice(), &tail].concat();
@@ -124,7 +126,7 @@ fn streams_in_a_row() {
 }
 
 #[test]
-fn gzip_as_others_wrote_it() {
+fn gzip_of_other_writers() {
     if skipped_without_dpkg("gzip as others wrote it") {
         return;
     }
@@ -142,7 +144,7 @@ fn gzip_as_others_wrote_it() {
 }
 
 #[test]
-fn xz_as_others_wrote_it() {
+fn xz_of_other_writers() {
     if skipped_without_dpkg("xz as others wrote it") {
         return;
     }
@@ -165,7 +167,7 @@ fn xz_as_others_wrote_it() {
         for part in deb.data_tar().chunks(100_000) {
             encoder.write_all(part).unwrap();
             if what == "in blocks" {
-                // Ends a block; dpkg-deb itself writes more than one when it compresses large packages in threads.
+                // A full flush ends a block. dpkg-deb itself writes several blocks when it compresses large packages in threads.
                 encoder.flush().unwrap();
             }
         }
@@ -175,7 +177,7 @@ fn xz_as_others_wrote_it() {
 }
 
 #[test]
-fn lzma_as_others_wrote_it() {
+fn lzma_of_other_writers() {
     if skipped_without_dpkg("lzma as others wrote it") {
         return;
     }
@@ -184,7 +186,7 @@ fn lzma_as_others_wrote_it() {
     let control = ("control.tar.gz", control.as_slice());
     let tar = deb.data_tar();
     let unknown = Compression::Lzma.compress(&tar);
-    // Properties, dictionary, then the size: all ones where whoever wrote it did not know, and a mark at the end.
+    // Properties, dictionary, then the size: all ones if the writer did not know the size, with a mark at the end.
     assert_eq!(unknown[5..13], [0xff; 8]);
     assert!(judged_as_dpkg_does("lzma of unknown size", &assembled(control, ("data.tar.lzma", &unknown))));
     let sized = |size: usize| [&unknown[..5], &(size as u64).to_le_bytes(), &unknown[13..]].concat();
@@ -195,7 +197,7 @@ fn lzma_as_others_wrote_it() {
 }
 
 #[test]
-fn zstd_as_others_wrote_it() {
+fn zstd_of_other_writers() {
     if skipped_without_dpkg("zstd as others wrote it") {
         return;
     }
@@ -211,7 +213,7 @@ fn zstd_as_others_wrote_it() {
         encoder.write_all(&deb.data_tar()).unwrap();
         encoder.finish().unwrap()
     };
-    // 27 is the most that decoders take unasked, and that `--ultra` uses.
+    // 27 is the largest window that decoders accept by default, and that `--ultra` uses.
     for (window, checksum, taken) in
         [(None, false, true), (None, true, true), (Some(27), true, true), (Some(28), true, false)]
     {
@@ -224,9 +226,9 @@ fn zstd_as_others_wrote_it() {
 /// Members of an ar archive: names and contents.
 type Members<'a> = &'a [(&'a str, &'a [u8])];
 
-/// Names of members as other archivers than dpkg-deb write them.
+/// Names of members in the forms of other archivers than dpkg-deb.
 #[test]
-fn members_as_others_wrote_them() {
+fn members_of_other_writers() {
     if skipped_without_dpkg("members as others wrote them") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Triggers: who is interested, and what unpacking activated.
+//! Triggers: which packages are interested, and what unpacking activates.
 
 use crate::world::{Case, write};
 use rootstrap_testkit::deb::Deb;
@@ -23,7 +23,7 @@ fn interests() {
 }
 
 #[test]
-fn interests_said_twice() {
+fn interests_that_are_declared_twice() {
     Case::new(
         "interests said twice",
         [
@@ -35,7 +35,7 @@ fn interests_said_twice() {
     .equals_dpkg();
 }
 
-/// A configured package that wants to hear of everything below.
+/// A configured package that is interested in all triggers of these tests.
 fn listener() -> Deb {
     deb("listener", "interest /watched\ninterest-noawait /quiet\ninterest named\ninterest-noawait hushed\n")
 }
@@ -95,7 +95,7 @@ fn several_at_once() {
 }
 
 #[test]
-fn nobody_configured_yet() {
+fn no_listener_is_configured_yet() {
     Case::new(
         "activations nobody can hear yet",
         [listener(), deb("later", "activate named\n").file("/watched/x", 0o644, "")],
@@ -120,7 +120,7 @@ fn activations_that_waited_already() {
     if crate::world::skipped("activations that waited already") {
         return;
     }
-    // As a script's dpkg-trigger leaves it: the first line is about the same trigger, the second about another.
+    // A script's dpkg-trigger leaves the file like this: the first line is about the same trigger, the second about another.
     let prepare = |root: &std::path::Path| {
         write(root, "var/lib/dpkg/triggers/Unincorp", "named somebody\nother -\n");
     };

@@ -1,4 +1,4 @@
-//! Two roots, one filled by this crate and one by the host's dpkg, and the comparison of what came out.
+//! Two roots, one filled by this crate and one by the host's dpkg, and their comparison.
 
 use rootstrap_rootfs::Root;
 use rootstrap_testkit::EPOCH;
@@ -19,7 +19,7 @@ pub const LATER: Rules<'static> =
 pub const FIRST: Rules<'static> =
     Rules { conffiles: Conffiles::InPlace, filters: &[], overrides: None, last_directory_wins: false };
 
-/// A root beside its store, as the recipe has them.
+/// A root and the store beside it, as in a real run.
 pub struct World {
     pub dir: TempDir,
     pub root: Root,
@@ -29,7 +29,7 @@ pub struct World {
 }
 
 impl World {
-    /// A root with an empty database.
+    /// Creates a root with an empty database.
     pub fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         for name in ["root", "store", "debs"] {
@@ -37,12 +37,12 @@ impl World {
         }
         let root = Root::open(&dir.path().join("root")).unwrap();
         let store = Root::open(&dir.path().join("store")).unwrap();
-        // The host's own architecture does not matter: dpkg is told to take any.
+        // The host's own architecture does not matter, because dpkg is told to take any.
         database::create(&root, &["amd64"]).unwrap();
         World { dir, root, store, claims: Claims::default(), slot: 0 }
     }
 
-    /// A root in which something is already, all of it of one age: two such roots are equal.
+    /// Creates a root with the files that `prepare` puts there. All get the same time, so that two such roots are equal.
     pub fn prepared(prepare: &dyn Fn(&Path)) -> World {
         let world = World::new();
         prepare(&world.path());
@@ -69,20 +69,20 @@ impl World {
 
     pub fn stage(&mut self, deb: &[u8]) -> Result<Staged, Error> {
         let (path, slot) = self.file(deb);
-        stage(File::open(path).unwrap(), "fixture", &self.store, slot, &AtomicBool::new(false))
+        stage(open(path), &self.store, slot, &AtomicBool::new(false))
     }
 
     pub fn merge(&mut self, staged: &Staged, rules: Rules<'_>) -> Result<Verdict, Error> {
         merge(&self.root, staged, rules, &mut self.claims)
     }
 
-    /// One deb, staged and merged.
+    /// Stages and merges one deb.
     pub fn put(&mut self, deb: &[u8]) -> Result<Verdict, Error> {
         let staged = self.stage(deb)?;
         self.merge(&staged, LATER)
     }
 
-    /// The reason this deb is left to dpkg.
+    /// Returns the reason why this deb is left to dpkg.
     pub fn reason(&mut self, deb: &Deb) -> String {
         match self.put(&deb.build()) {
             Ok(Verdict::ForDpkg(reason)) => reason,
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    /// A phase the direct way: all staged, then merged in order, then told to dpkg.
+    /// Unpacks one phase with this crate: stages all debs, merges them in order, and records them in dpkg's database.
     pub fn unpack(&mut self, debs: &[Deb], rules: Rules<'_>) {
         let staged: Vec<Staged> = debs.iter().map(|deb| self.stage(&deb.build()).unwrap()).collect();
         self.unpack_staged(&staged, rules);
@@ -149,8 +149,8 @@ impl World {
         self.dpkg(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &files)
     }
 
-    /// Every path with times, but for those of directories and of what dpkg writes at its own time, and without
-    /// the paths in `without`.
+    /// Lists every path except those in `without`. Times are listed too, except those of directories and of files to which dpkg
+    /// gives the current time.
     pub fn dump(&self, without: &[&str]) -> String {
         let dump = tree::dump_with(&self.path(), tree::Options { owner: true, mtime: true });
         let mut out = String::new();
@@ -170,14 +170,19 @@ impl World {
     }
 
     pub fn text(&self, path: &str) -> String {
-        // What is not UTF-8 is told apart byte by byte.
+        // Text that is not UTF-8 is compared byte by byte.
         let text =
             |bytes| String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|b| *b as char).collect());
         fs::read(self.path().join(path)).map_or_else(|error| format!("{path}: {error}"), text)
     }
 }
 
-/// What dpkg keeps for itself and nobody's result depends on.
+/// Opens a .deb for staging.
+pub fn open(path: impl AsRef<Path>) -> rootstrap_unpack::Deb<'static> {
+    rootstrap_unpack::Deb { file: File::open(path).unwrap(), label: "fixture" }
+}
+
+/// Files of dpkg on which no result depends.
 const VOLATILE: [&str; 5] = [
     "/var/lib/dpkg/lock",
     "/var/lib/dpkg/status-old",
@@ -186,12 +191,12 @@ const VOLATILE: [&str; 5] = [
     "/var/lib/dpkg/arch",
 ];
 
-/// Says so and is true where files cannot be given away.
+/// Whether the test `name` is skipped because files cannot be given to other owners. Prints the skip.
 pub fn skipped(name: &str) -> bool {
     skipped_for(name, no_root())
 }
 
-/// The same where the host's dpkg cannot be asked either.
+/// As [`skipped`], and also if the host has no dpkg to compare with.
 pub fn skipped_without_dpkg(name: &str) -> bool {
     let version = Command::new("dpkg").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let dpkg = version.is_ok_and(|status| status.success());
@@ -200,7 +205,7 @@ pub fn skipped_without_dpkg(name: &str) -> bool {
 
 fn skipped_for(name: &str, reason: Option<&str>) -> bool {
     if let Some(reason) = reason {
-        println!("skipped: {name}: {reason}");
+        rootstrap_testkit::skip(format!("{name}: {reason}"));
     }
     reason.is_some()
 }
@@ -210,7 +215,7 @@ fn no_root() -> Option<&'static str> {
     std::os::unix::fs::chown(own.path(), Some(1), Some(1)).err().map(|_| "not root")
 }
 
-/// A scenario: what is in the root at first, and then packages, which dpkg configures, or changes by somebody else.
+/// A scenario: what is in the root at first, and then steps: packages, which dpkg configures, or changes that others make.
 pub struct Case<'a> {
     name: &'a str,
     prepare: &'a dyn Fn(&Path),
@@ -230,29 +235,29 @@ impl<'a> Case<'a> {
         Case { name, prepare: &|_| {}, steps, reserialised: false, filters: Vec::new() }
     }
 
-    /// What is in both roots before the first package.
+    /// Sets what is in both roots before the first package.
     pub fn prepare(self, prepare: &'a dyn Fn(&Path)) -> Case<'a> {
         Case { prepare, ..self }
     }
 
-    /// One more phase.
+    /// Adds a phase.
     pub fn then(mut self, debs: impl IntoIterator<Item = Deb>) -> Case<'a> {
         self.steps.push(Step::Phase(debs.into_iter().collect()));
         self
     }
 
-    /// What happens to both roots after this.
+    /// Adds a change to both roots.
     pub fn then_change(mut self, change: &'a dyn Fn(&Path)) -> Case<'a> {
         self.steps.push(Step::Change(change));
         self
     }
 
-    /// The fields are written in a way dpkg changes: the stanzas are compared only after dpkg has written both.
+    /// Says that dpkg changes the form of the fields. Then the stanzas are compared only after dpkg has written both.
     pub fn reserialised(self) -> Case<'a> {
         Case { reserialised: true, ..self }
     }
 
-    /// Patterns to exclude (`-`) and to include (`+`).
+    /// Sets patterns to exclude (`-`) and to include (`+`).
     pub fn filters(mut self, filters: &[&str]) -> Case<'a> {
         self.filters = filters.iter().map(|text| filter(text)).collect();
         self
@@ -262,8 +267,8 @@ impl<'a> Case<'a> {
         (World::prepared(self.prepare), World::prepared(self.prepare))
     }
 
-    /// Does a step in both roots; fails unless they are equal after the unpacking, after dpkg has opened both databases,
-    /// and after it has configured both.
+    /// Does a step in both roots. Fails unless the roots are equal after the unpacking, after dpkg has opened both databases, and
+    /// after dpkg has configured both.
     fn step(&self, number: usize, step: &Step<'_>, ours: &mut World, theirs: &mut World) {
         let debs = match step {
             Step::Phase(debs) if debs.is_empty() => return,
@@ -273,7 +278,7 @@ impl<'a> Case<'a> {
         let at = |what: &str| format!("{}, step {number}, {what}", self.name);
         ours.unpack(debs, Rules { filters: &self.filters, ..LATER });
         theirs.dpkg_unpack(debs, &self.filters).unwrap_or_else(|text| panic!("{}: {text}", at("dpkg")));
-        // Activations wait in Unincorp or stand in the status file already: compared once dpkg has read them.
+        // Activations may be in Unincorp or in the status file, so they are compared after dpkg has read them.
         let without = [&format!("/{STATUS}"), "/var/lib/dpkg/triggers/Unincorp"];
         same(&at("files"), &ours.dump(&without), &theirs.dump(&without));
         let triggered = theirs.text(STATUS).contains("\nTriggers-");
@@ -295,8 +300,8 @@ impl<'a> Case<'a> {
         println!("{}: equal", self.name);
     }
 
-    /// After all steps `last` is left to dpkg because of `reason`, and dpkg's verdict and result do not depend on our
-    /// having tried. Returns whether dpkg takes it.
+    /// Checks that after all steps `last` is left to dpkg because of `reason`, and that dpkg's verdict and result are the same as
+    /// without the attempt of this crate. Returns whether dpkg takes it.
     pub fn leaves(self, last: &Deb, reason: &str) -> Option<bool> {
         let name = self.name;
         if skipped_without_dpkg(name) {
@@ -323,7 +328,8 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Has dpkg write both databases anew, then configure what is unpacked, and compares each time. Whether dpkg could.
+/// Has dpkg write both databases again and then configure the unpacked packages, and compares the roots each time. Returns whether
+/// dpkg succeeded.
 fn finish(name: &str, ours: &World, theirs: &World) -> bool {
     let mut could = true;
     for arguments in [["--set-selections"].as_slice(), &["--configure", "--pending"]] {
@@ -337,13 +343,13 @@ fn finish(name: &str, ours: &World, theirs: &World) -> bool {
     could
 }
 
-/// `-PATTERN` or `+PATTERN`.
+/// Parses `-PATTERN` or `+PATTERN`.
 pub fn filter(text: &str) -> Filter {
     let (sign, pattern) = text.split_at(1);
     Filter { include: sign == "+", pattern: pattern.as_bytes().to_vec() }
 }
 
-/// Runs a tool of dpkg's on this root.
+/// Runs one of dpkg's tools on this root.
 pub fn tool(root: &Path, words: &[&str]) {
     let [program, arguments @ ..] = words else { panic!("no program") };
     let root = format!("--root={}", root.display());
@@ -353,7 +359,7 @@ pub fn tool(root: &Path, words: &[&str]) {
 
 const STATUS: &str = "var/lib/dpkg/status";
 
-/// Equal texts, or the lines only one of them has.
+/// Fails unless the texts are equal, and prints the lines that only one of them has.
 pub fn same(what: &str, ours: &str, theirs: &str) {
     if ours == theirs {
         return;
@@ -368,14 +374,15 @@ pub fn same(what: &str, ours: &str, theirs: &str) {
     panic!("{what}: differs\nonly ours:\n{here}only dpkg's:\n{there}");
 }
 
-/// Writes a file of both roots, with its parents.
+/// Writes a file into a root, with its parents.
 pub fn write(root: &Path, path: &str, content: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
 
-/// Until 1.22 dpkg looks names of users and groups up outside of `--root`: both have to say the same.
+/// Copies the host's users and groups into a root. Up to version 1.22 dpkg looks up their names outside `--root`, so both must have
+/// the same.
 pub fn names_of_the_host(root: &Path) {
     for file in ["etc/passwd", "etc/group"] {
         write(root, file, &fs::read_to_string(Path::new("/").join(file)).unwrap());

@@ -1,0 +1,82 @@
+//! Which pockets a request wants, and on which mirrors each of them is tried.
+
+use crate::archive::host_mirrors::host_mirrors;
+use crate::error::Error;
+use crate::event::{Event, Report};
+use crate::request::{Host, Sources};
+use rootstrap_suites::{Pocket, Suite};
+use std::collections::HashSet;
+
+/// Returns the pockets wanted, each with the mirrors to try for it.
+pub(crate) fn pockets(
+    sources: &Sources,
+    host: &Host,
+    suite: &Suite,
+    architecture: &str,
+    report: Report<'_>,
+) -> Result<Vec<rootstrap_fetch::Pocket>, Error> {
+    let apt_sources: Vec<(&str, &str)> =
+        host.sources.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let of_host = match suite.vendor() {
+        // The host's mirrors hold current suites only.
+        Some(vendor) if sources.mirrors.is_empty() && !suite.ended => {
+            host_mirrors(&host.os_release, &apt_sources, vendor, architecture)
+        }
+        _ => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for (pocket, name) in wanted_pockets(sources, suite)? {
+        let host = of_host.iter().filter(|mirror| mirror.serves(pocket)).map(|mirror| mirror.uri.clone());
+        let vendor = suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned());
+        let mut mirrors: Vec<String> = match sources.mirrors.as_slice() {
+            [] => host.chain(vendor).collect(),
+            named => named.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect(),
+        };
+        let mut seen = HashSet::new();
+        mirrors.retain(|mirror| seen.insert(mirror.clone()));
+        if pocket == Pocket::Release && !of_host.is_empty() {
+            report(Event::Note("taking the mirrors of this host's own apt sources first".to_owned()));
+        }
+        let components = if sources.components.is_empty() { suite.components() } else { sources.components.clone() };
+        found.push(rootstrap_fetch::Pocket {
+            name: pocket.name().to_owned(),
+            suite: name,
+            mirrors,
+            components,
+            // A pocket that is asked for by name has to exist.
+            optional: sources.pockets.is_empty() && suite.optional.contains(&pocket),
+            ended: suite.ended,
+        });
+    }
+    Ok(found)
+}
+
+/// Returns where a mirror that the user named may have a pocket. A vendor that keeps security fixes in an archive of their own has
+/// that archive beside the main one, and its mirrors follow this layout (`…/debian` and `…/debian-security`).
+pub(crate) fn at_pocket(mirror: &str, suite: &Suite, pocket: Pocket) -> Vec<String> {
+    let mirror = mirror.trim_end_matches('/');
+    let is_apart = suite.vendor().is_some_and(|vendor| vendor.separate_security());
+    // A bare host name has no directory, so nothing can be beside it.
+    let has_path = mirror.split_once("://").is_none_or(|(_, rest)| rest.contains('/'));
+    if pocket == Pocket::Security && is_apart && has_path && !mirror.ends_with("-security") {
+        return vec![format!("{mirror}-security"), mirror.to_owned()];
+    }
+    vec![mirror.to_owned()]
+}
+
+/// Returns the pockets wanted and their names under `dists/`.
+pub(crate) fn wanted_pockets(sources: &Sources, suite: &Suite) -> Result<Vec<(Pocket, String)>, Error> {
+    let mut found = Vec::new();
+    if sources.pockets.is_empty() {
+        for pocket in Pocket::DEFAULT {
+            found.extend(suite.pocket(pocket).map(|name| (pocket, name.to_owned())));
+        }
+        return Ok(found);
+    }
+    for wanted in &sources.pockets {
+        let unknown = || Error::UnknownPocket { name: wanted.clone(), suite: suite.codename.clone() };
+        let pocket = Pocket::ALL.into_iter().find(|pocket| pocket.name() == wanted).ok_or_else(unknown)?;
+        found.push((pocket, suite.pocket(pocket).ok_or_else(unknown)?.to_owned()));
+    }
+    Ok(found)
+}

@@ -1,0 +1,191 @@
+//! An open archive: the verified pockets of one suite, the plan made of them, and the way to their debs.
+
+use crate::archive::mirrors::pockets;
+use crate::error::Error;
+use crate::event::{Event, Report};
+use crate::request::{Machine, Selection, Sources};
+use rootstrap_debian::packages::{Head, Package};
+use rootstrap_debian::version::Version;
+use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
+use rootstrap_resolve::{Index, Plan, Variant};
+use rootstrap_suites::{MergedUsr, Suite};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The verified pockets of one suite, and the session that fetches from them.
+pub(crate) struct Archive {
+    pub session: Session,
+    pub pockets: Vec<VerifiedPocket>,
+}
+
+/// Returns the suite that is asked for. A suite that is not listed gets the rules of a modern suite if mirror and keyring are given.
+pub(crate) fn find_suite(sources: &Sources) -> Result<Cow<'static, Suite>, Error> {
+    let name = sources.suite.as_str();
+    match rootstrap_suites::lookup(name) {
+        Some(suite) => Ok(Cow::Borrowed(suite)),
+        None if !sources.mirrors.is_empty() && !sources.keyrings.is_empty() && is_suite_name(name) => {
+            Ok(Cow::Owned(rootstrap_suites::unlisted(name, None)))
+        }
+        None => Err(Error::UnknownSuite { name: name.to_owned(), nearest: rootstrap_suites::nearest(name) }),
+    }
+}
+
+/// Returns whether a name can be part of a URL.
+fn is_suite_name(name: &str) -> bool {
+    rootstrap_debian::packages::is_relative_path(name) && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// What it takes to open an archive.
+pub(crate) struct ArchiveOptions<'a> {
+    pub selection: &'a Selection,
+    pub sources: &'a Sources,
+    pub machine: &'a Machine,
+    pub suite: &'a Suite,
+    /// Where downloads are kept: the machine's cache, or a directory that lasts as long as the run.
+    pub cache: &'a Path,
+    pub report: Report<'a>,
+}
+
+/// Fetches and verifies all pockets that are asked for.
+pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
+    let &ArchiveOptions { selection, sources, machine, suite, cache, report } = options;
+    let keyring = keyring(sources, suite)?;
+    let pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    let session = Session::open(Options {
+        cache: Some(cache.to_owned()),
+        temporary: machine.temporary.clone(),
+        offline: machine.offline,
+        for_later: machine.cache.is_some(),
+        jobs: machine.jobs,
+        http: machine.network.clone(),
+        cancel: machine.cancel.clone(),
+    })?;
+    let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
+    let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
+        let hit = match event {
+            rootstrap_fetch::Event::CacheHit { .. } => Some(true),
+            rootstrap_fetch::Event::IndexDone { .. } => Some(false),
+            _ => None,
+        };
+        report(Event::Fetch(event));
+        if let Some(hit) = hit {
+            report(Event::Cache { layer: "indexes", hit, bytes: 0 });
+        }
+    })?;
+    Ok(Archive { session, pockets })
+}
+
+fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
+    let mut files = Vec::new();
+    for path in &sources.keyrings {
+        files.push(std::fs::read(path).map_err(Error::io("read the keyring", path))?);
+    }
+    let own = suite.keyrings.iter().filter_map(|name| rootstrap_suites::keyring(name));
+    let blobs: Vec<&[u8]> = if files.is_empty() { own.collect() } else { files.iter().map(Vec::as_slice).collect() };
+    Ok(Keyring::from_bytes(&blobs)?)
+}
+
+impl Archive {
+    /// Returns the newest date among the Release files: the default epoch of whatever is made from them.
+    pub fn date(&self) -> i64 {
+        self.pockets.iter().map(|pocket| pocket.release().date).max().unwrap_or_default()
+    }
+
+    /// Starts to fetch the packages that are certain to be installed, while the plan is made. The plan does not depend on this: a
+    /// download that the plan turns out not to need is given up.
+    pub fn prefetch(&self, selection: &Selection, suite: &Suite) {
+        let native = selection.architecture.as_str();
+        let by_priority = match selection.variant {
+            Variant::Extract | Variant::Distroless | Variant::Custom => return,
+            Variant::Essential | Variant::Apt => false,
+            Variant::Minbase | Variant::Buildd | Variant::Important | Variant::Standard => true,
+        };
+        let is_certain = |head: &Head<'_>| {
+            let is_selected = head.is_essential() || (by_priority && head.priority == "required");
+            let is_left_out = || selection.exclude.iter().chain(&suite.exclude).any(|name| name == head.name);
+            is_selected && (head.architecture == native || head.architecture == "all") && !is_left_out()
+        };
+        let mut newest: BTreeMap<&str, (Version<'_>, usize, Package<'_>)> = BTreeMap::new();
+        for (number, pocket) in self.pockets.iter().enumerate() {
+            for packages in pocket.indexes().iter().map(rootstrap_fetch::Index::packages) {
+                for position in 0..packages.len() {
+                    let head = packages.head(position);
+                    let version = Version::new(head.version);
+                    if is_certain(&head) && newest.get(head.name).is_none_or(|known| version > known.0) {
+                        newest.insert(head.name, (version, number, packages.package(position)));
+                    }
+                }
+            }
+        }
+        let wanted = newest.into_values().filter_map(|(_, pocket, package)| {
+            let (path, size, digest) = package.file().ok()?;
+            let mirrors = self.pockets.get(pocket)?.mirrors().to_vec();
+            Some(ListedDeb { label: package.name.to_owned(), path: path.to_owned(), size, digest, mirrors })
+        });
+        self.session.prefetch(&wanted.collect::<Vec<_>>());
+    }
+
+    /// Decides what is installed.
+    pub fn plan(&self, selection: &Selection, suite: &Suite) -> Result<Plan, Error> {
+        let pockets = self.pockets.iter().enumerate();
+        let indexes: Vec<Index<'_>> = pockets.flat_map(|(number, pocket)| indexes(number, pocket)).collect();
+        let is_unmerged = suite.merged_usr(selection.variant == Variant::Buildd) == MergedUsr::No;
+        Ok(rootstrap_resolve::plan(
+            &indexes,
+            &rootstrap_resolve::Request {
+                variant: selection.variant,
+                architecture: selection.architecture.clone(),
+                foreign: selection.architectures().into_iter().skip(1).map(str::to_owned).collect(),
+                include: selection.include.clone(),
+                exclude: selection.exclude.clone(),
+                recommends: selection.recommends,
+                add: if is_unmerged { Vec::new() } else { suite.required.clone() },
+                avoid: suite.exclude.clone(),
+                hash_bins: suite.dpkg_bins,
+            },
+        )?)
+    }
+
+    /// Returns what to download for a plan, in plan order.
+    pub fn wanted(&self, plan: &Plan) -> Vec<ListedDeb> {
+        plan.phases
+            .iter()
+            .flat_map(|phase| &phase.packages)
+            .map(|package| ListedDeb {
+                label: format!("{}_{}_{}.deb", package.name, package.version, package.architecture),
+                path: package.path.clone(),
+                size: package.size,
+                digest: package.digest,
+                mirrors: self.pockets.get(package.pocket).map(|p| p.mirrors().to_vec()).unwrap_or_default(),
+            })
+            .collect()
+    }
+}
+
+/// Returns the indexes of one pocket as the resolver takes them.
+fn indexes(pocket: usize, verified: &VerifiedPocket) -> impl Iterator<Item = Index<'_>> {
+    let indexes = verified.indexes().iter();
+    indexes.map(move |index| Index { pocket, component: index.component(), packages: index.packages() })
+}
+
+#[cfg(test)]
+mod tests {
+    use rootstrap_suites::{keyring, lookup};
+
+    /// Each ended release was signed with a key of its own for the archive and another for the security archive. The current
+    /// keyring has neither of them any more.
+    #[test]
+    fn ended_suites_trust_the_keys_that_signed_them() {
+        for (name, keys) in [
+            ("jessie", ["126C0D24BD8A2942CC7DF8AC7638D0442B90D010", "D21169141CECD440F2EB8DDA9D6D8F6BC857C906"]),
+            ("stretch", ["E1CF20DDFFE4B89E802658F1E0B11894F66AEC98", "6ED6F5CB5FA6FB2F460AE88EEDA0D2388AE22BA9"]),
+            ("buster", ["80D15823B7FD1561F9F7BCDDDC30D7C23CBBABEE", "5E61B217265DA9807A23C5FF4DFAB270CAA96DFA"]),
+            ("trusty", ["790BC7277767219C42C86F933B4FE6ACC0B21F32"; 2]),
+        ] {
+            let blobs: Vec<&[u8]> = lookup(name).unwrap().keyrings.iter().filter_map(|file| keyring(file)).collect();
+            let trusted = rootstrap_fetch::Keyring::from_bytes(&blobs).unwrap().fingerprints();
+            assert!(keys.iter().all(|key| trusted.iter().any(|known| known == key)), "{name}: {trusted:?}");
+        }
+    }
+}

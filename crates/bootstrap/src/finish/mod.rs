@@ -1,0 +1,14 @@
+//! What is left to do once all packages are configured: files that no package ships, apt's sources and marks, the settings of container
+//! images, copies of the host's files, and the removal of everything that two builds would not share.
+//!
+//! Rule: nothing here runs a program of the target, except that `account` lets the target's own useradd make a user.
+
+mod account;
+pub(crate) mod copies;
+mod image_settings;
+mod marks;
+pub(crate) mod sources;
+mod steps;
+
+pub(crate) use account::end_scripts;
+pub(crate) use steps::{FinishInputs, finish, write_files};

@@ -1,0 +1,175 @@
+//! The apt sources of the target: where the finished system gets its updates. They depend on the request and the suite alone, and not on
+//! which mirror served this run.
+
+use crate::archive::{self, host_mirrors};
+use crate::error::Error;
+use crate::request::Sources;
+use rootstrap_fetch::VerifiedPocket;
+use rootstrap_http::redact;
+use rootstrap_rootfs::Root;
+use rootstrap_suites::{Pocket, SourceEntry, SourcesFormat, Suite, Vendor};
+
+/// The file of sources in one-line format.
+const SOURCES_LIST: &str = "etc/apt/sources.list";
+
+/// Returns the name under `dists/` and the base URI of each pocket, by the sources that a tree gets or would get if it had apt.
+pub(crate) fn pocket_uris(
+    root: &Root,
+    architecture: &str,
+    sources: &Sources,
+    suite: &Suite,
+    served: &[VerifiedPocket],
+) -> Result<Vec<(String, String)>, Error> {
+    // The tree of a first stage already has the sources themselves, but not always the package that documents them.
+    let written = [&deb822_path(suite), SOURCES_LIST];
+    let documents = Vendor::apt_examples().into_iter().chain(written).collect::<Vec<_>>();
+    let builder = Entries { root, architecture, sources, suite, served };
+    let uris = |entry: SourceEntry| entry.suites.into_iter().map(move |name| (name, entry.uri.clone()));
+    Ok(builder.entries(&documents)?.into_iter().flat_map(uris).collect())
+}
+
+/// Writes the sources. A system without apt's directory gets none.
+pub(crate) fn write(
+    root: &Root,
+    architecture: &str,
+    sources: &Sources,
+    suite: &Suite,
+    served: &[VerifiedPocket],
+) -> Result<(), Error> {
+    if root.metadata(b"etc/apt")?.is_none() {
+        return Ok(());
+    }
+    let entries = Entries { root, architecture, sources, suite, served }.entries(&Vendor::apt_examples())?;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let signed_by = signed_by(root, sources, suite)?;
+    match suite.sources_format {
+        SourcesFormat::OneLine => {
+            root.write(SOURCES_LIST.as_bytes(), one_line(&entries).as_bytes(), 0o644)?;
+        }
+        SourcesFormat::Deb822 => {
+            root.create_directories(b"etc/apt/sources.list.d", 0o755)?;
+            root.write(deb822_path(suite).as_bytes(), deb822(&entries, signed_by.as_deref()).as_bytes(), 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the path of the file of sources in deb822 format.
+fn deb822_path(suite: &Suite) -> String {
+    let vendor = suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str());
+    format!("etc/apt/sources.list.d/{vendor}.sources")
+}
+
+/// What decides the entries of the sources.
+struct Entries<'a> {
+    root: &'a Root,
+    architecture: &'a str,
+    sources: &'a Sources,
+    suite: &'a Suite,
+    served: &'a [VerifiedPocket],
+}
+
+impl Entries<'_> {
+    /// Returns the entries: the user's mirror if one was named, otherwise the suite's list, otherwise what the target's apt documents.
+    fn entries(&self, documents: &[&str]) -> Result<Vec<SourceEntry>, Error> {
+        let mut wanted = archive::wanted_pockets(self.sources, self.suite)?;
+        // No mirror has every pocket of an old suite. An entry for a pocket that no mirror has would make each `apt update` fail.
+        wanted.retain(|(_, name)| self.served.iter().any(|served| served.suite() == name));
+        let mut listed = self.suite.sources(self.architecture);
+        if !self.sources.mirrors.is_empty() {
+            return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_first_mirror(pocket, name))));
+        }
+        if !listed.is_empty() {
+            for entry in &mut listed {
+                entry.suites.retain(|name| wanted.iter().any(|(_, wanted)| wanted == name));
+                entry.components = self.components(std::mem::take(&mut entry.components));
+            }
+            listed.retain(|entry| !entry.suites.is_empty());
+            return Ok(listed);
+        }
+        let main = match documented(self.root, documents)? {
+            Some(uri) => uri,
+            None => match self.suite.mirrors(self.architecture).last() {
+                Some(mirror) => mirror.uri.clone(),
+                None => return Ok(Vec::new()),
+            },
+        };
+        let at = |pocket| archive::at_pocket(&main, self.suite, pocket).into_iter().next().unwrap_or_default();
+        Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| (at(pocket), name))))
+    }
+
+    /// Returns the base URI of a pocket at the first mirror that the user named, whichever mirror served this run. If the first mirror
+    /// served the pocket, it has also shown how it is laid out.
+    fn at_first_mirror(&self, pocket: Pocket, name: String) -> (String, String) {
+        let first = self.sources.mirrors.first().map_or("", String::as_str);
+        let places = archive::at_pocket(first, self.suite, pocket);
+        let serving = self.served.iter().find(|served| served.suite() == name).map(VerifiedPocket::mirror);
+        let place = places.iter().find(|place| Some(place.as_str()) == serving).or(places.first());
+        // User and password are for this run, not for every reader of the target.
+        (place.map(|uri| redact::userinfo(uri)).unwrap_or_default(), name)
+    }
+
+    /// Returns one entry for each URI.
+    fn grouped(&self, places: impl Iterator<Item = (String, String)>) -> Vec<SourceEntry> {
+        let of_vendor = self.suite.vendor().map(|vendor| vendor.sources_components.clone());
+        let components = self.components(of_vendor.unwrap_or_else(|| self.suite.components()));
+        let mut entries: Vec<SourceEntry> = Vec::new();
+        for (uri, name) in places {
+            match entries.iter_mut().find(|entry| entry.uri == uri) {
+                Some(entry) => entry.suites.push(name),
+                None => entries.push(SourceEntry { uri, suites: vec![name], components: components.clone() }),
+            }
+        }
+        entries
+    }
+
+    fn components(&self, default: Vec<String>) -> Vec<String> {
+        if self.sources.components.is_empty() { default } else { self.sources.components.clone() }
+    }
+}
+
+/// Returns the URI of the vendor's main archive, as the target's apt package documents it. The security archive is beside it, as on every
+/// mirror of the vendor; some documents name a separate host that serves the same.
+fn documented(root: &Root, documents: &[&str]) -> Result<Option<String>, Error> {
+    for path in documents {
+        let Some(text) = root.read(path.as_bytes())? else { continue };
+        let found = host_mirrors::uris(path, &String::from_utf8_lossy(&text));
+        if let Some((uri, _)) = found.into_iter().find(|(_, security)| !security) {
+            return Ok(Some(uri));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the path, in the target, of the keyring that the target's apt checks with. Returns `None` if the user trusts other keys,
+/// which the target does not have.
+fn signed_by(root: &Root, sources: &Sources, suite: &Suite) -> Result<Option<String>, Error> {
+    let Some(vendor) = suite.vendor().filter(|_| sources.keyrings.is_empty()) else { return Ok(None) };
+    for path in &vendor.signed_by {
+        if root.metadata(path.as_bytes())?.is_some() {
+            return Ok(Some(format!("/{path}")));
+        }
+    }
+    Ok(None)
+}
+
+fn one_line(entries: &[SourceEntry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        for suite in &entry.suites {
+            text.push_str(&format!("deb {} {suite} {}\n", entry.uri, entry.components.join(" ")));
+        }
+    }
+    text
+}
+
+fn deb822(entries: &[SourceEntry], signed_by: Option<&str>) -> String {
+    let stanzas = entries.iter().map(|entry| {
+        let (suites, components) = (entry.suites.join(" "), entry.components.join(" "));
+        let signed_by = signed_by.map(|path| format!("Signed-By: {path}\n")).unwrap_or_default();
+        format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: {components}\n{signed_by}", entry.uri)
+    });
+    stanzas.collect::<Vec<_>>().join("\n")
+}

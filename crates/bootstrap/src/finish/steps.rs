@@ -1,0 +1,80 @@
+//! The steps that bring a configured root into the state in which it is published, in their order.
+
+use crate::error::Error;
+use crate::finish::image_settings::{self, ImageSettings};
+use crate::finish::{copies, marks, sources};
+use crate::install::{BuildContext, slim};
+use crate::request::{Copy, Output, Sources, Target};
+use rootstrap_fetch::VerifiedPocket;
+use rootstrap_normalize::Tidy;
+use rootstrap_resolve::Variant;
+use rootstrap_rootfs::{Root, skeleton};
+
+/// What finishing needs besides the context of the build.
+#[derive(Clone, Copy)]
+pub(crate) struct FinishInputs<'a> {
+    pub sources: &'a Sources,
+    pub copies: &'a [Copy],
+    pub output: &'a Output,
+    /// The pockets that served the build.
+    pub pockets: &'a [VerifiedPocket],
+}
+
+/// Brings a configured root into the state in which it is published.
+pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Result<(), Error> {
+    let &BuildContext { selection, slim, suite, root, epoch, machine, .. } = context;
+    let is_image = inputs.output.is_base_image();
+    if !selection.variant.runs_scripts() {
+        if slim {
+            slim::sweep(root)?;
+        }
+        copies::make(inputs.copies, root, epoch, &machine.cancel)?;
+        if selection.variant == Variant::Distroless && !inputs.copies.is_empty() {
+            // Libraries may be among the copies, and programs find them only through the cache.
+            rootstrap_distroless::ldcache::write(root, epoch)?;
+        }
+        return Ok(rootstrap_normalize::clamp_times(root, epoch)?);
+    }
+    write_files(root, context, inputs)?;
+    if slim {
+        slim::sweep(root)?;
+    }
+    rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image })?;
+    if is_image {
+        let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
+        let settings = ImageSettings {
+            ubuntu,
+            gzip_first: ubuntu || suite.gzip_first,
+            initctl: suite.fake_initctl,
+            ended: suite.ended,
+        };
+        image_settings::write(root, &settings)?;
+        if root.metadata(b"var/lib/dpkg/info/usr-is-merged.list")?.is_none() {
+            // No package in the image reads this file.
+            root.remove(b"etc/unsupported-skip-usrmerge-conversion")?;
+        }
+    }
+    // The copies come after all steps that could change or remove the files that the user copies.
+    copies::make(inputs.copies, root, epoch, &machine.cancel)?;
+    // A directory gets device nodes for those who enter it with chroot. Archives get theirs from a table.
+    if matches!(inputs.output.target, Target::Directory(_)) {
+        skeleton::fill_dev(&root.without_fake_ownership()?, epoch)?;
+    }
+    Ok(rootstrap_normalize::clamp_times(root, epoch)?)
+}
+
+/// Writes the files that no package ships into `root`, which is the context's root or, for a first stage, a tree beside it.
+pub(crate) fn write_files(root: &Root, context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Result<(), Error> {
+    write_if_absent(root, "etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")?;
+    write_if_absent(root, "etc/hostname", "localhost\n")?;
+    let &BuildContext { selection, suite, plan, .. } = context;
+    sources::write(root, &selection.architecture, inputs.sources, suite, inputs.pockets)?;
+    marks::write(root, selection, inputs.output.is_base_image(), plan)
+}
+
+fn write_if_absent(root: &Root, path: &str, text: &str) -> Result<(), Error> {
+    if root.metadata(path.as_bytes())?.is_none() && root.metadata(b"etc")?.is_some() {
+        root.write(path.as_bytes(), text.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}

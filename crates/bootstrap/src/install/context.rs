@@ -1,0 +1,26 @@
+//! What every step of one build needs to know.
+
+use crate::event::Report;
+use crate::install::emulation::Emulation;
+use crate::request::{Machine, Selection};
+use crate::staging::Staging;
+use rootstrap_resolve::Plan;
+use rootstrap_rootfs::Root;
+use rootstrap_suites::Suite;
+
+/// What the steps of one build share.
+pub(crate) struct BuildContext<'a> {
+    pub selection: &'a Selection,
+    /// Whether documentation, manuals and translations are left out.
+    pub slim: bool,
+    pub suite: &'a Suite,
+    pub plan: &'a Plan,
+    /// The growing root, and the staging area that it grows in.
+    pub root: &'a Root,
+    pub staging: &'a Staging,
+    /// The time, in seconds since 1970, of every entry that has no time of its own.
+    pub epoch: i64,
+    pub emulation: &'a Emulation,
+    pub machine: &'a Machine,
+    pub report: Report<'a>,
+}

@@ -1,0 +1,208 @@
+//! Downloading and decoding debs ahead of their turn: one thread fetches, the others decode each verified deb as soon as it arrives.
+//! Nothing that is decided here reaches the result, because packages are merged in plan order.
+
+use crate::error::Error;
+use crate::event::{Event, Report};
+use rootstrap_cache::{CachedFile, Layer, Retention};
+use rootstrap_fetch::{ListedDeb, Session, VerifiedDeb};
+use rootstrap_resolve::Planned;
+use rootstrap_rootfs::Root;
+use rootstrap_unpack::{Deb, Staged, payload};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Seek;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread::Scope;
+
+/// The cache layer of debs that were decompressed before.
+pub(crate) const PAYLOADS: Layer =
+    Layer { name: "payload", directories: &[PAYLOAD_DIRECTORY], retention: Retention::LastUse };
+const PAYLOAD_DIRECTORY: &str = "payload";
+
+/// A package that is ready to be merged, and its .deb in case the target's dpkg has to unpack it.
+pub(crate) struct StagedDeb {
+    pub staged: Staged,
+    pub deb: File,
+}
+
+impl StagedDeb {
+    /// Copies the .deb into `directory` of the root and returns its absolute path there. The copy is made from the file that was
+    /// verified, even if its name in the cache leads to another file by now.
+    pub fn copy_deb(&self, root: &Root, directory: &str) -> Result<String, Error> {
+        let control = &self.staged.control;
+        let path = format!("/{directory}/{}_{}.deb", control.package, control.architecture);
+        let place = root.at(path.as_bytes())?;
+        let (mut from, mut to) = (&self.deb, place.create_file()?);
+        from.rewind().and_then(|()| std::io::copy(&mut from, &mut to)).map_err(Error::io("copy", Path::new(&path)))?;
+        place.set_owner(0, 0)?;
+        place.set_mode(0o644)?;
+        Ok(path)
+    }
+}
+
+/// The packages of a plan as they become ready.
+pub(crate) struct DebPipeline<'s> {
+    arrivals: mpsc::Receiver<Result<(usize, StagedDeb), Error>>,
+    ready: Vec<Option<StagedDeb>>,
+    stop: &'s AtomicBool,
+}
+
+/// What the threads of a pipeline share.
+pub(crate) struct DebSource<'s> {
+    /// The session that fetches the debs.
+    pub session: &'s Session,
+    /// The debs to fetch, in plan order.
+    pub wanted: &'s [ListedDeb],
+    /// Where unpacked files go.
+    pub store: &'s Root,
+    /// Set to end all threads.
+    pub stop: &'s AtomicBool,
+    pub report: Report<'s>,
+}
+
+/// Debs on their way from the fetching thread to the decoding threads. The first one in plan order leaves first.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<(BTreeMap<usize, VerifiedDeb>, bool)>,
+    changed: Condvar,
+}
+
+impl Queue {
+    fn push(&self, position: usize, deb: VerifiedDeb) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0.insert(position, deb);
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for the next deb. Returns `None` once the queue is closed and empty.
+    fn pop(&self) -> Option<(usize, VerifiedDeb)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(next) = state.0.pop_first() {
+                return Some(next);
+            }
+            if state.1 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Starts the threads of a pipeline within `scope`.
+pub(crate) fn start<'scope, 'env: 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    source: &'env DebSource<'env>,
+) -> DebPipeline<'env> {
+    let (sender, arrivals) = mpsc::channel();
+    let queue = Arc::new(Queue::default());
+    let decoders = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    for _ in 0..decoders {
+        let (queue, sender) = (queue.clone(), sender.clone());
+        scope.spawn(move || {
+            while let Some((position, deb)) = queue.pop() {
+                if source.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let result = decode(deb, position, source).map(|deb| {
+                    (source.report)(Event::Unpacked { package: deb.staged.control.package.clone() });
+                    (position, deb)
+                });
+                let _ = sender.send(result);
+            }
+        });
+    }
+    scope.spawn(move || {
+        let report = |event| (source.report)(Event::Fetch(event));
+        let result = source.session.debs(source.wanted, &report, &mut |position, deb| {
+            let bytes = source.wanted.get(position).map_or(0, |wanted| wanted.size);
+            (source.report)(Event::Cache { layer: "debs", hit: deb.is_cached(), bytes });
+            queue.push(position, deb);
+            if source.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        queue.close();
+        if let Err(error) = result {
+            let _ = sender.send(Err(error.into()));
+        }
+    });
+    DebPipeline { arrivals, ready: source.wanted.iter().map(|_| None).collect(), stop: source.stop }
+}
+
+/// Decodes a deb into the store. The decompressed form is kept in the cache when a deb is used for the second time, so that a deb that
+/// is used only once costs nothing more.
+fn decode(deb: VerifiedDeb, position: usize, source: &DebSource<'_>) -> Result<StagedDeb, Error> {
+    let &DebSource { session, store, stop, report, .. } = source;
+    let label = deb.label().to_owned();
+    let place = CachedFile::derived(session.cache(), PAYLOAD_DIRECTORY, payload::FORMAT, &deb.digest().to_string());
+    let kept = if deb.is_cached() { place.open() } else { None };
+    let kept = kept.and_then(|mut file| payload::is_whole(&mut file).then_some(file));
+    report(Event::Cache { layer: "payloads", hit: kept.is_some(), bytes: 0 });
+    let new = if deb.is_cached() && kept.is_none() { place.create().ok() } else { None };
+    let deb = deb.into_file();
+    let again = || match deb.try_clone() {
+        Ok(file) => Ok(Deb { file, label: &label }),
+        Err(source) => Err(rootstrap_unpack::Error::Io { label: label.clone(), source }),
+    };
+    let staged = match (kept, new) {
+        (Some(payload), _) => rootstrap_unpack::stage(Deb { file: payload, label: &label }, store, position, stop)?,
+        (None, None) => rootstrap_unpack::stage(again()?, store, position, stop)?,
+        (None, Some(mut new)) => {
+            let (staged, is_whole) = rootstrap_unpack::stage_and_keep(again()?, store, position, stop, new.file())?;
+            if is_whole {
+                // A cache that cannot be written does not stop the run: the deb is decoded again next time.
+                let _ = new.keep();
+            }
+            staged
+        }
+    };
+    Ok(StagedDeb { staged, deb })
+}
+
+impl DebPipeline<'_> {
+    /// Waits for the packages at these positions of the plan and returns them in plan order.
+    ///
+    /// # Errors
+    /// The first download or decoding that failed.
+    pub fn take(&mut self, positions: std::ops::Range<usize>) -> Result<Vec<StagedDeb>, Error> {
+        loop {
+            let waiting = self.ready.get(positions.clone()).unwrap_or_default();
+            if waiting.iter().all(Option::is_some) {
+                return Ok(positions.filter_map(|position| self.ready.get_mut(position)?.take()).collect());
+            }
+            match self.arrivals.recv() {
+                Ok(Ok((position, deb))) => {
+                    if let Some(place) = self.ready.get_mut(position) {
+                        *place = Some(deb);
+                    }
+                }
+                Ok(Err(error)) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+                // All threads ended without delivering everything: only a stop does that.
+                Err(_) => return Err(Error::Cancelled),
+            }
+        }
+    }
+}
+
+/// Refuses a .deb that is not the package that its index entry names.
+pub(crate) fn check_names(packages: &[StagedDeb], planned: &[Planned]) -> Result<(), Error> {
+    for (deb, planned) in packages.iter().zip(planned) {
+        let control = &deb.staged.control;
+        if (&control.package, &control.version) != (&planned.name, &planned.version) {
+            return Err(Error::Unpack(rootstrap_unpack::Error::Damaged {
+                label: format!("{} {}", planned.name, planned.version),
+                reason: format!("the package in it calls itself {} {}", control.package, control.version),
+            }));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The phases of a plan, one after the other. This order makes the result equal to debootstrap's; who unpacks a package does not matter.
+//!
+//! The first phase is extracted whole, conffiles in place, before any script runs. In every later phase, each package's preinst runs
+//! right before its files appear, conffiles wait beside their places, and dpkg then configures the phase.
+
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::install::context::BuildContext;
+use crate::install::debs::{DebPipeline, StagedDeb, check_names};
+use crate::install::first_phase_snapshot::FirstPhaseSnapshot;
+use crate::install::installer::Installer;
+use rootstrap_configure::Sandbox;
+use rootstrap_resolve::{Phase, Variant};
+use rootstrap_rootfs::{Root, now};
+use std::path::Path;
+
+/// A root in which every package is installed.
+pub(crate) struct Installed {
+    /// The size of all unpacked files in bytes.
+    pub bytes: u64,
+    /// The sandbox in which scripts ran; `None` for variants that run none. Dropping it ends what scripts left running.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// Fills the root phase by phase. The first phase's scripts do not run where `snapshot` holds what they make.
+pub(crate) fn install(
+    context: &BuildContext<'_>,
+    pipeline: &mut DebPipeline<'_>,
+    mut snapshot: Option<FirstPhaseSnapshot>,
+) -> Result<Installed, Error> {
+    let &BuildContext { selection, plan, root, epoch, report, .. } = context;
+    let mut installer = Installer::new(context);
+    let mut sandbox = None;
+    if !plan.without.is_empty() {
+        report(Event::Note(format!("dependencies left out: {}", plan.without.join(", "))));
+    }
+    let bytes = each_phase(context, pipeline, &mut |number, _, packages| {
+        if number == 0 && selection.variant.runs_scripts() {
+            sandbox = Some(first_phase(context, &mut installer, &packages, snapshot.take())?);
+        } else if let Some(sandbox) = &mut sandbox {
+            installer.later(sandbox, &packages)?;
+        } else {
+            installer.extract(&packages)?;
+        }
+        Ok(())
+    })?;
+    if selection.variant == Variant::Distroless {
+        rootstrap_distroless::complete(root, &installer.into_alternatives(), epoch)?;
+        rootstrap_normalize::set_root_attributes(root)?;
+    }
+    Ok(Installed { bytes, sandbox })
+}
+
+/// Installs a phase: its number, its plan, its packages.
+type InstallPhase<'a> = dyn FnMut(usize, &Phase, Vec<StagedDeb>) -> Result<(), Error> + 'a;
+
+/// Hands each phase and its packages to `install`, in the order of the plan. Returns the size of all unpacked files in bytes.
+pub(crate) fn each_phase(
+    context: &BuildContext<'_>,
+    pipeline: &mut DebPipeline<'_>,
+    install: &mut InstallPhase<'_>,
+) -> Result<u64, Error> {
+    let (mut bytes, mut next) = (0, 0);
+    for (number, phase) in context.plan.phases.iter().enumerate() {
+        (context.report)(Event::Stage(Stage::Unpack));
+        let positions = next..next + phase.packages.len();
+        next = positions.end;
+        let packages = pipeline.take(positions)?;
+        check_names(&packages, &phase.packages)?;
+        bytes += packages.iter().map(|deb| deb.staged.bytes).sum::<u64>();
+        install(number, phase, packages)?;
+    }
+    Ok(bytes)
+}
+
+/// Extracts the first phase, and configures it or restores what its scripts made in an earlier run. Returns the sandbox for later
+/// phases.
+fn first_phase(
+    context: &BuildContext<'_>,
+    installer: &mut Installer<'_>,
+    packages: &[StagedDeb],
+    snapshot: Option<FirstPhaseSnapshot>,
+) -> Result<Sandbox, Error> {
+    let for_dpkg = installer.extract(packages)?;
+    prepare(context.root)?;
+    let (extracted, by_dpkg) = (now(), !for_dpkg.is_empty());
+    match snapshot {
+        Some(snapshot) if snapshot.exists() => {
+            if let Some(claims) = snapshot.restore(context)? {
+                installer.claims = claims;
+            }
+            if context.plan.phases.len() > 1 {
+                context.staging.precopy();
+            }
+            start(context)
+        }
+        snapshot => {
+            context.staging.precopy();
+            (context.report)(Event::Stage(Stage::Configure));
+            let mut sandbox = start(context)?;
+            installer.first(&mut sandbox, packages, &for_dpkg)?;
+            if let Some(snapshot) = snapshot {
+                let claims = by_dpkg.then_some(&installer.claims);
+                context.staging.wait_for(snapshot.keep(context, packages, extracted, claims));
+            }
+            Ok(sandbox)
+        }
+    }
+}
+
+/// Starts the sandbox around the root.
+fn start(context: &BuildContext<'_>) -> Result<Sandbox, Error> {
+    let staging = context.staging.directory().try_clone_to_owned();
+    let options = rootstrap_configure::Options {
+        mode: context.machine.mode,
+        staging: staging.map_err(Error::io("open", Path::new("root")))?,
+        root: "root".into(),
+        epoch: context.epoch,
+        environment: context.emulation.environment.clone(),
+        emulators: context.emulation.emulators.clone(),
+        fake_ownership: context.root.fake_ownership().cloned().unwrap_or_default(),
+        cancel: context.machine.cancel.clone(),
+    };
+    Ok(Sandbox::start(&options)?)
+}
+
+/// Extracts the files of the first phase and runs nothing. Returns the packages that the target's dpkg has to unpack.
+pub(crate) fn extract<'p>(context: &BuildContext<'_>, packages: &'p [StagedDeb]) -> Result<Vec<&'p StagedDeb>, Error> {
+    let for_dpkg = Installer::new(context).extract(packages)?;
+    prepare(context.root)?;
+    Ok(for_dpkg)
+}
+
+/// Creates the mount points that the sandbox needs, in a root that has dpkg.
+fn prepare(root: &Root) -> Result<(), Error> {
+    if root.metadata(b"usr/bin/dpkg")?.is_none() {
+        return Err(Error::NoDpkg);
+    }
+    for mount_point in ["dev", "proc", "sys"] {
+        root.create_directories(mount_point.as_bytes(), 0o755)?;
+    }
+    Ok(())
+}

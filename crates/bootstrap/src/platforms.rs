@@ -1,0 +1,156 @@
+//! Builds for several platforms at the same time, and publishes what was built.
+
+use crate::error::Error;
+use crate::event::{Event, Report, Stage};
+use crate::publish::sbom::{self, WrittenSbom};
+use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, publish};
+use crate::request::Request;
+use crate::staging::Staging;
+use rootstrap_image::oci::{Image, Name};
+use rootstrap_image::tar::Dev;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What is made for one platform.
+pub(crate) struct BuiltPlatform {
+    /// The finished root, where the target needs more of it than an image.
+    pub staging: Option<Staging>,
+    pub image: Option<Image>,
+    pub sboms: Vec<WrittenSbom>,
+    pub epoch: i64,
+    pub packages: usize,
+    pub deb_bytes: u64,
+    pub file_bytes: u64,
+}
+
+/// Builds for several platforms at once, on as many threads as there are processors and jobs. Returns what was built in the order of
+/// `requests`. Of several errors, the first one counts that is not the cancellation of the others.
+pub(crate) fn build_at_once<T: Send>(
+    requests: &[Request],
+    report: Report<'_>,
+    build: &(dyn Fn(&Request, Report<'_>) -> Result<T, Error> + Sync),
+) -> Result<Vec<T>, Error> {
+    let next = AtomicUsize::new(0);
+    let built = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(request) = requests.get(number) else { return };
+            // The first platform alone reports stages, for all of them.
+            let quiet = |event| {
+                if !matches!(event, Event::Stage(_)) {
+                    report(event)
+                }
+            };
+            let result = build(request, if number == 0 { report } else { &quiet });
+            if result.is_err() {
+                request.machine.cancel.store(true, Ordering::Relaxed);
+            }
+            built.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = requests.first().map_or(1, |request| request.machine.jobs);
+    std::thread::scope(|scope| {
+        for _ in 0..processors.min(jobs).min(requests.len()) {
+            scope.spawn(work);
+        }
+    });
+    let (mut all, mut first) = (Vec::new(), None);
+    for result in built.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
+        match result {
+            Ok(built) => all.push(built),
+            Err(error) if error.is_cancelled() => drop(first.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    first.map_or(Ok(all), Err)
+}
+
+/// Publishes what was built for each platform, and completes the summary.
+pub(crate) fn publish_platforms(
+    platforms: Vec<BuiltPlatform>,
+    request: &Request,
+    names: &[Name],
+    summary: &mut Summary,
+    report: Report<'_>,
+) -> Result<(), Error> {
+    let Request { output, machine, .. } = request;
+    let (mut images, mut sboms, mut epoch, mut staging) = (Vec::new(), Vec::new(), 0, None);
+    for platform in platforms {
+        epoch = platform.epoch.max(epoch);
+        summary.packages += platform.packages;
+        summary.deb_bytes += platform.deb_bytes;
+        summary.file_bytes += platform.file_bytes;
+        images.extend(platform.image);
+        sboms.extend(platform.sboms);
+        staging = platform.staging;
+    }
+    report(Event::Stage(Stage::Publish));
+    let root = staging.as_ref().map(|staging| finished_root(staging, epoch, output.is_base_image()));
+    let published = publish(Publication { images, names, root, epoch }, output, machine, report)?;
+    sbom::publish(sboms)?;
+    summary.image = published.image;
+    summary.digest = published.digest;
+    summary.archive_bytes = published.archive_bytes;
+    summary.pushed = published.pushed;
+    // The limits of the result come before those of the mode.
+    summary.limits.splice(0..0, published.limits);
+    Ok(())
+}
+
+/// Returns what of a staging area is published.
+pub(crate) fn finished_root(staging: &Staging, epoch: i64, is_image: bool) -> FinishedRoot<'_> {
+    let dev = if is_image { Dev::Empty } else { Dev::Static };
+    let options = RootOptions { epoch, dev, is_layer: is_image };
+    FinishedRoot { root: &staging.root, staging: Some(staging), options, attributes: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stage;
+    use crate::request::{Host, Machine, Selection, Sources, Target};
+    use std::sync::Barrier;
+
+    fn requests(count: usize) -> Vec<Request> {
+        let machine = Machine::new(Host::default(), 0);
+        let of = |number: usize| {
+            let selection = Selection::new(&number.to_string());
+            Request::new(selection, Sources::new("s"), Target::Nowhere, machine.clone())
+        };
+        (0..count).map(of).collect()
+    }
+
+    #[test]
+    fn platforms_are_built_at_once_and_come_in_order() {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+        let together = Barrier::new(processors);
+        let names = build_at_once(&requests(processors), &|_| (), &|request, _| {
+            together.wait();
+            Ok(request.selection.architecture.clone())
+        });
+        assert_eq!(names.unwrap(), ["0", "1"][..processors]);
+        let stages = Mutex::new(0);
+        let count = |event| *stages.lock().unwrap() += i32::from(matches!(event, Event::Stage(_)));
+        build_at_once(&requests(5), &count, &|_, report| {
+            report(Event::Stage(Stage::Plan));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(*stages.lock().unwrap(), 1);
+    }
+
+    #[test]
+    fn the_error_of_one_platform_is_reported_and_not_the_end_of_the_others() {
+        let requests = requests(2);
+        let error =
+            build_at_once::<()>(&requests, &|_| (), &|request, _| match request.selection.architecture.as_str() {
+                "0" => Err(Error::Cancelled),
+                _ => Err(Error::NoDpkg),
+            });
+        assert!(matches!(error, Err(Error::NoDpkg)));
+        assert!(requests[0].machine.cancel.load(Ordering::Relaxed));
+    }
+}

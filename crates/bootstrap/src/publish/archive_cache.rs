@@ -1,0 +1,193 @@
+//! Finished archives that are kept in the cache. The same request at the same state of the archive gets a copy.
+
+use crate::error::{Error, unless_cancelled};
+use crate::event::{Event, Report, Stage};
+use crate::install::emulation::Emulation;
+use crate::install::first_phase_snapshot::{add_emulation, mode_of};
+use crate::publish::summary::Summary;
+use crate::request::{Container, Customization, Format, Machine, Output, Purpose, Request, Selection, Sources, Target};
+use crate::staging::hidden::NewFile;
+use crate::staging::place::parent;
+use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Retention, direct_io};
+use rootstrap_fetch::VerifiedPocket;
+use rootstrap_image::StoppableWriter;
+use rootstrap_image::compress::{Algorithm, Compression};
+use rootstrap_resolve::Plan;
+use rootstrap_suites::Suite;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// The cache layer of finished archives.
+pub(crate) const ARCHIVES: Layer = Layer { name: "archive", directories: &[DIRECTORY], retention: Retention::LastUse };
+const DIRECTORY: &str = "archive";
+
+/// What the summary of a run says of its archive.
+#[derive(Serialize, Deserialize)]
+struct Notes {
+    packages: usize,
+    deb_bytes: u64,
+    file_bytes: u64,
+    archive_bytes: Option<u64>,
+    image: Option<String>,
+    digest: Option<String>,
+}
+
+/// What decides the bytes of an archive.
+pub(crate) struct ArchiveInputs<'a> {
+    pub request: &'a Request,
+    pub suite: &'a Suite,
+    /// The pockets that serve the build.
+    pub pockets: &'a [VerifiedPocket],
+    pub plan: &'a Plan,
+    pub epoch: i64,
+    pub emulation: &'a Emulation,
+}
+
+/// Returns the place of the archive that a request makes. Returns `None` for a result that is not one file, and for one that depends on
+/// more than the request and the archive.
+pub(crate) fn entry(cache: &Cache, program: &ProgramDigest, inputs: &ArchiveInputs<'_>) -> Option<Entry> {
+    let key = key(&program.get()?, inputs)?;
+    Some(Entry::new(cache, DIRECTORY, &key))
+}
+
+/// Returns the key of an archive. Every struct is taken apart field by field, so that a new field does not compile until somebody decides
+/// whether it belongs in the key.
+fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
+    let &ArchiveInputs { request, suite, pockets, plan, epoch, emulation } = inputs;
+    let Request { selection, sources, customization, output, machine } = request;
+    // The program contains the data of its suites, so the codename stands for them. The plan is taken whole, as its text: it has the versions and digests of packages.
+    let mut key = KeyBuilder::new("archive", program);
+    key.text("suite", &suite.codename).text("plan", &plan.to_json()).number("epoch", epoch);
+    key.text("mode", mode_of(machine).name());
+    add_emulation(&mut key, emulation);
+    add_selection(&mut key, selection);
+    add_sources(&mut key, sources);
+    key.list("pockets", pockets, |key, pocket| {
+        let date = pocket.release().date;
+        key.text("suite", pocket.suite()).text("mirror", pocket.mirror()).number("date", date)
+    });
+    let Customization { slim, copies } = customization;
+    key.flag("slim", *slim);
+    // The contents of copied files are not known here.
+    if !copies.is_empty() {
+        return None;
+    }
+    add_output(&mut key, output)?;
+    Some(key.finish())
+}
+
+fn add_selection(key: &mut KeyBuilder, selection: &Selection) {
+    let Selection { architecture, add_architectures, variant, include, exclude, recommends } = selection;
+    key.text("architecture", architecture)
+        .texts("add-architectures", add_architectures)
+        .text("variant", variant.name())
+        .texts("include", include)
+        .texts("exclude", exclude)
+        .flag("recommends", *recommends);
+}
+
+fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
+    let Sources { suite: _, pockets, components, mirrors, keyrings, valid_at: _, allow_rollback: _ } = sources;
+    key.texts("components", components)
+        .texts("wanted-pockets", pockets)
+        .texts("mirrors", mirrors)
+        // Other keys than the suite's own are not named in the target's apt sources.
+        .flag("own-keys", keyrings.is_empty());
+}
+
+/// Adds what the output decides. Returns `None` if the result is not one file of bytes that this program decides alone.
+fn add_output(key: &mut KeyBuilder, output: &Output) -> Option<()> {
+    let Output { target, purpose, container, attest, sboms, push, further_platforms, epoch: _ } = output;
+    // A copy would repeat neither documents nor a push.
+    let is_more = !sboms.is_empty() || !push.names.is_empty() || *attest || !further_platforms.is_empty();
+    if is_more || *purpose == Purpose::FirstStage {
+        return None;
+    }
+    let (Target::File(_, format) | Target::Stdout(format)) = target else { return None };
+    match format {
+        Format::Tar(compression) => add_compression(key.text("format", "tar"), *compression),
+        Format::Oci(compression) => add_compression(key.text("format", "oci"), *compression),
+        // The host's programs make the first, and a copy would not repeat the warnings about the second.
+        Format::Squashfs | Format::Ext4 | Format::Cpio(_) => return None,
+    };
+    key.flag("base-image", output.is_base_image());
+    let Container { tags, entrypoint, cmd, env, user, workdir, labels, annotations } = container;
+    key.texts("tags", tags)
+        .optional("entrypoint", entrypoint.as_ref(), |key, words| key.texts("words", words))
+        .optional("cmd", cmd.as_ref(), |key, words| key.texts("words", words))
+        .optional("user", user.as_ref(), |key, user| key.text("user", user))
+        .optional("workdir", workdir.as_ref(), |key, workdir| key.text("workdir", workdir));
+    for (name, map) in [("env", env), ("labels", labels), ("annotations", annotations)] {
+        key.list(name, map, |key, (name, value)| key.text("name", name).text("value", value));
+    }
+    Some(())
+}
+
+fn add_compression(key: &mut KeyBuilder, compression: Compression) {
+    let Compression { algorithm, level } = compression;
+    let name = match algorithm {
+        Algorithm::None => "none",
+        Algorithm::Gzip => "gzip",
+        Algorithm::Xz => "xz",
+        Algorithm::Zstd => "zstd",
+    };
+    key.text("compression", name).optional("level", level, |key, level| key.number("level", level));
+}
+
+/// Publishes a kept archive. Returns `None` if there is none.
+pub(crate) fn publish(
+    entry: &Entry,
+    target: &Target,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Option<Summary>, Error> {
+    let report_lookup = |hit| {
+        report(Event::Cache { layer: "results", hit, bytes: 0 });
+        if hit {
+            report(Event::Note("nothing has changed: the result is taken from the cache".to_owned()));
+        }
+    };
+    // If the entry turns out to be damaged while it is copied, a file can be removed again. Bytes in a pipe cannot be taken back.
+    let stored = if let Target::File(..) = target { entry.find_unchecked() } else { entry.find() };
+    let parsed = stored.and_then(|stored| Some((serde_json::from_slice::<Notes>(stored.notes()).ok()?, stored)));
+    let Some((notes, stored)) = parsed else {
+        report_lookup(false);
+        return Ok(None);
+    };
+    report(Event::Stage(Stage::Publish));
+    let cancel = &machine.cancel;
+    if let Target::File(path, _) = target {
+        let new = NewFile::create(parent(path), &machine.janitor)?;
+        let fill = |out: &mut dyn Write| stored.copy_to(&mut StoppableWriter { inner: out, cancel });
+        let copied = match machine.sync {
+            true => direct_io::write(&new.file, fill).and_then(|done| done),
+            false => fill(&mut &new.file),
+        };
+        let is_whole = unless_cancelled(cancel, copied.map_err(Error::io("write", path)))?;
+        report_lookup(is_whole);
+        if !is_whole {
+            return Ok(None);
+        }
+        new.sync(machine.sync, path)?;
+        new.publish(path)?;
+    } else {
+        report_lookup(true);
+        let mut out = StoppableWriter { inner: std::io::stdout().lock(), cancel };
+        let copied = stored.copy_to(&mut out).and_then(|_| out.flush());
+        unless_cancelled(cancel, copied.map_err(Error::Stdout))?;
+    }
+    let Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest } = notes;
+    Ok(Some(Summary { packages, deb_bytes, file_bytes, archive_bytes, image, digest, ..Summary::default() }))
+}
+
+/// Keeps the archive that was just published at `path`. `sync` is whether this may wait for the disk.
+pub(crate) fn keep(entry: &Entry, path: &Path, summary: &Summary, sync: bool) -> Result<(), Error> {
+    let &Summary { packages, deb_bytes, file_bytes, archive_bytes, .. } = summary;
+    let (image, digest) = (summary.image.clone(), summary.digest.clone());
+    let notes = Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest };
+    let notes = serde_json::to_vec(&notes).unwrap_or_default();
+    let mut archive = File::open(path).map_err(Error::io("open", path))?;
+    entry.create()?.keep_copy(&mut archive, &notes, sync).map_err(Error::io("keep", path))
+}

@@ -1,0 +1,17 @@
+//! Where results go: targets and formats, container images, registries, SBOMs, and what is kept of finished archives.
+//!
+//! Rule: nothing gets its name before everything is written. A failure up to then leaves no trace.
+
+pub(crate) mod archive_cache;
+pub(crate) mod container;
+pub(crate) mod mtree;
+mod product;
+mod publication;
+mod push;
+pub(crate) mod sbom;
+mod summary;
+pub(crate) mod target;
+
+pub(crate) use product::{FinishedRoot, RootOptions};
+pub(crate) use publication::{Publication, publish};
+pub use summary::Summary;

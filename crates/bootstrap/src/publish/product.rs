@@ -1,0 +1,277 @@
+//! A finished root or image, written in the form that was asked for and moved to its place.
+
+use crate::error::{Error, unless_cancelled};
+use crate::event::{Event, Report};
+use crate::request::{Format, Machine, Output, Target};
+use crate::staging::Staging;
+use crate::staging::hidden::{HiddenDirectory, NewFile};
+use crate::staging::place::{is_filled_in_place, parent, place_of, stem_of};
+use rootstrap_cache::direct_io;
+use rootstrap_image::oci::Layout;
+use rootstrap_image::{StoppableWriter, cpio, ext4, squashfs, tar};
+use rootstrap_rootfs::{Attributes, CopyOptions, Root, Visit};
+use rustix::fs::Mode;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// A root that is ready to be published.
+pub(crate) struct FinishedRoot<'a> {
+    pub root: &'a Root,
+    /// The staging area that the root grew in; `None` for a directory of the host.
+    pub staging: Option<&'a Staging>,
+    /// The time that no entry of an archive is later than, and what /dev holds there.
+    pub options: RootOptions,
+    /// The mode and owner of each entry, where they differ from the tree's own.
+    pub attributes: Option<&'a dyn Fn(&Visit<'_>) -> Attributes>,
+}
+
+/// How a root is recorded.
+#[derive(Clone, Copy)]
+pub(crate) struct RootOptions {
+    /// No entry of an archive is later than this, in seconds since 1970.
+    pub epoch: i64,
+    /// What /dev holds in an archive.
+    pub dev: tar::Dev,
+    /// Whether container engines will read the archive.
+    pub is_layer: bool,
+}
+
+impl FinishedRoot<'_> {
+    /// Returns how an uncompressed archive of the root is written.
+    pub fn tar_options(&self) -> tar::Options<'_> {
+        let RootOptions { epoch, dev, is_layer } = self.options;
+        tar::Options { dev, layer: is_layer, attributes: self.attributes, ..tar::Options::new(epoch) }
+    }
+}
+
+/// What goes to the target.
+pub(crate) enum Product<'a> {
+    Root(FinishedRoot<'a>),
+    /// Container images, and the time of the entries in their archive.
+    Image(&'a Layout, i64),
+}
+
+/// A product that is written but has no name yet. Only what goes to standard output is not written yet.
+pub(crate) enum Prepared<'a> {
+    Nothing,
+    Stdout(Format),
+    File(NewFile, u64),
+    Grown(&'a HiddenDirectory),
+    Copied(HiddenDirectory),
+}
+
+impl<'a> Product<'a> {
+    /// Writes the product without giving it a name. Dropping the result removes what was written.
+    pub fn prepare(&'a self, output: &Output, machine: &Machine, report: Report<'_>) -> Result<Prepared<'a>, Error> {
+        let cancel = &*machine.cancel;
+        Ok(match &output.target {
+            Target::Nowhere => Prepared::Nothing,
+            Target::Stdout(format) => Prepared::Stdout(*format),
+            Target::File(path, format) => {
+                let new = NewFile::create(parent(path), &machine.janitor)?;
+                let written = match format {
+                    Format::Squashfs | Format::Ext4 => self.make(&new.file, *format, machine),
+                    _ => self.write_file((&new.file, path), *format, machine, report),
+                };
+                let bytes = unless_cancelled(cancel, written)?;
+                new.sync(machine.sync, path)?;
+                Prepared::File(new, bytes)
+            }
+            Target::Directory(path) | Target::Layout(path, _) => {
+                let prepared = self.prepare_directory(path, machine, report)?;
+                // One flush takes the place of all those that the scripts asked for.
+                let directory = match &prepared {
+                    Prepared::Grown(directory) => Some(*directory),
+                    Prepared::Copied(directory) => Some(directory),
+                    _ => None,
+                };
+                let flushed = directory.filter(|_| machine.sync).map_or(Ok(()), |it| rustix::fs::syncfs(it.fd()));
+                unless_cancelled(cancel, flushed.map_err(Error::errno("flush", path)))?;
+                prepared
+            }
+        })
+    }
+
+    fn prepare_directory(&'a self, path: &Path, machine: &Machine, report: Report<'_>) -> Result<Prepared<'a>, Error> {
+        Ok(match self {
+            Self::Root(finished) if let Some(grown) = finished.staging.and_then(Staging::hidden_directory) => {
+                Prepared::Grown(grown)
+            }
+            Self::Root(finished) => {
+                let copy = unless_cancelled(&machine.cancel, copy_to_disk(finished, path, machine, report))?;
+                if finished.attributes.is_some() {
+                    rootstrap_normalize::clamp_times(&copy.root()?.below(b"root")?, finished.options.epoch)?;
+                }
+                Prepared::Copied(copy)
+            }
+            Self::Image(layout, _) => Prepared::Copied(write_layout(layout, path, machine)?),
+        })
+    }
+
+    /// Moves the product to its place, or writes it to standard output. Returns the size of the archive in bytes, where one is written.
+    pub fn publish(
+        &self,
+        prepared: Prepared<'_>,
+        target: &Target,
+        machine: &Machine,
+        report: Report<'_>,
+    ) -> Result<Option<u64>, Error> {
+        let path = target.path().unwrap_or(Path::new(""));
+        let epoch = match self {
+            Self::Root(finished) => finished.options.epoch,
+            Self::Image(_, epoch) => *epoch,
+        };
+        match prepared {
+            Prepared::Nothing => Ok(None),
+            Prepared::Stdout(format) => {
+                let written = self.write_stdout(format, machine, report);
+                if written.is_err() { unless_cancelled(&machine.cancel, written) } else { written }.map(Some)
+            }
+            Prepared::File(new, bytes) => new.publish(path).map(|()| Some(bytes)),
+            Prepared::Grown(directory) => put_in_place(directory, path, epoch).map(|()| None),
+            Prepared::Copied(directory) => put_in_place(&directory, path, epoch).map(|()| None),
+        }
+    }
+
+    fn write_stdout(&self, format: Format, machine: &Machine, report: Report<'_>) -> Result<u64, Error> {
+        let out = StoppableWriter { inner: std::io::stdout().lock(), cancel: &machine.cancel };
+        let mut out = BufWriter::with_capacity(1 << 20, out);
+        let bytes = self.write(&mut out, format, report)?;
+        out.flush().map_err(Error::Stdout)?;
+        Ok(bytes)
+    }
+
+    fn write_file(
+        &self,
+        (file, path): (&File, &Path),
+        format: Format,
+        machine: &Machine,
+        report: Report<'_>,
+    ) -> Result<u64, Error> {
+        let fill = |out: &mut dyn Write| -> Result<u64, Error> {
+            let out = StoppableWriter { inner: out, cancel: &machine.cancel };
+            let mut out = BufWriter::with_capacity(1 << 20, out);
+            let bytes = self.write(&mut out, format, report)?;
+            out.flush().map_err(Error::io("write", path))?;
+            Ok(bytes)
+        };
+        match machine.sync {
+            true => direct_io::write(file, fill).map_err(Error::io("write", path))?,
+            false => fill(&mut &*file),
+        }
+    }
+
+    /// Writes a format that is a stream.
+    fn write(&self, out: &mut dyn Write, format: Format, report: Report<'_>) -> Result<u64, Error> {
+        let finished = match self {
+            Self::Image(layout, epoch) => {
+                let mut out = CountingWriter { out, bytes: 0 };
+                layout.write_archive(&mut out, *epoch)?;
+                return Ok(out.bytes);
+            }
+            Self::Root(finished) => finished,
+        };
+        let options = |compression| tar::Options { compression, ..finished.tar_options() };
+        match format {
+            Format::Tar(compression) => Ok(tar::write(finished.root, out, &options(compression))?.bytes),
+            Format::Cpio(compression) => {
+                let written = cpio::write(finished.root, out, &options(compression))?;
+                if !written.lost_capabilities.is_empty() {
+                    let names: Vec<_> =
+                        written.lost_capabilities.iter().map(|path| String::from_utf8_lossy(path)).collect();
+                    report(Event::Warning(format!("cpio cannot hold the capabilities of {}", names.join(", "))));
+                }
+                Ok(written.bytes)
+            }
+            // An image is made of layers, and the filesystems are written to files only.
+            Format::Oci(_) | Format::Squashfs | Format::Ext4 => Ok(0),
+        }
+    }
+
+    /// Makes a filesystem in a file.
+    fn make(&self, file: &File, format: Format, machine: &Machine) -> Result<u64, Error> {
+        let Self::Root(finished) = self else { return Ok(0) };
+        let (tar, cancel) = (finished.tar_options(), &*machine.cancel);
+        let written = match format {
+            Format::Squashfs => {
+                let programs = &machine.host.programs;
+                squashfs::write(finished.root, file, &squashfs::Options { tar, programs, cancel })
+            }
+            _ => ext4::write(finished.root, file, &ext4::Options { tar, size: None, label: None, cancel }),
+        };
+        Ok(written?.bytes)
+    }
+}
+
+/// Writes a layout into a hidden directory beside the target.
+fn write_layout(layout: &Layout, path: &Path, machine: &Machine) -> Result<HiddenDirectory, Error> {
+    let directory = HiddenDirectory::create(place_of(path), stem_of(path), &machine.janitor)?;
+    let root = directory.path().join("root");
+    std::fs::create_dir(&root).map_err(Error::io("create", &root))?;
+    layout.write_directory(&root)?;
+    Ok(directory)
+}
+
+/// Copies a root into a hidden directory beside the target.
+fn copy_to_disk(
+    finished: &FinishedRoot<'_>,
+    path: &Path,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<HiddenDirectory, Error> {
+    let root = finished.root;
+    let precopy = finished.staging.and_then(Staging::take_precopy);
+    let directory = HiddenDirectory::create(place_of(path), stem_of(path), &machine.janitor)?;
+    let threads = std::thread::available_parallelism().map_or(2, Into::into);
+    // The copy can hold no more than the original.
+    let to = directory.root()?.with_fake_ownership(root.fake_ownership().cloned().unwrap_or_default());
+    let options = CopyOptions { threads, precopy: precopy.as_ref(), cancel: &machine.cancel };
+    let bare = rootstrap_rootfs::copy(root, &to, b"root", options)?;
+    if !bare.is_empty() {
+        let names: Vec<_> = bare.iter().map(|path| String::from_utf8_lossy(path)).collect();
+        let names = names.join(", ");
+        report(Event::Warning(format!("the target's filesystem cannot hold the extended attributes of {names}")));
+    }
+    Ok(directory)
+}
+
+/// Moves the tree `root` of a hidden directory to its place.
+fn put_in_place(grown: &HiddenDirectory, path: &Path, epoch: i64) -> Result<(), Error> {
+    let root: PathBuf = grown.path().join("root");
+    if !is_filled_in_place(path) {
+        return std::fs::rename(root, path).map_err(Error::io("move the finished tree to", path));
+    }
+    // The target has to stay the same directory, and the hidden directory is inside of it, so the entries move up one by one.
+    for name in Root::open(&root)?.list(b"")? {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(&name);
+        let to = path.join(name);
+        std::fs::rename(root.join(name), &to).map_err(Error::io("move the finished tree to", &to))?;
+    }
+    rustix::fs::chmod(path, Mode::from_raw_mode(0o755)).map_err(Error::errno("change the mode of", path))?;
+    // Moving the entries changed the time of the directory.
+    let time = rustix::fs::Timespec { tv_sec: epoch, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    let here = rustix::fs::CWD;
+    rustix::fs::utimensat(here, path, &times, rustix::fs::AtFlags::empty())
+        .map_err(Error::errno("change the time of", path))
+}
+
+/// Counts the bytes that pass through.
+struct CountingWriter<'o> {
+    out: &'o mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for CountingWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = self.out.write(bytes)?;
+        self.bytes += taken as u64;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,313 @@
+//! The SBOM: what the result is made of and where that came from, written beside the result.
+//!
+//! An SBOM depends on the request, the suite and the archive alone, as the result does: its addresses are those of the mirror that is
+//! written into the target, whichever mirror served this run.
+
+use crate::archive;
+use crate::error::Error;
+use crate::finish::sources;
+use crate::publish::target::{self, check_file};
+use crate::request::sbom::SbomFormat;
+use crate::request::{Format, Output, Request, Target};
+use crate::staging::hidden::NewFile;
+use crate::staging::place::parent;
+use crate::two_stage::first;
+use rootstrap_configure::privilege::Janitor;
+use rootstrap_debian::digest::Digest;
+use rootstrap_debian::packages;
+use rootstrap_debian::relation::{self, Relation};
+use rootstrap_debian::version::Version;
+use rootstrap_fetch::VerifiedPocket;
+use rootstrap_http::redact;
+use rootstrap_image::compress::Compression;
+use rootstrap_resolve::{Plan, Planned};
+use rootstrap_rootfs::Root;
+use rootstrap_sbom::{Facts, Package, Release, uri};
+use rootstrap_suites::Suite;
+use sha2::Digest as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const NAMES: &str = "names end in .spdx.json or .spdx for SPDX, and in .cdx.json, .cdx or bom.json for CycloneDX";
+
+fn refuse(path: &Path, reason: &str, hint: &'static str) -> Error {
+    Error::Sbom { path: path.to_owned(), reason: reason.to_owned(), hint }
+}
+
+/// Turns the refusal of a target into the refusal of an SBOM.
+fn as_sbom_error(error: Error) -> Error {
+    match error {
+        Error::Target { path, reason, hint } => Error::Sbom { path, reason, hint },
+        error => error,
+    }
+}
+
+/// Returns the files with paths that stay valid, as [`target::resolve`] does. Refuses names that do not decide the format.
+pub(crate) fn resolve(given: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let resolve = |path: &PathBuf| {
+        SbomFormat::from_name(path).ok_or_else(|| refuse(path, "its name does not say in which format", NAMES))?;
+        let resolved = target::resolve(&Target::File(path.clone(), Format::Tar(Compression::default())));
+        resolved.map(|file| file.path().unwrap_or(path).to_owned()).map_err(as_sbom_error)
+    };
+    given.iter().map(resolve).collect()
+}
+
+/// Refuses resolved files that cannot be written.
+pub(crate) fn check(output: &Output, janitor: &Janitor) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for path in &output.sboms {
+        if !seen.insert(path) {
+            return Err(refuse(path, "it is named twice", "name another file for the other one"));
+        }
+        if output.target.path() == Some(path.as_path()) {
+            return Err(refuse(path, "it is the target", "name another file for one of them"));
+        }
+        if let Target::Directory(target) | Target::Layout(target, _) = &output.target
+            && path.starts_with(target)
+        {
+            return Err(refuse(path, "it would be in the target", "choose a place beside it"));
+        }
+        check_file(path, janitor).map_err(as_sbom_error)?;
+    }
+    Ok(())
+}
+
+/// An SBOM that is written, and the name that it gets.
+pub(crate) type WrittenSbom = (NewFile, PathBuf);
+
+/// Writes the SBOMs at `paths` without giving them their names. Dropping the result removes them.
+pub(crate) fn write(facts: &Facts, paths: &[PathBuf], janitor: &Janitor) -> Result<Vec<WrittenSbom>, Error> {
+    let write = |path: &PathBuf| {
+        let text = match SbomFormat::from_name(path) {
+            Some(SbomFormat::CycloneDx) => rootstrap_sbom::cyclonedx(facts),
+            _ => rootstrap_sbom::spdx(facts),
+        };
+        let mut new = NewFile::create(parent(path), janitor)?;
+        let written = new.file.write_all(text.as_bytes()).and_then(|()| new.file.sync_all());
+        written.map_err(Error::io("write", path))?;
+        Ok((new, path.clone()))
+    };
+    paths.iter().map(write).collect()
+}
+
+/// Gives the SBOMs their names, once the result has its own.
+pub(crate) fn publish(sboms: Vec<WrittenSbom>) -> Result<(), Error> {
+    sboms.into_iter().try_for_each(|(new, path)| new.publish(&path))
+}
+
+/// What is known of a build.
+pub(crate) struct BuildFacts<'a> {
+    /// The root, before it is tidied: its apt documents the vendor's mirrors.
+    pub root: &'a Root,
+    pub request: &'a Request,
+    pub suite: &'a Suite,
+    /// The pockets that served the build.
+    pub served: &'a [VerifiedPocket],
+    pub plan: &'a Plan,
+    pub epoch: i64,
+}
+
+/// Returns what SBOMs and attestations say of a build.
+///
+/// # Errors
+/// The tree cannot be read.
+pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
+    let &BuildFacts { request, suite, served, plan, epoch, .. } = build;
+    let architecture = request.selection.architecture.as_str();
+    let bases = bases(build)?;
+    let base = |pocket: usize| bases.get(pocket).map_or("", String::as_str);
+    let vendor = match suite.vendor() {
+        Some(vendor) => vendor.name.clone(),
+        // Derivatives sign their Release with a name of their own.
+        None => {
+            let origin = served.first().map_or("", |pocket| pocket.release().origin.as_str());
+            origin.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
+        }
+    };
+    let variant = request.selection.variant.name();
+    let name = [vendor.as_str(), &suite.codename, variant, architecture].join("-");
+    let releases = served.iter().enumerate().map(|(number, pocket)| Release {
+        pocket: pocket.name().to_owned(),
+        suite: pocket.suite().to_owned(),
+        codename: pocket.release().codename.clone(),
+        date: pocket.release().date,
+        uri: uri(base(number), &format!("dists/{}/Release", pocket.suite())),
+        digest: release_digest(pocket.release_text()),
+        keys: pocket.keys().to_vec(),
+    });
+    Ok(Facts {
+        name: name.trim_start_matches('-').to_owned(),
+        image: request.output.is_base_image(),
+        vendor,
+        codename: suite.codename.clone(),
+        version: suite.version.clone().unwrap_or_default(),
+        architecture: architecture.to_owned(),
+        epoch,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        variant: variant.to_owned(),
+        options: options(request),
+        packages: materials(served, plan, base),
+        releases: releases.collect(),
+    })
+}
+
+/// Returns the digest of the file `Release`, from the text that a signature covers. In a message with its signature inside, that text
+/// lacks the line end before the signature (RFC 9580 §7.2); otherwise both are the same bytes.
+fn release_digest(text: &str) -> Digest {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    Digest::Sha256(sha2::Sha256::new().chain_update(text).chain_update(end).finalize().into())
+}
+
+/// Returns the base URI of each served pocket on the mirror that the target will use.
+fn bases(build: &BuildFacts<'_>) -> Result<Vec<String>, Error> {
+    let &BuildFacts { root, request, suite, served, .. } = build;
+    let architecture = request.selection.architecture.as_str();
+    let sources = &request.sources;
+    // The sources of a tree that is not finished lie beside it.
+    let uris = match request.output.is_first_stage() {
+        true => {
+            let files = root.below(first::FILES.as_bytes())?;
+            sources::pocket_uris(&files, architecture, sources, suite, served)?
+        }
+        false => sources::pocket_uris(root, architecture, sources, suite, served)?,
+    };
+    let wanted = archive::wanted_pockets(sources, suite)?;
+    let base = |pocket: &VerifiedPocket| {
+        let listed = uris.iter().find(|(name, _)| name == pocket.suite()).map(|(_, uri)| uri.clone());
+        // The target's sources leave out pockets of an ended suite that never change.
+        listed.or_else(|| {
+            let (kind, _) = wanted.iter().find(|(_, name)| name == pocket.suite())?;
+            suite.mirrors(architecture).last().map(|mirror| mirror.base(*kind).to_owned())
+        })
+    };
+    Ok(served.iter().map(|pocket| base(pocket).unwrap_or_default()).collect())
+}
+
+/// Returns the options that decide the result, under their command-line names.
+fn options(request: &Request) -> Vec<(String, String)> {
+    let Request { selection, sources, customization, output, .. } = request;
+    let date = |seconds: Option<i64>| seconds.map(|seconds| format!("@{seconds}"));
+    let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
+    let flag = |set: bool| set.then(|| "true".to_owned());
+    // Where the files are on the host concerns nobody else.
+    let copied: Vec<String> = customization.copies.iter().map(|copy| copy.to.display().to_string()).collect();
+    [
+        ("foreign", flag(output.is_first_stage())),
+        ("image", flag(output.is_base_image())),
+        ("slim", flag(customization.slim)),
+        ("copy", list(&copied)),
+        ("include", list(&selection.include)),
+        ("exclude", list(&selection.exclude)),
+        ("recommends", flag(selection.recommends)),
+        ("add-architecture", list(&selection.add_architectures)),
+        ("components", list(&sources.components)),
+        ("pockets", list(&sources.pockets)),
+        ("mirror", sources.mirrors.first().map(|uri| redact::userinfo(uri))),
+        ("valid-at", date(sources.valid_at)),
+        ("allow-rollback", flag(sources.allow_rollback)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect()
+}
+
+/// Returns the packages of the plan, in its order, with what their index says of them.
+fn materials<'a>(served: &'a [VerifiedPocket], plan: &Plan, base: impl Fn(usize) -> &'a str) -> Vec<Package> {
+    let planned: Vec<&Planned> = plan.packages().map(|(_, package)| package).collect();
+    let entries = entries(served, &planned);
+    let graph = Graph::new(&planned, &entries);
+    let material = |(position, package): (usize, &&Planned)| {
+        let entry = entries.get(position).copied().unwrap_or_default();
+        let (source, source_version) = packages::source(&package.source, &package.name, &package.version);
+        Package {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            source: source.to_owned(),
+            source_version: source_version.to_owned(),
+            digest: package.digest,
+            size: package.size,
+            installed_size: package.installed_size,
+            uri: uri(base(package.pocket), package.path.strip_prefix("./").unwrap_or(&package.path)),
+            maintainer: entry.maintainer.to_owned(),
+            original_maintainer: entry.original_maintainer.to_owned(),
+            homepage: entry.homepage.to_owned(),
+            summary: entry.description.to_owned(),
+            // Debian policy §12.5.
+            licence: format!("/usr/share/doc/{}/copyright", package.name),
+            depends: graph.depends(position),
+        }
+    };
+    planned.iter().enumerate().map(material).collect()
+}
+
+/// Returns the index entry of each package. The plan was made from these entries, so each package has one.
+fn entries<'a>(served: &'a [VerifiedPocket], planned: &[&Planned]) -> Vec<packages::Package<'a>> {
+    let mut found = vec![packages::Package::default(); planned.len()];
+    for (number, pocket) in served.iter().enumerate() {
+        let of_pocket = planned.iter().enumerate().filter(|(_, package)| package.pocket == number);
+        let wanted: HashMap<&str, usize> =
+            of_pocket.map(|(position, package)| (package.path.as_str(), position)).collect();
+        for entry in pocket.indexes().iter().flat_map(|index| index.packages().packages()) {
+            if let Some(slot) = wanted.get(entry.filename).and_then(|position| found.get_mut(*position))
+                && slot.name.is_empty()
+            {
+                *slot = entry;
+            }
+        }
+    }
+    found
+}
+
+/// Which package of a plan satisfies which dependency.
+struct Graph<'a> {
+    planned: &'a [&'a Planned],
+    entries: &'a [packages::Package<'a>],
+    /// The packages by name: real ones, and those that provide the name, with the relation that says so.
+    named: BTreeMap<&'a str, Vec<(usize, Option<Relation<'a>>)>>,
+}
+
+impl<'a> Graph<'a> {
+    fn new(planned: &'a [&'a Planned], entries: &'a [packages::Package<'a>]) -> Self {
+        let mut named: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        for (position, package) in planned.iter().enumerate() {
+            named.entry(&package.name).or_default().push((position, None));
+        }
+        for (position, entry) in entries.iter().enumerate() {
+            for provided in relation::parse_field(entry.provides).unwrap_or_default().into_iter().flatten() {
+                named.entry(provided.name).or_default().push((position, Some(provided)));
+            }
+        }
+        Self { planned, entries, named }
+    }
+
+    /// Returns the packages that the package at `position` depends on: of each group of alternatives the first one in the plan, a real
+    /// package before one that provides the name.
+    fn depends(&self, position: usize) -> Vec<usize> {
+        let Some(entry) = self.entries.get(position) else { return Vec::new() };
+        let fields = [entry.pre_depends, entry.depends];
+        let groups = fields.iter().flat_map(|field| relation::parse_field(field).unwrap_or_default());
+        let found = groups.filter_map(|group| group.iter().find_map(|wanted| self.meets(wanted, entry.architecture)));
+        found.filter(|other| *other != position).collect::<BTreeSet<usize>>().into_iter().collect()
+    }
+
+    fn meets(&self, wanted: &Relation<'_>, architecture: &str) -> Option<usize> {
+        let admits = |(position, provided): &&(usize, Option<Relation<'_>>)| match provided {
+            None => self.planned.get(*position).is_some_and(|found| wanted.admits(Version::new(&found.version))),
+            Some(Relation { version: Some((_, version)), .. }) => wanted.admits(*version),
+            Some(_) => wanted.version.is_none(),
+        };
+        let fitting: Vec<usize> =
+            self.named.get(wanted.name)?.iter().filter(admits).map(|(position, _)| *position).collect();
+        let of_own = |position: &&usize| {
+            let found = self.planned.get(**position).map(|package| package.architecture.as_str());
+            found.is_some_and(|found| found == architecture || found == "all")
+        };
+        fitting.iter().find(of_own).or(fitting.first()).copied()
+    }
+}
+
+#[cfg(test)]
+#[path = "sbom_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+//! Which requests make sense: the one place that refuses the others.
+
+use crate::error::Error;
+use crate::request::output::{Output, Purpose};
+use crate::request::parts::Request;
+use crate::request::selection::Selection;
+use crate::request::target::Target;
+use rootstrap_debian::arch;
+use rootstrap_image::compress::Algorithm;
+use rootstrap_image::oci::Platform;
+
+const NO_IMAGE: &str = "it is a setting of container images, and TARGET is no container image";
+const OCI_HINT: &str = "use a name ending in .oci.tar, or --format=oci for docker load";
+
+fn refuse(option: &str, reason: impl Into<String>, hint: &'static str) -> Result<(), Error> {
+    Err(Error::Combination { option: option.to_owned(), reason: reason.into(), hint })
+}
+
+impl Output {
+    /// Refuses an output that makes no sense for an existing root filesystem of `architecture`.
+    ///
+    /// # Errors
+    /// As for [`Request::check`].
+    pub fn check(&self, architecture: Option<&str>) -> Result<(), Error> {
+        output(self)?;
+        architecture_of_image(architecture, self)
+    }
+}
+
+impl Request {
+    /// Refuses a request that makes no sense as it stands. Nothing of the machine is looked at.
+    ///
+    /// # Errors
+    /// [`Error::Combination`] names the option at fault; the other errors name an architecture.
+    pub fn check(&self) -> Result<(), Error> {
+        selection(&self.selection)?;
+        platforms(&self.selection, &self.output)?;
+        output(&self.output)?;
+        first_stage(self)
+    }
+
+    /// Refuses what makes no sense even if only the plan is wanted, wherever the result would go.
+    ///
+    /// # Errors
+    /// As for [`Self::check`].
+    pub fn check_for_plan(&self) -> Result<(), Error> {
+        selection(&self.selection)?;
+        first_stage(self)
+    }
+}
+
+/// Refuses a first stage of what has no second one.
+fn first_stage(request: &Request) -> Result<(), Error> {
+    let Request { selection, customization, output, .. } = request;
+    if output.purpose != Purpose::FirstStage {
+        return Ok(());
+    }
+    if output.makes_image() {
+        return refuse("--foreign", "a container image is complete when it is made", "leave --foreign out");
+    }
+    if !selection.variant.runs_scripts() {
+        let reason = format!("--variant={} has no second stage", selection.variant);
+        return refuse("--foreign", reason, "leave --foreign out");
+    }
+    if !customization.copies.is_empty() {
+        return refuse("--copy", "a first stage is not finished", "copy into the tree after the second stage");
+    }
+    Ok(())
+}
+
+/// Refuses an output that makes no sense, whatever it is made of.
+fn output(output: &Output) -> Result<(), Error> {
+    if output.layer_compression().is_some_and(|layer| layer.algorithm == Algorithm::Xz) {
+        return refuse("--compression=xz", "no container engine reads a layer compressed with xz", "use zstd or gzip");
+    }
+    if output.target == Target::Nowhere && !output.container.tags.is_empty() {
+        return refuse("--tag", "there is no file to hold the name", "give every name to --push");
+    }
+    if output.makes_image() {
+        return Ok(());
+    }
+    if let Some(option) = output.container.first_option() {
+        return refuse(option, NO_IMAGE, OCI_HINT);
+    }
+    if output.attest {
+        return refuse("--attest", NO_IMAGE, "use a name ending in .oci.tar, or --sbom for a file beside it");
+    }
+    Ok(())
+}
+
+/// Refuses the architecture of an image where no image is made, or where containers have no name for it.
+fn architecture_of_image(architecture: Option<&str>, output: &Output) -> Result<(), Error> {
+    match architecture {
+        Some(_) if !output.makes_image() => refuse("--arch", NO_IMAGE, OCI_HINT),
+        Some(architecture) => platform(architecture).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what is no name of an architecture, which becomes part of paths and of URLs.
+pub(crate) fn selection(selection: &Selection) -> Result<(), Error> {
+    selection.architectures().iter().try_for_each(|name| architecture(name))
+}
+
+/// Refuses what is no name of an architecture.
+pub(crate) fn architecture(name: &str) -> Result<(), Error> {
+    if arch::is_valid(name) { Ok(()) } else { Err(Error::UnknownArchitecture { name: name.to_owned() }) }
+}
+
+fn platforms(selection: &Selection, output: &Output) -> Result<(), Error> {
+    let further = &output.further_platforms;
+    further.iter().try_for_each(|name| architecture(name))?;
+    let several = further.iter().any(|name| *name != selection.architecture);
+    let only_pushed = output.target == Target::Nowhere && !output.push.names.is_empty();
+    if several && output.target.layer().is_none() && !only_pushed {
+        return Err(Error::SeveralPlatforms);
+    }
+    if output.makes_image() {
+        for architecture in std::iter::once(&selection.architecture).chain(further) {
+            platform(architecture)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the platform of a Debian architecture, as container images name it.
+pub(crate) fn platform(architecture: &str) -> Result<Platform, Error> {
+    Platform::of_debian(architecture).ok_or_else(|| Error::NoPlatform { architecture: architecture.to_owned() })
+}

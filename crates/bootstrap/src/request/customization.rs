@@ -1,0 +1,22 @@
+//! What to change on top of the packages.
+
+use std::path::PathBuf;
+
+/// Changes to the content that the packages give.
+#[derive(Clone, Debug, Default)]
+pub struct Customization {
+    /// Whether documentation, manuals and translations are left out, now and by the target's own dpkg later.
+    pub slim: bool,
+    /// The host's files to put into the finished root, in this order.
+    pub copies: Vec<Copy>,
+}
+
+/// A file or directory of the host, and its place in the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// A file or directory of the host, or a link to one.
+    pub from: PathBuf,
+    /// An absolute path in the target, without `..`. The contents of a directory go into the directory of this name. A file gets
+    /// this name, or keeps its own if this ends in a slash or names a directory.
+    pub to: PathBuf,
+}

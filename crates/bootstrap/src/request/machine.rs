@@ -1,0 +1,81 @@
+//! On which machine a run takes place, and how.
+
+use rootstrap_configure::privilege::{Janitor, Mode};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Where a root grows before it is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StagingPlace {
+    /// In memory, or on disk where memory is too small or cannot be used.
+    #[default]
+    Auto,
+    /// In memory, or the run fails.
+    Memory,
+    /// Beside a directory target; for archives in the temporary directory.
+    Disk,
+}
+
+/// What the host says of itself. The caller reads it, because nothing here reads the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The machine's name for itself (`uname -m`).
+    pub machine: String,
+    /// The text of `/etc/os-release`.
+    pub os_release: String,
+    /// The directories of programs (`PATH`).
+    pub programs: Vec<PathBuf>,
+    /// The host's apt sources, as file names and contents.
+    pub sources: Vec<(String, String)>,
+}
+
+/// The machine and the way in which a run uses it. Nothing here decides a byte of the result.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// What the host says of itself.
+    pub host: Host,
+    /// The mode that [`privilege::enter`](crate::privilege::enter) obtained.
+    pub mode: Mode,
+    /// Who removes what this process leaves behind if it is killed.
+    pub janitor: Janitor,
+    /// The cache directory; `None` keeps nothing.
+    pub cache: Option<PathBuf>,
+    /// Whether the network must not be used.
+    pub offline: bool,
+    /// Proxies, deadlines and retries.
+    pub network: rootstrap_http::Options,
+    /// How many debs are downloaded at once, and how many platforms are made at once.
+    pub jobs: usize,
+    /// Where the root grows.
+    pub staging: StagingPlace,
+    /// Where archives are staged on disk, and where downloads go that are not kept.
+    pub temporary: PathBuf,
+    /// Whether the run waits until the result is on the disk.
+    pub sync: bool,
+    /// The present, in seconds since 1970.
+    pub now: i64,
+    /// The caller sets this to stop the run.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Machine {
+    /// Returns a machine with the defaults of the command line, without a cache and in mode `root`.
+    #[must_use]
+    pub fn new(host: Host, now: i64) -> Self {
+        Self {
+            host,
+            mode: Mode::Root,
+            janitor: Janitor::default(),
+            cache: None,
+            offline: false,
+            network: rootstrap_http::Options::default(),
+            jobs: 16,
+            staging: StagingPlace::default(),
+            temporary: PathBuf::from("/tmp"),
+            sync: true,
+            now,
+            cancel: Arc::default(),
+        }
+    }
+}

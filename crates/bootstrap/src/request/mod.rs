@@ -1,0 +1,25 @@
+//! The request, in parts: the packages to install, their sources and the keys to trust, further changes to the tree, the form and place
+//! of the result, and the machine.
+//!
+//! Rule: each folder of this crate is handed the parts that it needs and never the whole [`Request`]. Combinations that make no sense
+//! cannot be built, or [`Request::check`] refuses them.
+
+pub(crate) mod check;
+mod container;
+mod customization;
+mod machine;
+mod output;
+mod parts;
+pub(crate) mod sbom;
+mod selection;
+mod sources;
+pub(crate) mod target;
+
+pub use container::{Container, Push};
+pub use customization::{Copy, Customization};
+pub use machine::{Host, Machine, StagingPlace};
+pub use output::{Output, Purpose};
+pub use parts::Request;
+pub use selection::{Selection, native_architecture};
+pub use sources::Sources;
+pub use target::{Format, FormatName, Target};

@@ -1,0 +1,31 @@
+//! Where packages come from and whom to trust.
+
+use std::path::PathBuf;
+
+/// The suite, its mirrors, and the rules by which its signatures are judged.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The codename, alias or version of the suite.
+    pub suite: String,
+    /// The names of the pockets to choose packages from (`release`, `updates`, `security`, `backports`); all but the last if
+    /// empty.
+    pub pockets: Vec<String>,
+    /// The components to choose packages from; the vendor's default if empty.
+    pub components: Vec<String>,
+    /// The mirrors to use instead of all others, in the order in which they are tried. The first is written into the target.
+    pub mirrors: Vec<String>,
+    /// The keyring files to trust instead of the suite's own.
+    pub keyrings: Vec<PathBuf>,
+    /// The moment at which expiry is judged, in seconds since 1970; the present if `None`.
+    pub valid_at: Option<i64>,
+    /// Whether a Release file is accepted that is older than the last one seen.
+    pub allow_rollback: bool,
+}
+
+impl Sources {
+    /// Returns the default sources of a suite.
+    #[must_use]
+    pub fn new(suite: &str) -> Self {
+        Self { suite: suite.to_owned(), ..Self::default() }
+    }
+}

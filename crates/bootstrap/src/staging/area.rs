@@ -1,0 +1,160 @@
+//! The staging area: the growing root and the store of unpacked files beside it, in memory or on disk.
+
+use crate::error::Error;
+use crate::event::{Event, Report};
+use crate::request::{Machine, StagingPlace, Target};
+use crate::staging::fit::{check_executable, check_temporary};
+use crate::staging::hidden::HiddenDirectory;
+use crate::staging::memory;
+use crate::staging::ownership::fake_ownership;
+use crate::staging::place::{place_of, stem_of};
+use crate::staging::precopy::PrecopyThread;
+use rootstrap_rootfs::{Precopy, Root};
+use rustix::fs::{Mode, OFlags, openat};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// The space that a root needs, in per cent of the size of its files: blocks are not filled, and scripts write files too.
+const HEADROOM: u64 = 160;
+
+/// A private place with the growing `root` and, on the same filesystem, the `store` of unpacked files. Dropping it removes everything
+/// that was not published.
+pub(crate) struct Staging {
+    backing: Backing,
+    /// The growing root.
+    pub root: Root,
+    /// Unpacked files that do not have their place in the root yet.
+    pub store: Root,
+    /// The directory target, and whether the run waits for its disk.
+    destination: Option<(PathBuf, bool)>,
+    precopy: Mutex<Option<PrecopyThread>>,
+    readers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+enum Backing {
+    /// The top of a tmpfs that is mounted nowhere, so nobody has to remove it.
+    Memory(OwnedFd),
+    Disk(HiddenDirectory),
+}
+
+impl Staging {
+    /// Creates a staging area for a root with about `bytes` of files. Memory is preferred because nothing is left there even by a power
+    /// cut. On disk, a root for a directory target grows beside the target, so that one rename publishes it; every other root grows in
+    /// the temporary directory.
+    pub fn create(
+        machine: &Machine,
+        target: &Target,
+        runs_scripts: bool,
+        bytes: u64,
+        report: Report<'_>,
+    ) -> Result<Self, Error> {
+        let available = memory::available();
+        let in_memory = || memory::filesystem(available / 10 * 8);
+        let on_disk = || on_disk(machine, target, runs_scripts);
+        let needed = bytes.saturating_mul(HEADROOM) / 100;
+        let backing = match machine.staging {
+            StagingPlace::Memory => Backing::Memory(in_memory().map_err(Error::Memory)?),
+            StagingPlace::Auto if needed < available / 2 => match in_memory() {
+                Ok(top) => Backing::Memory(top),
+                Err(errno) => {
+                    report(Event::Note(format!("staging on disk: the kernel refuses a tmpfs: {errno}")));
+                    on_disk()?
+                }
+            },
+            StagingPlace::Auto => {
+                report(Event::Note("staging on disk: there is too little memory".to_owned()));
+                on_disk()?
+            }
+            StagingPlace::Disk => on_disk()?,
+        };
+        let directory = backing.directory();
+        let fake_ownership = fake_ownership(machine.mode);
+        let create = |name: &str, mode: u32| {
+            create_root(directory, name, mode).map(|root| root.with_fake_ownership(Arc::clone(&fake_ownership)))
+        };
+        let (root, store) = (create("root", 0o755)?, create("store", 0o700)?);
+        let destination = match target {
+            Target::Directory(path) => Some((path.clone(), machine.sync)),
+            _ => None,
+        };
+        Ok(Self { backing, root, store, destination, precopy: Mutex::default(), readers: Mutex::default() })
+    }
+
+    /// Starts to copy the root to the disk of a directory target, or wakes the thread that does. Call it when scripts are about to run:
+    /// they leave the disk idle. Does nothing where the root already grows on that disk.
+    pub fn precopy(&self) {
+        let mut precopy = self.precopy.lock().unwrap_or_else(PoisonError::into_inner);
+        if precopy.is_none()
+            && self.hidden_directory().is_none()
+            && let Some((path, sync)) = &self.destination
+        {
+            *precopy = PrecopyThread::start(path, *sync, &self.root);
+        }
+        precopy.iter().for_each(PrecopyThread::wake);
+    }
+
+    /// Ends the copying and returns what was copied so far.
+    pub fn take_precopy(&self) -> Option<Precopy> {
+        self.precopy.lock().unwrap_or_else(PoisonError::into_inner).take()?.finish()
+    }
+
+    /// Makes the drop of the staging area wait for a thread that still reads the root.
+    pub fn wait_for(&self, reader: Option<JoinHandle<()>>) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).extend(reader);
+    }
+
+    /// Returns the directory that holds the growing root under the name `root`.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.backing.directory()
+    }
+
+    /// Returns the hidden directory that the root grows in, if it grows on disk.
+    pub fn hidden_directory(&self) -> Option<&HiddenDirectory> {
+        match &self.backing {
+            Backing::Memory(_) => None,
+            Backing::Disk(directory) => Some(directory),
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        for reader in self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Backing {
+    fn directory(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Memory(top) => top.as_fd(),
+            Self::Disk(directory) => directory.fd(),
+        }
+    }
+}
+
+fn create_root(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<Root, Error> {
+    let (path, mode) = (Path::new(name), Mode::from_raw_mode(mode));
+    rustix::fs::mkdirat(directory, path, mode).map_err(Error::errno("create", path))?;
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = openat(directory, path, flags, Mode::empty()).map_err(Error::errno("open", path))?;
+    rustix::fs::fchmod(&opened, mode).map_err(Error::errno("change the mode of", path))?;
+    Ok(Root::from(opened))
+}
+
+fn on_disk(machine: &Machine, target: &Target, runs_scripts: bool) -> Result<Backing, Error> {
+    let (place, stem) = match target {
+        Target::Directory(path) => {
+            check_executable(runs_scripts, path, place_of(path))?;
+            (place_of(path), stem_of(path))
+        }
+        _ => {
+            check_temporary(machine, runs_scripts)?;
+            (machine.temporary.as_path(), "staging".as_ref())
+        }
+    };
+    HiddenDirectory::create(place, stem, &machine.janitor).map(Backing::Disk)
+}

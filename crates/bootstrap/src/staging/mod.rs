@@ -1,0 +1,16 @@
+//! Where a root grows before anybody sees it, and hidden directories and files beside a target.
+//!
+//! Rule: whatever a run creates outside the cache before it publishes is created here. It disappears with the run, or the next run
+//! removes it.
+
+mod area;
+pub(crate) mod downloads;
+pub(crate) mod fit;
+pub(crate) mod hidden;
+pub(crate) mod memory;
+mod ownership;
+pub(crate) mod place;
+mod precopy;
+
+pub(crate) use area::Staging;
+pub(crate) use ownership::fake_ownership;

@@ -1,0 +1,36 @@
+//! The first step of `main`: find out which part of the program this process was started to be.
+
+use crate::privilege::{self, Invocation};
+use crate::{emulator, init};
+use std::ffi::OsString;
+
+/// Becomes the stage that this same program started this process as, if it did. Otherwise returns the program's own
+/// arguments and what the process was handed.
+///
+/// A program that uses [`Sandbox`](crate::Sandbox) or [`privilege::enter`] calls this first in `main`, before it starts a
+/// thread, and goes on with the result.
+#[must_use]
+pub fn enter_if_asked() -> Invocation {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match arguments.as_slice() {
+        [_, stage, mode, root, emulators @ ..] if stage == init::OUTER => {
+            init::end_with(init::outer(mode, root, emulators));
+        }
+        [_, stage, mode, root, emulators @ ..] if stage == init::INNER => {
+            init::end_with(init::inner(mode, root, emulators));
+        }
+        [_, stage, process] if stage == emulator::MAPPER => emulator::map(&process.to_string_lossy()),
+        [_, stage, rest @ ..] if stage == privilege::STAGE => {
+            privilege::stage(rest);
+            std::process::exit(1);
+        }
+        [_, stage, rest @ ..] if stage == privilege::INSIDE => {
+            if let Some(invocation) = privilege::inside(rest) {
+                privilege::remove_if_asked(&invocation.arguments);
+                return invocation;
+            }
+        }
+        _ => {}
+    }
+    Invocation { arguments, handover: None }
+}

@@ -1,0 +1,57 @@
+//! Why configuring fails.
+
+/// Why configuring failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No mode gives the rights that a build needs.
+    #[error("cannot get the rights a build needs: {reason}")]
+    Privilege {
+        /// What is in the way.
+        reason: String,
+        /// What the user can do about it; empty if nothing is known.
+        hint: String,
+    },
+    /// The sandbox could not be set up.
+    #[error("cannot set up the sandbox for package scripts: {0}")]
+    Sandbox(String),
+    /// A program cannot be started in the root; the text says which one and why.
+    #[error("{0}")]
+    Start(String),
+    /// The sandbox ended, or its socket failed.
+    #[error("cannot talk to the sandbox")]
+    Lost(#[source] std::io::Error),
+    /// A package's script or dpkg itself failed.
+    #[error("cannot {action}: {status}{}", quote(.tail))]
+    Failed {
+        /// What was being done, for example `run the preinst of libc6`.
+        action: String,
+        /// How the program ended, for example `exit status 1`.
+        status: String,
+        /// The last lines that the program printed.
+        tail: Vec<String>,
+    },
+    /// The tree could not be changed.
+    #[error("cannot prepare the tree for package scripts")]
+    Tree(#[from] rootstrap_rootfs::Error),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Error {
+    /// Returns what the user can do about the error.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Privilege { hint, .. } if !hint.is_empty() => Some(hint),
+            // The reason already names the way out.
+            Self::Sandbox(reason) if reason.contains("--cap-add") => None,
+            Self::Sandbox(_) => Some("rootstrap has to make namespaces and mounts; a container may need --privileged"),
+            _ => None,
+        }
+    }
+}
+
+fn quote(tail: &[String]) -> String {
+    tail.iter().map(|line| format!("\n    | {line}")).collect()
+}

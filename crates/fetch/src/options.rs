@@ -1,0 +1,39 @@
+//! The options of a session.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// How to fetch.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory of the cache. Its files are in `v1` below it. `None` stands for a private cache, which is removed with the
+    /// session.
+    pub cache: Option<PathBuf>,
+    /// The directory in which a private cache is created. Its filesystem needs room for every deb of a run.
+    pub temporary: PathBuf,
+    /// Whether to use only the cache and mirrors that are directories, and no network.
+    pub offline: bool,
+    /// Whether later sessions will find the cache. If not, files that only they would read are not written.
+    pub for_later: bool,
+    /// How many debs to fetch at once.
+    pub jobs: usize,
+    /// How to speak HTTP. [`Self::jobs`] replaces its number of connections.
+    pub http: rootstrap_http::Options,
+    /// The caller sets this flag to stop the session. Every call then soon returns [`Error::Cancelled`](crate::Error::Cancelled).
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache: None,
+            temporary: PathBuf::from("/var/tmp"),
+            offline: false,
+            for_later: true,
+            jobs: 16,
+            http: rootstrap_http::Options::default(),
+            cancel: Arc::default(),
+        }
+    }
+}

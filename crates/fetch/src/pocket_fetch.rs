@@ -1,0 +1,92 @@
+//! Fetching a pocket: its Release first, then all its indexes at once.
+
+use crate::download::Downloader;
+use crate::error::Error;
+use crate::event::{Event, Report};
+use crate::index::IndexFetch;
+use crate::mirror::{Mirror, parse_all};
+use crate::parsed_index::ParsedIndexWriters;
+use crate::pocket::{Index, Pocket, VerifiedPocket};
+use crate::release::{ReleaseFetch, ReleaseSource};
+use crate::release_criteria::{ReleaseCriteria, listed_component};
+use crate::release_history::ReleaseHistory;
+use futures_util::future::try_join_all;
+use rootstrap_cache::Cache;
+use rootstrap_debian::packages::is_relative_path;
+use rootstrap_debian::release::Release;
+
+/// The request for one pocket.
+pub(crate) struct PocketFetch<'a> {
+    pub downloader: &'a Downloader,
+    pub cache: &'a Cache,
+    pub writers: &'a ParsedIndexWriters,
+    pub criteria: ReleaseCriteria<'a>,
+    pub report: Report<'a>,
+}
+
+impl PocketFetch<'_> {
+    /// Fetches and verifies the pocket.
+    pub async fn run(&self) -> Result<VerifiedPocket, Error> {
+        let &Self { downloader, cache, criteria, report, .. } = self;
+        let Pocket { name, suite, components, .. } = criteria.pocket;
+        for path in components.iter().chain([suite]) {
+            if !is_relative_path(path) {
+                return Err(Error::Path { path: path.clone() });
+            }
+        }
+        let mut mirrors = parse_all(&criteria.pocket.mirrors, suite)?;
+        let history = ReleaseHistory::new(cache, suite);
+        let fetch = ReleaseFetch { downloader, history: &history, criteria, report };
+        let (verified, source) = fetch.run(&mirrors).await?;
+        // Other files are asked of the mirror that sent the Release first.
+        if let ReleaseSource::Mirror { position, .. } = source
+            && let Some(head) = mirrors.get_mut(..=position)
+        {
+            head.rotate_right(1);
+        }
+        let (date, keys) = (verified.release.date, verified.keys.clone());
+        report(Event::ReleaseVerified { suite: suite.clone(), date, keys });
+        let indexes = self.indexes(&verified.release, &mirrors, source.is_fast()).await?;
+        // Stored only now: a mirror that has a new Release but not yet its indexes must not make the older Release of a complete
+        // mirror look like a rollback.
+        if let ReleaseSource::Mirror { signed, .. } = &source {
+            history.add(date, signed)?;
+        }
+        Ok(VerifiedPocket {
+            name: name.clone(),
+            suite: suite.clone(),
+            release: verified.release,
+            text: verified.text,
+            keys: verified.keys,
+            mirrors: mirrors.into_iter().map(|mirror| mirror.uri).collect(),
+            indexes,
+        })
+    }
+
+    /// Fetches the indexes of all requested components and architectures.
+    async fn indexes(&self, release: &Release, mirrors: &[Mirror], is_fast: bool) -> Result<Vec<Index>, Error> {
+        let &Self { downloader, cache, writers, criteria, report } = self;
+        let suite = &criteria.pocket.suite;
+        let fetch = &IndexFetch { downloader, cache, writers, mirrors, suite, release, is_fast, report };
+        let architectures = architectures(release, criteria.architectures);
+        let indexes = try_join_all(criteria.pocket.components.iter().flat_map(|component| {
+            let listed = listed_component(release, component).unwrap_or(component);
+            architectures.iter().map(move |architecture| async move {
+                let packages = fetch.run([component, listed], architecture).await?;
+                Ok::<_, Error>(packages.map(|packages| Index {
+                    component: component.clone(),
+                    architecture: (*architecture).to_owned(),
+                    packages,
+                }))
+            })
+        }));
+        Ok(indexes.await?.into_iter().flatten().collect())
+    }
+}
+
+/// Returns the architectures whose indexes are read: the `wanted` ones, and `all` if the archive has a separate index for it.
+fn architectures<'a>(release: &Release, wanted: &[&'a str]) -> Vec<&'a str> {
+    let has_all = release.architectures.iter().any(|listed| listed == "all") && !release.no_support_for_all;
+    let all = (has_all && !wanted.contains(&"all")).then_some("all");
+    wanted.iter().copied().chain(all).collect()
+}

@@ -1,0 +1,76 @@
+//! What a verified Release must say to be the requested one.
+
+use crate::error::Error;
+use crate::keyring::Keyring;
+use crate::limits;
+use crate::pocket::{Pocket, Policy};
+use rootstrap_debian::release::Release;
+
+/// Everything that the Release of a pocket is judged by.
+#[derive(Clone, Copy)]
+pub(crate) struct ReleaseCriteria<'a> {
+    pub pocket: &'a Pocket,
+    pub architectures: &'a [&'a str],
+    pub keyring: &'a Keyring,
+    pub policy: &'a Policy,
+}
+
+impl ReleaseCriteria<'_> {
+    /// Checks suite, dates, architectures and components of a verified Release. `what` names it in errors.
+    pub fn check(&self, release: &Release, what: &str) -> Result<(), Error> {
+        let what = || what.to_owned();
+        let now = self.policy.now;
+        if !is_of_suite(release, &self.pocket.suite) {
+            let (suite, codename) = (release.suite.clone(), release.codename.clone());
+            return Err(Error::WrongSuite { what: what(), suite, codename });
+        }
+        if self.is_in_future(release) {
+            return Err(Error::Future { what: what(), date: release.date, now });
+        }
+        let moment = if self.pocket.ended { release.date } else { now };
+        if let Some(valid_until) = release.valid_until.filter(|until| *until < moment) {
+            return Err(Error::Expired { what: what(), valid_until, date: release.date, now });
+        }
+        let is_absent = |wanted: &&&str| !release.architectures.iter().any(|listed| listed == **wanted);
+        if let Some(wanted) = self.architectures.iter().find(is_absent) {
+            let (wanted, listed) = ((*wanted).to_owned(), release.architectures.clone());
+            return Err(Error::NoArchitecture { what: what(), wanted, listed });
+        }
+        for wanted in &self.pocket.components {
+            if listed_component(release, wanted).is_none() {
+                let (wanted, listed) = (wanted.clone(), release.components.clone());
+                return Err(Error::NoComponent { what: what(), wanted, listed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a Release is dated after the moment of judgement.
+    pub fn is_in_future(&self, release: &Release) -> bool {
+        release.date > self.policy.now.saturating_add(limits::FUTURE_LEEWAY)
+    }
+}
+
+/// Whether a Release is the one of `dists/SUITE/`.
+///
+/// In Debian, Suite is an alias (`stable`) and Codename the name; until buster, `X/updates` was published with the codename X.
+/// In Ubuntu, each pocket has its own Suite (`focal-updates`) and all have one Codename: if the codename alone decided, a
+/// mirror could send one pocket in place of another.
+fn is_of_suite(release: &Release, suite: &str) -> bool {
+    let base = suite.strip_suffix("/updates").unwrap_or(suite);
+    let is_other_pocket =
+        |codename: &str| release.suite.strip_prefix(codename).is_some_and(|rest| rest.starts_with('-'));
+    !suite.is_empty()
+        && (release.suite == suite
+            || (release.suite == base && base != suite)
+            || (release.codename == suite && !is_other_pocket(suite))
+            || (release.codename == base && base != suite))
+}
+
+/// Returns the name under which a Release lists `component`: security pockets list `updates/main` for `main`.
+pub(crate) fn listed_component<'a>(release: &'a Release, component: &str) -> Option<&'a str> {
+    let is_it = |listed: &&String| {
+        *listed == component || listed.strip_suffix(component).is_some_and(|prefix| prefix.ends_with('/'))
+    };
+    release.components.iter().find(is_it).map(String::as_str)
+}

@@ -1,0 +1,37 @@
+//! The errors of this crate.
+
+use std::io;
+
+/// Why a tree could not be normalized. The text is `cannot <verb> <thing>`; the source is the system's reason.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tree cannot be read or changed. The text already has the verb and the path.
+    #[error(transparent)]
+    Tree(#[from] rootstrap_rootfs::Error),
+    /// The root directory itself cannot be changed.
+    #[error("cannot {verb} /")]
+    Root {
+        /// The verb of the text, for example `change mode of`.
+        verb: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn root(verb: &'static str, source: impl Into<io::Error>) -> Self {
+        Self::Root { verb, source: source.into() }
+    }
+
+    /// Returns the system's reason.
+    #[must_use]
+    pub fn io(&self) -> &io::Error {
+        match self {
+            Self::Tree(error) => error.io(),
+            Self::Root { source, .. } => source,
+        }
+    }
+}
+
+/// The result of the functions of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

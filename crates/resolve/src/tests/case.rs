@@ -1,0 +1,121 @@
+//! A request on a small made-up archive, and what is expected of it.
+
+use crate::{Error, Index, Plan, Request, Variant, plan};
+use rootstrap_debian::packages::Table;
+
+/// A request on an archive. Stanzas may lack fields that do not matter to the test.
+pub(super) struct Case {
+    pub(super) says: &'static str,
+    pockets: Vec<Vec<String>>,
+    request: Request,
+}
+
+/// Returns the case with these stanzas, which are separated by empty lines. Its variant is `custom` until it is changed.
+/// `says` describes the case in messages.
+pub(super) fn case(says: &'static str, archive: &str) -> Case {
+    let request = Request { variant: Variant::Custom, architecture: "amd64".to_owned(), ..Request::default() };
+    Case { says, pockets: Vec::new(), request }.pocket(archive)
+}
+
+pub(super) fn names(list: &str) -> Vec<String> {
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+impl Case {
+    pub(super) fn pocket(mut self, archive: &str) -> Self {
+        let stanzas = archive.split("\n\n").map(|stanza| {
+            let lines: Vec<&str> = stanza.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let mut stanza = lines.join("\n") + "\n";
+            for (field, value) in [
+                ("Version", "1"),
+                ("Architecture", "amd64"),
+                ("Priority", "optional"),
+                ("Filename", "pool/x.deb"),
+                ("Size", "10"),
+                ("Installed-Size", "2"),
+                ("SHA256", &"ab".repeat(32)),
+            ] {
+                if !lines.iter().any(|line| line.starts_with(&format!("{field}:"))) {
+                    stanza += &format!("{field}: {value}\n");
+                }
+            }
+            stanza
+        });
+        self.pockets.push(stanzas.collect());
+        self
+    }
+
+    pub(super) fn variant(mut self, variant: Variant) -> Self {
+        self.request.variant = variant;
+        self
+    }
+
+    pub(super) fn include(mut self, list: &str) -> Self {
+        self.request.include = names(list);
+        self
+    }
+
+    pub(super) fn exclude(mut self, list: &str) -> Self {
+        self.request.exclude = names(list);
+        self
+    }
+
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Request)) -> Self {
+        change(&mut self.request);
+        self
+    }
+
+    pub(super) fn run_on(&self, order: impl Fn(&mut Vec<String>)) -> Result<Plan, Error> {
+        let mut pockets = self.pockets.clone();
+        pockets.iter_mut().for_each(order);
+        let tables: Vec<Table> = pockets.iter().map(|stanzas| Table::parse(&stanzas.join("\n"))).collect();
+        let index = |(pocket, packages)| Index { pocket, component: "main", packages };
+        let indexes = tables.iter().enumerate().map(index);
+        plan(&indexes.collect::<Vec<_>>(), &self.request)
+    }
+
+    /// Returns the plan. Checks that it is the same for other orders of stanzas, and after a round trip through JSON.
+    pub(super) fn run(&self) -> Result<Plan, Error> {
+        let result = self.run_on(|_| {});
+        for turn in 0..4 {
+            let shuffled = self.run_on(|stanzas| {
+                stanzas.reverse();
+                let middle = turn.min(stanzas.len());
+                stanzas.rotate_left(middle);
+            });
+            assert_eq!(
+                format!("{result:?}"),
+                format!("{shuffled:?}"),
+                "{}: depends on the order of stanzas",
+                self.says
+            );
+        }
+        if let Ok(plan) = &result {
+            assert_eq!(&Plan::from_json(&plan.to_json()).unwrap(), plan, "{}", self.says);
+        }
+        result
+    }
+
+    /// Checks the phases, written as `required: a b; base: c`. Automatically installed packages have a `*`. An empty `required`
+    /// is left out.
+    #[track_caller]
+    pub(super) fn gives(self, expected: &str) {
+        let plan = self.run().unwrap_or_else(|error| panic!("{}: {error}", self.says));
+        let phases = plan.phases.iter().filter(|phase| !phase.packages.is_empty()).map(|phase| {
+            let packages = phase.packages.iter().map(|p| format!(" {}{}", p.name, if p.automatic { "*" } else { "" }));
+            format!("{}:{}", phase.name, packages.collect::<String>())
+        });
+        assert_eq!(phases.collect::<Vec<_>>().join("; "), expected, "{}", self.says);
+    }
+
+    /// Checks that the request fails with an error that contains each of `parts`, in that order.
+    #[track_caller]
+    pub(super) fn fails(self, parts: &[&str]) {
+        let error = self.run().expect_err(self.says).to_string();
+        let mut rest = error.as_str();
+        for part in parts {
+            let at = rest.find(part).unwrap_or_else(|| panic!("{}: no {part:?} in {error}", self.says));
+            rest = &rest[at + part.len()..];
+        }
+    }
+}

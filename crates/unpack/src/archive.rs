@@ -1,0 +1,189 @@
+//! A tar archive of any distribution, compressed or not, into an empty root.
+//!
+//! Nothing in the archive can lead out of the root: every path is resolved inside the root, as container engines do.
+
+use crate::limits;
+use crate::tar_read::{Entries, TarEntry};
+use rootstrap_debian::compression::{self, Compression, DecoderOptions, Streams};
+use rootstrap_rootfs::{Attributes, Cursor, Device, Kind, Place, Root, xattr};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tar::EntryType;
+
+/// Nothing else vouches for such an archive, so its own checksums are verified.
+const OPTIONS: DecoderOptions = DecoderOptions {
+    streams: Streams::All,
+    verifies_checks: true,
+    xz_memory: limits::XZ_MEMORY,
+    zstd_window_log: None,
+};
+
+/// Why an archive could not be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tree could not be changed; the message names what was to be done, and the path.
+    #[error(transparent)]
+    Tree(#[from] rootstrap_rootfs::Error),
+    /// The archive cannot be read, is damaged, or has an entry that cannot be unpacked.
+    #[error("cannot unpack the archive")]
+    Archive(#[source] io::Error),
+}
+
+impl Error {
+    /// The system error beneath, to tell a full disk from other reasons.
+    #[must_use]
+    pub fn io(&self) -> &io::Error {
+        match self {
+            Self::Tree(source) => source.io(),
+            Self::Archive(source) => source,
+        }
+    }
+}
+
+/// Unpacks a tar archive into the empty `root`. Of two entries with the same name the later one replaces the earlier one.
+/// `cancel` is set from outside to stop.
+///
+/// # Errors
+/// The archive cannot be read or is damaged, the name of an entry leads out of the archive, `cancel` was set, or the tree
+/// cannot be changed.
+pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Result<(), Error> {
+    let input = decoder(input).map_err(Error::Archive)?;
+    let mut entries = Entries::new(input);
+    let mut cursor = Cursor::new(root);
+    // Filling a directory changes its time, so the attributes of directories are set when everything is there.
+    let mut directories: Vec<(Vec<u8>, Attributes)> = Vec::new();
+    while let Some(entry) = entries.next().map_err(Error::Archive)? {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::Archive(io::Error::other("interrupted")));
+        }
+        let path = clean(&entry.path).ok_or_else(|| unusable(&entry.path, "its name leads out of the archive"))?;
+        let TarEntry { mode, uid, gid, mtime, .. } = entry;
+        let attributes = Attributes { mode, uid, gid, mtime };
+        if entry.kind == EntryType::Directory {
+            directories.push((path.clone(), attributes));
+        }
+        if !path.is_empty() {
+            let place = cursor.at_creating(&path)?;
+            // The replaced entry may be the directory that the cursor holds open, or a link on the way to it.
+            if put(&mut entries, root, &place, &entry, attributes)? {
+                cursor = Cursor::new(root);
+            }
+        }
+    }
+    for (path, attributes) in directories.iter().rev() {
+        match path.is_empty() {
+            true => root.set_own_attributes(*attributes)?,
+            false if root.metadata(path)?.is_some_and(|found| found.kind == Kind::Directory) => {
+                root.at(path)?.set_attributes(*attributes)?;
+            }
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// Creates one entry and replaces what is at its place. Returns whether it replaced a directory or a link.
+fn put(
+    entries: &mut Entries<impl Read>,
+    root: &Root,
+    place: &Place,
+    entry: &TarEntry,
+    attributes: Attributes,
+) -> Result<bool, Error> {
+    let there = place.metadata()?.map(|metadata| metadata.kind);
+    if (entry.kind, there) == (EntryType::Directory, Some(Kind::Directory)) {
+        place.set_xattrs(&portable_xattrs(entry))?;
+        return Ok(false);
+    }
+    let path = clean(&entry.path).unwrap_or_default();
+    if entry.kind == EntryType::Link && there.is_some() && clean(&entry.link).is_some_and(|target| target == path) {
+        // `tar cf x a a` makes the second entry a link to itself.
+        return Ok(false);
+    }
+    match there {
+        None => {}
+        Some(Kind::Directory) => root.remove_tree(&path)?,
+        Some(_) => place.remove()?,
+    }
+    let device = Device { major: entry.device.0, minor: entry.device.1 };
+    match entry.kind {
+        EntryType::Directory => place.create_directory(attributes)?,
+        EntryType::Regular | EntryType::Continuous => {
+            let mut file = place.create_file()?;
+            copy(entries, &mut file, entry).map_err(Error::Archive)?;
+            place.set_attributes(attributes)?;
+        }
+        EntryType::Symlink => place.create_symlink(&entry.link, attributes)?,
+        EntryType::Link => {
+            let target =
+                clean(&entry.link).ok_or_else(|| unusable(&entry.path, "its link leads out of the archive"))?;
+            // A hard link has the time and owner of its file, so there is nothing to set.
+            return place.create_link(&root.at(&target)?).map(|()| false).map_err(Error::from);
+        }
+        EntryType::Char => place.create_node(Kind::CharDevice, device, attributes)?,
+        EntryType::Block => place.create_node(Kind::BlockDevice, device, attributes)?,
+        EntryType::Fifo => place.create_node(Kind::Fifo, device, attributes)?,
+        kind => {
+            return Err(unusable(&entry.path, &format!("entries of type {:?} are not known", kind.as_byte() as char)));
+        }
+    }
+    if entry.kind != EntryType::Symlink {
+        place.set_xattrs(&portable_xattrs(entry))?;
+    }
+    Ok(matches!(there, Some(Kind::Directory | Kind::Symlink)))
+}
+
+fn copy(entries: &mut Entries<impl Read>, file: &mut File, entry: &TarEntry) -> io::Result<()> {
+    let mut buffer = [0; 65536];
+    for &(offset, length) in &entry.pieces {
+        if entry.pieces.len() > 1 || offset > 0 {
+            file.seek(SeekFrom::Start(offset))?;
+        }
+        let mut left = length;
+        while left > 0 {
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let read = entries.read(buffer.get_mut(..room).unwrap_or_default())?;
+            file.write_all(buffer.get(..read).unwrap_or_default())?;
+            left -= read as u64;
+        }
+    }
+    // A hole at the end is not written. GNU tar marks the end of such a file by an empty last piece.
+    let end = entry.pieces.iter().rfind(|(_, length)| *length > 0).map_or(0, |(offset, length)| offset + length);
+    if end < entry.size { file.set_len(entry.size) } else { Ok(()) }
+}
+
+fn portable_xattrs(entry: &TarEntry) -> Vec<(Vec<u8>, Vec<u8>)> {
+    entry.xattrs.iter().filter(|(name, _)| xattr::is_portable(name)).cloned().collect()
+}
+
+/// The path below the root, without empty and `.` parts. `None` if it has a `..` part or a zero byte.
+fn clean(path: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => return None,
+            part if part.contains(&0) => return None,
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join(&b'/'))
+}
+
+fn unusable(path: &[u8], why: &str) -> Error {
+    Error::Archive(io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", String::from_utf8_lossy(path))))
+}
+
+/// Recognises the compression by the first bytes, as container engines do.
+fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+    // A pipe may hand out one byte at a time.
+    let mut head = Vec::new();
+    input.by_ref().take(compression::MAGIC_LENGTH as u64).read_to_end(&mut head)?;
+    let compression = Compression::from_magic(&head);
+    compression.decoder(BufReader::with_capacity(1 << 18, io::Cursor::new(head).chain(input)), OPTIONS)
+}
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

@@ -1,0 +1,162 @@
+//! The scenarios of the benchmark and their limits, as data.
+
+/// What is cached before a run, and the form of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing cached; a directory.
+    Cold,
+    /// Nothing cached; an image on standard output, compared with rootstrap's own run to a directory.
+    Image,
+    /// A cache that the same command filled, and one package more; a directory.
+    Warm,
+    /// A cache that the same command filled; an archive.
+    Unchanged,
+    /// Nothing cached; rootstrap as an ordinary user, compared with rootstrap as root.
+    Rootless,
+}
+
+/// One section of the document.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The name that `--scenario` takes.
+    pub name: &'static str,
+    /// The cache and the result.
+    pub kind: Kind,
+    /// The codename of the suite.
+    pub suite: &'static str,
+    /// The variant.
+    pub variant: &'static str,
+    /// The architecture, if it is not this machine's.
+    pub arch: Option<&'static str>,
+    /// Whether the floor of this machine is measured too.
+    pub floor: bool,
+    /// The first sentence of the section.
+    pub about: &'static str,
+    /// The limits of our time: the name of another row, and the largest ratio of our time to that row's.
+    pub limits: &'static [(&'static str, f64)],
+}
+
+/// The limit of our peak memory in every scenario, in MiB.
+pub const MEMORY: f64 = 200.0;
+
+/// The row of rootstrap to a directory, in the scenario of an image.
+pub const DIRECTORY: &str = "rootstrap to a directory";
+/// The row of rootstrap as root, in the scenario of an ordinary user.
+pub const ROOT: &str = "rootstrap as root";
+/// The row with the sum of the parts of the floor.
+pub const FLOOR: &str = "floor";
+
+/// All scenarios, in the order of the document.
+pub const SCENARIOS: [Scenario; 7] = [
+    Scenario {
+        name: "cold",
+        kind: Kind::Cold,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: true,
+        about: "Into an empty directory, nothing cached before.",
+        limits: &[("mmdebstrap", 0.25), ("debootstrap", 0.12), ("rdebootstrap", 0.70), (FLOOR, 1.25)],
+    },
+    Scenario {
+        name: "warm",
+        kind: Kind::Warm,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: false,
+        about: "Into an empty directory. Each tool has run once and kept what it can; then each run has one included \
+                package more, another in each round.",
+        limits: &[("mmdebstrap", 0.16)],
+    },
+    Scenario {
+        name: "unchanged",
+        kind: Kind::Unchanged,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: false,
+        about: "To a tar archive. Each tool has run once and kept what it can; then the same again, the archive removed.",
+        limits: &[("mmdebstrap", 0.04)],
+    },
+    Scenario {
+        name: "image",
+        kind: Kind::Image,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: false,
+        about: "Nothing cached before: `--image` to standard output, the same to a directory, others to a tar archive.",
+        limits: &[(DIRECTORY, 1.10)],
+    },
+    Scenario {
+        name: "rootless",
+        kind: Kind::Rootless,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: false,
+        about: "Into a directory, nothing cached before: ours as an ordinary user with subordinate ids, and as root.",
+        limits: &[(ROOT, 1.15)],
+    },
+    Scenario {
+        name: "important",
+        kind: Kind::Cold,
+        suite: "focal",
+        variant: "important",
+        arch: None,
+        floor: true,
+        about: "Into an empty directory, nothing cached before: what debootstrap makes unless told otherwise.",
+        limits: &[("mmdebstrap", 0.33), ("debootstrap", 0.22), (FLOOR, 1.25)],
+    },
+    Scenario {
+        name: "foreign",
+        kind: Kind::Cold,
+        suite: "trixie",
+        variant: "minbase",
+        arch: Some("arm64"),
+        floor: false,
+        about: "Into an empty directory, nothing cached before; its programs run under QEMU.",
+        limits: &[("mmdebstrap", 0.25)],
+    },
+];
+
+/// The packages that warm runs add, one in each round. All are small, and in every release of Debian and Ubuntu.
+pub const ADDITIONS: [&str; 16] = [
+    "hello", "less", "nano", "file", "tree", "jq", "rsync", "bc", "ed", "patch", "time", "unzip", "zip", "lsof",
+    "psmisc", "cpio",
+];
+
+/// A scenario with the changes that the command line asks for.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The scenario without the changes.
+    pub scenario: &'static Scenario,
+    /// The codename of the suite.
+    pub suite: String,
+    /// The variant.
+    pub variant: String,
+    /// The architecture, if it is not this machine's.
+    pub arch: Option<String>,
+    /// Whether nothing was changed, so that the scenario's limits apply.
+    pub is_plain: bool,
+}
+
+impl Case {
+    /// The heading of its section.
+    pub fn heading(&self) -> String {
+        let arch = self.arch.as_ref().map(|arch| format!(" {arch}")).unwrap_or_default();
+        format!("## {}: {}{arch} {}", self.scenario.name, self.suite, self.variant)
+    }
+
+    /// Returns the limit of the ratio of our time to that of the row `other`, if there is one.
+    pub fn limit(&self, other: &str) -> Option<f64> {
+        let limits = self.scenario.limits.iter().filter(|_| self.is_plain);
+        limits.into_iter().find(|(name, _)| *name == other).map(|(_, limit)| *limit)
+    }
+
+    /// Whether each run finds the cache that the run before it filled. The first round then does not count.
+    pub fn is_filled(&self) -> bool {
+        matches!(self.scenario.kind, Kind::Warm | Kind::Unchanged)
+    }
+}
