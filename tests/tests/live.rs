@@ -3,10 +3,12 @@
 //! The mirror is what rootstrap itself takes: the host's own apt sources, or the vendor's.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use rootstrap_tests::{base, live, machine, need};
+use rootstrap_testkit::tree;
+use rootstrap_tests::{base, live, machine, need, program};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
 fn cache() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
@@ -213,4 +215,62 @@ fn an_image_of_trixie_has_the_vendors_settings() {
 #[test]
 fn an_image_of_noble_has_the_vendors_settings() {
     images("noble", "less\nprocps\n");
+}
+
+/// One stage, `rootstrap second-stage` and the script in the tree make the same tree. The script does again in shell what one stage does
+/// in Rust, so this test runs on a suite of every layout that the two have to know. The script alone cannot do one thing: make the byte
+/// code of Python independent of the run that compiled it. So the content of these files is not compared after it.
+fn two_stages_are_one(suite: &str, variant: &str) {
+    need!(machine::root());
+    need!(live::answers(cache(), suite));
+    let (directory, one) = live::scratch();
+    let make = |root: &Path, more: &[&str]| {
+        let arguments = [&[suite, root.to_str().unwrap(), "--quiet", variant], more].concat();
+        let output = live::command(cache(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    make(&one, &[]);
+    let one = tree::dump(&one);
+    let compare = |way: &str, one: &str, other: &str| {
+        let differences: Vec<_> = one.lines().zip(other.lines()).filter(|(one, other)| one != other).take(9).collect();
+        assert!(one == other, "{suite} after {way}: {differences:#?}");
+    };
+    let without_byte_code = |dump: &str| -> String {
+        let content = |line: &str| !line.contains(".pyc file ");
+        dump.lines()
+            .map(|line| if content(line) { line } else { line.split(" file ").next().unwrap() }.to_owned() + "\n")
+            .collect()
+    };
+
+    let root = directory.path().join("by-command");
+    make(&root, &["--foreign"]);
+    let output =
+        Command::new(program::path()).args(["second-stage", root.to_str().unwrap(), "--quiet"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    compare("rootstrap second-stage", &one, &tree::dump(&root));
+
+    let root = directory.path().join("by-script");
+    make(&root, &["--foreign"]);
+    base::prints(&root, &["/rootstrap/second-stage"]);
+    compare("/rootstrap/second-stage", &without_byte_code(&one), &without_byte_code(&tree::dump(&root)));
+}
+
+#[test]
+fn two_stages_of_trixie_are_one() {
+    two_stages_are_one("trixie", "--variant=minbase");
+}
+
+#[test]
+fn two_stages_of_bullseye_are_one() {
+    two_stages_are_one("bullseye", "--variant=minbase");
+}
+
+#[test]
+fn two_stages_of_focal_are_one() {
+    two_stages_are_one("focal", "--variant=important");
+}
+
+#[test]
+fn two_stages_of_noble_are_one() {
+    two_stages_are_one("noble", "--variant=minbase");
 }
