@@ -1,7 +1,10 @@
 //! Where files come from: HTTP servers and directories.
 
 use crate::error::Error;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rootstrap_http::{Url, redact, redirect};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// A parsed mirror URI.
@@ -89,38 +92,18 @@ pub(crate) fn parse_all(uris: &[String], what: &str) -> Result<Vec<Mirror>, Erro
     if mirrors.is_empty() { Err(Error::NoMirror { what: what.to_owned() }) } else { Ok(mirrors) }
 }
 
-/// Percent-encodes all bytes that have a special meaning in the path of a URL. Like apt, it also encodes `+`, because some object
-/// stores read that as a space.
+/// The bytes that are percent-encoded in the path of a URL: all that have a special meaning there. Like apt, this also encodes `+`,
+/// because some object stores read that as a space.
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
+
 fn escape(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' | b':' => out.push(byte as char),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    utf8_percent_encode(path, ENCODED).to_string()
 }
 
 /// Decodes percent-encoding. An invalid escape stays as it is.
-fn unescape(path: &str) -> std::ffi::OsString {
-    use std::os::unix::ffi::OsStringExt;
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) if byte == b'%' => {
-                out.push(decoded);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    std::ffi::OsString::from_vec(out)
+fn unescape(path: &str) -> OsString {
+    OsString::from_vec(percent_decode_str(path).collect())
 }
 
 #[cfg(test)]

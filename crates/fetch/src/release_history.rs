@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::layers::RELEASES_DIRECTORY;
 use crate::limits;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rootstrap_cache::{Cache, CachedFile};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
@@ -112,17 +113,16 @@ fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes that are percent-encoded in the name of a file.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
 /// Returns a file name for a suite. Different suites have different names, and none has a slash or begins with a dot.
 fn directory_name(suite: &str) -> String {
-    let mut name = String::new();
-    for byte in suite.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte as char),
-            b'.' if !name.is_empty() => name.push('.'),
-            _ => name.push_str(&format!("%{byte:02X}")),
-        }
+    let name = utf8_percent_encode(suite, ENCODED).to_string();
+    match name.strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => name,
     }
-    name
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use sha2::Digest as _;
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    base16ct::lower::encode_string(bytes.as_ref())
 }
 
 pub(crate) fn md5(bytes: &[u8]) -> String {

@@ -4,7 +4,6 @@
 //! `--from DIR` they are taken from a directory that holds, for each package, `NAME_VERSION_all.deb` and, unpacked
 //! beside it, `NAME/`.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -219,11 +218,7 @@ fn date(time: SystemTime) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    base16ct::lower::encode_string(bytes)
 }
 
 #[cfg(test)]

@@ -126,8 +126,7 @@ fn put_directory(root: &Root, path: &[u8], epoch: i64) -> Result<(), Error> {
 
 /// Creates a file. It replaces an existing file or link.
 fn put_file(root: &Root, path: &[u8], mut from: File, epoch: i64, cancel: &AtomicBool) -> Result<(), Error> {
-    let parent = path.iter().rposition(|&b| b == b'/').and_then(|at| path.get(..at)).unwrap_or_default();
-    put_directory(root, parent, epoch)?;
+    put_directory(root, rootstrap_rootfs::path::parent(path), epoch)?;
     let place = root.at(path)?;
     place.remove()?;
     let mut to = place.create_file()?;

@@ -190,8 +190,7 @@ fn own_files(context: &BuildContext<'_>, write_files: WriteFiles<'_>) -> Result<
 }
 
 fn create_parent(root: &Root, path: &str) -> Result<(), Error> {
-    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-    Ok(root.create_directories(parent.as_bytes(), 0o755)?)
+    Ok(root.create_directories(rootstrap_rootfs::path::parent(path.as_bytes()), 0o755)?)
 }
 
 fn write(root: &Root, path: &str, contents: &[u8]) -> Result<(), Error> {

@@ -80,8 +80,7 @@ impl Mirror {
     fn answer(&self, request: &Head) -> Result<File, u16> {
         let path = request.target.strip_prefix(&self.prefix).ok_or(404u16)?;
         // The digest is that of the decoded path, because one tool writes `%2b` where another writes `+`.
-        let name: String = Sha256::digest(request.path()).iter().map(|byte| format!("{byte:02x}")).collect();
-        let kept = self.store.join(name);
+        let kept = self.store.join(base16ct::lower::encode_string(&Sha256::digest(request.path())));
         if let Ok(file) = File::open(&kept) {
             return Ok(file);
         }

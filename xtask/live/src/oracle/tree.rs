@@ -309,10 +309,7 @@ fn short(digest: Option<[u8; 32]>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    base16ct::lower::encode_string(bytes)
 }
 
 /// Returns an error and its causes on one line.
