@@ -113,8 +113,9 @@ impl FirstPhaseSnapshot {
     }
 }
 
-/// Returns the key of a snapshot. Every struct is taken apart field by field, so that a new field does not compile until somebody
-/// decides whether it belongs in the key.
+/// Returns the key of a snapshot. The parts of the request, the machine and what else is listed here are taken apart field by field,
+/// so that a new field does not compile until somebody decides whether it belongs into the key.
+/// Of the suite the key has only the codename.
 fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
     let &SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine } = inputs;
     // What is included and excluded shows in the packages of the phase.

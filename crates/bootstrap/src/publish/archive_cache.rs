@@ -52,8 +52,10 @@ pub(crate) fn entry(cache: &Cache, program: &ProgramDigest, inputs: &ArchiveInpu
     Some(Entry::new(cache, DIRECTORY, &key))
 }
 
-/// Returns the key of an archive. Every struct is taken apart field by field, so that a new field does not compile until somebody decides
-/// whether it belongs in the key.
+/// Returns the key of an archive. The parts of the request, the machine and what else is listed here are taken apart field by field,
+/// so that a new field does not compile until somebody decides whether it belongs into the key.
+/// Of the plan the key has the whole text, and of the suite and the pockets only what is
+/// named here.
 fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     let &ArchiveInputs { request, suite, pockets, plan, epoch, emulation } = inputs;
     let Request { selection, sources, customization, output, machine } = request;
