@@ -141,6 +141,17 @@ mod tests {
     }
 
     #[test]
+    fn each_suite_has_an_identity_of_its_own() {
+        let unlisted = [unlisted("trixie", None), unlisted("duke", None), unlisted("duke", Some("debian"))];
+        let mut all: Vec<_> = all().map(Suite::identity).collect();
+        all.extend(unlisted.iter().map(Suite::identity));
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
     fn found_by_codename_alias_and_version() {
         for name in ["trixie", "Trixie", "stable", "13"] {
             assert_eq!(suite(name).codename, "trixie", "{name}");

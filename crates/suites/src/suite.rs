@@ -106,6 +106,37 @@ fn current() -> Vec<Set> {
 }
 
 impl Suite {
+    /// Returns the codename and the name of the vendor. For one version of this crate the two decide all other fields, because
+    /// [`lookup`](crate::lookup) and [`unlisted`](crate::unlisted) make a suite of nothing else.
+    #[must_use]
+    pub fn identity(&self) -> (&str, Option<&str>) {
+        // A new field does not compile until somebody decides whether that is still so.
+        let Self {
+            vendor,
+            codename,
+            aliases: _,
+            version: _,
+            ended: _,
+            served_by: _,
+            pockets: _,
+            optional: _,
+            keyrings: _,
+            merged_usr: _,
+            merged_usr_buildd: _,
+            unmerged_note: _,
+            required: _,
+            exclude: _,
+            fake_initctl: _,
+            gzip_first: _,
+            last_dir_wins: _,
+            dpkg_bins: _,
+            account: _,
+            sources_format: _,
+            ends: _,
+        } = self;
+        (codename, vendor.map(|vendor| vendor.name.as_str()))
+    }
+
     /// Returns who publishes the suite; `None` for a suite that is not listed and has no known vendor.
     #[must_use]
     pub fn vendor(&self) -> Option<&'static Vendor> {

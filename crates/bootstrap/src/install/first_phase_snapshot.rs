@@ -17,7 +17,7 @@ use rootstrap_configure::privilege::Mode;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::tar;
 use rootstrap_resolve::{Phase, Plan, Planned};
-use rootstrap_rootfs::{Kind, Metadata, Root, Visit};
+use rootstrap_rootfs::{Kind, Metadata, Root, Visit, path};
 use rootstrap_suites::Suite;
 use rootstrap_unpack::{Claims, archive};
 use std::cell::{Cell, RefCell};
@@ -113,19 +113,19 @@ impl FirstPhaseSnapshot {
     }
 }
 
-/// Returns the key of a snapshot. The parts of the request, the machine and what else is listed here are taken apart field by field,
-/// so that a new field does not compile until somebody decides whether it belongs into the key.
-/// Of the suite the key has only the codename.
+/// Returns the key of a snapshot. All that decides a snapshot is taken apart field by field, so that a new field does not compile until
+/// somebody decides whether it belongs into the key.
 fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
     let &SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine } = inputs;
     // What is included and excluded shows in the packages of the phase.
     let Selection { architecture: _, add_architectures: _, variant, include: _, exclude: _, recommends: _ } = selection;
-    let Phase { name: _, packages } = plan.phases.first()?;
+    // No later phase influences the first one.
+    let Plan { phases, without: _ } = plan;
+    let Phase { name: _, packages } = phases.first()?;
     let mode = mode_of(machine);
     let mut key = KeyBuilder::new("first phase", program);
-    // The program contains the data of its suites, so the codename stands for them.
-    key.text("suite", &suite.codename)
-        .text("variant", variant.name())
+    add_suite(&mut key, suite);
+    key.text("variant", variant.name())
         .texts("architectures", selection.architectures())
         .flag("slim", slim)
         .number("epoch", epoch)
@@ -133,6 +133,12 @@ fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
     add_emulation(&mut key, emulation);
     key.list("packages", packages, add_package);
     Some(key.finish())
+}
+
+/// Adds what tells a suite from all others. The data of suites is part of the program, whose digest is in each key.
+pub(crate) fn add_suite(key: &mut KeyBuilder, suite: &Suite) {
+    let (codename, vendor) = suite.identity();
+    key.text("suite", codename).optional("vendor", vendor, |key, vendor| key.text("name", vendor));
 }
 
 /// Returns the one thing about a machine that can decide what scripts make, apart from the emulation.
@@ -213,7 +219,9 @@ fn keep(
             read.borrow_mut().push(file);
             touched = false;
         }
-        if let Some((parent, name)) = split(visit.path)
+        let (parent, name) = path::split(visit.path);
+        // The root itself has no name.
+        if !name.is_empty()
             && let Some(names) = names.borrow_mut().get_mut(parent)
         {
             names.push(name.to_vec());
@@ -249,13 +257,6 @@ fn is_archivable(visit: &Visit<'_>) -> bool {
     let odd = |name: &[u8]| name != b"security.capability" && !name.starts_with(b"user.");
     let xattrs = visit.xattrs();
     visit.metadata.kind != Kind::Socket && xattrs.is_ok_and(|xattrs| !xattrs.iter().any(|(name, _)| odd(name)))
-}
-
-/// Splits a path into its directory and its name. Returns `None` for the root.
-fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut parts = path.rsplitn(2, |&byte| byte == b'/');
-    let name = parts.next().filter(|name| !name.is_empty())?;
-    Some((parts.next().unwrap_or_default(), name))
 }
 
 /// Returns the notes as bytes:

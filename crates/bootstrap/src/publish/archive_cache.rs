@@ -3,7 +3,7 @@
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report, Stage};
 use crate::install::emulation::Emulation;
-use crate::install::first_phase_snapshot::{add_emulation, mode_of};
+use crate::install::first_phase_snapshot::{add_emulation, add_suite, mode_of};
 use crate::publish::summary::Summary;
 use crate::request::{Container, Customization, Format, Machine, Output, Purpose, Request, Selection, Sources, Target};
 use crate::staging::hidden::NewFile;
@@ -12,7 +12,7 @@ use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Reten
 use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::StoppableWriter;
 use rootstrap_image::compress::{Algorithm, Compression};
-use rootstrap_resolve::Plan;
+use rootstrap_resolve::{Phase, Plan, Planned};
 use rootstrap_suites::Suite;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -52,24 +52,19 @@ pub(crate) fn entry(cache: &Cache, program: &ProgramDigest, inputs: &ArchiveInpu
     Some(Entry::new(cache, DIRECTORY, &key))
 }
 
-/// Returns the key of an archive. The parts of the request, the machine and what else is listed here are taken apart field by field,
-/// so that a new field does not compile until somebody decides whether it belongs into the key.
-/// Of the plan the key has the whole text, and of the suite and the pockets only what is
-/// named here.
+/// Returns the key of an archive. All that decides an archive is taken apart field by field, so that a new field does not compile until
+/// somebody decides whether it belongs into the key.
 fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     let &ArchiveInputs { request, suite, pockets, plan, epoch, emulation } = inputs;
     let Request { selection, sources, customization, output, machine } = request;
-    // The program contains the data of its suites, so the codename stands for them. The plan is taken whole, as its text: it has the versions and digests of packages.
     let mut key = KeyBuilder::new("archive", program);
-    key.text("suite", &suite.codename).text("plan", &plan.to_json()).number("epoch", epoch);
-    key.text("mode", mode_of(machine).name());
+    add_suite(&mut key, suite);
+    add_plan(&mut key, plan);
+    key.number("epoch", epoch).text("mode", mode_of(machine).name());
     add_emulation(&mut key, emulation);
     add_selection(&mut key, selection);
     add_sources(&mut key, sources);
-    key.list("pockets", pockets, |key, pocket| {
-        let date = pocket.release().date;
-        key.text("suite", pocket.suite()).text("mirror", pocket.mirror()).number("date", date)
-    });
+    key.list("pockets", pockets, |key, pocket| pocket.add_to_key(key));
     let Customization { slim, copies } = customization;
     key.flag("slim", *slim);
     // The contents of copied files are not known here.
@@ -78,6 +73,51 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     }
     add_output(&mut key, output)?;
     Some(key.finish())
+}
+
+fn add_plan(key: &mut KeyBuilder, plan: &Plan) {
+    let Plan { phases, without } = plan;
+    key.list("phases", phases, |key, phase| {
+        let Phase { name, packages } = phase;
+        key.text("name", name).list("packages", packages, add_package)
+    });
+    key.texts("without", without);
+}
+
+/// Adds a package with all that dpkg's and apt's databases, SBOMs and labels may show of it.
+fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBuilder {
+    let Planned {
+        name,
+        version,
+        architecture,
+        size,
+        installed_size,
+        pocket,
+        component,
+        path,
+        digest,
+        essential,
+        automatic,
+        multi_arch,
+        priority,
+        section,
+        source,
+    } = package;
+    key.text("name", name)
+        .text("version", version)
+        .text("architecture", architecture)
+        .number("size", *size)
+        .number("installed-size", *installed_size)
+        .number("pocket", i128::try_from(*pocket).unwrap_or(i128::MAX))
+        .text("component", component)
+        .text("path", path)
+        .text("digest", &digest.to_string())
+        .flag("essential", *essential)
+        .flag("automatic", *automatic)
+        .text("multi-arch", multi_arch)
+        .text("priority", priority)
+        .text("section", section)
+        .text("source", source)
 }
 
 fn add_selection(key: &mut KeyBuilder, selection: &Selection) {

@@ -1,6 +1,7 @@
 //! A thread of a script that waits for the answer to a call: access to its memory, its descriptors and its paths.
 #![allow(unsafe_code, reason = "another process's memory and one ioctl have no safe form")]
 
+use rootstrap_rootfs::path;
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -177,12 +178,15 @@ impl Task<'_> {
     pub(super) fn parent(&self, from: i32, path: &[u8]) -> Result<(OwnedFd, OsString), Errno> {
         let end = path.len() - path.iter().rev().take_while(|&&byte| byte == b'/').count();
         let path = path.get(..end).unwrap_or_default();
-        let (parent, name) = match path.iter().rposition(|&byte| byte == b'/') {
-            Some(0) => (&b"/"[..], path.get(1..)),
-            Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..)),
-            None => (&b"."[..], Some(path)),
+        let (parent, name) = path::split(path);
+        let parent = match parent {
+            b"" if path.starts_with(b"/") => b"/",
+            b"" => b".",
+            parent => parent,
         };
-        let name = name.filter(|name| !matches!(*name, b"" | b"." | b"..")).ok_or(Errno::EXIST)?;
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(Errno::EXIST);
+        }
         Ok((self.open(from, parent, true)?, OsString::from_vec(name.to_vec())))
     }
 
