@@ -1,9 +1,9 @@
 #!/bin/sh
-# The second stage of a tree that `rootstrap --foreign` made: it runs what the packages want run, then removes itself.
-# Start it as root in the tree, by chroot or from a shell that is init. After a failure or a power cut start it again:
+# Runs the second stage of a tree that `rootstrap --foreign` made: runs the packages' scripts, then removes itself.
+# Start it as root in the tree, with chroot or from a shell that is init. If it fails or loses power, start it again:
 # it goes on where it stopped.
 #
-#   --verbose   show what the programs print, instead of keeping it in /rootstrap/log
+#   --verbose   show what the programs print, and do not write it to /rootstrap/log
 #   --no-tidy   stop when all packages are configured
 set -u
 
@@ -20,7 +20,7 @@ say() {
     printf '%s\n' "$@"
 }
 
-# WORDS AND HINTS, each a line.
+# fail ERROR [HINT...]: prints each on a line of its own and ends the script.
 fail() {
     say "error: $1" >&2
     shift
@@ -28,13 +28,13 @@ fail() {
     exit 1
 }
 
-# WORDS. A failure with the last lines of the log.
+# fail_with_log ERROR: also prints the last lines of the log.
 fail_with_log() {
     if $verbose; then fail "$1"; fi
     fail "$1" "$(tail -n 12 "$log" | sed 's/^/    | /')" "the whole log is in $log" "$again"
 }
 
-# COMMAND. Its output goes to the log, or where the caller sees it.
+# run COMMAND: writes its output to the log, or shows it with --verbose.
 run() {
     "$@" >&9 2>&1 9>&-
 }
@@ -43,19 +43,19 @@ flush() {
     sync -f $state >/dev/null 2>&1 || sync >/dev/null 2>&1 || true
 }
 
-# NAME COMMAND. Runs it unless an earlier start did.
+# step NAME COMMAND: runs the command, unless an earlier start of this script finished it.
 step() {
     case $finished in *" $1 "*) return ;; esac
     step=$1
     shift
     "$@"
-    # What the step did has to be on the disk before the word that it is done.
+    # The work of the step must be on the disk before its name is in the list of finished steps.
     flush
     say "$step" >>$state/done || fail "cannot write to $state/done"
     finished="$finished$step "
 }
 
-# The values of a field of the plan.
+# plan FIELD: prints the values of a field of the plan.
 plan() {
     sed -n "s/^$1 //p" $state/plan
 }
@@ -84,17 +84,18 @@ leave() {
     if $mounted; then run umount /proc || run umount -l /proc; fi
 }
 
-# PATH, the text on standard input. A program that starts services is put aside while packages are configured.
+# stand_in PATH: replaces a program that starts services by the script on standard input, until all packages are
+# configured. The program itself becomes PATH.REAL.
 stand_in() {
     if [ -L "$1" ] || { [ ! -f "$1" ] && [ ! -f "$1.REAL" ]; }; then return; fi
     cat >"$1.rootstrap-new" && chmod 755 "$1.rootstrap-new" || fail "cannot write $1.rootstrap-new"
-    # One that does not say so is the program itself, be it unpacked anew over a stand-in.
+    # A file without this text is the program itself. dpkg may have unpacked it over an earlier stand-in.
     if [ -f "$1" ] && ! grep -q 'while the system is being made' "$1"; then mv -f "$1" "$1.REAL"; fi
     mv -f "$1.rootstrap-new" "$1"
 }
 
 install_stand_ins() {
-    # The sign of a /dev that makes its own nodes: makedev's scripts leave it alone.
+    # makedev's scripts make no nodes in a /dev that has this file.
     if [ ! -e /dev/.devfsd ] && run mknod /dev/.devfsd c 1 3; then true >$state/devfsd; fi
     if [ ! -e @POLICY@ ] && [ -d "$(dirname @POLICY@)" ]; then
         say '@POLICY_TEXT@' >@POLICY@ && chmod 755 @POLICY@ || fail 'cannot write @POLICY@'
@@ -110,7 +111,7 @@ remove_stand_ins() {
     if [ -e @POLICY@ ] && [ "$(cat @POLICY@)" = '@POLICY_TEXT@' ]; then rm -f @POLICY@; fi
 }
 
-# What dpkg says of its packages: to the reader what it does, the first failure into a file.
+# Reads the status lines of dpkg. Prints what it does, and writes its first failure to a file.
 progress() {
     while IFS= read -r line; do
         case $line in
@@ -121,7 +122,7 @@ progress() {
     done
 }
 
-# ARGUMENTS. The pipe is dpkg's own, which no program it starts holds open.
+# run_dpkg ARGUMENT...: dpkg does not pass descriptor 8 on to the programs that it starts, so `progress` ends with dpkg.
 run_dpkg() {
     rm -f $state/failure $state/status
     {
@@ -131,11 +132,11 @@ run_dpkg() {
     status=$(cat $state/status) && [ "$status" = 0 ]
 }
 
-# WORDS. Says which script of which package failed.
+# fail_of_dpkg ACTION: ends with an error that names the package and the script that failed.
 fail_of_dpkg() {
     [ -e $state/failure ] || fail_with_log "cannot $1: exit status $status"
     reason=$(cat $state/failure)
-    # A package, or the file it is unpacked from.
+    # dpkg names the package, or the file that it unpacks.
     package=${reason%% : error : *}
     package=${package##*/}
     package=${package%%_*}
@@ -150,7 +151,7 @@ fail_of_dpkg() {
     fail_with_log "cannot run the $script of $package: ${reason##*returned error }"
 }
 
-# DEBS. What dpkg wrote without waiting for the disk is flushed before the step counts as done.
+# unpack DEB...: dpkg does not wait for the disk here. `step` flushes its files before the step counts as finished.
 unpack() {
     [ $# -gt 0 ] || return 0
     run_dpkg @UNPACK@ "$@" || fail_of_dpkg 'unpack with dpkg'
@@ -160,7 +161,7 @@ configure_all() {
     run_dpkg @CONFIGURE_ALL@
 }
 
-# NAME. As dpkg runs it on a first installation.
+# run_preinst PACKAGE: runs the preinst as dpkg does at a first installation.
 run_preinst() {
     directory=/var/lib/dpkg/tmp.ci
     rm -rf $directory
@@ -176,7 +177,8 @@ diversions() {
     if [ -e /var/lib/dpkg/diversions ]; then cat /var/lib/dpkg/diversions; fi
 }
 
-# NAME AND THOSE AFTER IT. The script, and what it changes under files that dpkg would have unpacked after it.
+# preinst PACKAGE [LATER PACKAGE...]: runs the preinst of the first package. The first stage has unpacked all files
+# already, so this also moves the files for which the preinst added a diversion.
 preinst() {
     [ -d "$state/preinst/$1" ] || return 0
     before=$state/diversions-$1
@@ -190,7 +192,7 @@ preinst() {
     done </var/lib/dpkg/diversions
 }
 
-# NAME. Links that the package's own script has made anew, just so, get their own times again.
+# restore_links PACKAGE: if the preinst made a link of its package again with the same target, restores the link's time.
 restore_links() {
     links=$state/links/$1
     [ -s "$links" ] || return 0
@@ -200,7 +202,7 @@ restore_links() {
     done 5<"$links" 6<"$links.targets"
 }
 
-# FROM TO PACKAGE, then the packages concerned: what they have at FROM goes to TO.
+# divert FROM TO OWNER [PACKAGE...]: moves what these packages have at FROM to TO, unless OWNER is the package.
 divert() {
     from=$1 to=$2 owner=$3
     shift 3
@@ -209,7 +211,7 @@ divert() {
         directory=false
         while read -r mode uid gid time path; do
             [ "$path" = "$from" ] || continue
-            # The directory serves others too and stays; an empty one appears under the new name.
+            # Other packages may use the directory, so it stays. An empty directory is made under the new name.
             directory=true
             [ ! -e "$to" ] && [ ! -L "$to" ] || continue
             mkdir -p "${to%/*}/" && mkdir "$to" && chown "$uid:$gid" "$to" && chmod "$mode" "$to" &&
@@ -225,7 +227,7 @@ run_ldconfig() {
     [ ! -e /sbin/ldconfig ] || run /sbin/ldconfig || fail_with_log "cannot run ldconfig: exit status $?"
 }
 
-# Scripts want awk before the package that registers it is configured.
+# Some scripts need awk before the package that registers it is configured.
 lend_awk() {
     if [ ! -e /usr/bin/awk ] && [ ! -L /usr/bin/awk ] && [ -e /usr/bin/mawk ]; then
         true >$state/awk && ln -s mawk /usr/bin/awk
@@ -236,11 +238,12 @@ take_awk() {
     if [ -e $state/awk ]; then rm -f /usr/bin/awk; fi
 }
 
-# The first packages count on each other: they are configured whatever they depend on, then once more in their turn.
+# The scripts of the core set need each other, so these packages are first configured without regard to dependencies.
+# Then they are configured again, in the order of their dependencies.
 configure_core() {
     core=
     for package in $(plan core); do
-        # dpkg refuses those that an earlier start has configured.
+        # dpkg refuses a package that an earlier start of this script has configured.
         case $(dpkg-query -W -f '${Status}\n' "$package") in
         *' unpacked'* | *' half-configured'*) core="$core $package" ;;
         esac
@@ -256,11 +259,11 @@ configure_core() {
 }
 
 configure_first() {
-    # Required packages may count on each other without saying so: then the second time is better.
+    # A required package may need another one that it does not depend on. Then the second try succeeds.
     configure_all || configure_all || fail_of_dpkg 'configure the packages'
 }
 
-# Lists are words: names have no blanks.
+# Names of packages have no blanks, so word splitting is right here.
 packages() {
     install_stand_ins
     step ldconfig run_ldconfig
@@ -286,7 +289,7 @@ configure_phase() {
     configure_all || fail_of_dpkg 'configure the packages'
 }
 
-# What is there before any script ran, its user has put there.
+# A file that exists before any script has run was put there by the user, so place_files does not replace it.
 respect_files() {
     for path in $(plan file); do
         if [ -e "/$path" ]; then rm -f "$state/files/$path"; fi
@@ -306,12 +309,12 @@ place_files() {
     done
 }
 
-# DIRECTORY. Whether what is in it is the tree's: not what a running system has mounted there.
+# is_own DIRECTORY: succeeds if the directory is on the filesystem of /. A running system may have mounted something there.
 is_own() {
     [ -d "/$1" ] && [ ! -L "/$1" ] && [ "$(stat -c %d "/$1")" = "$(stat -c %d /)" ]
 }
 
-# DIRECTORY COMMAND. For each entry, its name as the last argument.
+# each DIRECTORY COMMAND: runs the command for each entry, with its path as the last argument.
 each() {
     is_own "$1" || return 0
     each=$1
@@ -325,7 +328,7 @@ remove() {
     rm -rf "/$1"
 }
 
-# DIRECTORY and the names that stay.
+# empty DIRECTORY [NAME...]: removes everything in the directory except these names.
 empty() {
     empty=$1
     shift
@@ -336,7 +339,7 @@ remove_unless() {
     case $1 in *" ${2##*/} "*) ;; *) rm -rf "$2" ;; esac
 }
 
-# DIRECTORY and endings.
+# endings DIRECTORY SUFFIX...: removes the entries that end with one of the suffixes.
 endings() {
     endings=$1
     shift
@@ -351,7 +354,8 @@ truncate_file() {
     if [ -f "/$1" ] && [ ! -L "/$1" ]; then : >"/$1"; fi
 }
 
-# The day of the last change of a password is no later than the tree's: older tools ask the clock.
+# Sets the day of the last change of a password to the day of SOURCE_DATE_EPOCH if it is later. Older tools take it from
+# the clock.
 clamp_days() {
     for path in /etc/shadow /etc/shadow-; do
         if [ ! -f $path ] || [ -L $path ] || ! run command -v awk; then continue; fi
@@ -361,14 +365,15 @@ clamp_days() {
     done
 }
 
-# What a slim tree does without and scripts left all the same: files first, then what that makes empty or leads nowhere.
+# Removes from a slim tree what scripts put there although --slim leaves it out: first files, then directories that are
+# now empty and links that now lead nowhere.
 leave_out() {
     [ "$(plan slim)" = yes ] && [ -d /usr/share ] || return 0
     find /usr/share ! -type d ! -type l @UNWANTED@ -exec rm -f {} +
     while [ -n "$(find /usr/share @UNWANTED@ \( -type d -empty -o -xtype l \) -delete -print)" ]; do :; done
 }
 
-# What a finished tree must not have, from the table that other trees are tidied by.
+# Removes what a finished tree must not have, by the table that a single stage uses.
 tidy_up() {
     leave_out
 @TIDY@
@@ -406,7 +411,7 @@ main() {
     packages
     place_files
     $tidy || exit 0
-    # umount leaves a directory in /run.
+    # umount makes a directory in /run, so it comes before tidy_up.
     leave
     mounted=false
     tidy_up
