@@ -15,6 +15,7 @@ pub mod deb;
 mod digest;
 pub mod entry;
 pub mod host;
+mod hostile_case;
 pub mod http;
 pub mod keys;
 pub mod readers;
@@ -25,6 +26,7 @@ mod skeleton;
 mod skip;
 pub mod tree;
 
+pub use hostile_case::{HostileClass, hostile_case};
 pub use skip::skip;
 
 /// A mirror's content: path below the mirror's root, without a leading slash, to bytes.

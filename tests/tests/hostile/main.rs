@@ -10,7 +10,7 @@ mod names;
 
 use rootstrap_testkit::archive::{Archive, pool_path};
 use rootstrap_testkit::deb::Deb;
-use rootstrap_testkit::tree;
+use rootstrap_testkit::{HostileClass, hostile_case, tree};
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
@@ -41,6 +41,7 @@ fn attack(name: &str, fate: Fate, attack: impl Fn(&Path) -> Vec<u8>) -> Option<(
         rootstrap_tests::skip(reason);
         return None;
     }
+    hostile_case(HostileClass::Deb, name);
     for whole_system in [false, true] {
         let archive = if whole_system {
             match base::archive(Layout::Merged, []) {

@@ -1,0 +1,34 @@
+//! Counting the cases of the hostile ring.
+
+use std::io::Write;
+
+/// A class of attacks and faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostileClass {
+    /// Release files and the keys that sign them.
+    Release,
+    /// `Packages` indexes.
+    Index,
+    /// Packages and the archives in them.
+    Deb,
+    /// Package scripts.
+    Script,
+    /// Mirrors, proxies and registries.
+    Network,
+    /// Disks, limits, clocks, and other users and processes of the machine.
+    Host,
+    /// Images and roots that are given as input.
+    Input,
+}
+
+/// Records one case that a test is about to try: one line on standard error, and the same line at the end of the file that
+/// `ROOTSTRAP_HOSTILE_LOG` names. CI counts the lines by class. The line is `hostile: CLASS: NAME`.
+pub fn hostile_case(class: HostileClass, name: &str) {
+    let class = format!("{class:?}").to_lowercase();
+    let line = format!("hostile: {class}: {}\n", name.trim().replace('\n', " "));
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(path) = std::env::var_os("ROOTSTRAP_HOSTILE_LOG") {
+        let mut log = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        log.write_all(line.as_bytes()).unwrap();
+    }
+}
