@@ -9,6 +9,7 @@
 pub mod base;
 pub mod live;
 pub mod machine;
+pub mod parsers;
 pub mod program;
 pub mod transcript;
 pub mod world;

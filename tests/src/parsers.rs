@@ -1,0 +1,182 @@
+//! The parsers of outside data, each behind a function that takes any bytes. `fuzz/` calls these functions with bytes that it makes up,
+//! and the test `corpora` calls them with the files of `fuzz/corpus`.
+//!
+//! A function returns for every input. It panics where the parser does, and where the result breaks a rule that holds for every
+//! input, such as that versions are ordered.
+
+use rootstrap_debian::{apt_conf, control, packages, relation, release, version::Version};
+use rootstrap_registry::Reference;
+use rootstrap_rootfs::Root;
+use rootstrap_unpack::{Deb, archive, stage};
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+/// Reads any bytes.
+pub type Parser = fn(&[u8]);
+
+/// The parsers, by the name of their directory in `fuzz/corpus`.
+pub const PARSERS: [(&str, Parser); 11] = [
+    ("apt_conf", apt_configuration),
+    ("control", control_file),
+    ("deb", deb),
+    ("ld_so_conf", ld_so_conf),
+    ("library", library),
+    ("packages", packages_index),
+    ("pyc", pyc),
+    ("reference", reference),
+    ("release", release_file),
+    ("tar", tar),
+    ("version", versions),
+];
+
+/// Control stanzas, and each of their fields as a list of dependencies.
+pub fn control_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = control::parse_one(text);
+    for stanza in control::parse_all(text).unwrap_or_default() {
+        for (_, value) in stanza.fields() {
+            let _ = relation::parse_field(value);
+        }
+    }
+}
+
+/// Two lines, each a version. Their order is that of dpkg wherever dpkg accepts both.
+pub fn versions(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (first, second) = text.split_once('\n').unwrap_or((text, ""));
+    let order = Version::new(first).cmp(&Version::new(second));
+    assert_eq!(Version::new(second).cmp(&Version::new(first)), order.reverse());
+    assert_eq!(Version::new(first).cmp(&Version::new(first)), Ordering::Equal);
+    // Policy §5.6.12, without the spaces that dpkg trims and the empty version, to which it gives another meaning.
+    let is_version = |text: &str| {
+        let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
+        let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, "0"));
+        let of = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+        epoch.parse::<i32>().is_ok_and(|number| number >= 0 && !epoch.starts_with('+'))
+            && upstream.starts_with(|c: char| c.is_ascii_digit())
+            && of(upstream, ".+-~:")
+            && !revision.is_empty()
+            && of(revision, ".+~")
+    };
+    if text.len() > 200 || !is_version(first) || !is_version(second) {
+        return;
+    }
+    for (operator, expected) in [("lt", order.is_lt()), ("gt", order.is_gt())] {
+        let status = Command::new("dpkg").args(["--compare-versions", first, operator, second]).status();
+        // A machine without dpkg tests only the rules above.
+        let Some(code) = status.ok().and_then(|status| status.code()) else { return };
+        assert_eq!(code == 0, expected, "{first:?} {operator} {second:?}");
+    }
+}
+
+/// A Release file.
+pub fn release_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(release) = release::parse(text) {
+        assert!(!release.files.is_empty(), "a release without files is refused");
+        assert_eq!(release::parse_moment(&release::format_date(release.date)), Some(release.date));
+    }
+}
+
+/// A `Packages` index. A stored table of it has the same packages.
+pub fn packages_index(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let table = packages::Table::parse(text);
+    let ([heads, bodies], numbers) = table.parts();
+    let stored = packages::Table::from_parts([heads.to_owned(), bodies.to_owned()], &numbers);
+    let direct = packages::parse(text);
+    assert_eq!((table.len(), stored.len()), (direct.len(), direct.len()));
+    for (package, (stored, direct)) in table.packages().zip(stored.packages().zip(direct)) {
+        let fields = |package: packages::Package<'_>| format!("{package:?}");
+        assert!(fields(package) == fields(stored) && fields(stored) == fields(direct));
+        let _ = package.file();
+        for field in [package.depends, package.pre_depends, package.provides, package.conflicts, package.breaks] {
+            let _ = relation::parse_field(field);
+        }
+    }
+    // A damaged store makes a meaningless table and no panic.
+    let damaged = packages::Table::from_parts([bodies.to_owned(), heads.to_owned()], bytes);
+    for package in damaged.packages().take(64) {
+        let _ = package.file();
+    }
+}
+
+/// A .deb: its ar members, the tars in them, and its control files.
+pub fn deb(bytes: &[u8]) {
+    in_root(|root| {
+        let file = file(bytes);
+        let _ = stage(Deb { file, label: "fuzz" }, root, 0, &AtomicBool::new(false));
+    });
+}
+
+/// A tar archive, compressed or not, into a root.
+pub fn tar(bytes: &[u8]) {
+    in_root(|root| {
+        let _ = archive::extract(bytes, root, &AtomicBool::new(false));
+    });
+}
+
+/// `/etc/ld.so.conf`. It may include itself.
+pub fn ld_so_conf(bytes: &[u8]) {
+    in_root(|root| {
+        root.create_directories(b"etc/ld.so.conf.d", 0o755).unwrap();
+        root.write(b"etc/ld.so.conf", bytes, 0o644).unwrap();
+        root.write(b"etc/ld.so.conf.d/a.conf", bytes, 0o644).unwrap();
+        let _ = rootstrap_distroless::ldcache::write(root, 0);
+    });
+}
+
+/// A shared library.
+pub fn library(bytes: &[u8]) {
+    in_root(|root| {
+        root.create_directories(b"lib", 0o755).unwrap();
+        for name in [&b"lib/libc.so.6"[..], b"lib/libx.so.1.2"] {
+            root.write(name, bytes, 0o644).unwrap();
+        }
+        let _ = rootstrap_distroless::ldcache::write(root, 0);
+    });
+}
+
+/// Byte code of Python. The reproducible form is as long as the file, and has no other reproducible form.
+pub fn pyc(bytes: &[u8]) {
+    for version in 3..=10 {
+        if let Some(normalized) = rootstrap_normalize::pyc::normalized(bytes, version) {
+            assert_eq!(normalized.len(), bytes.len());
+            assert_eq!(rootstrap_normalize::pyc::normalized(&normalized, version), None);
+        }
+    }
+}
+
+/// apt's configuration.
+pub fn apt_configuration(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = apt_conf::value([text, text], "Acquire::http::Proxy");
+}
+
+/// The name of an image in a registry. A name that is accepted is read back from its parts.
+pub fn reference(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(reference) = text.parse::<Reference>() {
+        let again = format!("{}/{}:{}", reference.registry(), reference.name(), reference.tag());
+        assert!(again.parse::<Reference>().is_ok(), "{again}");
+    }
+}
+
+/// Calls `function` with an empty root that is removed afterwards.
+fn in_root(function: impl FnOnce(&Root)) {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let root = Root::open(directory.path()).unwrap();
+    function(&root);
+    // Modes of the archive may keep tempfile from removing what it made.
+    root.remove_children(b"").unwrap();
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile()).unwrap();
+    file.write_all(bytes).unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file
+}
