@@ -72,6 +72,8 @@ pub enum Error {
     Tree(#[from] rootstrap_rootfs::Error),
     #[error("interrupted")]
     Cancelled,
+    #[error("cannot finish within {seconds} s, the deadline of this run")]
+    Deadline { seconds: u32 },
 }
 
 impl From<rootstrap_unpack::Error> for Error {
@@ -168,6 +170,9 @@ impl Error {
             Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
             Self::ForeignArchitecture { hint, .. } => {
                 Some(format!("{hint}; or make a first stage (--foreign) and finish it where its programs run"))
+            }
+            Self::Deadline { .. } => {
+                Some("give it more time with --deadline; the next run takes what is in the cache".to_owned())
             }
             Self::Source { hint, .. }
             | Self::Target { hint, .. }

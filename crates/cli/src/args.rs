@@ -214,6 +214,10 @@ pub(crate) struct SharedArgs {
     #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
     pub sync: String,
 
+    /// How many seconds the whole run may take
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub deadline: Option<u32>,
+
     #[command(flatten)]
     pub container: ContainerArgs,
 

@@ -29,6 +29,17 @@ fn a_mirror_that_does_not_answer() {
 }
 
 #[test]
+fn a_run_that_takes_longer_than_its_deadline_is_stopped() {
+    let world = World::new(&archive("fixture"));
+    world.server.fault("dists/fixture/InRelease", Fault::Stall, 1);
+    world.run(&["--print-plan", "--deadline=1"]).expect(1).says(&[
+        "error: cannot finish within TIME, the deadline of this run\n",
+        "hint: give it more time with --deadline; the next run takes what is in the cache\n",
+    ]);
+    world.run(&["--print-plan", "--deadline=999"]).expect(0);
+}
+
+#[test]
 fn a_suite_the_mirror_does_not_have() {
     let world = World::serving("absent", archive("fixture").build());
     world.run(&["--print-plan"]).expect(1).says(&[

@@ -1,5 +1,6 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
+use super::deadline::Deadline;
 use super::network::set_network;
 use super::outcome::{fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
@@ -19,7 +20,7 @@ use std::io::Write;
 pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8 {
     let level = Level::from_switches(shared.verbosity.quiet, shared.verbosity.verbose);
     let log = shared.verbosity.log.clone();
-    let (plan, mode) = (args.print_plan, shared.mode);
+    let (plan, mode, deadline) = (args.print_plan, shared.mode, shared.deadline);
     let mut request = match request(args, shared) {
         Ok(request) => request,
         Err(Problem::Usage(problem)) => return usage(&problem),
@@ -42,11 +43,18 @@ pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8
             Err(error) => return fail(&error.into(), None),
         }
     }
-    make(request, held.as_ref(), plan, Progress::new(level, log))
+    make(request, held.as_ref(), plan, deadline, Progress::new(level, log))
 }
 
 /// Makes what is asked for, or prints the plan, and returns the exit status.
-fn make(mut request: Request, held: Option<&Held>, plan: Option<PlanFormat>, progress: Progress) -> u8 {
+fn make(
+    mut request: Request,
+    held: Option<&Held>,
+    plan: Option<PlanFormat>,
+    deadline: Option<u32>,
+    progress: Progress,
+) -> u8 {
+    let deadline = Deadline::begin(deadline, &request.machine.cancel);
     stop_on_signals(&request.machine.cancel);
     let report = |event| progress.event(&event);
     if let Some(held) = held {
@@ -71,7 +79,7 @@ fn make(mut request: Request, held: Option<&Held>, plan: Option<PlanFormat>, pro
             progress.end();
             // The message has the last lines of a failing script; the user may want the others too.
             let log = matches!(error, Error::Configure(_)).then(|| progress.log().keep(&machine.temporary)).flatten();
-            fail(&error, log)
+            fail(&deadline.or(error), log)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `rootstrap image SOURCE [TARGET]`: makes a container image, or any other format, from an existing root filesystem.
 
+use super::deadline::Deadline;
 use super::network::set_network;
 use super::outcome::{fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
@@ -8,7 +9,7 @@ use crate::environment;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
-use rootstrap_bootstrap::{Event, FormatName, Machine, Output};
+use rootstrap_bootstrap::{Error, Event, FormatName, Machine, Output};
 use std::path::Path;
 
 /// Runs the command and returns the exit status.
@@ -19,6 +20,7 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let (source, mode, architecture) = (args.source.clone(), args.shared.mode, args.arch.clone());
+    let deadline = args.shared.deadline;
     let machine = machine(&args);
     let mut output = match output(args) {
         Ok(output) => output,
@@ -38,17 +40,21 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
         Err(error) if mode.is_none() && source.is_dir() => Err(error.to_string()),
         Err(error) => return fail(&error.into(), None),
     };
-    make(&source, architecture.as_deref(), (&output, machine), held, Progress::new(level, log))
+    let deadline = Deadline::begin(deadline, &machine.cancel);
+    match make(&source, architecture.as_deref(), (&output, machine), held, Progress::new(level, log)) {
+        Ok(()) => 0,
+        Err(error) => fail(&deadline.or(error), None),
+    }
 }
 
-/// Makes what is asked for and returns the exit status.
+/// Makes what is asked for.
 fn make(
     source: &Path,
     architecture: Option<&str>,
     (output, mut machine): (&Output, Machine),
     held: Result<Held, String>,
     progress: Progress,
-) -> u8 {
+) -> Result<(), Error> {
     stop_on_signals(&machine.cancel);
     let report = |event| progress.event(&event);
     match held {
@@ -64,11 +70,11 @@ fn make(
     match rootstrap_bootstrap::image(source, architecture, output, &machine, &report) {
         Ok(summary) => {
             progress.summary(&summary);
-            0
+            Ok(())
         }
         Err(error) => {
             progress.end();
-            fail(&error, None)
+            Err(error)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod cache;
+mod deadline;
 pub(crate) mod image;
 mod network;
 mod outcome;
