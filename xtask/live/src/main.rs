@@ -1,6 +1,7 @@
 //! The chores that need the vendors' archives, the other tools and heavy libraries. `cargo xtask CHORE` starts them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
+mod arguments;
 mod bench;
 mod keyrings;
 mod oracle;

@@ -9,6 +9,7 @@ pub mod matrix;
 mod requests;
 mod tree;
 
+use crate::arguments::{self, list};
 use crate::project;
 use accepted::{Accepted, Comparison};
 use build::Build;
@@ -163,16 +164,13 @@ fn parse(args: &[String]) -> Result<Options, String> {
         epoch: None,
         extra: Vec::new(),
     };
-    let list = |text: String| text.split(',').map(str::to_owned).collect();
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, given) =
-            arg.split_once('=').map_or((arg.as_str(), None), |(name, value)| (name, Some(value.into())));
-        let mut value =
-            || given.clone().or_else(|| args.next().cloned()).ok_or_else(|| format!("{name} needs a value"));
-        match name {
-            "--suite" => options.suites = Some(list(value()?)),
-            "--variant" => options.variants = Some(list(value()?)),
+    let words = arguments::split(args);
+    let mut words = words.iter();
+    while let Some(name) = words.next() {
+        let mut value = || arguments::value(name, &mut words);
+        match name.as_str() {
+            "--suite" => options.suites = Some(list(&value()?)),
+            "--variant" => options.variants = Some(list(&value()?)),
             "--arch" => options.arch = Some(value()?),
             "--against" => options.against = Some(value()?),
             "--mirror" => options.mirror = Some(value()?),
@@ -182,8 +180,8 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--apt" => options.apt = true,
             "--trees" => options.trees = Some((value()?.into(), value()?.into())),
             "--epoch" => options.epoch = Some(value()?.parse().map_err(|_| "--epoch needs seconds")?),
-            "--" => options.extra.extend(args.by_ref().cloned()),
-            _ => return Err(format!("what is {arg}?\n{USAGE}")),
+            "--" => options.extra.extend(words.by_ref().cloned()),
+            _ => return Err(format!("what is {name}?\n{USAGE}")),
         }
     }
     Ok(options)

@@ -1,6 +1,7 @@
 //! The command line of the benchmark.
 
 use super::scenario::{Case, Kind, SCENARIOS, Scenario};
+use crate::arguments::{self, list};
 use std::path::PathBuf;
 
 /// The help text.
@@ -72,29 +73,26 @@ pub struct Options {
 /// Reads the command line.
 pub fn parse(args: &[String]) -> Result<Options, String> {
     let mut options = Options { runs: 5, work: "/var/tmp".into(), ..Options::default() };
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (name, given) =
-            arg.split_once('=').map_or((arg.as_str(), None), |(name, value)| (name, Some(value.into())));
-        let mut value =
-            || given.clone().or_else(|| args.next().cloned()).ok_or_else(|| format!("{name} needs a value"));
-        let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-        match name {
-            "--scenario" => options.scenarios.extend(list(value()?)),
+    let words = arguments::split(args);
+    let mut words = words.iter();
+    while let Some(name) = words.next() {
+        let mut value = || arguments::value(name, &mut words);
+        match name.as_str() {
+            "--scenario" => options.scenarios.extend(list(&value()?)),
             "--suite" => options.suite = Some(value()?),
             "--variant" => options.variant = Some(value()?),
             "--arch" => options.arch = Some(value()?),
             "--runs" => options.runs = value()?.parse().map_err(|_| "--runs needs a number")?,
             "--mirror" => options.mirrors.push(value()?.trim_end_matches('/').to_owned()),
-            "--against" => options.against.get_or_insert_default().extend(list(value()?)),
+            "--against" => options.against.get_or_insert_default().extend(list(&value()?)),
             "--work" => options.work = value()?.into(),
             "--ours" => options.ours = Some(value()?.into()),
             "--user" => options.user = Some(value()?),
             "--loopback" => options.loopback = true,
             "--write" => options.write = true,
             "--help" | "-h" => options.help = true,
-            "--" => options.extra.extend(args.by_ref().cloned()),
-            _ => return Err(format!("what is {arg}?\n{USAGE}")),
+            "--" => options.extra.extend(words.by_ref().cloned()),
+            _ => return Err(format!("what is {name}?\n{USAGE}")),
         }
     }
     if options.runs == 0 {
