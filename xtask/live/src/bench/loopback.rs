@@ -118,17 +118,21 @@ mod tests {
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while let Ok(Some(request)) = Head::read(&mut reader) {
-                    let found = request.path() == "debian/a+b";
-                    log.lock().unwrap().push(request.target);
-                    let answer = if found {
-                        "200 OK\r\nContent-Length: 5\r\n\r\nbytes"
-                    } else {
-                        "404 No\r\nContent-Length: 0\r\n\r\n"
-                    };
-                    write!(stream, "HTTP/1.1 {answer}").unwrap();
-                }
+                let log = Arc::clone(&log);
+                // The client may open a second connection while the first one stays open.
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    while let Ok(Some(request)) = Head::read(&mut reader) {
+                        let found = request.path() == "debian/a+b";
+                        log.lock().unwrap().push(request.target);
+                        let answer = if found {
+                            "200 OK\r\nContent-Length: 5\r\n\r\nbytes"
+                        } else {
+                            "404 No\r\nContent-Length: 0\r\n\r\n"
+                        };
+                        write!(stream, "HTTP/1.1 {answer}").unwrap();
+                    }
+                });
             }
         });
         (address, asked)
