@@ -15,8 +15,10 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// How many runs are killed.
-const MOMENTS: u32 = 200;
+/// Returns how many runs are killed. `cargo xtask hostile --all` sets the variable.
+fn moments() -> u32 {
+    std::env::var("ROOTSTRAP_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
+}
 
 /// Who gets the signal.
 #[derive(Clone, Copy, Debug)]
@@ -185,12 +187,13 @@ fn a_killed_run_leaves_nothing() {
 
     let before = mounts();
     let (mut killed, mut late) = (0, 0);
-    for round in 0..MOMENTS {
+    let moments = moments();
+    for round in 0..moments {
         let victim = VICTIMS[round as usize % VICTIMS.len()];
         let user = whose[round as usize / VICTIMS.len() % whose.len()];
         let what = format!("round {round}: {victim:?} {user:?} {:?}", arguments(&world, round));
         let mut child = start(&world, &arguments(&world, round), user);
-        let ended = ends_within(&mut child, whole * round / MOMENTS);
+        let ended = ends_within(&mut child, whole * round / moments);
         if !ended {
             kill(&child, victim);
         }
@@ -216,7 +219,7 @@ fn a_killed_run_leaves_nothing() {
         }
         remove_all(&world);
     }
-    assert!(killed - late > MOMENTS / 2, "only {killed} of {MOMENTS} runs were killed, {late} of them too late");
+    assert!(killed - late > moments / 2, "only {killed} of {moments} runs were killed, {late} of them too late");
     for (round, user) in (0..).zip(whose) {
         let mut command = start(&world, &[world.target(&format!("done-{round}.tar")), "--offline".to_owned()], user);
         assert!(command.wait().unwrap().success(), "the cache does not serve the next run");

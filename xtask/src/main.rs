@@ -4,10 +4,12 @@
 //! `xtask-live`, which cargo builds when one of them is run.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
+mod cargo;
+mod reliability;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask CHORE
@@ -16,6 +18,8 @@ usage: cargo xtask CHORE
   keyrings [--from DIR]  renew keyrings/ from the vendors' packages
   oracle                 compare our trees with those of mmdebstrap and debootstrap
   bench                  time us and our peers in turns
+  hostile [--all]        try every attack and fault, and count them; --write: into docs/reliability.md
+  fuzz SECONDS [PARSER…] fuzz the parsers; --write: into docs/reliability.md
 ";
 
 /// The chores of the package `xtask-live`. `bench-floor` is what `bench` starts to measure this machine.
@@ -23,8 +27,11 @@ const LIVE: [&str; 4] = ["keyrings", "oracle", "bench", "bench-floor"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
     let result = match arguments.first().map(String::as_str) {
         Some("tidy") => tidy::run(&top()).map(|()| ExitCode::SUCCESS),
+        Some("hostile") => reliability::hostile(&top(), rest).map(|()| ExitCode::SUCCESS),
+        Some("fuzz") => reliability::fuzz(&top(), rest).map(|()| ExitCode::SUCCESS),
         Some(chore) if LIVE.contains(&chore) => live(&top(), &arguments),
         _ => {
             eprint!("{USAGE}");
@@ -39,14 +46,8 @@ fn main() -> ExitCode {
 
 /// Runs a chore of `xtask-live` with these arguments and passes its exit status on.
 fn live(top: &Path, arguments: &[String]) -> Result<ExitCode, String> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["run", "--quiet", "--package", "xtask-live", "--manifest-path"]).arg(top.join("Cargo.toml"));
-    // Cargo sets variables about the package of this process. Build scripts would take them for a change and run again.
-    for (name, _) in std::env::vars_os() {
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
-            cargo.env_remove(&name);
-        }
-    }
+    let mut cargo = cargo::cargo(top);
+    cargo.args(["run", "--quiet", "--package", "xtask-live"]);
     let status = cargo.arg("--").args(arguments).status().map_err(|error| format!("cannot run cargo: {error}"))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))

@@ -15,7 +15,7 @@ mod tree;
 use std::path::Path;
 use tree::{Finding, Tree};
 
-const RULES: [fn(&Tree) -> Vec<Finding>; 15] = [
+const RULES: [fn(&Tree) -> Vec<Finding>; 16] = [
     crates::imports,
     crates::nevers,
     crates::state,
@@ -31,6 +31,7 @@ const RULES: [fn(&Tree) -> Vec<Finding>; 15] = [
     pages::architecture,
     pages::changelog,
     pages::keyrings,
+    pages::security,
 ];
 
 /// Checks every rule and prints what is broken.

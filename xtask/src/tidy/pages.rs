@@ -30,6 +30,21 @@ pub fn changelog(tree: &Tree) -> Vec<Finding> {
     vec![finding("CHANGELOG.md", 0, "has no `## Unreleased` section")]
 }
 
+/// SECURITY.md names, in the last column of its table, tests that exist.
+pub fn security(tree: &Tree) -> Vec<Finding> {
+    let path = "SECURITY.md";
+    let tests: Vec<&str> = tree.rust().map(|(_, text)| text).collect();
+    let exists = |name: &str| tests.iter().any(|text| text.contains(&format!("fn {name}(")));
+    let mut findings = Vec::new();
+    for (number, line) in tree.text(path).unwrap_or_default().lines().enumerate() {
+        let Some((_, cell)) = line.strip_suffix(" |").and_then(|row| row.rsplit_once(" | ")) else { continue };
+        for name in cell.split('`').skip(1).step_by(2).filter(|name| !exists(name)) {
+            findings.push(finding(path, number, format!("there is no test `{name}`")));
+        }
+    }
+    findings
+}
+
 /// Every key we ship has a stated origin, and every suite has its keys.
 pub fn keyrings(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -79,6 +94,13 @@ mod tests {
         assert_eq!(changelog(&Tree::of(&[("CHANGELOG.md", "# Changes\n\n## Unreleased\n")])), []);
         let found = rules(changelog(&Tree::of(&[("CHANGELOG.md", "# Changes\n")])));
         assert_eq!(found, ["CHANGELOG.md:1: has no `## Unreleased` section"]);
+    }
+
+    #[test]
+    fn the_security_page_names_tests_that_exist() {
+        let page = "# S\n\n| rule | where | test |\n|---|---|---|\n| a | `x` | `is_there`, `is_not` |\n";
+        let files = [("SECURITY.md", page), ("tests/a.rs", "fn is_there() {}\n")];
+        assert_eq!(rules(security(&Tree::of(&files))), ["SECURITY.md:5: there is no test `is_not`"]);
     }
 
     #[test]
