@@ -55,7 +55,8 @@ pub fn versions(bytes: &[u8]) {
         let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, "0"));
         let of = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
-        epoch.parse::<i32>().is_ok_and(|number| number >= 0 && !epoch.starts_with('+'))
+        epoch.bytes().all(|byte| byte.is_ascii_digit())
+            && epoch.parse::<i32>().is_ok()
             && upstream.starts_with(|c: char| c.is_ascii_digit())
             && of(upstream, ".+-~:")
             && !revision.is_empty()
