@@ -19,6 +19,7 @@ mod limits;
 mod message;
 mod push;
 mod reference;
+mod referrers;
 mod request;
 mod response;
 mod session;

@@ -3,6 +3,9 @@
 /// Most bytes of an answer that are read: a token, or the reasons of a refusal.
 pub(crate) const ANSWER: usize = 1 << 20;
 
+/// Most bytes of the list of referrers of an image: the size that every registry accepts for a manifest.
+pub(crate) const REFERRERS: usize = 4 << 20;
+
 /// Most characters of a registry's message that are shown.
 pub(crate) const MESSAGE: usize = 300;
 

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::reference::Reference;
 use crate::request::Push;
 use crate::response;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Certificates, Client, Method, Redirects, Response, StatusCode, Url, redirect};
 use rootstrap_http as http;
 use std::time::Duration;
@@ -85,7 +85,18 @@ impl<'a> Session<'a> {
 
     /// Sends a request without content.
     pub async fn request(&self, method: Method, url: Url) -> Result<Response, Fault> {
-        let send = async |url: Url, headers: HeaderMap| {
+        self.request_with(method, url, &[]).await
+    }
+
+    /// Sends a request without content and with further headers.
+    pub async fn request_with(
+        &self,
+        method: Method,
+        url: Url,
+        further: &[(HeaderName, &'static str)],
+    ) -> Result<Response, Fault> {
+        let send = async |url: Url, mut headers: HeaderMap| {
+            headers.extend(further.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))));
             let client = self.clients.client(&url);
             let request = client.request(method.clone(), url.clone()).headers(headers);
             // Some registries refuse a POST that does not say that it has no content.
@@ -93,24 +104,38 @@ impl<'a> Session<'a> {
             let response = client.send_within(self.answer_timeout(), request).await;
             response.map_err(|error| self.clients.fault(&url, error))
         };
-        self.exchange(url, send).await
+        self.exchange(&method, url, send).await
+    }
+
+    /// Asks for what a server shows in place of an answer (303 See Other, RFC 9110 §15.4.4): without the content of the request.
+    async fn look(&self, method: &Method, url: Url, headers: HeaderMap) -> Result<Response, Fault> {
+        let method = if *method == Method::HEAD { Method::HEAD } else { Method::GET };
+        let request = self.clients.client(&url).request(method, url.clone()).headers(headers);
+        let response = self.clients.client(&url).send_within(self.answer_timeout(), request).await;
+        response.map_err(|error| self.clients.fault(&url, error))
     }
 
     /// Calls `send` with an address and headers, again for every redirect and once more with a new token if the registry
-    /// demands one. Only the registry's own origin gets the token.
+    /// demands one. Only the registry's own origin gets the token. After 303, the rest of the way is gone without `send`.
     pub async fn exchange(
         &self,
+        method: &Method,
         url: Url,
         mut send: impl AsyncFnMut(Url, HeaderMap) -> Result<Response, Fault>,
     ) -> Result<Response, Fault> {
-        let mut was_authorized = false;
+        let (mut was_authorized, mut is_elsewhere) = (false, false);
         let mut urls = vec![url.clone()];
         let mut url = url;
         loop {
             let token = self.token.lock().await.clone();
             let is_registry = self.clients.is_registry(&url);
             let authorization = token.header.filter(|_| is_registry).map(|value| (AUTHORIZATION, value));
-            let response = send(url, authorization.into_iter().collect()).await?;
+            let headers = authorization.into_iter().collect();
+            let response = match is_elsewhere {
+                true => self.look(method, url, headers).await?,
+                false => send(url, headers).await?,
+            };
+            is_elsewhere |= response.status() == StatusCode::SEE_OTHER;
             url = match response.status() {
                 StatusCode::UNAUTHORIZED if is_registry && !was_authorized => {
                     was_authorized = true;
@@ -119,6 +144,7 @@ impl<'a> Session<'a> {
                 }
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => follow(&urls, &response)?,
                 _ => return Ok(response),

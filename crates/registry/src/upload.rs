@@ -2,6 +2,7 @@
 
 use crate::blob::{self, Blob, ReadEvent};
 use crate::error::Fault;
+use crate::referrers;
 use crate::request::{Event, Manifest, Push};
 use crate::response::check_digest;
 use crate::session::Session;
@@ -12,6 +13,9 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// The header by which a registry says that it lists the referrers of this subject itself.
+const OCI_SUBJECT: &str = "oci-subject";
 
 /// What became of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +102,8 @@ impl<'a> BlobUpload<'a> {
 
     /// Sends the content to the address that the registry gave for it.
     async fn put(&self, url: Url) -> Result<Response, Fault> {
-        let response = self.session.exchange(url, async |url, headers| self.send(url, headers).await).await?;
+        let response =
+            self.session.exchange(&Method::PUT, url, async |url, headers| self.send(url, headers).await).await?;
         // 202 Accepted does not say that the blob is stored.
         match response.status() {
             StatusCode::CREATED | StatusCode::OK | StatusCode::NO_CONTENT => Ok(response),
@@ -165,8 +170,28 @@ async fn watched(
     }
 }
 
-/// Puts a manifest under its digest or a tag.
+/// Puts a manifest under its digest or a tag. If it has a subject, the registry's list of what refers to that subject has it afterwards.
 pub(crate) async fn manifest(session: &Session<'_>, manifest: &Manifest, name: &str) -> Result<(), Fault> {
+    let response = put_manifest(session, manifest, name).await?;
+    match referrers::subject(manifest) {
+        Some(subject) if !response.headers().contains_key(OCI_SUBJECT) => refer(session, manifest, &subject).await,
+        _ => Ok(()),
+    }
+}
+
+/// Adds a manifest to the list of what refers to its subject.
+async fn refer(session: &Session<'_>, manifest: &Manifest, subject: &str) -> Result<(), Fault> {
+    if !blob::is_digest(subject) {
+        return Err(Fault::NoDigest);
+    }
+    let list = referrers::read(session, subject).await?;
+    match referrers::with(list.as_deref(), manifest)? {
+        Some(list) => put_manifest(session, &list, &referrers::tag(subject)).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn put_manifest(session: &Session<'_>, manifest: &Manifest, name: &str) -> Result<Response, Fault> {
     let send = async |url: Url, headers: HeaderMap| {
         let client = session.clients.client(&url);
         let request = client.request(Method::PUT, url.clone()).headers(headers);
@@ -174,11 +199,12 @@ pub(crate) async fn manifest(session: &Session<'_>, manifest: &Manifest, name: &
         let response = client.send_within(session.answer_timeout(), request).await;
         response.map_err(|error| session.clients.fault(&url, error))
     };
-    let response = session.exchange(session.url(&format!("manifests/{name}"))?, send).await?;
+    let response = session.exchange(&Method::PUT, session.url(&format!("manifests/{name}"))?, send).await?;
     if !response.status().is_success() {
         return Err(session.fault(response).await);
     }
-    check_digest(&response, &manifest.digest)
+    check_digest(&response, &manifest.digest)?;
+    Ok(response)
 }
 
 fn signed(bytes: u64) -> i64 {

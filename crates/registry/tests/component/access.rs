@@ -4,6 +4,7 @@ use crate::fake::{Access, Fault, Registry};
 use crate::image::{Image, SECRET, blob_of, retries, words};
 use crate::tls::Terminator;
 use rootstrap_registry::Credentials;
+use rootstrap_testkit::{HostileClass, hostile_case};
 
 /// `me:hunter2`.
 const BASIC: &str = "Basic bWU6aHVudGVyMg==";
@@ -157,4 +158,37 @@ fn a_redirect_cannot_give_up_encryption() {
         assert!(text.contains("a redirect from https to an unencrypted address"), "{text}");
     }
     assert_eq!(other.asked().len(), 0);
+}
+
+/// The user called one origin insecure. Whatever it sends a push to over TLS has to have a certificate that this machine trusts.
+#[test]
+fn an_insecure_registry_cannot_send_a_push_to_another_host() {
+    for (name, what, status) in [
+        ("tokens", "GET /v2/", 401),
+        ("the first request", "GET /v2/", 307),
+        ("a look for a blob", "HEAD blobs/", 307),
+        ("a look for a blob, see other", "HEAD blobs/", 303),
+        ("the beginning of an upload", "POST blobs/", 307),
+        ("the place of an upload", "POST blobs/", 202),
+        ("the content of an upload", "PUT blobs/", 307),
+        ("the content of an upload, for good", "PUT blobs/", 308),
+        ("a manifest", "PUT manifests/", 307),
+    ] {
+        hostile_case(HostileClass::Network, &format!("a registry that sends {name} to another host"));
+        let registry = Registry::start(Access::Open);
+        let other = Registry::start(Access::Open);
+        let (here, there) = (Terminator::start(&registry.host()), Terminator::start(&other.host()));
+        let headers = match status {
+            401 => format!("WWW-Authenticate: Bearer realm=\"https://{}/token\"\r\n", there.host()),
+            _ => format!("Location: https://{}/v2/me/base/blobs/uploads/two?_state=a%2Fb\r\n", there.host()),
+        };
+        registry.fault(what, Fault::Answer(status, headers, ""), 1);
+        let image = Image::of(blob_of(b"z")).by("me", SECRET);
+        let text = words(&image.push(&format!("{}/me/base", here.host())).unwrap_err());
+        let expect = format!("{}, which the registry names: its certificate is not trusted", there.host());
+        assert!(text.contains(&expect), "{name}: {text}");
+        assert_eq!((other.asked().len(), registry.tag("latest")), (0, None), "{name}");
+        // The same push succeeds when the registry keeps it to itself.
+        image.push(&format!("{}/me/base", here.host())).unwrap();
+    }
 }

@@ -62,6 +62,8 @@ struct Inner {
     access: Access,
     known: BTreeSet<String>,
     tags: BTreeMap<String, String>,
+    manifests: BTreeMap<String, String>,
+    lists_referrers: bool,
     asked: Vec<Asked>,
     faults: Vec<(String, Fault, usize)>,
     open: Vec<TcpStream>,
@@ -122,6 +124,16 @@ impl Registry {
     /// Makes every token expire that was given out.
     pub fn expire(&self) {
         self.state.lock().tokens += 1;
+    }
+
+    /// Makes the registry list by itself what refers to an image.
+    pub fn list_referrers(&self) {
+        self.state.lock().lists_referrers = true;
+    }
+
+    /// The manifest that has this digest.
+    pub fn manifest(&self, digest: &str) -> Option<String> {
+        self.state.lock().manifests.get(digest).cloned()
     }
 
     pub fn tag(&self, tag: &str) -> Option<String> {
@@ -271,7 +283,19 @@ fn answer(inner: &mut Inner, asked: &Asked, fault: Option<&Fault>, address: Sock
             }
             inner.known.insert(digest.clone());
             inner.tags.insert(name.to_owned(), digest.clone());
-            (201, named(&digest), String::new())
+            let subject = match text.contains("\"subject\"") && inner.lists_referrers {
+                true => "OCI-Subject: sha256:it-is-not-read\r\n",
+                false => "",
+            };
+            inner.manifests.insert(digest.clone(), text);
+            (201, named(&digest) + subject, String::new())
+        }
+        ["GET" | "HEAD", "manifests", name] => {
+            let digest = inner.tags.get(name).cloned().unwrap_or_else(|| name.to_owned());
+            match inner.manifests.get(&digest) {
+                Some(text) => (200, named(&digest), text.clone()),
+                None => plain(404),
+            }
         }
         _ => plain(404),
     }

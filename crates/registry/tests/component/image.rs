@@ -88,6 +88,20 @@ impl Image {
         Image { blobs: vec![blob], manifests: vec![manifest(MANIFEST, &value)], ..Image::new() }
     }
 
+    /// An image of one manifest and one blob, and a manifest that is about it.
+    pub fn attested() -> Image {
+        let mut image = Image::of(blob_of(b"z"));
+        let [subject] = &image.manifests[..] else { panic!() };
+        let subject = json!({ "mediaType": MANIFEST, "digest": subject.digest, "size": subject.bytes.len() });
+        let about = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "a/b", "subject": subject });
+        let described = |manifest: &Manifest| json!({ "mediaType": MANIFEST, "digest": manifest.digest });
+        let about = manifest(MANIFEST, &about);
+        let listed = [described(&image.manifests[0]), described(&about)];
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
+        image.manifests.extend([about, manifest(INDEX, &index)]);
+        image
+    }
+
     /// The same for a user with a password.
     pub fn by(self, username: &str, password: &str) -> Image {
         let credentials = Credentials::Password { username: username.to_owned(), password: password.to_owned() };

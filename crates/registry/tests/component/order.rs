@@ -69,6 +69,61 @@ fn one_image_can_have_several_tags() {
     assert_eq!(registry.asked().len(), 0);
 }
 
+/// A registry without the referrers API needs the list to be kept by the client.
+#[test]
+fn what_refers_to_an_image_is_listed() {
+    let image = Image::attested();
+    let [subject, about, _] = &image.manifests[..] else { panic!() };
+    let tag = subject.digest.replace(':', "-");
+    let registry = Registry::start(Access::Open);
+    registry.list_referrers();
+    image.push(&registry.name()).unwrap();
+    assert_eq!(registry.tag(&tag), None, "the registry lists them itself");
+
+    let registry = Registry::start(Access::Open);
+    image.push(&registry.name()).unwrap();
+    let listed = |registry: &Registry| registry.manifest(&registry.tag(&tag)?);
+    let list = listed(&registry).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!((&value["mediaType"], value["manifests"].as_array().unwrap().len()), (&INDEX.into(), 1));
+    let entry = &value["manifests"][0];
+    assert_eq!((&entry["digest"], &entry["artifactType"]), (&about.digest.as_str().into(), &"a/b".into()));
+    assert_eq!(entry["size"], about.bytes.len());
+    // The tag of the image comes after it.
+    let puts: Vec<_> = registry.asked().into_iter().filter(|asked| asked.what.starts_with("PUT manifests/")).collect();
+    assert_eq!(puts.last().unwrap().what, "PUT manifests/latest");
+    assert_eq!(puts.iter().filter(|put| put.what.ends_with(&tag)).count(), 1);
+    // A second push changes nothing, and what others have listed stays.
+    image.push(&registry.name()).unwrap();
+    assert_eq!(listed(&registry).unwrap(), list);
+    // A list that cannot be read is not replaced by an empty one.
+    let registry = Registry::start(Access::Open);
+    registry.fault(&format!("GET manifests/{tag}"), Fault::Answer(403, String::new(), ""), usize::MAX);
+    assert!(image.push(&registry.name()).is_err());
+    assert_eq!((registry.tag(&tag), registry.tag("latest")), (None, None));
+}
+
+/// 303 leads to a place where the answer can be read, by a request without content.
+#[test]
+fn see_other_is_followed_without_content() {
+    let registry = Registry::start(Access::Open);
+    let image = Image::of(blob_of(b"z"));
+    let there = format!("Location: blobs-of/{}\r\n", image.blobs[0].digest);
+    registry.know(&image.blobs[0].digest);
+    registry.fault("HEAD blobs/", Fault::Answer(303, there, ""), 1);
+    registry.fault("HEAD blobs/blobs-of/", Fault::Answer(200, String::new(), ""), 1);
+    let pushed = image.push(&registry.name()).unwrap();
+    assert_eq!((pushed.uploaded, pushed.skipped), (0, 1));
+    let registry = Registry::start(Access::Open);
+    registry.fault("PUT manifests/latest", Fault::Answer(303, "Location: done\r\n".to_owned(), ""), 1);
+    registry.fault("GET manifests/done", Fault::Answer(200, String::new(), ""), 1);
+    image.push(&registry.name()).unwrap();
+    let last: Vec<_> = registry.asked().into_iter().rev().take(2).collect();
+    assert_eq!((last[0].what.as_str(), last[0].content.len()), ("GET manifests/done", 0));
+    registry.fault("HEAD blobs/", Fault::Answer(303, "Location: file:///etc/passwd\r\n".to_owned(), ""), 9);
+    assert!(image.push(&registry.name()).is_err());
+}
+
 #[test]
 fn a_damaged_blob_or_manifest_is_not_stored() {
     let registry = Registry::start(Access::Open);
