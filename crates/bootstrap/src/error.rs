@@ -115,11 +115,14 @@ impl Error {
                 | Self::Image(rootstrap_image::Error::Cancelled)
                 | Self::Fetch(rootstrap_fetch::Error::Cancelled)
                 | Self::Registry(rootstrap_registry::Error::Cancelled)
+                | Self::Normalize(rootstrap_normalize::Error::Cancelled)
+                | Self::Distroless(rootstrap_distroless::Error::Cancelled)
+                | Self::Resolve(rootstrap_resolve::Error::Cancelled)
         )
     }
 
-    /// Returns the exit status: 2 for a request that makes no sense as it stands, 3 for bytes that failed verification, 130 for an
-    /// interruption, 1 for everything else.
+    /// Returns the exit status: 2 for a request that makes no sense as it stands, 3 for bytes that failed verification or that are
+    /// signed and malformed, 130 for an interruption, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -138,6 +141,8 @@ impl Error {
             | Self::FirstStage { .. }
             | Self::Temporary { .. } => 2,
             Self::Fetch(error) if error.is_verification() => 3,
+            Self::Resolve(rootstrap_resolve::Error::Malformed { .. })
+            | Self::Unpack(rootstrap_unpack::Error::Damaged { .. } | rootstrap_unpack::Error::Control { .. }) => 3,
             _ => 1,
         }
     }
@@ -202,8 +207,8 @@ impl Error {
             Self::Io { source, .. } | Self::Stdout(source) => Some(source),
             Self::Unpack(error) => error.io(),
             Self::Image(error) => error.io(),
-            Self::Normalize(error) => Some(error.io()),
-            Self::Distroless(error) => Some(error.io()),
+            Self::Normalize(error) => error.io(),
+            Self::Distroless(error) => error.io(),
             Self::Extract(error) => Some(error.io()),
             Self::Tree(error) | Self::Configure(rootstrap_configure::Error::Tree(error)) => Some(error.io()),
             _ => None,

@@ -247,7 +247,7 @@ impl Run<'_> {
         let facts = BuildFacts { root, request, suite, served: pockets, plan, epoch };
         let facts = (output.attest || !output.sboms.is_empty()).then(|| sbom::facts(&facts)).transpose()?;
         match output.is_first_stage() {
-            true => first::finish(root, matches!(output.target, Target::Directory(_)), epoch)?,
+            true => first::finish(root, matches!(output.target, Target::Directory(_)), epoch, &machine.cancel)?,
             false => finish::finish(&context, finish)?,
         }
         let deb_bytes = wanted.iter().map(|deb| deb.size).sum();

@@ -4,9 +4,10 @@
 //! Scripts call `update-alternatives --install LINK NAME PATH PRIORITY [--slave LINK NAME PATH]…` (update-alternatives(1)).
 //! No script is run. The value of a variable is not known, so calls with variables are skipped.
 
-use crate::error::Result;
+use crate::error::{Result, go_on};
 use crate::link::link;
 use rootstrap_rootfs::Root;
+use std::sync::atomic::AtomicBool;
 
 /// A program that provides the path of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +55,11 @@ impl Alternative {
 
     /// Creates the links of those alternatives whose program exists. The highest priority wins; among equal priorities, the
     /// first in `all` wins. Existing files and links stay.
-    pub(crate) fn link(root: &Root, all: &[Self], epoch: i64) -> Result<()> {
+    pub(crate) fn link(root: &Root, all: &[Self], epoch: i64, cancel: &AtomicBool) -> Result<()> {
         let mut order: Vec<&Self> = all.iter().collect();
         order.sort_by_key(|alternative| std::cmp::Reverse(alternative.priority));
         for alternative in order {
+            go_on(cancel)?;
             if root.leads_somewhere(alternative.path.as_bytes())? {
                 link(root, &alternative.link, alternative.path.as_bytes(), epoch)?;
             }

@@ -1,9 +1,10 @@
 //! The certificates of authorities that packages ship, bundled into one file as update-ca-certificates does.
 
-use crate::error::Result;
+use crate::error::{Error, Result, go_on};
 use crate::link::link;
 use base64::Engine;
 use rootstrap_rootfs::{Kind, Root};
+use std::sync::atomic::AtomicBool;
 
 /// The directory in which the package ca-certificates ships certificates.
 const CERTIFICATES: &str = "usr/share/ca-certificates";
@@ -33,11 +34,12 @@ impl Certificate {
 }
 
 /// Returns all certificates in the order in which ca-certificates lists them, which is the order of their paths.
-pub(crate) fn read(root: &Root) -> Result<Vec<Certificate>> {
+pub(crate) fn read(root: &Root, cancel: &AtomicBool) -> Result<Vec<Certificate>> {
     let mut paths = Vec::new();
     if root.metadata(CERTIFICATES.as_bytes())?.is_some_and(|found| found.kind == Kind::Directory) {
         let directory = root.below(CERTIFICATES.as_bytes())?;
-        rootstrap_rootfs::walk::<rootstrap_rootfs::Error>(&directory, &mut |visit| {
+        rootstrap_rootfs::walk::<Error>(&directory, &mut |visit| {
+            go_on(cancel)?;
             if visit.metadata.kind == Kind::File && visit.path.ends_with(b".crt") {
                 paths.push([CERTIFICATES.as_bytes(), b"/", visit.path].concat());
             }
@@ -48,6 +50,7 @@ pub(crate) fn read(root: &Root) -> Result<Vec<Certificate>> {
     paths.sort();
     let mut found = Vec::with_capacity(paths.len());
     for path in paths {
+        go_on(cancel)?;
         let name = rootstrap_rootfs::path::name(&path).strip_suffix(b".crt").unwrap_or_default();
         let name = String::from_utf8_lossy(name).into_owned();
         found.push(Certificate { name, pem: root.read(&path)?.unwrap_or_default() });

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::link::link;
 use crate::{certificates, java, ldcache};
 use rootstrap_rootfs::{Kind, Root};
+use std::sync::atomic::AtomicBool;
 
 /// The number of the unprivileged user `nonroot`, as in other distroless images.
 const NONROOT: u32 = 65532;
@@ -57,8 +58,8 @@ const LINKED_DIRECTORIES: [(&str, &str); 2] = [("var/run", "/run"), ("var/lock",
 /// Completes a tree in which every package is unpacked. The result follows from the tree, `alternatives` and `epoch`.
 ///
 /// # Errors
-/// The tree cannot be read or changed.
-pub fn complete(root: &Root, alternatives: &[Alternative], epoch: i64) -> Result<()> {
+/// The tree cannot be read or changed, or `cancel` was set.
+pub fn complete(root: &Root, alternatives: &[Alternative], epoch: i64, cancel: &AtomicBool) -> Result<()> {
     for (path, mode, owner) in DIRECTORIES {
         root.create_directories(path.as_bytes(), 0o755)?;
         // A package may ship /tmp as a link; then the directory behind it keeps its attributes.
@@ -80,14 +81,14 @@ pub fn complete(root: &Root, alternatives: &[Alternative], epoch: i64) -> Result
             root.write(path.as_bytes(), text.as_bytes(), 0o644)?;
         }
     }
-    let certificates = certificates::read(root)?;
+    let certificates = certificates::read(root, cancel)?;
     if !certificates.is_empty() {
         certificates::bundle(root, &certificates, epoch)?;
     }
-    java::write_keystores(root, &certificates, epoch)?;
+    java::write_keystores(root, &certificates, epoch, cancel)?;
     // The lists of commands that Java packages ship take precedence over the alternatives that their scripts register.
-    java::link_commands(root, epoch)?;
-    Alternative::link(root, alternatives, epoch)?;
-    ldcache::write(root, epoch)?;
+    java::link_commands(root, epoch, cancel)?;
+    Alternative::link(root, alternatives, epoch, cancel)?;
+    ldcache::write(root, epoch, cancel)?;
     Ok(())
 }

@@ -5,10 +5,11 @@
 //! (`/usr/lib/jvm/.NAME.jinfo`, which `update-java-alternatives` reads). Therefore this works for every version of Java.
 
 use crate::certificates::Certificate;
-use crate::error::Result;
+use crate::error::{Result, go_on};
 use crate::keystore;
 use crate::link::link;
 use rootstrap_rootfs::{Kind, Root, path};
+use std::sync::atomic::AtomicBool;
 
 /// The directory of JVMs.
 const JVMS: &str = "usr/lib/jvm";
@@ -18,8 +19,14 @@ const KEYSTORES: [&str; 2] = ["jre/lib/security/cacerts", "lib/security/cacerts"
 const KINDS: [&str; 4] = ["hl", "jre", "jdk", "jdkhl"];
 
 /// Writes the missing keystores to which the JVMs of the tree have links.
-pub(crate) fn write_keystores(root: &Root, certificates: &[Certificate], epoch: i64) -> Result<()> {
+pub(crate) fn write_keystores(
+    root: &Root,
+    certificates: &[Certificate],
+    epoch: i64,
+    cancel: &AtomicBool,
+) -> Result<()> {
     for jvm in root.list(JVMS.as_bytes())? {
+        go_on(cancel)?;
         for inside in KEYSTORES {
             let link = [JVMS.as_bytes(), b"/", &jvm, b"/", inside.as_bytes()].concat();
             let is_link = root.metadata(&link)?.is_some_and(|found| found.kind == Kind::Symlink);
@@ -56,9 +63,10 @@ struct CommandList {
 }
 
 /// Links the commands of all JVMs into /usr/bin. If several JVMs have a command, the one with the highest priority provides it.
-pub(crate) fn link_commands(root: &Root, epoch: i64) -> Result<()> {
+pub(crate) fn link_commands(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     let mut lists = Vec::new();
     for name in root.list(JVMS.as_bytes())? {
+        go_on(cancel)?;
         if name.starts_with(b".") && name.ends_with(b".jinfo") {
             let text = root.read(&[JVMS.as_bytes(), b"/", &name].concat())?.unwrap_or_default();
             lists.push(parse(&String::from_utf8_lossy(&text)));
@@ -67,6 +75,7 @@ pub(crate) fn link_commands(root: &Root, epoch: i64) -> Result<()> {
     // The sort is stable: lists with equal priority stay in the order of their names.
     lists.sort_by_key(|list| std::cmp::Reverse(list.priority));
     for (name, target) in lists.iter().flat_map(|list| &list.commands) {
+        go_on(cancel)?;
         if root.leads_somewhere(target.as_bytes())? {
             link(root, &format!("usr/bin/{name}"), target.as_bytes(), epoch)?;
         }

@@ -5,12 +5,14 @@
 //! libraries and of their names follows elf/ldconfig.c (`search_dir`). Subdirectories with libraries for newer processors are
 //! left out, because the library for all processors beside them always works.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, go_on};
 use crate::library::{self, Library};
 use object::Endianness;
 use rootstrap_rootfs::{Attributes, Kind, Root, path};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::atomic::AtomicBool;
 
 /// The path of the cache.
 const CACHE: &[u8] = b"etc/ld.so.cache";
@@ -24,6 +26,10 @@ const SYSTEM: [&[u8]; 2] = [b"/lib", b"/usr/lib"];
 const GLIBC: &[u8] = b"libc.so.6";
 /// The largest number of levels of configuration files that include others.
 const MAX_INCLUDES: usize = 8;
+/// The most configuration files that are read. A large system has some dozens.
+const MAX_FILES: usize = 4096;
+/// The most bytes of all configuration files, and the most names of files that are compared with patterns.
+const MAX_BYTES: usize = 4 << 20;
 
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
@@ -43,12 +49,13 @@ struct Entry {
 /// glibc. Returns whether the cache was written.
 ///
 /// # Errors
-/// The tree cannot be read or changed, or the libraries are too many for the format.
-pub fn write(root: &Root, epoch: i64) -> Result<bool> {
+/// The tree cannot be read or changed, the libraries are too many for the format, the configuration is larger than its limits, or
+/// `cancel` was set.
+pub fn write(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<bool> {
     let mut entries = Vec::new();
     let mut order = None;
-    for directory in directories(root)? {
-        for (name, found) in libraries(root, &directory)? {
+    for directory in directories(root, cancel)? {
+        for (name, found) in libraries(root, &directory, cancel)? {
             let path = [&directory[..], b"/", &name].concat();
             if name == GLIBC {
                 order.get_or_insert(found.library.order);
@@ -65,10 +72,7 @@ pub fn write(root: &Root, epoch: i64) -> Result<bool> {
         entries.into_iter().filter(|(own, _)| *own == order).map(|(_, entry)| entry).collect();
     // The sort is stable. The loader takes the first of equal entries, which is the one of the first directory.
     entries.sort_by(|a, b| compare(&b.name, &a.name).then(b.flags.cmp(&a.flags)));
-    let bytes = encode(&entries, order).ok_or_else(|| {
-        let reason = std::io::Error::other("too many libraries");
-        Error::LibraryCache(reason)
-    })?;
+    let bytes = encode(&entries, order).ok_or_else(|| cannot_write("too many libraries"))?;
     root.create_directories(b"etc", 0o755)?;
     root.write(CACHE, &bytes, 0o644)?;
     Ok(true)
@@ -83,9 +87,10 @@ struct Candidate {
 }
 
 /// Returns the libraries of a directory, by the names under which the loader looks for them.
-fn libraries(root: &Root, directory: &[u8]) -> Result<BTreeMap<Vec<u8>, Candidate>> {
+fn libraries(root: &Root, directory: &[u8], cancel: &AtomicBool) -> Result<BTreeMap<Vec<u8>, Candidate>> {
     let mut found: BTreeMap<Vec<u8>, Candidate> = BTreeMap::new();
     for file in root.list(directory)?.into_iter().filter(|name| is_library_name(name)) {
+        go_on(cancel)?;
         let path = [directory, b"/", &file].concat();
         let kind = root.metadata(&path)?.map(|metadata| metadata.kind);
         if !matches!(kind, Some(Kind::File | Kind::Symlink)) || !root.leads_somewhere(&path)? {
@@ -127,15 +132,17 @@ fn is_file_name(name: &[u8]) -> bool {
 }
 
 /// Returns the directories to search, in their order. A directory with several paths is listed once, under its first path.
-fn directories(root: &Root) -> Result<Vec<Vec<u8>>> {
-    let mut paths = Vec::new();
-    match root.read(CONFIGURATION)? {
-        Some(text) => read_configuration(root, &text, 0, &mut paths)?,
-        None => read_configuration(root, DEFAULT, 0, &mut paths)?,
+fn directories(root: &Root, cancel: &AtomicBool) -> Result<Vec<Vec<u8>>> {
+    let mut configuration = Configuration { root, cancel, seen: BTreeSet::new(), bytes: 0, found: Vec::new() };
+    match configuration.open(CONFIGURATION)? {
+        Some(text) => configuration.read(&text, 0)?,
+        None => configuration.read(DEFAULT, 0)?,
     }
+    let mut paths = configuration.found;
     // Debian's loader has the multiarch triplet built in. The subdirectory that has the C library is named after the triplet.
     for (libc, other) in SYSTEM.iter().flat_map(|libc| SYSTEM.map(|other| (libc, other))) {
         for name in root.list(libc)? {
+            go_on(cancel)?;
             if root.leads_somewhere(&[libc, &b"/"[..], &name, b"/", GLIBC].concat())? {
                 paths.push([other, b"/", &name].concat());
             }
@@ -145,6 +152,7 @@ fn directories(root: &Root) -> Result<Vec<Vec<u8>>> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for path in paths {
+        go_on(cancel)?;
         let Ok(directory) = root.open_directory(&path) else { continue };
         let stat = rustix::fs::fstat(&directory).map_err(|errno| Error::LibraryCache(errno.into()))?;
         if seen.insert((stat.st_dev, stat.st_ino)) {
@@ -154,42 +162,98 @@ fn directories(root: &Root) -> Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-/// Adds the absolute paths of a configuration file, and of the files that it includes, to `found` (ldconfig(8)).
-fn read_configuration(root: &Root, text: &[u8], depth: usize, found: &mut Vec<Vec<u8>>) -> Result<()> {
-    for line in text.split(|&b| b == b'\n') {
-        let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
-        match line.strip_prefix(b"include").filter(|rest| rest.starts_with(b" ") || rest.starts_with(b"\t")) {
-            Some(patterns) if depth < MAX_INCLUDES => {
-                for pattern in patterns.split(u8::is_ascii_whitespace).filter(|word| word.starts_with(b"/")) {
-                    for path in expand(root, pattern)? {
-                        let text = root.read(&path)?.unwrap_or_default();
-                        read_configuration(root, &text, depth + 1, found)?;
-                    }
-                }
-            }
-            Some(_) => {}
-            None if line.starts_with(b"/") => {
-                // Old configuration files name the kind of the libraries in a directory: "/lib=libc6".
-                let path = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii_end();
-                let end = path.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
-                found.extend(path.get(..end).filter(|path| !path.is_empty()).map(<[u8]>::to_vec));
-            }
-            None => {}
-        }
-    }
-    Ok(())
+/// The configuration files that are being read (ldconfig(8)).
+///
+/// A file that includes itself, or files that include each other, would be read an exponential number of times. So each file is read
+/// once: a second time it could only add directories that are known already.
+struct Configuration<'a> {
+    root: &'a Root,
+    cancel: &'a AtomicBool,
+    /// The files that were read, by device and inode.
+    seen: BTreeSet<(u64, u64)>,
+    /// How many bytes were read, plus one for each name that was compared with a pattern.
+    bytes: usize,
+    /// The absolute paths of directories.
+    found: Vec<Vec<u8>>,
 }
 
-/// Returns the sorted paths that match `pattern`. It may have one `*`, in its last component.
-fn expand(root: &Root, pattern: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let (directory, name) = path::split(pattern);
-    let Some(star) = name.iter().position(|&b| b == b'*') else { return Ok(vec![pattern.to_vec()]) };
-    let (start, end) = (name.get(..star).unwrap_or_default(), name.get(star + 1..).unwrap_or_default());
-    let names = root.list(directory)?.into_iter().filter(|name| {
-        let hidden = name.starts_with(b".") && start.is_empty();
-        !hidden && name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-    });
-    Ok(names.map(|name| [directory, b"/", &name].concat()).collect())
+impl Configuration<'_> {
+    /// Returns the text of a file; nothing if it was read before. `None` if there is no such file.
+    fn open(&mut self, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let file = match self.root.open_file(path) {
+            Ok(file) => file,
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|errno| Error::LibraryCache(errno.into()))?;
+        if !self.seen.insert((stat.st_dev, stat.st_ino)) {
+            return Ok(Some(Vec::new()));
+        }
+        let mut text = Vec::new();
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(Error::LibraryCache)?;
+        self.count(text.len())?;
+        if self.seen.len() > MAX_FILES {
+            return Err(cannot_write("etc/ld.so.conf includes too many files"));
+        }
+        Ok(Some(text))
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<()> {
+        go_on(self.cancel)?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_BYTES {
+            Err(cannot_write("etc/ld.so.conf and what it includes are too large"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns the sorted paths that match `pattern`. It may have one `*`, in its last component.
+    fn expand(&mut self, pattern: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let (directory, name) = path::split(pattern);
+        let Some(star) = name.iter().position(|&b| b == b'*') else {
+            self.count(1)?;
+            return Ok(vec![pattern.to_vec()]);
+        };
+        let (start, end) = (name.get(..star).unwrap_or_default(), name.get(star + 1..).unwrap_or_default());
+        let names = self.root.list(directory)?;
+        self.count(names.len() + 1)?;
+        let names = names.into_iter().filter(|name| {
+            let hidden = name.starts_with(b".") && start.is_empty();
+            !hidden && name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        });
+        Ok(names.map(|name| [directory, b"/", &name].concat()).collect())
+    }
+
+    /// Adds the absolute paths of a text, and of the files that it includes.
+    fn read(&mut self, text: &[u8], depth: usize) -> Result<()> {
+        for line in text.split(|&b| b == b'\n') {
+            let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
+            match line.strip_prefix(b"include").filter(|rest| rest.starts_with(b" ") || rest.starts_with(b"\t")) {
+                Some(patterns) if depth < MAX_INCLUDES => {
+                    for pattern in patterns.split(u8::is_ascii_whitespace).filter(|word| word.starts_with(b"/")) {
+                        for path in self.expand(pattern)? {
+                            let text = self.open(&path)?.unwrap_or_default();
+                            self.read(&text, depth + 1)?;
+                        }
+                    }
+                }
+                Some(_) => {}
+                None if line.starts_with(b"/") => {
+                    // Old configuration files name the kind of the libraries in a directory: "/lib=libc6".
+                    let path = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii_end();
+                    let end = path.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
+                    self.found.extend(path.get(..end).filter(|path| !path.is_empty()).map(<[u8]>::to_vec));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cannot_write(reason: &str) -> Error {
+    Error::LibraryCache(std::io::Error::other(reason))
 }
 
 /// Compares two names in the order of the cache (elf/dl-cache.c, `_dl_cache_libcmp`): numbers by value, everything else as

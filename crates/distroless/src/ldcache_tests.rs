@@ -4,6 +4,7 @@ use super::*;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
 fn is_root() -> bool {
     let root = rustix::process::getuid().is_root();
@@ -97,7 +98,7 @@ fn decode(bytes: &[u8]) -> Decoded {
 
 fn cache_of(directory: &Path) -> Option<Decoded> {
     let root = Root::open(directory).unwrap();
-    let written = write(&root, 1_000_000).unwrap();
+    let written = write(&root, 1_000_000, &AtomicBool::new(false)).unwrap();
     let bytes = std::fs::read(directory.join("etc/ld.so.cache")).ok();
     assert_eq!(written, bytes.is_some());
     bytes.map(|bytes| decode(&bytes))
@@ -276,4 +277,71 @@ fn the_hosts_ldconfig_reads_the_cache_and_makes_the_same() {
     assert_eq!(ours, printed(&["-C", &file("cache"), "-p"]));
     // The comparison would prove nothing if both caches left such links out.
     assert!(ours.iter().any(|line| line.contains("libm.so (")), "{ours:?}");
+}
+
+/// Returns what [`write`] says of a tree with these configuration files, and the entries of its cache.
+fn configured(files: &[(String, String)], cancel: bool) -> Result<Vec<String>> {
+    let directory = tempfile::tempdir().unwrap();
+    for library in ["lib/libc.so.6", "opt/a/liba.so.1", "opt/b/libb.so.1"] {
+        write_file(directory.path(), library, x86_64(library.rsplit('/').next().unwrap()));
+    }
+    for (path, text) in files {
+        write_file(directory.path(), path, text);
+    }
+    let root = Root::open(directory.path()).unwrap();
+    write(&root, 1_000_000, &AtomicBool::new(cancel))?;
+    let (_, entries) = decode(&std::fs::read(directory.path().join("etc/ld.so.cache")).unwrap());
+    Ok(entries.into_iter().map(|(_, _, path)| path).collect())
+}
+
+/// A configuration that includes itself, or files that include each other, would be read an exponential number of times.
+#[test]
+fn every_configuration_file_is_read_once() {
+    if !is_root() {
+        return;
+    }
+    let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let include = "include /etc/ld.so.conf.d/*.conf\n";
+    let itself = "include /etc/ld.so.conf\n".repeat(10) + "/opt/a\n";
+    let mut each_other = vec![file("etc/ld.so.conf", &format!("{include}/opt/b\n"))];
+    each_other.extend((0..30).map(|n| file(&format!("etc/ld.so.conf.d/{n}.conf"), &format!("{include}/opt/a\n"))));
+    let spelled =
+        (0..10).map(|n| format!("include /etc/{}ld.so.conf\n", "./".repeat(n))).collect::<String>() + "/opt/a\n";
+    for (name, files, has_b) in [
+        ("a configuration that includes itself ten times", vec![file("etc/ld.so.conf", &itself)], false),
+        ("thirty configurations that include all", each_other, true),
+        ("a configuration that includes itself by ten paths", vec![file("etc/ld.so.conf", &spelled)], false),
+    ] {
+        rootstrap_testkit::hostile_case(rootstrap_testkit::HostileClass::Deb, name);
+        let paths = configured(&files, false).unwrap();
+        assert!(paths.contains(&"/opt/a/liba.so.1".to_owned()), "{name}: {paths:?}");
+        assert_eq!(paths.contains(&"/opt/b/libb.so.1".to_owned()), has_b, "{name}: {paths:?}");
+    }
+    rootstrap_testkit::hostile_case(rootstrap_testkit::HostileClass::Deb, "a configuration of many megabytes");
+    let error = configured(&[file("etc/ld.so.conf", &"/opt/a\n".repeat(1 << 20))], false).unwrap_err();
+    assert_eq!(error.to_string(), "cannot write etc/ld.so.cache");
+    rootstrap_testkit::hostile_case(rootstrap_testkit::HostileClass::Deb, "more configurations than any system has");
+    let many = (0..5000).map(|n| file(&format!("etc/ld.so.conf.d/{n}.conf"), ""));
+    let many: Vec<_> = many.chain([file("etc/ld.so.conf", include)]).collect();
+    assert_eq!(configured(&many, false).unwrap_err().to_string(), "cannot write etc/ld.so.cache");
+    assert!(matches!(configured(&[], true), Err(Error::Cancelled)), "the flag is read");
+}
+
+/// The headers of a file can promise any size, and a file can be sparse.
+#[test]
+fn a_library_of_any_size_costs_little_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bytes = x86_64("liba.so.1");
+    let segment = 64 + 56;
+    for at in [segment + 32, segment + 40] {
+        bytes[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    }
+    let path = directory.path().join("liba.so.1");
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 41).unwrap();
+    rootstrap_testkit::hostile_case(
+        rootstrap_testkit::HostileClass::Deb,
+        "a library with a dynamic segment of a terabyte",
+    );
+    assert_eq!(library::read(std::fs::File::open(&path).unwrap()), None);
 }

@@ -23,6 +23,11 @@ const RISCV_DOUBLE: u32 = 0x1000;
 const LOONGARCH_SOFT: u32 = 0x1100;
 const LOONGARCH_DOUBLE: u32 = 0x1200;
 
+/// The most bytes of the dynamic segment. Large libraries have some hundred bytes.
+const MAX_DYNAMIC: u64 = 1 << 20;
+/// The most bytes of a soname, with the zero behind it. Longer ones cannot be file names.
+const MAX_NAME: u64 = 4096;
+
 /// A shared library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Library {
@@ -52,7 +57,9 @@ fn parse<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Opt
     }
     let flags = flags(header.e_machine(order), header.is_class_64(), header.e_flags(order));
     let segments = header.program_headers(order, data).ok()?;
-    let dynamic = segments.iter().find_map(|segment| segment.dynamic(order, data).ok().flatten())?;
+    // It is read as a whole, and a header can promise any size.
+    let is_usual = |segment: &&H::ProgramHeader| segment.p_filesz(order).into() <= MAX_DYNAMIC;
+    let dynamic = segments.iter().filter(is_usual).find_map(|segment| segment.dynamic(order, data).ok().flatten())?;
     let value = |tag| {
         let known = dynamic.iter().take_while(|entry| entry.tag(order) != elf::DT_NULL);
         known.into_iter().find(|entry| entry.tag(order) == tag).map(|entry| entry.val(order))
@@ -75,7 +82,8 @@ fn string<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
     let range = loaded.into_iter().find_map(|segment| {
         let (offset, size) = segment.file_range(order);
         let inside = address.checked_sub(segment.p_vaddr(order).into()).filter(|inside| *inside < size)?;
-        Some(offset.checked_add(inside)?..offset.checked_add(size)?)
+        let end = offset.checked_add(size)?.min(offset.checked_add(inside)?.saturating_add(MAX_NAME));
+        Some(offset.checked_add(inside)?..end)
     })?;
     data.read_bytes_at_until(range, 0).ok().map(<[u8]>::to_vec)
 }

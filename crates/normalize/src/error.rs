@@ -1,6 +1,7 @@
 //! The errors of this crate.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a tree could not be normalized. The text is `cannot <verb> <thing>`; the source is the system's reason.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Cancelled,
 }
 
 impl Error {
@@ -23,14 +27,20 @@ impl Error {
         Self::Root { verb, source: source.into() }
     }
 
-    /// Returns the system's reason.
+    /// Returns the system's reason, if it has one.
     #[must_use]
-    pub fn io(&self) -> &io::Error {
+    pub fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Tree(error) => error.io(),
-            Self::Root { source, .. } => source,
+            Self::Tree(error) => Some(error.io()),
+            Self::Root { source, .. } => Some(source),
+            Self::Cancelled => None,
         }
     }
+}
+
+/// Fails once `cancel` is set. Every loop over the files of a tree calls this, because a tree can be of any size.
+pub(crate) fn go_on(cancel: &AtomicBool) -> Result<()> {
+    if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
 }
 
 /// The result of the functions of this crate.

@@ -1,7 +1,8 @@
 //! The root directory itself, and the times of everything in it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, go_on};
 use rootstrap_rootfs::{Cursor, Root, walk};
+use std::sync::atomic::AtomicBool;
 
 /// Gives the root directory itself owner 0:0 and mode 0755, whatever the umask of the caller was.
 ///
@@ -17,10 +18,11 @@ pub fn set_root_attributes(root: &Root) -> Result<()> {
 /// tree that is published as a directory; archives clamp times themselves.
 ///
 /// # Errors
-/// The tree cannot be read or changed.
-pub fn clamp_times(root: &Root, epoch: i64) -> Result<()> {
+/// The tree cannot be read or changed, or `cancel` was set.
+pub fn clamp_times(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     let mut cursor = Cursor::new(root);
     walk::<Error>(root, &mut |visit| {
+        go_on(cancel)?;
         if visit.metadata.attributes.mtime > epoch {
             if visit.path.is_empty() {
                 let time = rustix::fs::Timespec { tv_sec: epoch, tv_nsec: 0 };

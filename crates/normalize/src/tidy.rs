@@ -3,11 +3,12 @@
 //! The tables below are the whole policy. For every target they remove what mmdebstrap removes and what names the host. For
 //! images they also remove what the vendors' own images leave out and what must be unique to one machine.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, go_on};
 use crate::rewrite::rewrite;
 use crate::root_directory::set_root_attributes;
 use crate::{canonical, pyc};
 use rootstrap_rootfs::{Kind, Root, path, walk};
+use std::sync::atomic::AtomicBool;
 
 /// How to tidy a tree.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +103,8 @@ pub fn commands() -> String {
 /// Brings `root` into the state in which it is published. A second call changes nothing.
 ///
 /// # Errors
-/// The tree cannot be read or changed.
-pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
+/// The tree cannot be read or changed, or `cancel` was set.
+pub fn tidy(root: &Root, options: &Tidy, cancel: &AtomicBool) -> Result<()> {
     apply(root, ALWAYS)?;
     // An empty file means "not set up yet" (machine-id(5)). It has to exist for a read-only /etc, but only where systemd is.
     if root.metadata(b"etc/machine-id")?.is_some() {
@@ -121,12 +122,12 @@ pub fn tidy(root: &Root, options: &Tidy) -> Result<()> {
     canonical::rewrite_all(root, options.epoch)?;
     if options.image {
         apply(root, IMAGE)?;
-        remove_below(root, b"var/log", |path, _| is_log(path))?;
-        remove_below(root, b"var/cache/man", |path, _| path.ends_with(b"/index.db"))?;
+        remove_below(root, b"var/log", cancel, |path, _| is_log(path))?;
+        remove_below(root, b"var/cache/man", cancel, |path, _| path.ends_with(b"/index.db"))?;
         // Bytecode only takes space: Python compiles it again when it is needed.
-        remove_below(root, b"usr", is_bytecode)?;
+        remove_below(root, b"usr", cancel, is_bytecode)?;
     }
-    rewrite_pyc(root, options.epoch)?;
+    rewrite_pyc(root, options.epoch, cancel)?;
     set_root_attributes(root)
 }
 
@@ -160,9 +161,15 @@ fn remove_names(root: &Root, path: &str, should_remove: impl Fn(&[u8]) -> bool) 
 }
 
 /// Removes the files below `start` for which `should_remove` returns true. Directories stay because packages own them.
-fn remove_below(root: &Root, start: &[u8], should_remove: impl Fn(&[u8], &Root) -> bool) -> Result<()> {
+fn remove_below(
+    root: &Root,
+    start: &[u8],
+    cancel: &AtomicBool,
+    should_remove: impl Fn(&[u8], &Root) -> bool,
+) -> Result<()> {
     let mut found = Vec::new();
     walk::<Error>(root, &mut |visit| {
+        go_on(cancel)?;
         let path = visit.path;
         let below = path.strip_prefix(start).is_some_and(|rest| rest.starts_with(b"/"));
         if below && visit.metadata.kind == Kind::File && should_remove(path, root) {
@@ -172,6 +179,7 @@ fn remove_below(root: &Root, start: &[u8], should_remove: impl Fn(&[u8], &Root) 
         Ok(path.is_empty() || below || path == start || start.starts_with(&[path, b"/"].concat()))
     })?;
     for path in found {
+        go_on(cancel)?;
         root.remove(&path)?;
         // No package owns a __pycache__ directory, so an empty one goes too.
         let parent = path::parent(&path);
@@ -208,8 +216,9 @@ fn is_bytecode(path: &[u8], root: &Root) -> bool {
 
 /// Makes bytecode that this run compiled the same in every run; see [`pyc`]. Files older than the epoch come from packages:
 /// they are the same in every run already, and dpkg knows their digests.
-fn rewrite_pyc(root: &Root, epoch: i64) -> Result<()> {
+fn rewrite_pyc(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     walk::<Error>(root, &mut |visit| {
+        go_on(cancel)?;
         let metadata = visit.metadata;
         if metadata.kind == Kind::File
             && metadata.attributes.mtime > epoch

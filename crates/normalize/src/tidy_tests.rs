@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 const EPOCH: i64 = 1_700_000_000;
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 fn make(dir: &Path, files: &[(&str, &str)]) {
     for (path, text) in files {
@@ -88,7 +89,7 @@ fn directories_keep_what_a_system_needs() {
     std::os::unix::fs::chown(dir.path().join("etc/shadow"), Some(0), Some(42)).unwrap();
     let root = Root::open(dir.path()).unwrap();
     let options = Tidy { epoch: EPOCH, image: false };
-    tidy(&root, &options).unwrap();
+    tidy(&root, &options, &GO_ON).unwrap();
     let expected = [
         "etc/apt/trusted.gpg~",
         "etc/machine-id",
@@ -128,7 +129,7 @@ fn directories_keep_what_a_system_needs() {
     let attributes = root.metadata(b"etc/shadow").unwrap().unwrap().attributes;
     assert_eq!((attributes.mode, attributes.gid), (0o640, 42));
     assert_eq!(std::fs::metadata(dir.path()).unwrap().mode() & 0o7777, 0o755);
-    tidy(&root, &options).unwrap();
+    tidy(&root, &options, &GO_ON).unwrap();
     assert_eq!(list(&root), expected);
 }
 
@@ -140,7 +141,7 @@ fn images_keep_no_identity_and_no_logs() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), FILES);
     let root = Root::open(dir.path()).unwrap();
-    tidy(&root, &Tidy { epoch: EPOCH, image: true }).unwrap();
+    tidy(&root, &Tidy { epoch: EPOCH, image: true }, &GO_ON).unwrap();
     let expected = [
         "etc/apt",
         "etc/passwd",
@@ -169,7 +170,7 @@ fn images_keep_no_identity_and_no_logs() {
 fn an_empty_tree_stays_empty() {
     let dir = tempfile::tempdir().unwrap();
     let root = Root::open(dir.path()).unwrap();
-    tidy(&root, &Tidy { epoch: EPOCH, image: true }).unwrap();
+    tidy(&root, &Tidy { epoch: EPOCH, image: true }, &GO_ON).unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -180,7 +181,7 @@ fn links_do_not_lead_outside_the_tree() {
     symlink("../../outside", dir.path().join("root/var/log")).unwrap();
     symlink("../outside", dir.path().join("root/tmp")).unwrap();
     symlink("../outside", dir.path().join("root/run")).unwrap();
-    tidy(&Root::open(&dir.path().join("root")).unwrap(), &Tidy { epoch: EPOCH, image: true }).unwrap();
+    tidy(&Root::open(&dir.path().join("root")).unwrap(), &Tidy { epoch: EPOCH, image: true }, &GO_ON).unwrap();
     assert!(dir.path().join("outside/keep.log").exists());
 }
 
@@ -191,7 +192,7 @@ fn times_after_the_epoch_become_the_epoch() {
     symlink("nowhere", dir.path().join("a/link")).unwrap();
     let root = Root::open(dir.path()).unwrap();
     root.at(b"a/old").unwrap().set_mtime(1000).unwrap();
-    clamp_times(&root, EPOCH).unwrap();
+    clamp_times(&root, EPOCH, &GO_ON).unwrap();
     let time = |path: &str| std::fs::symlink_metadata(dir.path().join(path)).unwrap().mtime();
     for path in ["", "a", "a/b", "a/b/new", "a/link"] {
         assert_eq!(time(path), EPOCH, "{path}");
@@ -223,11 +224,23 @@ fn only_bytecode_of_this_run_is_rewritten() {
         root.at(path.as_bytes()).unwrap().set_attributes(attributes(mtime)).unwrap();
     }
     for _ in 0..2 {
-        tidy(&root, &Tidy { epoch: EPOCH, image: false }).unwrap();
+        tidy(&root, &Tidy { epoch: EPOCH, image: false }, &GO_ON).unwrap();
         for (path, mtime, expected) in files {
             assert_eq!(root.read(path.as_bytes()).unwrap().as_ref(), Some(expected), "{path}");
             let metadata = root.metadata(path.as_bytes()).unwrap().unwrap();
             assert_eq!(metadata.attributes, attributes(mtime), "{path}");
         }
+    }
+}
+
+#[test]
+fn every_loop_over_the_tree_reads_the_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), &[("etc/a", ""), ("var/log/a.log", ""), ("usr/a.py", "")]);
+    let (root, stop) = (Root::open(dir.path()).unwrap(), AtomicBool::new(true));
+    assert!(matches!(clamp_times(&root, EPOCH, &stop), Err(crate::Error::Cancelled)));
+    for image in [false, true] {
+        let result = tidy(&root, &Tidy { epoch: EPOCH, image }, &stop);
+        assert!(matches!(result, Err(crate::Error::Cancelled)), "{image}: {result:?}");
     }
 }

@@ -76,9 +76,12 @@ impl<'a> Archive<'a> {
     /// native one. Of equal versions it takes that of the first index, as apt does with equal pins. `pins` restricts a name
     /// to one version.
     pub fn new(indexes: &'a [Index<'a>], architectures: Vec<&'a str>, pins: &BTreeMap<&str, &str>) -> Self {
-        let rank = |package: &Head<'_>| {
+        let rank = |index: &Index<'_>, package: &Head<'_>| {
             let known = if package.architecture == "all" {
                 Some(0)
+            } else if package.architecture != index.architecture {
+                // apt does not take a package from an index that is for another architecture.
+                None
             } else {
                 architectures.iter().position(|architecture| *architecture == package.architecture)
             };
@@ -89,7 +92,7 @@ impl<'a> Archive<'a> {
         for (number, index) in indexes.iter().enumerate() {
             found.extend((0..index.packages.len()).filter_map(|position| {
                 let head = index.packages.head(position);
-                let candidate = Candidate { name: head.name, index, position, rank: rank(&head)? };
+                let candidate = Candidate { name: head.name, index, position, rank: rank(index, &head)? };
                 Some((prefix(head.name), number, candidate))
             }));
         }

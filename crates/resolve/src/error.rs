@@ -29,6 +29,9 @@ pub enum Error {
     /// The request contradicts the archive or itself. `reasons` is the chain that shows it, one step each.
     #[error("cannot install these packages together:\n  {}", reasons.join("\n  "))]
     Unsatisfiable { reasons: Vec<String> },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Cancelled,
     /// The text is no saved plan.
     #[error("this is no plan: {reason}")]
     InvalidPlan { reason: String },
@@ -67,6 +70,7 @@ impl Error {
             Self::UnknownVersion { .. }
             | Self::BadSelection { .. }
             | Self::InvalidPlan { .. }
+            | Self::Cancelled
             | Self::UnknownVariant { .. } => None,
         }
     }

@@ -9,6 +9,9 @@ pub struct Index<'a> {
     pub pocket: usize,
     /// The component, as in `main`.
     pub component: &'a str,
+    /// The architecture that the index is for, as in `binary-amd64`. A package of another architecture does not count, unless it is for
+    /// `all`.
+    pub architecture: &'a str,
     /// The packages of the index.
     pub packages: &'a Table,
 }

@@ -6,6 +6,7 @@ use crate::without::Without;
 use rootstrap_debian::relation::{Relation, parse_field};
 use std::cell::OnceCell;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The fields that name packages to install.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,22 +76,32 @@ pub(crate) struct Graph<'a> {
     pub archive: Archive<'a>,
     /// Which dependencies count as met, in a variant that does without some packages.
     without: Option<Without<'a>>,
+    /// Set from outside to stop.
+    cancel: &'a AtomicBool,
     /// Parsed on first use, by id.
     needs: Vec<OnceCell<Box<Needs<'a>>>>,
 }
 
 impl<'a> Graph<'a> {
     /// Returns the graph over an archive, without the dependencies that `without` covers.
-    pub fn new(archive: Archive<'a>, without: Option<Without<'a>>) -> Self {
+    pub fn new(archive: Archive<'a>, without: Option<Without<'a>>, cancel: &'a AtomicBool) -> Self {
         let needs = (0..archive.len()).map(|_| OnceCell::new()).collect();
-        Self { archive, without, needs }
+        Self { archive, without, cancel, needs }
+    }
+
+    /// Whether the caller asked to stop. An index can be made so that a search takes for ever.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
     }
 
     /// Returns what a candidate needs and conflicts with; parses it on first use. `id` must come from this archive.
     ///
     /// # Errors
-    /// [`Error::Malformed`], which names the field.
+    /// [`Error::Malformed`], which names the field, or [`Error::Cancelled`].
     pub fn needs(&self, id: Id) -> Result<&Needs<'a>, Error> {
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         if let Some(known) = self.needs[id].get() {
             return Ok(known);
         }

@@ -16,6 +16,7 @@ use rootstrap_debian::relation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The number of the format. It changes when another version would read a saved plan wrongly.
 const FORMAT: u32 = 1;
@@ -47,13 +48,21 @@ pub struct Phase {
 ///
 /// # Errors
 /// A name is unknown or virtual, the request cannot be met ([`Error::Unsatisfiable`] says why), or the index entry of a
-/// chosen package is damaged. Damage in the entries of other packages is ignored.
-pub fn plan(indexes: &[Index<'_>], request: &Request) -> Result<Plan, Error> {
+/// chosen package is damaged. Damage in the entries of other packages is ignored. [`Error::Cancelled`] if `cancel` was set.
+pub fn plan(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Result<Plan, Error> {
+    match resolve(indexes, request, cancel) {
+        // What was found out until then is not the whole truth.
+        Err(_) if cancel.load(Ordering::Relaxed) => Err(Error::Cancelled),
+        result => result,
+    }
+}
+
+fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Result<Plan, Error> {
     let pins = pins(request, indexes)?;
     let foreign = request.foreign.iter().map(String::as_str);
     let architectures = std::iter::once(request.architecture.as_str()).chain(foreign).collect();
     let without = (request.variant == Variant::Distroless).then(|| Without::of(request)).transpose()?;
-    let graph = Graph::new(Archive::new(indexes, architectures, &pins), without);
+    let graph = Graph::new(Archive::new(indexes, architectures, &pins), without, cancel);
     let archive = &graph.archive;
     let selection = select(archive, request)?;
     let set = close(&graph, &selection, request.recommends)?;

@@ -4,6 +4,7 @@ use crate::{Error, Index, Plan, Request, Variant, plan};
 use rootstrap_debian::packages::{self, Package, Table};
 use rootstrap_debian::relation::{self, Relation};
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 
 /// Pseudorandom numbers that are the same in every run (Knuth's MMIX constants).
 struct Dice(u64);
@@ -118,7 +119,11 @@ fn plans_are_valid_and_refusals_are_right() {
             hash_bins: 1 + dice.roll(7) as u32,
             ..Request::default()
         };
-        match plan(&[Index { pocket: 0, component: "main", packages: &Table::parse(&text) }], &request) {
+        match plan(
+            &[Index { pocket: 0, component: "main", architecture: "amd64", packages: &Table::parse(&text) }],
+            &request,
+            &AtomicBool::new(false),
+        ) {
             Ok(plan) => {
                 planned += 1;
                 assert!(include.iter().all(|name| plan.packages().any(|(_, package)| &package.name == name)));

@@ -11,6 +11,7 @@ use resolvo::{
     HintDependenciesAvailable, Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver,
     SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -25,7 +26,7 @@ struct Provider<'s, 'a> {
 /// many recommended packages as can be installed beside them. `None` if there is no such set.
 ///
 /// # Errors
-/// [`Error::Malformed`], but that does not happen: the solver chooses no package whose fields cannot be parsed.
+/// [`Error::Cancelled`]. [`Error::Malformed`] does not happen: the solver chooses no package whose fields cannot be parsed.
 pub(crate) fn solve(
     graph: &Graph<'_>,
     roots: &[Id],
@@ -38,7 +39,9 @@ pub(crate) fn solve(
         let requirements = roots.iter().map(|&id| this(id).into()).collect();
         let recommended: Vec<SolvableId> = soft.iter().map(|&id| SolvableId::from_raw(raw(id))).collect();
         let problem = Problem::new().requirements(requirements).soft_requirements(recommended);
-        let Ok(solution) = Solver::new(provider).solve(problem) else { return Ok(None) };
+        let Ok(solution) = Solver::new(provider).solve(problem) else {
+            return if graph.is_cancelled() { Err(Error::Cancelled) } else { Ok(None) };
+        };
         let chosen: BTreeSet<Id> = solution.into_iter().map(|solvable| id(solvable.into_raw())).collect();
         let before = soft.len();
         if recommends {
@@ -130,6 +133,10 @@ impl DependencyProvider for Provider<'_, '_> {
         })
     }
 
+    fn should_cancel_with_value(&self) -> Option<Box<dyn Any>> {
+        self.graph.is_cancelled().then(|| Box::new(()) as Box<dyn Any>)
+    }
+
     async fn sort_candidates(&self, _: &SolverCache<Self>, _: &mut [SolvableId]) {
         // Every name has only one candidate.
     }
@@ -155,5 +162,47 @@ impl Provider<'_, '_> {
         let mut unions = self.unions.borrow_mut();
         unions.push(options.iter().map(|&option| this(option)).collect());
         Requirement::Union(VersionSetUnionId(raw(unions.len() - 1))).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Archive;
+    use crate::index::Index;
+    use rootstrap_debian::packages::Table;
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// More packages than slots, each of which needs a slot of its own: a solver needs exponential time to see that it cannot be.
+    #[test]
+    fn a_search_without_end_can_be_stopped() {
+        let slots = 12;
+        let names = |n: usize| (0..slots).map(|slot| format!("p{n}-s{slot}")).collect::<Vec<_>>();
+        let mut text = String::new();
+        for n in 0..=slots {
+            text += &format!("Package: p{n}\nArchitecture: all\nDepends: {}\n\n", names(n).join(" | "));
+            for slot in 0..slots {
+                let others: Vec<_> =
+                    (0..=slots).filter(|other| *other != n).map(|other| format!("p{other}-s{slot}")).collect();
+                text += &format!("Package: p{n}-s{slot}\nArchitecture: all\nConflicts: {}\n\n", others.join(", "));
+            }
+        }
+        let (table, cancel) = (Table::parse(&text), AtomicBool::new(false));
+        let indexes = [Index { pocket: 0, component: "main", architecture: "all", packages: &table }];
+        let graph = || Graph::new(Archive::new(&indexes, vec!["amd64"], &BTreeMap::new()), None, &cancel);
+        std::thread::scope(|scope| {
+            let (started, begun) = std::sync::mpsc::channel();
+            let graph = &graph;
+            let search = scope.spawn(move || {
+                let graph = graph();
+                let roots: Vec<Id> = (0..=slots).map(|n| graph.archive.id(&format!("p{n}")).unwrap()).collect();
+                started.send(()).unwrap();
+                solve(&graph, &roots, &BTreeSet::new(), false)
+            });
+            begun.recv().unwrap();
+            cancel.store(true, Ordering::Relaxed);
+            assert!(matches!(search.join().unwrap(), Err(Error::Cancelled)));
+        });
     }
 }

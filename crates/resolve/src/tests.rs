@@ -6,7 +6,7 @@ mod choices;
 mod distroless;
 mod phases;
 
-use crate::{Plan, Variant};
+use crate::{Error, Plan, Variant};
 use case::case;
 
 /// A small distribution with packages for every variant.
@@ -109,6 +109,14 @@ fn long_chains_and_cycles_are_resolved() {
     let chain: Vec<String> = (0..5000).map(|n| format!("Package: p{n}\nDepends: p{}", (n + 1) % 5000)).collect();
     let plan = case("chain", &chain.join("\n\n")).include("p0").run_on(|_| {}).unwrap();
     assert_eq!(plan.packages().count(), 5000);
+}
+
+#[test]
+fn a_plan_can_be_called_off() {
+    for archive in ["Package: a", "Package: a\nDepends: nothing"] {
+        let result = case("stop", archive).include("a").cancelled().run_on(|_| {});
+        assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ impl Error {
     }
 
     /// Whether the entry is missing, or one of its parents is missing or no directory.
-    pub(crate) fn is_absent(&self) -> bool {
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
     }
 }

@@ -12,11 +12,15 @@ use rootstrap_suites::{MergedUsr, Suite};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The verified pockets of one suite, and the session that fetches from them.
 pub(crate) struct Archive {
     pub session: Session,
     pub pockets: Vec<VerifiedPocket>,
+    /// Set from outside to stop.
+    cancel: Arc<AtomicBool>,
 }
 
 /// Returns the suite that is asked for. A suite that is not listed gets the rules of a modern suite if mirror and keyring are given.
@@ -60,6 +64,7 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         jobs: machine.jobs,
         http: machine.network.clone(),
         cancel: machine.cancel.clone(),
+        ..Options::default()
     })?;
     let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
     let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
@@ -73,7 +78,7 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
             report(Event::Cache { layer: "indexes", hit, bytes: 0 });
         }
     })?;
-    Ok(Archive { session, pockets })
+    Ok(Archive { session, pockets, cancel: machine.cancel.clone() })
 }
 
 fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
@@ -108,11 +113,13 @@ impl Archive {
         };
         let mut newest: BTreeMap<&str, (Version<'_>, usize, Package<'_>)> = BTreeMap::new();
         for (number, pocket) in self.pockets.iter().enumerate() {
-            for packages in pocket.indexes().iter().map(rootstrap_fetch::Index::packages) {
+            for index in pocket.indexes() {
+                let packages = index.packages();
                 for position in 0..packages.len() {
                     let head = packages.head(position);
                     let version = Version::new(head.version);
-                    if is_certain(&head) && newest.get(head.name).is_none_or(|known| version > known.0) {
+                    let is_of_index = head.architecture == index.architecture() || head.architecture == "all";
+                    if is_of_index && is_certain(&head) && newest.get(head.name).is_none_or(|known| version > known.0) {
                         newest.insert(head.name, (version, number, packages.package(position)));
                     }
                 }
@@ -144,6 +151,7 @@ impl Archive {
                 avoid: suite.exclude.clone(),
                 hash_bins: suite.dpkg_bins,
             },
+            &self.cancel,
         )?)
     }
 
@@ -166,7 +174,12 @@ impl Archive {
 /// Returns the indexes of one pocket as the resolver takes them.
 fn indexes(pocket: usize, verified: &VerifiedPocket) -> impl Iterator<Item = Index<'_>> {
     let indexes = verified.indexes().iter();
-    indexes.map(move |index| Index { pocket, component: index.component(), packages: index.packages() })
+    indexes.map(move |index| Index {
+        pocket,
+        component: index.component(),
+        architecture: index.architecture(),
+        packages: index.packages(),
+    })
 }
 
 #[cfg(test)]

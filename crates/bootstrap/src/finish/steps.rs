@@ -31,15 +31,15 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
         copies::make(inputs.copies, root, epoch, &machine.cancel)?;
         if selection.variant == Variant::Distroless && !inputs.copies.is_empty() {
             // Libraries may be among the copies, and programs find them only through the cache.
-            rootstrap_distroless::ldcache::write(root, epoch)?;
+            rootstrap_distroless::ldcache::write(root, epoch, &machine.cancel)?;
         }
-        return Ok(rootstrap_normalize::clamp_times(root, epoch)?);
+        return Ok(rootstrap_normalize::clamp_times(root, epoch, &machine.cancel)?);
     }
     write_files(root, context, inputs)?;
     if slim {
         slim::sweep(root)?;
     }
-    rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image })?;
+    rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image }, &machine.cancel)?;
     if is_image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
         let settings = ImageSettings {
@@ -60,7 +60,7 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
     if matches!(inputs.output.target, Target::Directory(_)) {
         skeleton::fill_dev(&root.without_fake_ownership()?, epoch)?;
     }
-    Ok(rootstrap_normalize::clamp_times(root, epoch)?)
+    Ok(rootstrap_normalize::clamp_times(root, epoch, &machine.cancel)?)
 }
 
 /// Writes the files that no package ships into `root`, which is the context's root or, for a first stage, a tree beside it.

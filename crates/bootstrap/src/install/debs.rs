@@ -197,10 +197,12 @@ impl DebPipeline<'_> {
 pub(crate) fn check_names(packages: &[StagedDeb], planned: &[Planned]) -> Result<(), Error> {
     for (deb, planned) in packages.iter().zip(planned) {
         let control = &deb.staged.control;
-        if (&control.package, &control.version) != (&planned.name, &planned.version) {
+        let in_deb = [&control.package, &control.version, &control.architecture];
+        if in_deb != [&planned.name, &planned.version, &planned.architecture] {
+            let [name, version, architecture] = in_deb;
             return Err(Error::Unpack(rootstrap_unpack::Error::Damaged {
-                label: format!("{} {}", planned.name, planned.version),
-                reason: format!("the package in it calls itself {} {}", control.package, control.version),
+                label: format!("{} {} ({})", planned.name, planned.version, planned.architecture),
+                reason: format!("the package in it calls itself {name} {version} ({architecture})"),
             }));
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn install(
         Ok(())
     })?;
     if selection.variant == Variant::Distroless {
-        rootstrap_distroless::complete(root, &installer.into_alternatives(), epoch)?;
+        rootstrap_distroless::complete(root, &installer.into_alternatives(), epoch, &context.machine.cancel)?;
         rootstrap_normalize::set_root_attributes(root)?;
     }
     Ok(Installed { bytes, sandbox })

@@ -101,7 +101,8 @@ impl<'a> Product<'a> {
             Self::Root(finished) => {
                 let copy = unless_cancelled(&machine.cancel, copy_to_disk(finished, path, machine, report))?;
                 if finished.attributes.is_some() {
-                    rootstrap_normalize::clamp_times(&copy.root()?.below(b"root")?, finished.options.epoch)?;
+                    let root = copy.root()?.below(b"root")?;
+                    rootstrap_normalize::clamp_times(&root, finished.options.epoch, &machine.cancel)?;
                 }
                 Prepared::Copied(copy)
             }

@@ -18,6 +18,7 @@ use rootstrap_configure::{ENVIRONMENT, dpkg, fakes};
 use rootstrap_rootfs::{Attributes, Root, skeleton};
 use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules};
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
 
 /// The directory of everything that the second stage needs.
 pub(crate) const PLACE: &str = "rootstrap";
@@ -99,12 +100,12 @@ fn first_phase(
 }
 
 /// Brings the tree into the state in which it is published.
-pub(crate) fn finish(root: &Root, is_directory: bool, epoch: i64) -> Result<(), Error> {
+pub(crate) fn finish(root: &Root, is_directory: bool, epoch: i64, cancel: &AtomicBool) -> Result<(), Error> {
     rootstrap_normalize::set_root_attributes(root)?;
     if is_directory {
         skeleton::fill_dev(root, epoch)?;
     }
-    rootstrap_normalize::clamp_times(root, epoch)?;
+    rootstrap_normalize::clamp_times(root, epoch, cancel)?;
     Ok(())
 }
 

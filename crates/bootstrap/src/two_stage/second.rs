@@ -55,12 +55,12 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     if plan.slim {
         slim::sweep(&root)?;
     }
-    rootstrap_normalize::tidy(&root, &Tidy { epoch: plan.epoch, image: false })?;
+    rootstrap_normalize::tidy(&root, &Tidy { epoch: plan.epoch, image: false }, &machine.cancel)?;
     // One flush takes the place of all those that the scripts asked for. Until then every step can be repeated.
     rustix::fs::syncfs(root.fd()).map_err(Error::errno("flush", &path))?;
     root.remove_tree(PLACE.as_bytes())?;
     skeleton::fill_dev(&root, plan.epoch)?;
-    rootstrap_normalize::clamp_times(&root, plan.epoch)?;
+    rootstrap_normalize::clamp_times(&root, plan.epoch, &machine.cancel)?;
     Ok(())
 }
 

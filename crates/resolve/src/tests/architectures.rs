@@ -1,6 +1,9 @@
 //! Roots with further architectures: which package may meet whose dependency (multiarch, as dpkg and apt implement it).
 
 use super::case::{Case, case};
+use crate::{Index, Request, Variant};
+use rootstrap_debian::packages::Table;
+use std::sync::atomic::AtomicBool;
 
 fn on_both(says: &'static str, archive: &str) -> Case {
     case(says, archive).with(|request| request.foreign = vec!["i386".to_owned()])
@@ -78,4 +81,25 @@ fn architectures_that_the_root_lacks_are_refused() {
     on_both("no package", LIBRARIES)
         .include("data:i386")
         .fails(&["data:i386", "no such package for that architecture"]);
+}
+
+/// An index that lists a package of another architecture does not make it a candidate, even where the root has that architecture.
+#[test]
+fn an_index_promises_its_architecture() {
+    let table = Table::parse(
+        "Package: a\nVersion: 9\nArchitecture: i386\n\nPackage: a\nVersion: 1\nArchitecture: amd64\nFilename: pool/a.deb\nSize: 1\n\
+         SHA256: abababababababababababababababababababababababababababababababab\n",
+    );
+    let request = |include: &str| Request {
+        variant: Variant::Custom,
+        architecture: "amd64".to_owned(),
+        foreign: vec!["i386".to_owned()],
+        include: vec![include.to_owned()],
+        ..Request::default()
+    };
+    let index = |architecture| Index { pocket: 0, component: "main", architecture, packages: &table };
+    let plan = crate::plan(&[index("amd64")], &request("a"), &AtomicBool::new(false)).unwrap();
+    assert_eq!(plan.packages().map(|(_, package)| package.version.as_str()).collect::<Vec<_>>(), ["1"]);
+    assert!(crate::plan(&[index("amd64")], &request("a:i386"), &AtomicBool::new(false)).is_err());
+    assert!(crate::plan(&[index("all")], &request("a"), &AtomicBool::new(false)).is_err());
 }

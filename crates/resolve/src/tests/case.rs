@@ -2,19 +2,21 @@
 
 use crate::{Error, Index, Plan, Request, Variant, plan};
 use rootstrap_debian::packages::Table;
+use std::sync::atomic::AtomicBool;
 
 /// A request on an archive. Stanzas may lack fields that do not matter to the test.
 pub(super) struct Case {
     pub(super) says: &'static str,
     pockets: Vec<Vec<String>>,
     request: Request,
+    cancel: AtomicBool,
 }
 
 /// Returns the case with these stanzas, which are separated by empty lines. Its variant is `custom` until it is changed.
 /// `says` describes the case in messages.
 pub(super) fn case(says: &'static str, archive: &str) -> Case {
     let request = Request { variant: Variant::Custom, architecture: "amd64".to_owned(), ..Request::default() };
-    Case { says, pockets: Vec::new(), request }.pocket(archive)
+    Case { says, pockets: Vec::new(), request, cancel: AtomicBool::new(false) }.pocket(archive)
 }
 
 pub(super) fn names(list: &str) -> Vec<String> {
@@ -65,13 +67,36 @@ impl Case {
         self
     }
 
+    pub(super) fn cancelled(mut self) -> Self {
+        self.cancel = AtomicBool::new(true);
+        self
+    }
+
     pub(super) fn run_on(&self, order: impl Fn(&mut Vec<String>)) -> Result<Plan, Error> {
         let mut pockets = self.pockets.clone();
         pockets.iter_mut().for_each(order);
-        let tables: Vec<Table> = pockets.iter().map(|stanzas| Table::parse(&stanzas.join("\n"))).collect();
-        let index = |(pocket, packages)| Index { pocket, component: "main", packages };
-        let indexes = tables.iter().enumerate().map(index);
-        plan(&indexes.collect::<Vec<_>>(), &self.request)
+        // Each architecture has an index of its own, and the packages for `all` are in that of the native one.
+        let architectures = || [&self.request.architecture].into_iter().chain(&self.request.foreign);
+        let belongs = |stanza: &str, architecture: &str| {
+            let own = stanza.lines().find_map(|line| line.strip_prefix("Architecture: ")).unwrap_or_default();
+            let is_listed = architectures().any(|known| known == own);
+            own == architecture || (!is_listed && architecture == self.request.architecture)
+        };
+        let table = |stanzas: &Vec<String>, architecture: &str| {
+            let own = stanzas.iter().filter(|stanza| belongs(stanza, architecture)).map(String::as_str);
+            Table::parse(&own.collect::<Vec<_>>().join("\n"))
+        };
+        let tables = pockets.iter().enumerate().flat_map(|(pocket, stanzas)| {
+            architectures().map(move |architecture| (pocket, architecture, table(stanzas, architecture)))
+        });
+        let tables: Vec<(usize, &String, Table)> = tables.collect();
+        let indexes = tables.iter().map(|(pocket, architecture, packages)| Index {
+            pocket: *pocket,
+            component: "main",
+            architecture,
+            packages,
+        });
+        plan(&indexes.collect::<Vec<_>>(), &self.request, &self.cancel)
     }
 
     /// Returns the plan. Checks that it is the same for other orders of stanzas, and after a round trip through JSON.
