@@ -64,6 +64,7 @@ fn files(stanza: &Stanza<'_>) -> Result<BTreeMap<String, (u64, Digest)>, ParseEr
     let mut files = BTreeMap::new();
     // SHA256 comes last and so wins: where both are listed, caches and by-hash directories go by SHA256.
     for (field, length) in [("SHA512", 128), ("SHA256", 64)] {
+        let mut of_field = BTreeMap::new();
         for line in stanza.get(field).unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
             let bad = || ParseError::new("Release file", format!("{field} has a malformed line: {line:?}"));
             let mut words = line.split_whitespace();
@@ -76,8 +77,13 @@ fn files(stanza: &Stanza<'_>) -> Result<BTreeMap<String, (u64, Digest)>, ParseEr
             if hex.len() != length || !is_relative_path(path) {
                 return Err(bad());
             }
-            files.insert(path.to_owned(), (size, digest));
+            // A reader that takes the first and a reader that takes the last would trust different files.
+            if of_field.insert(path.to_owned(), (size, digest)).is_some_and(|known| known != (size, digest)) {
+                let reason = format!("{field} lists {path:?} twice, with different sizes or digests");
+                return Err(ParseError::new("Release file", reason));
+            }
         }
+        files.append(&mut of_field);
     }
     if files.is_empty() {
         return Err(ParseError::new("Release file", "it lists no SHA256 or SHA512 digests"));
@@ -209,5 +215,10 @@ mod tests {
             assert!(parse(&format!("{head}SHA256:\n {line}\n")).is_err(), "{line}");
         }
         assert!(parse(&sha256).is_err());
+        let line = |hex: &str, size| format!(" {} {size} main/binary-amd64/Packages.xz\n", hex.repeat(32));
+        assert!(parse(&format!("{head}{sha256}{}", line("ab", 10))).is_ok(), "the same line twice");
+        for other in [line("cd", 10), line("ab", 11)] {
+            assert!(parse(&format!("{head}{sha256}{other}")).unwrap_err().to_string().contains("twice"), "{other}");
+        }
     }
 }

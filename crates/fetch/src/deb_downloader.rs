@@ -24,9 +24,9 @@ impl DebDownloader {
         Self { downloader: downloader.clone(), cache: cache.clone(), slots: Arc::new(Semaphore::new(jobs.max(1))) }
     }
 
-    /// Returns one that asks for each file once, without retries. It shares the limit of this one.
-    pub fn without_retries(&self) -> Self {
-        Self { downloader: self.downloader.without_retries(), ..self.clone() }
+    /// Returns one that asks for each file once, briefly if `others_left`. It shares the limit of this one.
+    pub fn once(&self, others_left: bool) -> Self {
+        Self { downloader: self.downloader.once(others_left), ..self.clone() }
     }
 
     /// Returns the place of a deb in the cache.

@@ -8,9 +8,9 @@ use crate::mirror::{Location, Mirror};
 use crate::options::Options;
 use crate::partial::{Expected, Partial};
 use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
-use http::{Certificates, Client, Method, Redirects, RequestBuilder, Response, Retries, StatusCode, Url};
+use http::{Certificates, Client, Method, Redirects, RequestBuilder, Response, Retries, StatusCode, Timeouts, Url};
 use rootstrap_http as http;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(crate) struct Downloader {
     client: Client,
     retries: Retries,
     patience: Patience,
+    /// For a mirror after which another one is left.
+    brief_timeouts: Timeouts,
     pub offline: bool,
     /// The URIs of mirrors that failed as such. They are asked last from then on.
     failed: Arc<Mutex<BTreeSet<String>>>,
@@ -33,8 +35,8 @@ pub(crate) struct Downloader {
 enum Patience {
     /// As long as the options say, because no other mirror is left.
     Full,
-    /// At most [`limits::BRIEF_RETRIES`] times, and not if the mirror asks to wait longer than [`limits::BRIEF_RETRY_AFTER`], because
-    /// another mirror is left.
+    /// At most [`limits::BRIEF_RETRIES`] times, and not if the mirror was too slow or asks to wait longer than
+    /// [`limits::BRIEF_RETRY_AFTER`], because another mirror is left.
     Brief,
 }
 
@@ -43,6 +45,13 @@ enum Patience {
 pub(crate) struct Candidate<'a> {
     pub mirror: &'a Mirror,
     pub path: String,
+}
+
+/// A candidate that will be asked.
+struct Attempt<'a> {
+    candidate: Candidate<'a>,
+    /// Whether it was asked before, briefly, and all others have failed.
+    is_last: bool,
 }
 
 /// What is being downloaded, and who receives the events.
@@ -60,20 +69,27 @@ impl Downloader {
             client: Client::new(&http, Redirects::Follow, Certificates::Verified)?,
             retries: http.retries,
             patience: Patience::Full,
+            brief_timeouts: http.timeouts.at_most(options.brief_timeouts),
             offline: options.offline,
             failed: Arc::default(),
         })
     }
 
-    /// Returns one that shares the connections and asks for each file once. Its failures do not change in which order this one asks
+    /// Returns one that shares the connections and asks for each file once, briefly if `others_left`. Its failures do not change in which order this one asks
     /// mirrors.
-    pub fn without_retries(&self) -> Self {
-        Self { retries: self.retries.at_most(0), failed: Arc::default(), ..self.clone() }
+    pub fn once(&self, others_left: bool) -> Self {
+        let downloader = if others_left { self.brief() } else { self.clone() };
+        Self { retries: self.retries.at_most(0), failed: Arc::default(), ..downloader }
     }
 
-    /// Returns one for a mirror after which another one is left. It repeats a request less often.
+    /// Returns one for a mirror after which another one is left. It repeats a request less often, and waits less for each answer.
     pub fn brief(&self) -> Self {
-        Self { retries: self.retries.at_most(limits::BRIEF_RETRIES), patience: Patience::Brief, ..self.clone() }
+        Self {
+            client: self.client.with_timeouts(self.brief_timeouts),
+            retries: self.retries.at_most(limits::BRIEF_RETRIES),
+            patience: Patience::Brief,
+            ..self.clone()
+        }
     }
 
     /// Downloads a file into the cache and returns its path. The caller holds the lock of `destination`.
@@ -89,7 +105,8 @@ impl Downloader {
     }
 
     /// Fetches from the first candidate that has the right bytes. When one mirror fails, the next one is only asked for the bytes
-    /// that are missing: the digest covers the whole file.
+    /// that are missing: the digest covers the whole file. A mirror that was only too slow while another one was left is asked again,
+    /// with patience, when all others have failed.
     ///
     /// The candidates of one mirror stand together. Returns the mirror that sent the last byte.
     pub async fn fetch<'a>(
@@ -105,27 +122,36 @@ impl Downloader {
         candidates.sort_by_key(|candidate| self.has_failed(candidate.mirror));
         let brief = self.brief();
         let (mut failures, mut failed) = (Vec::new(), Vec::new());
-        let mut candidates = candidates.into_iter().peekable();
-        while let Some(Candidate { mirror, path }) = candidates.next() {
-            let is_same = |next: &Candidate<'_>| next.mirror.uri == mirror.uri;
-            let next = candidates.clone().find(|next| !is_same(next)).map(|next| next.mirror.shown.clone());
+        let first = |candidate| Attempt { candidate, is_last: false };
+        let mut attempts: VecDeque<Attempt<'_>> = candidates.into_iter().map(first).collect();
+        while let Some(Attempt { candidate: Candidate { mirror, path }, is_last }) = attempts.pop_front() {
+            let is_same = |next: &Attempt<'_>| next.candidate.mirror.uri == mirror.uri && next.is_last == is_last;
+            let next = attempts.iter().find(|next| !is_same(next)).map(|next| next.candidate.mirror.shown.clone());
             // Another path of a server that does not answer is no other mirror. What has failed for long is asked only briefly.
-            let is_other_server = |next: Candidate<'_>| !next.mirror.is_same_server(mirror);
+            let is_other = |next: &Attempt<'_>| !next.is_last && !next.candidate.mirror.is_same_server(mirror);
             let has_failed = failed.iter().any(|failed: &&Mirror| failed.is_same_server(mirror));
-            let is_brief = has_failed || candidates.clone().any(is_other_server);
+            let others_left = attempts.iter().any(is_other);
+            let is_brief = !is_last && (has_failed || others_left);
             let downloader = if is_brief { &brief } else { self };
             let fault = match downloader.fetch_from(job, mirror, &path, partial).await {
                 Ok(()) => return Ok(mirror),
                 Err(Failure::Fatal(error)) => return Err(error),
                 Err(Failure::Fault(fault)) => fault,
             };
+            let mut again = vec![path.clone()];
             // The other paths of a mirror that does not work would fail too.
             if fault.is_about_mirror() {
                 failed.push(mirror);
-                while next.is_some() && candidates.next_if(is_same).is_some() {}
+                while next.is_some() && attempts.front().is_some_and(is_same) {
+                    again.extend(attempts.pop_front().map(|skipped| skipped.candidate.path));
+                }
+            }
+            if others_left && !is_last && fault.asks_for_patience() {
+                let last = |path| Attempt { candidate: Candidate { mirror, path }, is_last: true };
+                attempts.extend(again.into_iter().map(last));
             }
             // No event for a missing by-hash path: the plain path of the same mirror follows.
-            if !candidates.peek().is_some_and(is_same) {
+            if !attempts.front().is_some_and(is_same) {
                 let (uri, reason) = (mirror.shown.clone(), fault.to_string());
                 (job.report)(Event::MirrorFailed { uri, reason, next });
             }
@@ -180,10 +206,12 @@ impl Downloader {
     /// Returns how long to wait before the next attempt; `None` if there is none.
     fn wait(&self, attempt: u32, fault: &Fault) -> Option<Duration> {
         let asked = fault.retry_after();
-        if self.patience == Patience::Brief && asked.is_some_and(|asked| asked > limits::BRIEF_RETRY_AFTER) {
+        let is_too_long = |asked| asked > limits::BRIEF_RETRY_AFTER;
+        if self.patience == Patience::Brief && (fault.is_slowness() || asked.is_some_and(is_too_long)) {
             return None;
         }
-        self.retries.wait(attempt, asked)
+        let retries = if fault.is_slowness() { self.retries.at_most(limits::STALL_RETRIES) } else { self.retries };
+        retries.wait(attempt, asked)
     }
 
     /// Creates the request for the missing bytes of a file. If it is `fresh`, no proxy may answer it from a cache.

@@ -99,7 +99,8 @@ impl Error {
         matches!(self, Self::Fetch { source, .. } if !source.0.is_empty() && missing(source))
     }
 
-    /// Whether bytes were received but cannot be trusted: because of a signature, digest, size, expiry, rollback or wrong suite.
+    /// Whether bytes were received but cannot be trusted or make no sense: because of a signature, digest, size, expiry, rollback or
+    /// wrong suite, or because a signed file is malformed.
     #[must_use]
     pub fn is_verification(&self) -> bool {
         match self {
@@ -108,7 +109,12 @@ impl Error {
             | Self::Expired { .. }
             | Self::Future { .. }
             | Self::Rollback { .. }
-            | Self::WrongSuite { .. } => true,
+            | Self::WrongSuite { .. }
+            | Self::Release { .. }
+            | Self::NotText { .. }
+            | Self::NoIndex { .. }
+            | Self::TooLarge { .. }
+            | Self::Decompress { .. } => true,
             _ => false,
         }
     }
@@ -175,6 +181,17 @@ impl Fault {
         matches!(self, Self::Size { .. } | Self::TooLong { .. } | Self::Digest { .. } | Self::Untrusted(_))
     }
 
+    /// Whether the server refuses this path in a way in which it may serve another one. Object stores answer 403 for a file that does
+    /// not exist.
+    pub(crate) fn is_about_path(&self) -> bool {
+        let is_refusal = |status: u16| (400..500).contains(&status);
+        match self {
+            Self::Missing => true,
+            Self::Http(http::Error::Status { status, .. }) => is_refusal(*status) && !self.is_transient(),
+            _ => false,
+        }
+    }
+
     /// Whether another attempt at the same URI may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
@@ -184,6 +201,16 @@ impl Fault {
             Self::OtherRange | Self::Truncated { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the mirror was given up because nothing came from it, or too little.
+    pub(crate) fn is_slowness(&self) -> bool {
+        matches!(self, Self::Http(http::Error::Stalled(_) | http::Error::TooSlow { .. }))
+    }
+
+    /// Whether the mirror may have the file for somebody who waits longer.
+    pub(crate) fn asks_for_patience(&self) -> bool {
+        self.is_slowness() || self.retry_after().is_some()
     }
 
     /// Whether other files of the same mirror would most likely fail too.

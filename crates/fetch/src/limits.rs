@@ -1,5 +1,6 @@
 //! Limits. Every download and every decoder has one of these, or a smaller one that a signed file gives.
 
+use rootstrap_http::Timeouts;
 use std::time::Duration;
 
 /// Most bytes of a `Release` or `InRelease` file. The largest one in use, that of sid, has about 0.3 MB.
@@ -32,6 +33,18 @@ pub const BRIEF_RETRIES: u32 = 3;
 
 /// Longest wait that a mirror can ask for while another one is left. A mirror that asks for more is given up.
 pub const BRIEF_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a mirror is waited for while another one is left: 6 seconds for the head of an answer, 5 for the next byte. If the others
+/// fail too, it is asked again with the usual patience.
+pub const BRIEF_TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(1),
+    stall: Duration::from_secs(5),
+    rate_window: Duration::from_secs(10),
+    minimum_rate: 1000,
+};
+
+/// Most retries after an attempt that ended because nothing came, or too little. Each has taken up to a minute already.
+pub const STALL_RETRIES: u32 = 2;
 
 /// Speed of the link, in bytes per second, from which an index is available sooner as gzip than as xz.
 ///

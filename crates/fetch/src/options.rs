@@ -1,5 +1,6 @@
 //! The options of a session.
 
+use crate::limits;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,6 +21,8 @@ pub struct Options {
     pub jobs: usize,
     /// How to speak HTTP. [`Self::jobs`] replaces its number of connections.
     pub http: rootstrap_http::Options,
+    /// How long to wait for a mirror while another one is left, where that is shorter than what [`Self::http`] says.
+    pub brief_timeouts: rootstrap_http::Timeouts,
     /// The caller sets this flag to stop the session. Every call then soon returns [`Error::Cancelled`](crate::Error::Cancelled).
     pub cancel: Arc<AtomicBool>,
 }
@@ -33,6 +36,7 @@ impl Default for Options {
             for_later: true,
             jobs: 16,
             http: rootstrap_http::Options::default(),
+            brief_timeouts: limits::BRIEF_TIMEOUTS,
             cancel: Arc::default(),
         }
     }

@@ -86,7 +86,8 @@ impl PocketFetch<'_> {
 
 /// Returns the architectures whose indexes are read: the `wanted` ones, and `all` if the archive has a separate index for it.
 fn architectures<'a>(release: &Release, wanted: &[&'a str]) -> Vec<&'a str> {
-    let has_all = release.architectures.iter().any(|listed| listed == "all") && !release.no_support_for_all;
+    let lists_all = release.architectures.is_empty() || release.architectures.iter().any(|listed| listed == "all");
+    let has_all = lists_all && !release.no_support_for_all;
     let all = (has_all && !wanted.contains(&"all")).then_some("all");
     wanted.iter().copied().chain(all).collect()
 }

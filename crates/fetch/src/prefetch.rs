@@ -62,7 +62,7 @@ impl Prefetch {
     }
 }
 
-/// Asks the first mirror once, and reports nothing.
+/// Asks the first mirror once, and reports nothing. Does not wait long for a slow mirror where another one could be asked.
 async fn download(downloader: DebDownloader, deb: ListedDeb, mirrors: Arc<Vec<Mirror>>) -> Option<PathBuf> {
     let _slot = downloader.slot().await?;
     let destination = downloader.destination(&deb);
@@ -71,5 +71,5 @@ async fn download(downloader: DebDownloader, deb: ListedDeb, mirrors: Arc<Vec<Mi
         return None;
     }
     let job = Job { what: &deb.label, report: &|_: Event| (), progress: &|_| () };
-    downloader.download(&job, &deb, mirrors.get(..1)?).await.ok()
+    downloader.once(mirrors.len() > 1).download(&job, &deb, mirrors.get(..1)?).await.ok()
 }

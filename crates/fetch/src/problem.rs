@@ -32,6 +32,8 @@ pub enum SignatureProblem {
     Revoked { key: String },
     #[error("the signature by {key} was not valid when it was made: {reason}")]
     Expired { key: String, reason: String },
+    #[error("the key {key} that signed it has expired: {reason}")]
+    KeyExpired { key: String, reason: String },
     #[error("the signature by {key} is too weak: {reason}")]
     Weak { key: String, reason: String },
     #[error("the key {key} that signed it cannot be used: {reason}")]
@@ -48,9 +50,11 @@ impl SignatureProblem {
         let hint = match self {
             Self::Bad { .. } => "the file was changed on its way: try another mirror with --mirror",
             Self::Unknown { .. } => "name the archive's keyring with --keyring FILE",
-            Self::Revoked { .. } | Self::Expired { .. } | Self::Weak { .. } | Self::Unusable { .. } => {
-                "a newer keyring may hold a better key: name it with --keyring FILE"
-            }
+            Self::Revoked { .. }
+            | Self::Expired { .. }
+            | Self::KeyExpired { .. }
+            | Self::Weak { .. }
+            | Self::Unusable { .. } => "a newer keyring may hold a better key: name it with --keyring FILE",
             Self::Unsigned { .. } => "the mirror answered with something else: try another with --mirror",
         };
         Some(hint.to_owned())
@@ -61,7 +65,7 @@ impl SignatureProblem {
         match self {
             Self::Bad { .. } => 6,
             Self::Revoked { .. } => 5,
-            Self::Expired { .. } => 4,
+            Self::Expired { .. } | Self::KeyExpired { .. } => 4,
             Self::Weak { .. } => 3,
             Self::Unusable { .. } => 2,
             Self::Unknown { .. } => 1,

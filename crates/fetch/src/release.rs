@@ -9,16 +9,24 @@ use crate::mirror::Mirror;
 use crate::partial::Partial;
 use crate::release_criteria::ReleaseCriteria;
 use crate::release_history::{ReleaseHistory, SignedRelease};
-use crate::signature::{verify_detached, verify_inline};
+use crate::signature::{GoodSignature, keys_good_at, verify_detached, verify_inline};
 use rootstrap_debian::release::{Release, parse};
+use std::collections::VecDeque;
 
-/// A Release file whose signature is good.
+/// A Release file whose signature is good and that is the requested one.
 pub(crate) struct VerifiedRelease {
     pub release: Release,
     /// The signed text, and nothing that stood around it.
     pub text: String,
-    /// Fingerprints of the primary keys that signed.
+    /// Fingerprints of the primary keys that signed and were good when the Release was judged.
     pub keys: Vec<String>,
+}
+
+/// A Release file with a good signature. Its content was not judged yet.
+struct SignedText {
+    release: Release,
+    text: String,
+    signatures: Vec<GoodSignature>,
 }
 
 /// Where a Release file came from.
@@ -68,30 +76,36 @@ impl ReleaseFetch<'_> {
         let (mut failures, mut failed) = (Vec::new(), Vec::new());
         let mut refusal = None;
         let brief = self.downloader.brief();
-        for (n, (position, mirror)) in usable.iter().enumerate() {
+        // The mirrors to ask, and whether each was asked before: one that was only too slow is asked again when all others failed.
+        let mut attempts: VecDeque<(usize, &Mirror, bool)> =
+            usable.into_iter().map(|(n, mirror)| (n, mirror, false)).collect();
+        while let Some((position, mirror, is_last)) = attempts.pop_front() {
             // Another path of a server that does not answer is no other mirror.
-            let mut later = usable.iter().skip(n + 1);
+            let others_left = attempts.iter().any(|(_, next, is_last)| !is_last && !next.is_same_server(mirror));
             let has_failed = failed.iter().any(|failed: &&Mirror| failed.is_same_server(mirror));
-            let is_brief = has_failed || later.any(|(_, next)| !next.is_same_server(mirror));
+            let is_brief = !is_last && (has_failed || others_left);
             let downloader = if is_brief { &brief } else { self.downloader };
             let fetch = ReleaseFetch { downloader, ..*self };
             let fault = match fetch.fetch_from_mirror(mirror).await {
                 Ok((verified, signed, is_fast)) => {
-                    return Ok((verified, ReleaseSource::Mirror { position: *position, signed, is_fast }));
+                    return Ok((verified, ReleaseSource::Mirror { position, signed, is_fast }));
                 }
                 Err(Failure::Fault(fault)) => fault,
                 // Another mirror may be newer or intact. If none has an acceptable Release, the first refusal is reported.
-                Err(Failure::Fatal(error)) if blames_the_mirror(&error) => {
+                Err(Failure::Fatal(error)) if error.is_verification() => {
                     let fault = Fault::Untrusted(with_cause(&error));
                     refusal.get_or_insert(error);
                     fault
                 }
                 Err(Failure::Fatal(error)) => return Err(error),
             };
-            let next = usable.get(n + 1).map(|(_, next)| next.shown.clone());
+            if others_left && !is_last && fault.asks_for_patience() {
+                attempts.push_back((position, mirror, true));
+            }
+            let next = attempts.front().map(|(_, next, _)| next.shown.clone());
             (self.report)(Event::MirrorFailed { uri: mirror.shown.clone(), reason: fault.to_string(), next });
             if fault.is_about_mirror() {
-                failed.push(*mirror);
+                failed.push(mirror);
             }
             failures.push((mirror.shown.clone(), fault));
         }
@@ -107,8 +121,12 @@ impl ReleaseFetch<'_> {
     async fn fetch_from_mirror(&self, mirror: &Mirror) -> Result<(VerifiedRelease, SignedRelease, bool), Failure> {
         let (signed, file, is_fast) = match self.download(mirror, "InRelease", limits::RELEASE).await {
             Ok((message, is_fast)) => (SignedRelease::Inline(message), "InRelease", is_fast),
-            Err(Failure::Fault(Fault::Missing)) => {
-                let (text, is_fast) = self.download(mirror, "Release", limits::RELEASE).await?;
+            Err(Failure::Fault(fault)) if fault.is_about_path() => {
+                let (text, is_fast) = match self.download(mirror, "Release", limits::RELEASE).await {
+                    // The first answer may say more than "not found".
+                    Err(Failure::Fault(Fault::Missing)) => return Err(fault.into()),
+                    result => result?,
+                };
                 let (signature, _) = self.download(mirror, "Release.gpg", limits::SIGNATURE).await?;
                 (SignedRelease::Detached { text, signature }, "Release", is_fast)
             }
@@ -116,7 +134,7 @@ impl ReleaseFetch<'_> {
         };
         let what = format!("{}/{}", mirror.shown.trim_end_matches('/'), self.path(file));
         let verified = verify_on_thread(signed.clone(), self.criteria.keyring.clone(), &what).await?;
-        self.criteria.check(&verified.release, &what)?;
+        let verified = self.judge(verified, &what)?;
         if !self.criteria.policy.allow_rollback {
             self.refuse_rollback(&verified.release, &what).await?;
         }
@@ -138,6 +156,15 @@ impl ReleaseFetch<'_> {
         #[allow(clippy::cast_precision_loss, reason = "a speed needs no 53 bits")]
         let speed = partial.received() as f64 / partial.body_time.as_secs_f64().max(1e-6);
         Ok((partial.into_bytes(), speed >= limits::FAST_LINK))
+    }
+
+    /// Checks what a signed Release says, and that a key that signed it was still good then.
+    fn judge(&self, signed: SignedText, what: &str) -> Result<VerifiedRelease, Error> {
+        let SignedText { release, text, signatures } = signed;
+        let keys = keys_good_at(&signatures, self.criteria.moment_of_keys(&release), self.criteria.keyring);
+        let keys = keys.map_err(|source| Error::Signature { what: what.to_owned(), source })?;
+        self.criteria.check(&release, what)?;
+        Ok(VerifiedRelease { release, text, keys })
     }
 
     /// Refuses a Release that is older than one seen before. A seen one counts only if a key of the keyring has signed it, and
@@ -165,8 +192,7 @@ impl ReleaseFetch<'_> {
         for seen in self.history.newest_first() {
             let Ok(signed) = seen.read() else { continue };
             let what = seen.path().display().to_string();
-            let verified = verify(signed, self.criteria.keyring, &what)
-                .and_then(|verified| self.criteria.check(&verified.release, &what).map(|()| verified));
+            let verified = verify(signed, self.criteria.keyring, &what).and_then(|signed| self.judge(signed, &what));
             match verified {
                 Ok(verified) => {
                     (self.report)(Event::CacheHit { what: self.name() });
@@ -181,11 +207,6 @@ impl ReleaseFetch<'_> {
     }
 }
 
-/// Whether another mirror may have a Release without this error.
-fn blames_the_mirror(error: &Error) -> bool {
-    error.is_verification() || matches!(error, Error::Release { .. } | Error::NotText { .. })
-}
-
 /// Returns the text of an error and of its cause.
 fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
@@ -195,14 +216,14 @@ fn with_cause(error: &Error) -> String {
 }
 
 /// Does [`verify`] on a thread of its own: several pockets come at once, and one verification takes milliseconds.
-async fn verify_on_thread(signed: SignedRelease, keyring: Keyring, what: &str) -> Result<VerifiedRelease, Error> {
+async fn verify_on_thread(signed: SignedRelease, keyring: Keyring, what: &str) -> Result<SignedText, Error> {
     let what = what.to_owned();
     let verified = tokio::task::spawn_blocking(move || verify(signed, &keyring, &what));
     verified.await.map_err(|error| Error::Threads { source: error.into() })?
 }
 
 /// Verifies the signature and parses the signed text. `what` names the file in errors.
-fn verify(signed: SignedRelease, keyring: &Keyring, what: &str) -> Result<VerifiedRelease, Error> {
+fn verify(signed: SignedRelease, keyring: &Keyring, what: &str) -> Result<SignedText, Error> {
     let signed = match signed {
         SignedRelease::Inline(message) => verify_inline(&message, keyring),
         SignedRelease::Detached { text, signature } => verify_detached(text, &signature, keyring),
@@ -210,5 +231,5 @@ fn verify(signed: SignedRelease, keyring: &Keyring, what: &str) -> Result<Verifi
     let signed = signed.map_err(|source| Error::Signature { what: what.to_owned(), source })?;
     let text = String::from_utf8(signed.bytes).map_err(|_| Error::NotText { what: what.to_owned() })?;
     let release = parse(&text).map_err(|source| Error::Release { what: what.to_owned(), source })?;
-    Ok(VerifiedRelease { release, text, keys: signed.keys })
+    Ok(SignedText { release, text, signatures: signed.signatures })
 }

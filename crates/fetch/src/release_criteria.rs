@@ -27,22 +27,34 @@ impl ReleaseCriteria<'_> {
         if self.is_in_future(release) {
             return Err(Error::Future { what: what(), date: release.date, now });
         }
-        let moment = if self.pocket.ended { release.date } else { now };
+        let moment = self.moment(release);
         if let Some(valid_until) = release.valid_until.filter(|until| *until < moment) {
             return Err(Error::Expired { what: what(), valid_until, date: release.date, now });
         }
+        // A Release made by apt-ftparchive alone has neither field. Then the list of files says what it has.
         let is_absent = |wanted: &&&str| !release.architectures.iter().any(|listed| listed == **wanted);
-        if let Some(wanted) = self.architectures.iter().find(is_absent) {
+        if let Some(wanted) = self.architectures.iter().find(is_absent).filter(|_| !release.architectures.is_empty()) {
             let (wanted, listed) = ((*wanted).to_owned(), release.architectures.clone());
             return Err(Error::NoArchitecture { what: what(), wanted, listed });
         }
         for wanted in &self.pocket.components {
-            if listed_component(release, wanted).is_none() {
+            if !release.components.is_empty() && listed_component(release, wanted).is_none() {
                 let (wanted, listed) = (wanted.clone(), release.components.clone());
                 return Err(Error::NoComponent { what: what(), wanted, listed });
             }
         }
         Ok(())
+    }
+
+    /// Returns when a Release has to be valid, in seconds since 1970. A suite that has ended is judged at its own date.
+    fn moment(&self, release: &Release) -> i64 {
+        if self.pocket.ended { release.date } else { self.policy.now }
+    }
+
+    /// Returns when the keys that signed a Release have to be good, in seconds since 1970: when the Release has to be valid, and no
+    /// earlier than its date.
+    pub fn moment_of_keys(&self, release: &Release) -> i64 {
+        self.moment(release).max(release.date)
     }
 
     /// Whether a Release is dated after the moment of judgement.
@@ -53,18 +65,29 @@ impl ReleaseCriteria<'_> {
 
 /// Whether a Release is the one of `dists/SUITE/`.
 ///
-/// In Debian, Suite is an alias (`stable`) and Codename the name; until buster, `X/updates` was published with the codename X.
+/// In Debian, Suite is an alias (`stable`) and Codename the name. Until buster, the security archive published `X/updates` with the
+/// codename X, so only Label and Components tell it from the main archive's X; the same keys may sign both.
 /// In Ubuntu, each pocket has its own Suite (`focal-updates`) and all have one Codename: if the codename alone decided, a
 /// mirror could send one pocket in place of another.
 fn is_of_suite(release: &Release, suite: &str) -> bool {
-    let base = suite.strip_suffix("/updates").unwrap_or(suite);
+    let is_named = |name: &str| !name.is_empty() && (release.suite == name || release.codename == name);
+    if let Some(base) = suite.strip_suffix(SECURITY_PATH) {
+        return is_named(suite) || (is_named(base) && is_of_security_archive(release));
+    }
     let is_other_pocket =
         |codename: &str| release.suite.strip_prefix(codename).is_some_and(|rest| rest.starts_with('-'));
-    !suite.is_empty()
-        && (release.suite == suite
-            || (release.suite == base && base != suite)
-            || (release.codename == suite && !is_other_pocket(suite))
-            || (release.codename == base && base != suite))
+    is_named(suite)
+        && (release.suite == suite || !is_other_pocket(suite))
+        && (suite.ends_with("-security") || !is_of_security_archive(release))
+}
+
+/// What stands behind the name of a suite in the path of its security pocket, until buster.
+const SECURITY_PATH: &str = "/updates";
+
+/// Whether a Release says that it belongs to a security archive of Debian's layout.
+fn is_of_security_archive(release: &Release) -> bool {
+    let is_below = |component: &String| component.starts_with("updates/");
+    release.label.ends_with("-Security") && !release.components.is_empty() && release.components.iter().all(is_below)
 }
 
 /// Returns the name under which a Release lists `component`: security pockets list `updates/main` for `main`.

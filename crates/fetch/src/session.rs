@@ -97,7 +97,7 @@ impl Session {
     /// Starts to download debs that are not in the cache, for a later call of [`Self::debs`]. Each file is asked for once,
     /// without events. [`Self::debs`] downloads those that failed again, and stops those that it was not asked for.
     pub fn prefetch(&self, debs: &[ListedDeb]) {
-        self.prefetch.start(&self.runtime, &self.debs.without_retries(), debs);
+        self.prefetch.start(&self.runtime, &self.debs, debs);
     }
 
     /// Fetches debs. Calls `ready` on this thread with each verified deb and its position in `debs`, as soon as it is there:

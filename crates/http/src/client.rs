@@ -52,6 +52,13 @@ impl Client {
         Ok(Self { inner, timeouts: options.timeouts })
     }
 
+    /// Returns one that shares the connections and waits as long as `timeouts` say. The limit for a new connection stays, unless that for
+    /// the head of the answer is shorter.
+    #[must_use]
+    pub fn with_timeouts(&self, timeouts: Timeouts) -> Self {
+        Self { inner: self.inner.clone(), timeouts }
+    }
+
     /// Creates a request, to be sent with one of the methods below.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.inner.request(method, url)

@@ -44,6 +44,17 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// Returns these limits, each where `other` has no stricter one.
+    #[must_use]
+    pub fn at_most(self, other: Self) -> Self {
+        Self {
+            connect: self.connect.min(other.connect),
+            stall: self.stall.min(other.stall),
+            rate_window: self.rate_window.min(other.rate_window),
+            minimum_rate: self.minimum_rate.max(other.minimum_rate),
+        }
+    }
+
     /// How long a server has to send the head of its answer.
     #[must_use]
     pub fn head(&self) -> Duration {

@@ -3,7 +3,7 @@
 use crate::compress::Compression;
 use crate::deb::Deb;
 use crate::digest;
-use crate::keys::{Key, Stamp, clearsign_with, detached_with};
+use crate::keys::{Key, SignatureDigest, Stamp, clearsign_with, detached_with};
 use crate::{EPOCH, Files};
 
 /// One suite of an archive. Every field may be changed before [`Archive::build`].
@@ -29,7 +29,7 @@ pub struct Archive {
     pub components: Vec<String>,
     /// What Release puts before each component's name: `updates/` in `buster/updates`.
     pub component_prefix: String,
-    /// `Date` in unix seconds, and the time of the signatures.
+    /// `Date` in unix seconds.
     pub date: u64,
     /// `Valid-Until` in unix seconds.
     pub valid_until: Option<u64>,
@@ -49,8 +49,10 @@ pub struct Archive {
     pub signing: Signing,
     /// The keys. Each of them signs.
     pub keys: Vec<Key>,
-    /// Whether the signatures use SHA-1.
-    pub sha1_signature: bool,
+    /// The time of the signatures in unix seconds; `date` if `None`.
+    pub signed_at: Option<u64>,
+    /// The digest that the signatures use.
+    pub signature_digest: SignatureDigest,
     pub(crate) debs: Vec<(String, Deb)>,
 }
 
@@ -129,7 +131,7 @@ impl Archive {
             dist: dist.into(),
             aliases: Vec::new(),
             origin: "Debian".into(),
-            label: "Debian".into(),
+            label: if dist.contains('/') { "Debian-Security".into() } else { "Debian".into() },
             suite: codename.into(),
             codename: codename.into(),
             version: None,
@@ -146,7 +148,8 @@ impl Archive {
             fields: Vec::new(),
             signing: Signing::Both,
             keys: Vec::new(),
-            sha1_signature: false,
+            signed_at: None,
+            signature_digest: SignatureDigest::default(),
             debs: Vec::new(),
         }
     }
@@ -180,7 +183,7 @@ impl Archive {
     /// Signs `release` and puts it into `files` in place of the Release files there. So a test can serve a Release file
     /// whose signature is good and whose content is wrong.
     pub fn publish(&self, files: &mut Files, release: &str) {
-        let stamp = Stamp { at: Some(self.date), sha1: self.sha1_signature };
+        let stamp = Stamp { at: self.signed_at.or(Some(self.date)), digest: self.signature_digest };
         let keys: Vec<&Key> = self.keys.iter().collect();
         let text = release.as_bytes();
         let signing = if keys.is_empty() { Signing::None } else { self.signing };

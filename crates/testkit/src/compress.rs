@@ -65,3 +65,18 @@ impl Compression {
         }
     }
 }
+
+/// `bytes` as an xz stream that asks its decoder for a dictionary of 4 GiB, the most that the format allows.
+pub fn xz_with_huge_dictionary(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = Compression::Xz.compress(bytes);
+    // The block header behind the stream header of 12 bytes: its length in words of four bytes minus one, flags, the filter's id (LZMA2),
+    // the length of the filter's properties, the code of the dictionary's size, zeros, and a CRC32 of all that.
+    let block = 12;
+    let end = block + (usize::from(stream[block]) + 1) * 4;
+    assert_eq!(stream[block + 2..block + 4], [0x21, 0x01], "not the header that the encoder used to write");
+    stream[block + 4] = 40;
+    let mut crc = flate2::Crc::new();
+    crc.update(&stream[block..end - 4]);
+    stream[end - 4..end].copy_from_slice(&crc.sum().to_le_bytes());
+    stream
+}

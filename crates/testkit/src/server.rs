@@ -67,6 +67,12 @@ pub enum Fault {
     Redirect(String),
     /// The connection is closed without an answer.
     Refuse,
+    /// This page with status 200 in place of the file, as a hotel's network sends it.
+    Page(String),
+    /// A partial answer whose range begins that many bytes later than the requested one.
+    ShiftedRange(usize),
+    /// The whole file, and a `Content-Length` that differs from its length by so much. Then the connection is closed.
+    WrongLength(isize),
 }
 
 #[derive(Debug, Default)]
@@ -234,6 +240,7 @@ fn answer(stream: &TcpStream, head: &Head, file: Option<Stored>, fault: Option<F
             return empty(stream, head, 302, &format!("Location: {to}\r\n"));
         }
         Some(Fault::Endless) => return endless(stream),
+        Some(Fault::Page(page)) => return whole(stream, page.as_bytes(), page.len()).and(Ok(false)),
         _ => {}
     }
     if !matches!(head.method.as_str(), "GET" | "HEAD") {
@@ -271,6 +278,10 @@ fn content(
             return empty(stream, head, 416, &format!("Content-Range: bytes */{total}\r\n"));
         }
     };
+    if let Some(Fault::WrongLength(difference)) = fault {
+        return whole(stream, &file.bytes, total.saturating_add_signed(difference)).and(Ok(false));
+    }
+    let shift = if let Some(Fault::ShiftedRange(bytes)) = fault { bytes } else { 0 };
     let mut body = file.bytes[from..to].to_vec();
     let mut sent = body.len();
     match fault {
@@ -287,7 +298,7 @@ fn content(
         _ => {}
     }
     let range = match status {
-        206 => format!("Content-Range: bytes {from}-{}/{total}\r\n", to - 1),
+        206 => format!("Content-Range: bytes {}-{}/{total}\r\n", from + shift, to - 1),
         _ => String::new(),
     };
     start(stream, status, &format!("{validators}{range}Content-Length: {}\r\n", body.len()))?;
@@ -300,6 +311,12 @@ fn content(
         Some(Fault::Trickle(interval)) => trickle(stream, &body, interval).and(Ok(false)),
         _ => Ok(true),
     }
+}
+
+/// Sends an answer with a body of another length than it says.
+fn whole(mut stream: &TcpStream, body: &[u8], length: usize) -> io::Result<()> {
+    start(stream, 200, &format!("Content-Length: {length}\r\n"))?;
+    stream.write_all(body)
 }
 
 fn start(mut stream: &TcpStream, status: u16, headers: &str) -> io::Result<()> {

@@ -4,7 +4,7 @@
 use rootstrap_testkit::archive::{AllIndex, Archive, Signing};
 use rootstrap_testkit::base::{Layout, base_system};
 use rootstrap_testkit::deb::{Compression, Deb};
-use rootstrap_testkit::keys::{Key, KeyOptions};
+use rootstrap_testkit::keys::{Key, KeyOptions, SignatureDigest};
 use rootstrap_testkit::server::Server;
 use std::fs;
 use std::process::Command;
@@ -92,7 +92,7 @@ fn apt_refuses_what_is_broken() {
     };
     refused("another key", &|archive| archive.keys = vec![Key::generate("other")]);
     refused("unsigned", &|archive| archive.keys.clear());
-    refused("sha1", &|archive| archive.sha1_signature = true);
+    refused("sha1", &|archive| archive.signature_digest = SignatureDigest::Sha1);
     refused("expired Release", &|archive| archive.valid_until = Some(archive.date + 60));
     refused("weak digests", &|archive| archive.digests = rootstrap_testkit::archive::Digest::WEAK.to_vec());
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod debs;
+mod hostile;
 mod indexes;
 mod network;
 mod parsed;

@@ -4,7 +4,7 @@ use crate::world::*;
 use rootstrap_fetch::{Error, Event, Keyring, Policy, SignatureProblem};
 use rootstrap_testkit::archive::{AllIndex, Archive, Digest, Signing};
 use rootstrap_testkit::deb::Deb;
-use rootstrap_testkit::keys::{Key, KeyOptions, clearsign_with, detached_with};
+use rootstrap_testkit::keys::{Key, KeyOptions, SignatureDigest, clearsign_with, detached_with};
 use rootstrap_testkit::server::Server;
 use rootstrap_testkit::{EPOCH, Files};
 use sequoia_openpgp::armor::{Reader, ReaderMode};
@@ -144,7 +144,7 @@ fn a_revocation_in_one_copy_of_a_key_counts_for_all() {
 
 #[test]
 fn a_sha1_signature_is_too_weak() {
-    let files = but(archive(), |a| a.sha1_signature = true).build();
+    let files = but(archive(), |a| a.signature_digest = SignatureDigest::Sha1).build();
     let problem = refused(files, &keyring());
     assert!(matches!(problem, SignatureProblem::Weak { .. }), "{problem:?}");
 }
@@ -240,6 +240,9 @@ fn the_suite_must_be_the_requested_one() {
             a.dist = path.into();
             a.suite = suite.into();
             a.codename = codename.into();
+            if path.ends_with("/updates") {
+                (a.label, a.component_prefix) = ("Debian-Security".into(), "updates/".into());
+            }
         });
         let outcome = ask_for(archive.build(), path, &keyring());
         match outcome {
@@ -260,6 +263,24 @@ fn architecture_and_component_must_be_listed() {
     asked.components.push("contrib".into());
     let error = ask(&asked, &keyring()).unwrap_err();
     assert!(error.to_string().ends_with("no component \"contrib\", only main"), "{error}");
+}
+
+/// apt-ftparchive writes neither field unless it is told to. Then the list of files says what there is.
+#[test]
+fn a_release_may_list_neither_architectures_nor_components() {
+    let bare = |archive: Archive| archive.field("Architectures", "").field("Components", "");
+    for all_index in [AllIndex::Merged, AllIndex::Separate] {
+        let archive = but(bare(archive()).deb("main", Deb::new("data", "1").arch("all")), |a| a.all_index = all_index);
+        let pocket = ask_for(archive.build(), "x", &keyring()).unwrap();
+        assert_eq!(wanted(&pocket).len(), 3, "{all_index:?}");
+    }
+    let server = Server::start(bare(archive()).build());
+    let mut asked = pocket("x", &[server.url()]);
+    asked.components = vec!["contrib".into()];
+    let error = ask(&asked, &keyring()).unwrap_err();
+    assert!(matches!(&error, Error::NoIndex { path, .. } if path == "contrib/binary-amd64/Packages"), "{error:?}");
+    let files = but(bare(archive()), |a| a.architectures = vec!["arm64".into()]).build();
+    assert!(matches!(ask_for(files, "x", &keyring()), Err(Error::NoIndex { .. })));
 }
 
 #[test]
