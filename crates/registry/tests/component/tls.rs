@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj /CN=nobody
 /// -addext subjectAltName=IP:127.0.0.1`.
-const CERTIFICATE: &str = "\
+pub const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBijCCATCgAwIBAgIUa6uaxvk8vyJP9Lhd9eHc9Cyp30owCgYIKoZIzj0EAwIw
 ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyODIwMzEzM1oYDzIxMjYxMTA0MjAz
@@ -42,7 +42,12 @@ pub struct Terminator {
 impl Terminator {
     /// Starts one before the server at `target`.
     pub fn start(target: &str) -> Terminator {
-        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        Terminator::with(target, CERTIFICATE)
+    }
+
+    /// Starts one that shows this certificate.
+    pub fn with(target: &str, certificate: &str) -> Terminator {
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -73,4 +78,72 @@ impl Terminator {
     pub fn host(&self) -> String {
         self.address.to_string()
     }
+}
+
+/// Made by `openssl ca` for these tests alone: an authority, and certificates that it has signed for the key above.
+pub mod certificates {
+    /// The authority.
+    pub const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBZjCCAQugAwIBAgIBEjAKBggqhkjOPQQDAjAZMRcwFQYDVQQDDA50ZXN0IGF1
+dGhvcml0eTAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowGTEXMBUG
+A1UEAwwOdGVzdCBhdXRob3JpdHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASE
+BWA7dDwre6oXY2EP2lgsGiQwfEj9g9zO0rChxIKaXam+efNvLqz/286Vh3uqghZe
+kLXJVlNNf1W5eDNhj6fYo0IwQDAPBgNVHRMBAf8EBTADAQH/MA4GA1UdDwEB/wQE
+AwICBDAdBgNVHQ4EFgQU0jz6kiG8VdZIVp89WfWysnltbp8wCgYIKoZIzj0EAwID
+SQAwRgIhAPV+NSmnkPOjrMmqzEzfccyUYTIS3/vtStK/yNemRmHBAiEAkumkd2Hm
+sxaKvrlRjz2ci7pfK3DGMnp3xtf3zzWTPVY=
+-----END CERTIFICATE-----";
+    /// For this machine, until 2120.
+    pub const GOOD: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBiDCCAS6gAwIBAgIBEzAKBggqhkjOPQQDAjAZMRcwFQYDVQQDDA50ZXN0IGF1
+dGhvcml0eTAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowFjEUMBIG
+A1UEAwwLdGVzdCBzZXJ2ZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATzLfLU
+pt70RhJlcliLCFaivYjMONyQH9iWNqfDmFWlkQSC4E7Gv5ZML9m5kQT3i0ObCt6u
+RLcB7nW7U6hPsgXdo2gwZjAPBgNVHREECDAGhwR/AAABMBMGA1UdJQQMMAoGCCsG
+AQUFBwMBMB0GA1UdDgQWBBQIS+26ZGxIw9oKgdwTRw2HpYxMbjAfBgNVHSMEGDAW
+gBTSPPqSIbxV1khWnz1Z9bKyeW1unzAKBggqhkjOPQQDAgNIADBFAiEAthuAKizz
+QRizTcN1Z9/7QPolJ+jdkZX99JiA/WKpwGkCIENbSbla+/kofCx4AtBQBCHkXEuy
+lkeNfvmyIQUx7LZ3
+-----END CERTIFICATE-----";
+    /// For another name.
+    pub const OTHER_NAME: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBkjCCATegAwIBAgIBFDAKBggqhkjOPQQDAjAZMRcwFQYDVQQDDA50ZXN0IGF1
+dGhvcml0eTAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowFjEUMBIG
+A1UEAwwLdGVzdCBzZXJ2ZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATzLfLU
+pt70RhJlcliLCFaivYjMONyQH9iWNqfDmFWlkQSC4E7Gv5ZML9m5kQT3i0ObCt6u
+RLcB7nW7U6hPsgXdo3EwbzAYBgNVHREEETAPgg1vdGhlci5leGFtcGxlMBMGA1Ud
+JQQMMAoGCCsGAQUFBwMBMB0GA1UdDgQWBBQIS+26ZGxIw9oKgdwTRw2HpYxMbjAf
+BgNVHSMEGDAWgBTSPPqSIbxV1khWnz1Z9bKyeW1unzAKBggqhkjOPQQDAgNJADBG
+AiEAi73pko1RR84zWQ2pXW08qfXurAKbmMjsqe9/0jPrHkICIQD47Wz+xKeWMiww
+1k6fyMylemWqwtKmCzxMvN5O2Du7Yg==
+-----END CERTIFICATE-----";
+    /// For this machine, until 2020.
+    pub const EXPIRED: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBhTCCASygAwIBAgIBFTAKBggqhkjOPQQDAjAZMRcwFQYDVQQDDA50ZXN0IGF1
+dGhvcml0eTAeFw0yMDAxMDEwMDAwMDBaFw0yMDAyMDEwMDAwMDBaMBYxFDASBgNV
+BAMMC3Rlc3Qgc2VydmVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8y3y1Kbe
+9EYSZXJYiwhWor2IzDjckB/Yljanw5hVpZEEguBOxr+WTC/ZuZEE94tDmwrerkS3
+Ae51u1OoT7IF3aNoMGYwDwYDVR0RBAgwBocEfwAAATATBgNVHSUEDDAKBggrBgEF
+BQcDATAdBgNVHQ4EFgQUCEvtumRsSMPaCoHcE0cNh6WMTG4wHwYDVR0jBBgwFoAU
+0jz6kiG8VdZIVp89WfWysnltbp8wCgYIKoZIzj0EAwIDRwAwRAIgQH2jeQHbevGD
+RwJl8kvYY66mjaRycG0rhlnOdMbN1QMCICp7gE06JTBsCVPmq9zKnYPeBTozK0PD
+m4S+ZwEnFzdm
+-----END CERTIFICATE-----";
+    /// For this machine, from 2090 on.
+    pub const FUTURE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBijCCATCgAwIBAgIBFjAKBggqhkjOPQQDAjAZMRcwFQYDVQQDDA50ZXN0IGF1
+dGhvcml0eTAiGA8yMDkwMDEwMTAwMDAwMFoYDzIwOTEwMTAxMDAwMDAwWjAWMRQw
+EgYDVQQDDAt0ZXN0IHNlcnZlcjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABPMt
+8tSm3vRGEmVyWIsIVqK9iMw43JAf2JY2p8OYVaWRBILgTsa/lkwv2bmRBPeLQ5sK
+3q5EtwHudbtTqE+yBd2jaDBmMA8GA1UdEQQIMAaHBH8AAAEwEwYDVR0lBAwwCgYI
+KwYBBQUHAwEwHQYDVR0OBBYEFAhL7bpkbEjD2gqB3BNHDYeljExuMB8GA1UdIwQY
+MBaAFNI8+pIhvFXWSFafPVn1srJ5bW6fMAoGCCqGSM49BAMCA0gAMEUCIELTe+N+
+8JBAzh9b6BF75jiyICuomqICN/Ttgo8Ig5o7AiEAknBx0CGErFqimmT0gSOdU1+S
+b4tTqguJgoEZ/LB/Ccs=
+-----END CERTIFICATE-----";
 }
