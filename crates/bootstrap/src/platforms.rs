@@ -9,6 +9,7 @@ use crate::staging::Staging;
 use rootstrap_image::oci::{Image, Name};
 use rootstrap_image::tar::Dev;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -68,14 +69,14 @@ pub(crate) fn build_at_once<T: Send>(
     first.map_or(Ok(all), Err)
 }
 
-/// Publishes what was built for each platform, and completes the summary.
+/// Publishes what was built for each platform, and completes the summary. Returns the archive that was written, if the target is one.
 pub(crate) fn publish_platforms(
     platforms: Vec<BuiltPlatform>,
     request: &Request,
     names: &[Name],
     summary: &mut Summary,
     report: Report<'_>,
-) -> Result<(), Error> {
+) -> Result<Option<File>, Error> {
     let Request { output, machine, .. } = request;
     let (mut images, mut sboms, mut epoch, mut staging) = (Vec::new(), Vec::new(), 0, None);
     for platform in platforms {
@@ -90,14 +91,14 @@ pub(crate) fn publish_platforms(
     report(Event::Stage(Stage::Publish));
     let root = staging.as_ref().map(|staging| finished_root(staging, epoch, output.is_base_image()));
     let published = publish(Publication { images, names, root, epoch }, output, machine, report)?;
-    sbom::publish(sboms)?;
+    sbom::publish(sboms, machine.sync)?;
     summary.image = published.image;
     summary.digest = published.digest;
     summary.archive_bytes = published.archive_bytes;
     summary.pushed = published.pushed;
     // The limits of the result come before those of the mode.
     summary.limits.splice(0..0, published.limits);
-    Ok(())
+    Ok(published.archive)
 }
 
 /// Returns what of a staging area is published.

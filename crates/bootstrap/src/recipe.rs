@@ -41,7 +41,7 @@ pub fn plan(selection: &Selection, sources: &Sources, machine: &Machine, report:
     let suite = archive::find_suite(sources)?;
     report(Event::Stage(Stage::Indexes));
     let downloads = Downloads::create(machine)?;
-    let options = ArchiveOptions { selection, sources, machine, suite: &suite, cache: downloads.path(machine), report };
+    let options = ArchiveOptions { selection, sources, machine, suite: &suite, cache: &downloads.path(machine), report };
     let archive = archive::open(&options)?;
     report(Event::Stage(Stage::Plan));
     archive.plan(selection, &suite)
@@ -95,10 +95,10 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
             Ok(BuiltPlatform { staging: None, ..platform })
         })?,
     };
-    publish_platforms(platforms, request, &names, &mut summary, report)?;
-    if let (Some(entry), Target::File(path, _)) = (entry, &request.output.target) {
+    let archive = publish_platforms(platforms, request, &names, &mut summary, report)?;
+    if let (Some(entry), Some(archive)) = (entry, archive) {
         // An archive that cannot be kept is made again next time.
-        let _ = archive_cache::keep(&entry, path, &summary, request.machine.sync);
+        let _ = archive_cache::keep(&entry, archive, &summary, request.machine.sync);
     }
     Ok(summary)
 }
@@ -164,7 +164,7 @@ impl Run<'_> {
 
         report(Event::Stage(Stage::Indexes));
         let downloads = Downloads::create(machine)?;
-        let options = ArchiveOptions { selection, sources, machine, suite, cache: downloads.path(machine), report };
+        let options = ArchiveOptions { selection, sources, machine, suite, cache: &downloads.path(machine), report };
         let archive = archive::open(&options)?;
         let epoch = output.epoch.unwrap_or_else(|| archive.date());
 

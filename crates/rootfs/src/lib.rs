@@ -7,6 +7,7 @@
 mod contents;
 mod copy;
 mod cursor;
+mod descent;
 mod directory;
 mod entry;
 mod error;

@@ -1,5 +1,6 @@
 //! The root of a tree and the common operations on paths below it.
 
+use crate::descent::remove_below;
 use crate::directory;
 use crate::entry::{Attributes, Kind, Metadata, timestamps};
 use crate::error::{Error, Result};
@@ -279,7 +280,7 @@ impl Root {
         }
     }
 
-    /// Removes `path` and everything below it. If nothing is there, nothing is done.
+    /// Removes `path` and everything below it, however deep. If nothing is there, nothing is done.
     ///
     /// # Errors
     /// The system refuses.
@@ -299,10 +300,13 @@ impl Root {
     /// # Errors
     /// The system refuses.
     pub fn remove_children(&self, path: &[u8]) -> Result<()> {
-        for name in self.list(path)? {
-            self.remove_tree(&[path, b"/", &name].concat())?;
-        }
-        Ok(())
+        let directory = match self.open_directory(path) {
+            Ok(directory) => directory,
+            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        remove_below(directory.as_fd())
+            .map_err(|(name, errno)| Error::new("remove", &[path, b"/", &name].concat(), errno))
     }
 
     /// Removes everything in the directory `path` but the entries called `names`. The directory keeps its modification time,

@@ -1,5 +1,6 @@
 //! Walks a tree in one fixed order: each directory before its children, children sorted by the bytes of their names.
 
+use crate::descent::Descent;
 use crate::directory::names;
 use crate::entry::{Kind, Metadata};
 use crate::error::{Error, Result};
@@ -119,38 +120,46 @@ pub fn walk<E: From<Error>>(
     let faked = fake_ownership.map(|fake_ownership| fake_ownership.of(root.fd())).unwrap_or_default();
     faked.amend(&mut metadata);
     if visit(&Visit { path: b"", metadata, faked, directory: root.fd(), name: b"" })? {
-        descend(root.fd(), fake_ownership, &mut Vec::new(), visit)?;
+        descend(root.fd(), fake_ownership, visit)?;
     }
     Ok(())
 }
 
+/// Visits everything below `top`.
 fn descend<E: From<Error>>(
-    directory: BorrowedFd<'_>,
+    top: BorrowedFd<'_>,
     fake_ownership: Option<&FakeOwnership>,
-    path: &mut Vec<u8>,
     visit: &mut dyn FnMut(&Visit<'_>) -> std::result::Result<bool, E>,
 ) -> std::result::Result<(), E> {
-    for name in names(directory, path)? {
-        let length = path.len();
-        if length > 0 {
+    let mut descent = Descent::new(top, true);
+    let mut path = Vec::new();
+    // For each directory on the way, the names that are still to be visited, and the length of its path.
+    let mut waiting = vec![(names(top, &path)?.into_iter(), 0)];
+    while let Some((left, length)) = waiting.last_mut() {
+        path.truncate(*length);
+        let Some(name) = left.next() else {
+            waiting.pop();
+            if !waiting.is_empty() {
+                descent.leave().map_err(|errno| Error::new("open", &path, errno))?;
+            }
+            continue;
+        };
+        if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(&name);
-        let os_name = OsStr::from_bytes(&name);
+        let (directory, os_name) = (descent.current(), OsStr::from_bytes(&name));
         let mut metadata: Metadata = fs::statat(directory, os_name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| Error::new("inspect", path, errno))?
+            .map_err(|errno| Error::new("inspect", &path, errno))?
             .into();
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let entry = || fs::openat(directory, os_name, flags, Mode::empty());
         let faked = fake_ownership.map(|fake_ownership| fake_ownership.amend(&mut metadata, entry)).unwrap_or_default();
-        let deeper = visit(&Visit { path, metadata, faked, directory, name: &name })?;
+        let deeper = visit(&Visit { path: &path, metadata, faked, directory, name: &name })?;
         if deeper && metadata.kind == Kind::Directory {
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-            let child = fs::openat(directory, os_name, flags, Mode::empty())
-                .map_err(|errno| Error::new("open", path, errno))?;
-            descend(child.as_fd(), fake_ownership, path, visit)?;
+            descent.enter(&name).map_err(|errno| Error::new("open", &path, errno))?;
+            waiting.push((names(descent.current(), &path)?.into_iter(), path.len()));
         }
-        path.truncate(length);
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use rootstrap_resolve::{Phase, Plan, Planned};
 use rootstrap_suites::Suite;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::Path;
 
 /// The cache layer of finished archives.
@@ -213,7 +213,7 @@ pub(crate) fn publish(
             return Ok(None);
         }
         new.sync(machine.sync, path)?;
-        new.publish(path)?;
+        new.publish(path, machine.sync)?;
     } else {
         report_lookup(true);
         let mut out = StoppableWriter { inner: std::io::stdout().lock(), cancel };
@@ -224,12 +224,13 @@ pub(crate) fn publish(
     Ok(Some(Summary { packages, deb_bytes, file_bytes, archive_bytes, image, digest, ..Summary::default() }))
 }
 
-/// Keeps the archive that was just published at `path`. `sync` is whether this may wait for the disk.
-pub(crate) fn keep(entry: &Entry, path: &Path, summary: &Summary, sync: bool) -> Result<(), Error> {
+/// Keeps `archive`, the file that was just published, whatever is at its path by now. `sync` is whether this may wait for the disk.
+pub(crate) fn keep(entry: &Entry, mut archive: File, summary: &Summary, sync: bool) -> Result<(), Error> {
     let &Summary { packages, deb_bytes, file_bytes, archive_bytes, .. } = summary;
     let (image, digest) = (summary.image.clone(), summary.digest.clone());
     let notes = Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest };
     let notes = serde_json::to_vec(&notes).unwrap_or_default();
-    let mut archive = File::open(path).map_err(Error::io("open", path))?;
-    entry.create()?.keep_copy(&mut archive, &notes, sync).map_err(Error::io("keep", path))
+    let failed = || Error::io("keep", Path::new("the finished archive"));
+    archive.rewind().map_err(failed())?;
+    entry.create()?.keep_copy(&mut archive, &notes, sync).map_err(failed())
 }

@@ -1,9 +1,14 @@
 //! The owners and device nodes that a directory cannot hold, listed beside it in `NAME.mtree`, in the format of mtree(5).
 
 use crate::error::Error;
-use rootstrap_configure::privilege::Janitor;
+use crate::request::Machine;
+use crate::staging::hidden::{NewFile, PublishedFile};
+use crate::staging::place::parent;
 use rootstrap_rootfs::{FakeOwnership, Faked, Kind, Root, walk};
+use rustix::fs::{Mode, OFlags};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,8 +25,8 @@ pub(crate) fn path(target: &Path) -> PathBuf {
 /// Refuses a target beside which no manifest can be written: something else is there.
 pub(crate) fn check(target: &Path) -> Result<(), Error> {
     let path = path(target);
-    match std::fs::read(&path) {
-        Ok(text) if text.starts_with(HEAD.as_bytes()) => Ok(()),
+    match read(&path) {
+        Ok(Some(_)) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         _ => Err(Error::Target {
             path,
@@ -29,6 +34,23 @@ pub(crate) fn check(target: &Path) -> Result<(), Error> {
             hint: "rename it, or write an archive: it holds them itself",
         }),
     }
+}
+
+/// Returns the text of the manifest at `path`; `None` if something else is there, or a manifest that another user wrote.
+fn read(path: &Path) -> std::io::Result<Option<String>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::LOOP) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let found = rustix::fs::fstat(&file)?;
+    if !file.metadata()?.is_file() || found.st_uid != rustix::process::geteuid().as_raw() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(String::from_utf8(text).ok().filter(|text| text.starts_with(HEAD)))
 }
 
 /// Removes from `root` what a directory cannot hold, and returns the manifest of it; `None` if there is nothing to list.
@@ -73,11 +95,8 @@ pub(crate) fn extract(root: &Root) -> Result<Option<String>, Error> {
 /// The manifest is damaged, or names what is not there.
 pub(crate) fn apply(root: Root, directory: &Path) -> Result<Root, Error> {
     let path = path(directory);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) if text.starts_with(HEAD) => text,
-        // There is no manifest, or a file that rootstrap did not write.
-        _ => return Ok(root),
-    };
+    // There is no manifest, or a file that rootstrap did not write.
+    let Ok(Some(text)) = read(&path) else { return Ok(root) };
     let owner = rustix::fs::fstat(root.fd()).map_err(Error::errno("inspect", directory))?.st_uid;
     if owner != rustix::process::geteuid().as_raw() {
         return Err(Error::Source {
@@ -105,31 +124,35 @@ pub(crate) fn apply(root: Root, directory: &Path) -> Result<Root, Error> {
     Ok(root)
 }
 
-/// Makes the manifest permanent, once its directory is published.
-pub(crate) fn keep(target: &Path, janitor: &Janitor) {
-    janitor.keep(&path(target));
+/// A manifest that is written, and removed if this run is killed before its directory is published.
+pub(crate) struct Manifest(PublishedFile);
+
+impl Manifest {
+    /// Says where the manifest is.
+    pub fn sentence(&self) -> String {
+        let listed = "owners and device nodes that a directory of yours cannot hold are listed in";
+        format!("{listed} {}; an archive holds them itself", self.0.path().display())
+    }
+
+    /// Makes the manifest permanent, once its directory is published.
+    pub fn keep(&self) {
+        self.0.keep();
+    }
+
+    /// Removes the manifest of a directory that was not published.
+    pub fn remove(&self) {
+        self.0.remove();
+    }
 }
 
-/// Removes the manifest of a directory that was not published.
-pub(crate) fn remove(target: &Path) {
-    let _ = std::fs::remove_file(path(target));
-}
-
-/// Writes the manifest in one step. Returns a sentence for the user that says where it is.
-pub(crate) fn write(target: &Path, text: &str, janitor: &Janitor) -> Result<String, Error> {
+/// Writes the manifest in one step.
+pub(crate) fn write(target: &Path, text: &str, machine: &Machine) -> Result<Manifest, Error> {
     let path = path(target);
-    janitor.remove_on_death(&path);
-    let mut new = path.clone().into_os_string();
-    new.push(format!(".rootstrap-{}", std::process::id()));
-    let new = PathBuf::from(new);
-    janitor.remove_on_death(&new);
-    let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&new);
-        Error::io("write", &path)(error)
-    })?;
-    let listed = "owners and device nodes that a directory of yours cannot hold are listed in";
-    Ok(format!("{listed} {}; an archive holds them itself", path.display()))
+    let new = NewFile::create(parent(&path), &machine.janitor)?;
+    (&new.file).write_all(text.as_bytes()).map_err(Error::io("write", &path))?;
+    new.sync(machine.sync, &path)?;
+    new.remove_on_death(&path);
+    new.publish(&path, machine.sync).map(Manifest)
 }
 
 /// Escapes a name in octal, as vis(3) does.
@@ -178,7 +201,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("root");
         check(&target).unwrap();
-        write(&target, &format!("{HEAD}./x type=file uid=0 gid=5 mode=0640\n"), &Janitor::default()).unwrap();
+        let machine = Machine::new(crate::request::Host::default(), 0);
+        write(&target, &format!("{HEAD}./x type=file uid=0 gid=5 mode=0640\n"), &machine).unwrap();
         check(&target).unwrap();
         std::fs::write(dir.path().join("root.mtree"), "somebody's").unwrap();
         assert!(check(&target).is_err());

@@ -5,7 +5,7 @@ use crate::event::{Event, Report};
 use crate::request::{Format, Machine, Output, Target};
 use crate::staging::Staging;
 use crate::staging::hidden::{HiddenDirectory, NewFile};
-use crate::staging::place::{is_filled_in_place, parent, place_of, stem_of};
+use crate::staging::place::parent;
 use rootstrap_cache::direct_io;
 use rootstrap_image::oci::Layout;
 use rootstrap_image::{StoppableWriter, cpio, ext4, squashfs, tar};
@@ -13,6 +13,7 @@ use rootstrap_rootfs::{Attributes, CopyOptions, Root, Visit};
 use rustix::fs::Mode;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// A root that is ready to be published.
@@ -50,6 +51,15 @@ pub(crate) enum Product<'a> {
     Root(FinishedRoot<'a>),
     /// Container images, and the time of the entries in their archive.
     Image(&'a Layout, i64),
+}
+
+/// An archive that was written.
+#[derive(Default)]
+pub(crate) struct Written {
+    /// Its size in bytes; `None` if the product is no archive.
+    pub bytes: Option<u64>,
+    /// The file that was written, whatever is at its path by now.
+    pub file: Option<File>,
 }
 
 /// A product that is written but has no name yet. Only what goes to standard output is not written yet.
@@ -110,29 +120,34 @@ impl<'a> Product<'a> {
         })
     }
 
-    /// Moves the product to its place, or writes it to standard output. Returns the size of the archive in bytes, where one is written.
+    /// Moves the product to its place, or writes it to standard output.
     pub fn publish(
         &self,
         prepared: Prepared<'_>,
         target: &Target,
         machine: &Machine,
         report: Report<'_>,
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<Written, Error> {
         let path = target.path().unwrap_or(Path::new(""));
         let epoch = match self {
             Self::Root(finished) => finished.options.epoch,
             Self::Image(_, epoch) => *epoch,
         };
+        let mut done = Written::default();
         match prepared {
-            Prepared::Nothing => Ok(None),
+            Prepared::Nothing => {}
             Prepared::Stdout(format) => {
                 let written = self.write_stdout(format, machine, report);
-                if written.is_err() { unless_cancelled(&machine.cancel, written) } else { written }.map(Some)
+                done.bytes = Some(if written.is_err() { unless_cancelled(&machine.cancel, written) } else { written }?);
             }
-            Prepared::File(new, bytes) => new.publish(path).map(|()| Some(bytes)),
-            Prepared::Grown(directory) => put_in_place(directory, path, epoch).map(|()| None),
-            Prepared::Copied(directory) => put_in_place(&directory, path, epoch).map(|()| None),
+            Prepared::File(new, bytes) => {
+                done.file = Some(new.publish(path, machine.sync)?.file);
+                done.bytes = Some(bytes);
+            }
+            Prepared::Grown(directory) => directory.publish(path, epoch, machine.sync)?,
+            Prepared::Copied(directory) => directory.publish(path, epoch, machine.sync)?,
         }
+        Ok(done)
     }
 
     fn write_stdout(&self, format: Format, machine: &Machine, report: Report<'_>) -> Result<u64, Error> {
@@ -207,10 +222,12 @@ impl<'a> Product<'a> {
 
 /// Writes a layout into a hidden directory beside the target.
 fn write_layout(layout: &Layout, path: &Path, machine: &Machine) -> Result<HiddenDirectory, Error> {
-    let directory = HiddenDirectory::create(place_of(path), stem_of(path), &machine.janitor)?;
-    let root = directory.path().join("root");
-    std::fs::create_dir(&root).map_err(Error::io("create", &root))?;
-    layout.write_directory(&root)?;
+    let directory = HiddenDirectory::for_target(path, &machine.janitor)?;
+    let failed = || Error::errno("create", path);
+    rustix::fs::mkdirat(directory.fd(), "root", Mode::from_raw_mode(0o755)).map_err(failed())?;
+    let root = directory.root()?.below(b"root")?;
+    // The path leads to the directory that was just made, wherever its name leads.
+    layout.write_directory(&PathBuf::from(format!("/proc/self/fd/{}", root.fd().as_raw_fd())))?;
     Ok(directory)
 }
 
@@ -223,7 +240,7 @@ fn copy_to_disk(
 ) -> Result<HiddenDirectory, Error> {
     let root = finished.root;
     let precopy = finished.staging.and_then(Staging::take_precopy);
-    let directory = HiddenDirectory::create(place_of(path), stem_of(path), &machine.janitor)?;
+    let directory = HiddenDirectory::for_target(path, &machine.janitor)?;
     let threads = std::thread::available_parallelism().map_or(2, Into::into);
     // The copy can hold no more than the original.
     let to = directory.root()?.with_fake_ownership(root.fake_ownership().cloned().unwrap_or_default());
@@ -235,28 +252,6 @@ fn copy_to_disk(
         report(Event::Warning(format!("the target's filesystem cannot hold the extended attributes of {names}")));
     }
     Ok(directory)
-}
-
-/// Moves the tree `root` of a hidden directory to its place.
-fn put_in_place(grown: &HiddenDirectory, path: &Path, epoch: i64) -> Result<(), Error> {
-    let root: PathBuf = grown.path().join("root");
-    if !is_filled_in_place(path) {
-        return std::fs::rename(root, path).map_err(Error::io("move the finished tree to", path));
-    }
-    // The target has to stay the same directory, and the hidden directory is inside of it, so the entries move up one by one.
-    for name in Root::open(&root)?.list(b"")? {
-        use std::os::unix::ffi::OsStrExt;
-        let name = std::ffi::OsStr::from_bytes(&name);
-        let to = path.join(name);
-        std::fs::rename(root.join(name), &to).map_err(Error::io("move the finished tree to", &to))?;
-    }
-    rustix::fs::chmod(path, Mode::from_raw_mode(0o755)).map_err(Error::errno("change the mode of", path))?;
-    // Moving the entries changed the time of the directory.
-    let time = rustix::fs::Timespec { tv_sec: epoch, tv_nsec: 0 };
-    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    let here = rustix::fs::CWD;
-    rustix::fs::utimensat(here, path, &times, rustix::fs::AtFlags::empty())
-        .map_err(Error::errno("change the time of", path))
 }
 
 /// Counts the bytes that pass through.

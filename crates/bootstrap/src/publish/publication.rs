@@ -6,6 +6,7 @@ use crate::publish::product::{FinishedRoot, Prepared, Product};
 use crate::publish::{mtree, push};
 use crate::request::{Machine, Output, Target};
 use rootstrap_image::oci::{Image, Layout, Name};
+use std::fs::File;
 
 /// What a run has made.
 pub(crate) struct Publication<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Published {
     pub image: Option<String>,
     pub digest: Option<String>,
     pub archive_bytes: Option<u64>,
+    /// The archive that was written, where the target is one.
+    pub archive: Option<File>,
     pub pushed: Vec<String>,
     pub limits: Vec<String>,
 }
@@ -60,19 +63,15 @@ pub(crate) fn publish(
     if let Some(layout) = &layout {
         published.pushed = push::push(layout, &output.push, machine, report)?;
     }
-    if let Some((path, text)) = &manifest {
-        published.limits.push(mtree::write(path, text, &machine.janitor)?);
+    let manifest = manifest.map(|(path, text)| mtree::write(path, &text, machine)).transpose()?;
+    if let Some(manifest) = &manifest {
+        published.limits.push(manifest.sentence());
     }
     if let Some(product) = &product {
         let done = product.publish(prepared, &output.target, machine, report);
-        published.archive_bytes = done.inspect_err(|_| {
-            if let Some((path, _)) = &manifest {
-                mtree::remove(path);
-            }
-        })?;
+        let done = done.inspect_err(|_| manifest.iter().for_each(mtree::Manifest::remove))?;
+        (published.archive_bytes, published.archive) = (done.bytes, done.file);
     }
-    if let Some((path, _)) = &manifest {
-        mtree::keep(path, &machine.janitor);
-    }
+    manifest.iter().for_each(mtree::Manifest::keep);
     Ok(published)
 }

@@ -92,8 +92,8 @@ pub(crate) fn write(facts: &Facts, paths: &[PathBuf], janitor: &Janitor) -> Resu
 }
 
 /// Gives the SBOMs their names, once the result has its own.
-pub(crate) fn publish(sboms: Vec<WrittenSbom>) -> Result<(), Error> {
-    sboms.into_iter().try_for_each(|(new, path)| new.publish(&path))
+pub(crate) fn publish(sboms: Vec<WrittenSbom>, sync: bool) -> Result<(), Error> {
+    sboms.into_iter().try_for_each(|(new, path)| new.publish(&path, sync).map(drop))
 }
 
 /// What is known of a build.

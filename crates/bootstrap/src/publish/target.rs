@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::request::{Format, Machine, Output, StagingPlace, Target};
 use crate::staging::fit::{check_executable, check_fit, check_temporary, not_writable};
 use crate::staging::hidden::{HiddenDirectory, NewFile};
-use crate::staging::place::{is_filled_in_place, is_mount_point, parent, place_of, stem_of};
+use crate::staging::place::{is_filled_in_place, is_mount_point, parent, place_of};
 use crate::staging::{fake_ownership, memory};
 use rootstrap_configure::privilege::Janitor;
 use rootstrap_image::compress::Compression;
@@ -61,7 +61,7 @@ fn check_resolved(target: &Target, machine: &Machine, runs_scripts: bool) -> Res
     let is_on_disk = machine.staging == StagingPlace::Disk || memory::filesystem(1 << 20).is_err();
     let probe = |path: &Path| {
         check_writable(path, place_of(path))?;
-        HiddenDirectory::create(place_of(path), stem_of(path), &machine.janitor).map_err(not_writable(path))
+        HiddenDirectory::for_target(path, &machine.janitor).map_err(not_writable(path))
     };
     match target {
         Target::Directory(path) => {

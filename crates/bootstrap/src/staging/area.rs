@@ -7,7 +7,7 @@ use crate::staging::fit::{check_executable, check_temporary};
 use crate::staging::hidden::HiddenDirectory;
 use crate::staging::memory;
 use crate::staging::ownership::fake_ownership;
-use crate::staging::place::{place_of, stem_of};
+use crate::staging::place::place_of;
 use crate::staging::precopy::PrecopyThread;
 use rootstrap_rootfs::{Precopy, Root};
 use rustix::fs::{Mode, OFlags, openat};
@@ -146,15 +146,16 @@ fn create_root(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<Root,
 }
 
 fn on_disk(machine: &Machine, target: &Target, runs_scripts: bool) -> Result<Backing, Error> {
-    let (place, stem) = match target {
+    let janitor = &machine.janitor;
+    let directory = match target {
         Target::Directory(path) => {
             check_executable(runs_scripts, path, place_of(path))?;
-            (place_of(path), stem_of(path))
+            HiddenDirectory::for_target(path, janitor)
         }
         _ => {
             check_temporary(machine, runs_scripts)?;
-            (machine.temporary.as_path(), "staging".as_ref())
+            HiddenDirectory::create(&machine.temporary, "staging".as_ref(), janitor)
         }
     };
-    HiddenDirectory::create(place, stem, &machine.janitor).map(Backing::Disk)
+    directory.map(Backing::Disk)
 }

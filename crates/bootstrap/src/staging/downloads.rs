@@ -3,7 +3,7 @@
 use super::hidden::HiddenDirectory;
 use crate::error::Error;
 use crate::request::Machine;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Where downloads go: the machine's cache, or a hidden directory that lasts as long as the run.
 pub(crate) struct Downloads(Option<HiddenDirectory>);
@@ -18,8 +18,8 @@ impl Downloads {
         Ok(Self(Some(directory)))
     }
 
-    pub fn path<'a>(&'a self, machine: &'a Machine) -> &'a Path {
-        let hidden = self.0.as_ref().map(HiddenDirectory::path);
-        machine.cache.as_deref().or(hidden).unwrap_or(&machine.temporary)
+    pub fn path(&self, machine: &Machine) -> PathBuf {
+        let hidden = || self.0.as_ref().map(HiddenDirectory::path);
+        machine.cache.clone().or_else(hidden).unwrap_or_else(|| machine.temporary.clone())
     }
 }

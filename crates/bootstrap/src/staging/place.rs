@@ -1,18 +1,12 @@
 //! Paths around a target: where its hidden directory goes, and whether the target has to stay the same directory.
 
 use rustix::fs::{Access, access};
-use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Returns the directory that holds the hidden directory from which `path` is filled.
 pub(crate) fn place_of(path: &Path) -> &Path {
     if is_filled_in_place(path) { path } else { parent(path) }
-}
-
-/// Returns what the hidden directory is named after.
-pub(crate) fn stem_of(path: &Path) -> &OsStr {
-    if is_filled_in_place(path) { OsStr::new("staging") } else { path.file_name().unwrap_or(OsStr::new("staging")) }
 }
 
 /// Returns the directory that `path` is in.

@@ -1,6 +1,7 @@
 //! The first process: start the program again in a mode, wait for its end, and clean up after a killed child.
 
 use super::held::{Held, Invocation};
+use super::janitor::Leftover;
 use super::mode::Mode;
 use super::obstacle::{Obstacle, no_mode_works};
 use super::refusal::{capabilities, check, of_kernel};
@@ -14,8 +15,10 @@ use std::ffi::OsString;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
 use std::process::{Child, Command};
+
+/// The exit status of a child that a second signal ended at once.
+const INTERRUPTED: i32 = 130;
 
 /// Where the work goes on.
 pub enum Rights {
@@ -114,14 +117,16 @@ fn start(
         let _ = wire::send(&mut ours, &[secret]);
         on_start(child.id());
     }
-    let paths = if entered.is_ok() { janitor::listen(&mut ours) } else { Vec::new() };
+    let left = if entered.is_ok() { janitor::listen(&mut ours) } else { Vec::new() };
     // A child that waits for a go-ahead sees the socket close, and ends.
     drop(ours);
     let status = child.wait().map_err(failed("wait for a process"))?;
     entered?;
-    if status.signal().is_some() {
-        clean(mode, &paths, arguments, &spared);
+    // A second signal ends the child at once, with a status of its own; it then leaves as much as a killed one.
+    if status.signal().is_some() || status.code() == Some(INTERRUPTED) {
+        orphans::end_orphans(&spared);
     }
+    remove(mode, &left, arguments);
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(u8::try_from(code).unwrap_or(1))
 }
@@ -146,15 +151,13 @@ fn lead(socket: &mut UnixStream, child: &Child, map: &ids::Map) -> Result<(), Ob
     Ok(())
 }
 
-/// Cleans up after a killed child: ends its processes and removes its `paths`. `spared` are the children that this
-/// process had before; they belong to somebody else.
-fn clean(mode: Mode, paths: &[PathBuf], arguments: &[OsString], spared: &[Pid]) {
-    orphans::end_orphans(spared);
+/// Removes what an ended child left, if anything is there.
+fn remove(mode: Mode, left: &[Leftover], arguments: &[OsString]) {
     let Some(program) = arguments.first() else { return };
-    if paths.iter().any(|path| path.symlink_metadata().is_ok()) {
+    if left.iter().any(Leftover::exists) {
         // In the same mode, because only there the ids that own the files exist.
         let mut arguments = vec![program.clone(), janitor::REMOVE.into()];
-        arguments.extend(paths.iter().map(OsString::from));
+        arguments.extend(left.iter().flat_map(Leftover::to_arguments));
         let _ = start(mode, &[], &arguments, "", &|_| {});
     }
 }
