@@ -119,7 +119,7 @@ fn read(
     report: Report<'_>,
 ) -> Result<Tree, Error> {
     let stage = |bytes: u64| -> Result<(Root, Staging), Error> {
-        let staging = Staging::create(machine, &output.target, true, bytes, report)?;
+        let staging = Staging::create(machine, &output.target, true, (bytes, 1), report)?;
         Ok((in_staging(&staging, &output.target, machine.mode)?, staging))
     };
     match found {
@@ -203,7 +203,7 @@ impl Read for PatientReader {
 
 /// Returns the root in the staging area. Owners are faked where a user namespace lacks some, because an archive may name any owner.
 fn in_staging(staging: &Staging, target: &Target, mode: Mode) -> Result<Root, Error> {
-    let root = staging.root.without_fake_ownership()?;
+    let root = staging.root.without_fake_ownership();
     Ok(match mode {
         Mode::Root => root,
         Mode::Unshare | Mode::Chroot if !matches!(target, Target::Directory(_)) => {

@@ -25,6 +25,13 @@ pub(crate) struct BuiltPlatform {
     pub file_bytes: u64,
 }
 
+/// Returns how many of these requests are built at the same time.
+pub(crate) fn at_once(requests: &[Request]) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = requests.first().map_or(1, |request| request.machine.jobs);
+    processors.min(jobs).min(requests.len())
+}
+
 /// Builds for several platforms at once, on as many threads as there are processors and jobs. Returns what was built in the order of
 /// `requests`. Of several errors, the first one counts that is not the cancellation of the others.
 pub(crate) fn build_at_once<T: Send>(
@@ -51,10 +58,8 @@ pub(crate) fn build_at_once<T: Send>(
             built.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
         }
     };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = requests.first().map_or(1, |request| request.machine.jobs);
     std::thread::scope(|scope| {
-        for _ in 0..processors.min(jobs).min(requests.len()) {
+        for _ in 0..at_once(requests) {
             scope.spawn(work);
         }
     });

@@ -5,11 +5,11 @@ use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::finish::{self, FinishInputs, copies};
 use crate::install::BuildContext;
-use crate::install::debs::{self, DebSource};
+use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
 use crate::install::first_phase_snapshot::{FirstPhaseSnapshot, SnapshotInputs};
 use crate::install::phases;
-use crate::platforms::{BuiltPlatform, build_at_once, finished_root, publish_platforms};
+use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::{Summary, container, mtree, target};
@@ -41,7 +41,8 @@ pub fn plan(selection: &Selection, sources: &Sources, machine: &Machine, report:
     let suite = archive::find_suite(sources)?;
     report(Event::Stage(Stage::Indexes));
     let downloads = Downloads::create(machine)?;
-    let options = ArchiveOptions { selection, sources, machine, suite: &suite, cache: &downloads.path(machine), report };
+    let options =
+        ArchiveOptions { selection, sources, machine, suite: &suite, cache: &downloads.path(machine), report };
     let archive = archive::open(&options)?;
     report(Event::Stage(Stage::Plan));
     archive.plan(selection, &suite)
@@ -66,7 +67,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
         // Every platform is checked before the first one is built.
         requests.iter().try_for_each(|request| emulation::find_for(request).map(drop))?;
     }
-    let run = Run { suite: &suite, program: &program, names: &names, copied_bytes };
+    let run = Run { suite: &suite, program: &program, names: &names, copied_bytes, at_once: at_once(&requests) };
     let mut summary =
         Summary { target: given.clone(), unfinished: request.output.is_first_stage(), ..Summary::default() };
     summary.suite.clone_from(&suite.codename);
@@ -154,6 +155,8 @@ struct Run<'a> {
     names: &'a [Name],
     /// The size, in bytes, of the host's files that are copied into the root.
     copied_bytes: u64,
+    /// How many roots are built at the same time.
+    at_once: usize,
 }
 
 impl Run<'_> {
@@ -219,16 +222,18 @@ impl Run<'_> {
 
         let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
         let bytes = installed_bytes.saturating_add(self.copied_bytes);
-        let staging = Staging::create(machine, &output.target, selection.variant.runs_scripts(), bytes, report)?;
+        let area =
+            Staging::create(machine, &output.target, selection.variant.runs_scripts(), (bytes, self.at_once), report)?;
+        let (staging, root) = (&area, &area.root);
         let inputs = SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine };
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
         let may_keep = request.runs_scripts() && machine.cache.is_some();
         let find = || FirstPhaseSnapshot::find(session.cache(), self.program, &inputs, report);
         let snapshot = if may_keep { find() } else { None };
         let source = DebSource { session, wanted: &wanted, store, stop, report };
-        let root = &staging.root;
+        let debs = Debs { session, report };
         let context =
-            BuildContext { selection, slim, suite, plan, root, staging: &staging, epoch, emulation, machine, report };
+            BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, emulation, machine, report };
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets };
         let file_bytes = std::thread::scope(|scope| {
             let mut pipeline = debs::start(scope, &source);
@@ -251,6 +256,6 @@ impl Run<'_> {
             false => finish::finish(&context, finish)?,
         }
         let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
-        Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, staging })
+        Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, staging: area })
     }
 }

@@ -4,22 +4,21 @@
 //! file; a process that locks a file whose name was removed meanwhile tries again. A download holds only its own lock while it
 //! waits for nothing but bytes, so no two processes wait for each other.
 
-use crate::directory::Cache;
+use crate::directory::{Cache, identity};
 use crate::error::Error;
 use crate::layout::TMP;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// The right to download one file. Dropping it gives the right back.
 #[derive(Debug)]
 pub struct DownloadLock {
-    path: PathBuf,
+    tmp: OwnedFd,
+    name: String,
     /// Only held: closing it ends the lock.
-    _lock: File,
+    _lock: OwnedFd,
 }
 
 impl DownloadLock {
@@ -28,22 +27,33 @@ impl DownloadLock {
     /// # Errors
     /// The lock file cannot be created or locked.
     pub fn try_acquire(cache: &Cache, name: &str) -> Result<Option<Self>, Error> {
-        let path = cache.directory(TMP).join(format!("{name}.lock"));
-        let fail = |source| Error::write(&path, source);
+        let name = format!("{name}.lock");
+        let path = cache.path(Path::new(TMP)).join(&name);
+        let fail = |errno: Errno| Error::write(&path, errno);
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut is_gone = false;
         loop {
-            let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+            let tmp = cache.open_directory(Path::new(TMP), true).map_err(fail)?.fd;
+            let lock = match openat(&tmp, &name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(lock) => lock,
+                // The directory was removed just now.
+                Err(Errno::NOENT) if !is_gone => {
+                    is_gone = true;
+                    continue;
+                }
+                Err(errno) => return Err(fail(errno)),
+            };
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(fail(errno.into())),
+                Err(errno) => return Err(fail(errno)),
             }
-            let inode = lock.metadata().map_err(fail)?.ino();
-            match fs::symlink_metadata(&path) {
-                Ok(named) if named.ino() == inode => return Ok(Some(Self { path, _lock: lock })),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(fail(error)),
+            let held = identity(&fstat(&lock).map_err(fail)?);
+            match statat(&tmp, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(named) if identity(&named) == held => return Ok(Some(Self { tmp, name, _lock: lock })),
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(fail(errno)),
             }
         }
     }
@@ -52,14 +62,14 @@ impl DownloadLock {
 impl Drop for DownloadLock {
     /// Removes the file before the lock ends: later, the name could belong to the lock file of the next holder.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = unlinkat(&self.tmp, &self.name, AtFlags::empty());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use std::fs;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]

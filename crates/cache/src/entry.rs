@@ -61,12 +61,11 @@ impl Entry {
     }
 
     fn read(&self, check: Check) -> Option<StoredEntry> {
-        let mut file = File::open(self.0.path()).ok()?;
+        let mut file = self.0.open()?;
         let Some((payload_size, notes)) = read_notes(&mut file, check) else {
             self.0.remove();
             return None;
         };
-        self.0.mark_used();
         Some(StoredEntry { file, place: self.0.clone(), payload_size, notes })
     }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! DIR/v1/CACHEDIR.TAG
 //!        lock                shared while a Cache is open; pruning takes it exclusively
+//!        looked              its time says when the size was looked at
 //!        tmp/                files that are being written, and NAME.lock while NAME is being downloaded
 //!        LAYER/…             the layers: each crate registers those whose files it owns
 //! ```
@@ -43,4 +44,4 @@ pub use hash::{for_each_chunk, sha256};
 pub use key::{Key, KeyBuilder};
 pub use layer::{Layer, Retention};
 pub use program::ProgramDigest;
-pub use prune::{LayerUsage, PruneLimits, Pruned, prune, usage};
+pub use prune::{LayerUsage, PruneLimits, Pruned, default_size, keep_within, prune, usage};

@@ -4,15 +4,17 @@
 //! with a dot are left alone. Directories are opened relative to each other, so that nobody can lead the removal out of the
 //! cache.
 
+use crate::directory::{is_regular, open_lock, why_not_own};
 use crate::error::Error;
 use crate::layer::{Layer, Retention};
 use crate::layout::{LOCK, TAG, TAG_NAME, TMP, VERSION};
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,13 @@ const UNFINISHED: &str = TMP;
 
 /// The name under which files in directories of no registered layer are counted.
 const OTHER: &str = "other";
+
+/// The file whose time says when [`keep_within`] looked, and after how many seconds it looks again.
+const LOOKED: &str = "looked";
+const LOOK_AGAIN: i64 = 3600;
+
+/// The most bytes of [`default_size`].
+const DEFAULT_SIZE: u64 = 10_000_000_000;
 
 /// The deepest directory below a layer that is looked into.
 const MAX_DEPTH: usize = 32;
@@ -91,6 +100,42 @@ pub fn prune(
 ) -> Result<Pruned, Error> {
     let Some(root) = Root::open(directory)? else { return Ok(Pruned::default()) };
     let _lock = root.lock(waiting)?;
+    remove(&root, layers, limits)
+}
+
+/// Removes what was used longest ago from a cache of more than `max_bytes`, unless somebody else uses the cache now or somebody else
+/// could have written it. Looks at most once an hour, unless `now` is `None`.
+///
+/// # Errors
+/// The directory is something else than a cache, or cannot be read or changed.
+pub fn keep_within(directory: &Path, layers: &[Layer], max_bytes: u64, now: Option<i64>) -> Result<Pruned, Error> {
+    let Some(root) = Root::open(directory)? else { return Ok(Pruned::default()) };
+    let is_own = rustix::fs::fstat(&root.root).is_ok_and(|found| why_not_own(&found).is_none());
+    let looked = rustix::fs::statat(&root.root, LOOKED, AtFlags::SYMLINK_NOFOLLOW).map_or(0, |found| found.st_mtime);
+    let is_recent = now.is_some_and(|now| (looked..looked.saturating_add(LOOK_AGAIN)).contains(&now));
+    if !is_own || is_recent {
+        return Ok(Pruned::default());
+    }
+    let lock = open_lock(root.root.as_fd(), &root.directory.join(VERSION).join(LOCK))?;
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(Pruned::default());
+    }
+    let pruned = remove(&root, layers, PruneLimits { max_bytes: Some(max_bytes), used_since: None })?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if let Ok(looked) = rustix::fs::openat(&root.root, LOOKED, flags, Mode::from_raw_mode(0o644)) {
+        let _ = File::from(looked).set_modified(std::time::SystemTime::now());
+    }
+    Ok(pruned)
+}
+
+/// Returns how many bytes a cache in `directory` may have if nobody says it: a tenth of its disk, and at most 10 GB.
+#[must_use]
+pub fn default_size(directory: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(directory).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+    (disk / 10).min(DEFAULT_SIZE)
+}
+
+fn remove(root: &Root<'_>, layers: &[Layer], limits: PruneLimits) -> Result<Pruned, Error> {
     let Listing { mut files, directories } = root.list(layers)?;
     let newest = newest_versions(&files);
     let mut left: u64 = files.iter().map(|file| file.bytes).sum();
@@ -192,11 +237,17 @@ impl<'a> Root<'a> {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(not_a_cache()),
             Err(errno) => return Err(Error::unusable(&directory.join(VERSION), errno)),
         };
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let tag = rustix::fs::openat(&root, TAG_NAME, flags, Mode::empty());
-        let mut text = vec![0; TAG.len()];
-        let is_read = tag.is_ok_and(|tag| rustix::io::read(&tag, &mut text).is_ok_and(|count| count == TAG.len()));
-        if is_read && text == TAG { Ok(Some(Self { root, directory })) } else { Err(not_a_cache()) }
+        let mut text = Vec::new();
+        let is_read = tag.is_ok_and(|tag| {
+            let is_file = rustix::fs::fstat(&tag).is_ok_and(|found| is_regular(&found));
+            is_file && File::from(tag).take(TAG.len() as u64).read_to_end(&mut text).is_ok()
+        });
+        // A full disk may have cut the tag off. Nobody else makes such a directory.
+        let is_cut_off =
+            || text.is_empty() && rustix::fs::accessat(&root, LOCK, Access::EXISTS, AtFlags::empty()).is_ok();
+        if is_read && (text == TAG || is_cut_off()) { Ok(Some(Self { root, directory })) } else { Err(not_a_cache()) }
     }
 
     fn error(&self, path: &Path, errno: Errno) -> Error {
@@ -206,16 +257,15 @@ impl<'a> Root<'a> {
     /// Takes the lock that every open cache shares.
     fn lock(&self, waiting: &mut dyn FnMut()) -> Result<File, Error> {
         let fail = |errno| self.error(Path::new(LOCK), errno);
-        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = rustix::fs::openat(&self.root, LOCK, flags, Mode::from_raw_mode(0o644)).map_err(fail)?;
+        let lock = open_lock(self.root.as_fd(), &self.directory.join(VERSION).join(LOCK))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(lock.into()),
+            Ok(()) => return Ok(lock),
             Err(Errno::WOULDBLOCK) => waiting(),
             Err(errno) => return Err(fail(errno)),
         }
         loop {
             match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-                Ok(()) => return Ok(lock.into()),
+                Ok(()) => return Ok(lock),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(fail(errno)),
             }

@@ -163,3 +163,20 @@ fn pruning_waits_until_the_cache_is_closed_and_says_so_once() {
     });
     assert!(left(&cache).is_empty() && waited.try_recv().is_err());
 }
+
+#[test]
+fn a_cache_stays_within_its_size_unless_somebody_uses_it() {
+    let cache = cache(&TREE);
+    let trim = |max, now| keep_within(cache.path(), &LAYERS, max, now).unwrap();
+    let user = Cache::open(Some(cache.path()), Path::new("/nowhere")).unwrap();
+    assert_eq!(trim(700, None), Pruned::default(), "somebody uses it");
+    drop(user);
+    let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    assert_eq!(trim(1_000_000, Some(now)).files, 0);
+    assert_eq!(trim(700, Some(now)), Pruned::default(), "it was just looked at");
+    assert_eq!(trim(700, Some(now - 10_000)).files, 3, "the clock was set back");
+    assert_eq!(trim(100, None).left, 20, "at any time if the user says how much");
+    assert_eq!(left(&cache), ["release/x/700-ab.InRelease", "release/x/800-ab.InRelease"]);
+    fs::set_permissions(cache.path().join(VERSION), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    assert_eq!(trim(0, None), Pruned::default(), "others can write to it");
+}

@@ -1,9 +1,9 @@
 //! Debs: one that an index lists, and one whose bytes were verified.
 
-use crate::error::Error;
+use crate::destination::Destination;
 use rootstrap_debian::digest::Digest;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A deb to fetch, as a verified index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +21,13 @@ pub struct ListedDeb {
     pub mirrors: Vec<String>,
 }
 
-/// A deb whose size and digest are what a verified index says. Only this crate can make one.
-#[derive(Debug)]
+/// A deb whose size and digest are what a verified index says. Only this crate can make one. It is in the cache and not open: there may
+/// be more of them than a process may have open.
+#[derive(Clone)]
 pub struct VerifiedDeb {
-    label: String,
-    digest: Digest,
-    path: PathBuf,
-    file: File,
-    is_cached: bool,
+    pub(crate) label: String,
+    pub(crate) destination: Destination,
+    pub(crate) is_cached: bool,
 }
 
 impl VerifiedDeb {
@@ -41,13 +40,14 @@ impl VerifiedDeb {
     /// Returns the digest that was verified.
     #[must_use]
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        &self.destination.digest
     }
 
-    /// Returns the file, open for reading at its beginning, and seekable. It stays readable when the cache is removed.
+    /// Opens the verified file for reading at its beginning. It is seekable, and stays readable when the cache is removed. `None` if
+    /// the cache has lost the file since it was verified: then [`Session::debs`](crate::Session::debs) has to fetch it again.
     #[must_use]
-    pub fn into_file(self) -> File {
-        self.file
+    pub fn open(&self) -> Option<File> {
+        self.destination.open_verified()
     }
 
     /// Whether the cache had it before: then this is at least its second use.
@@ -56,28 +56,9 @@ impl VerifiedDeb {
         self.is_cached
     }
 
-    /// Returns its path in the cache. A private cache is removed with its session.
+    /// Returns its path in the cache, for messages. A private cache is removed with its session.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-/// A verified file in the cache that is not open yet: there may be more of them than a process may have open.
-pub(crate) struct CachedDeb {
-    /// Its position in the caller's list.
-    pub position: usize,
-    pub label: String,
-    pub digest: Digest,
-    pub path: PathBuf,
-    pub is_cached: bool,
-}
-
-impl CachedDeb {
-    /// Opens the file. Returns it with its position.
-    pub fn open(self) -> Result<(usize, VerifiedDeb), Error> {
-        let Self { position, label, digest, path, is_cached } = self;
-        let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        Ok((position, VerifiedDeb { label, digest, path, file, is_cached }))
+        self.destination.path()
     }
 }

@@ -1,6 +1,6 @@
 //! Fetches many debs at once, the largest first, and hands each over as soon as it is complete and verified.
 
-use crate::deb::{CachedDeb, ListedDeb};
+use crate::deb::{ListedDeb, VerifiedDeb};
 use crate::deb_downloader::DebDownloader;
 use crate::download::{Job, signed};
 use crate::error::Error;
@@ -34,7 +34,7 @@ type Mirrors<'w> = BTreeMap<&'w [String], Vec<Mirror>>;
 impl DebBatch<'_> {
     /// Puts every deb into the cache and sends each to `ready` when it is there and verified. Files that are in the cache are
     /// checked in the order of `debs`. The checks and the downloads run at the same time.
-    pub async fn fetch(&self, debs: &[ListedDeb], ready: Sender<CachedDeb>) -> Result<(), Error> {
+    pub async fn fetch(&self, debs: &[ListedDeb], ready: Sender<(usize, VerifiedDeb)>) -> Result<(), Error> {
         let mirrors = parse_mirrors(debs)?;
         self.prefetch.stop_others(debs);
         let (cached, mut missing): (Vec<_>, Vec<_>) = debs
@@ -52,9 +52,9 @@ impl DebBatch<'_> {
         let mut downloads: FuturesUnordered<_> = missing.into_iter().map(|deb| self.download(deb, &mirrors)).collect();
         let mut checks = stream::iter(cached).map(|deb| self.check(deb)).buffered(HASHERS).fuse();
         loop {
-            let ((position, deb), path, is_cached) = tokio::select! {
+            let ((position, deb), is_cached) = tokio::select! {
                 Some((deb, path)) = checks.next() => match path {
-                    Some(path) => (deb, path, true),
+                    Some(_) => (deb, true),
                     // The cached file is damaged.
                     None => {
                         (self.report)(Event::DebBytes { bytes: signed(deb.1.size).saturating_neg() });
@@ -62,16 +62,16 @@ impl DebBatch<'_> {
                         continue;
                     }
                 },
-                Some(done) = downloads.next() => done?,
+                Some(done) = downloads.next() => done.map(|(deb, _, is_cached)| (deb, is_cached))?,
                 else => return Ok(()),
             };
-            let (label, digest) = (deb.label.clone(), deb.digest);
+            let (label, destination) = (deb.label.clone(), self.downloader.destination(deb));
             (self.report)(match is_cached {
                 true => Event::CacheHit { what: label.clone() },
                 false => Event::DebDone { label: label.clone() },
             });
             // The channel is closed when the caller wants no more; the caller then stops this future.
-            let _ = ready.send(CachedDeb { position, label, digest, path, is_cached });
+            let _ = ready.send((position, VerifiedDeb { label, destination, is_cached }));
         }
     }
 

@@ -4,7 +4,9 @@ use crate::error::Error;
 use crate::hasher::file_has_digest;
 use rootstrap_cache::{Cache, CachedFile, DownloadLock, NewFile};
 use rootstrap_debian::digest::Digest;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often a waiting download looks whether the lock is free: another process cannot wake it.
@@ -32,17 +34,37 @@ impl Destination {
         self.file.has_size(self.size)
     }
 
-    /// Returns the path of the file if one of the right size is there. Its content may be damaged.
-    pub fn unverified_path(&self) -> Option<PathBuf> {
-        self.has_file().then(|| self.file.path().to_owned())
+    /// Opens the file if one of the right size is there. Its content may be damaged.
+    pub fn open_unverified(&self) -> Option<File> {
+        let file = self.file.open()?;
+        file.metadata().is_ok_and(|found| found.len() == self.size).then_some(file)
     }
 
     /// Returns the path of the file if it is there and has the right digest. It is hashed again, because a disk may have lost bytes
     /// since it was written, and hashing costs less than using a damaged file.
     pub async fn verified_path(&self) -> Option<PathBuf> {
-        let (path, digest) = (self.unverified_path()?, self.digest);
-        let verified = tokio::task::spawn_blocking(move || file_has_digest(&path, &digest).then_some(path)).await;
-        verified.ok().flatten()
+        let (mut file, digest) = (self.open_unverified()?, self.digest);
+        let is_right = move || file_has_digest(&mut file, &digest, &mut std::io::sink());
+        let is_right = tokio::task::spawn_blocking(is_right).await.unwrap_or(false);
+        is_right.then(|| self.file.path().to_owned())
+    }
+
+    /// Opens the file that this run has verified. Where somebody else can write to the cache, the bytes may be others by now: there
+    /// they are copied into memory, and the copy is verified. `None` if the file is gone or not the same any more.
+    pub fn open_verified(&self) -> Option<File> {
+        let mut file = self.open_unverified()?;
+        if self.file.is_own(&file) {
+            return Some(file);
+        }
+        let memory = rustix::fs::memfd_create("download", rustix::fs::MemfdFlags::CLOEXEC).ok()?;
+        let mut copy = File::from(memory);
+        let is_right = file_has_digest(&mut (&mut file).take(self.size), &self.digest, &mut copy);
+        (is_right && copy.rewind().is_ok()).then_some(copy)
+    }
+
+    /// Returns its path, for messages.
+    pub fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// Removes the file, because it is damaged.

@@ -3,8 +3,7 @@
 use rootstrap_cache::for_each_chunk;
 use rootstrap_debian::digest::Digest;
 use sha2::{Digest as _, Sha256, Sha512};
-use std::fs::File;
-use std::path::Path;
+use std::io::{Read, Write};
 
 /// Hashes with the algorithm of a given digest.
 #[derive(Clone)]
@@ -38,13 +37,12 @@ impl Hasher {
     }
 }
 
-/// Whether the file has this digest. A file that cannot be read has not.
-pub(crate) fn file_has_digest(path: &Path, digest: &Digest) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
+/// Whether all that is left of `file` has this digest. A file that cannot be read has not. Everything that is read goes to `copy`.
+pub(crate) fn file_has_digest(file: &mut impl Read, digest: &Digest, copy: &mut dyn Write) -> bool {
     let mut hasher = Hasher::new(Some(digest));
-    let read = for_each_chunk(&mut file, |chunk| {
+    let read = for_each_chunk(file, |chunk| {
         hasher.update(chunk);
-        Ok(())
+        copy.write_all(chunk)
     });
     read.is_ok() && hasher.digest() == *digest
 }

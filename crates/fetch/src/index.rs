@@ -14,7 +14,6 @@ use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::Table;
 use rootstrap_debian::release::Release;
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -48,6 +47,9 @@ const DECODER: DecoderOptions = DecoderOptions {
     xz_memory: limits::XZ_MEMORY,
     zstd_window_log: Some(limits::ZSTD_WINDOW_LOG),
 };
+
+/// How often an index is downloaded that the cache loses before it is read.
+const ATTEMPTS: usize = 3;
 
 /// One form of an index that a Release lists.
 #[derive(Clone, Debug)]
@@ -144,10 +146,13 @@ impl IndexFetch<'_> {
     /// Decodes this form from the cache. It is hashed again, because everything in the run depends on it.
     async fn read_compressed(&self, variant: &Variant, name: &str) -> Result<Option<Arc<Table>>, Error> {
         let destination = variant.destination(self.cache);
-        let Some(path) = destination.unverified_path() else { return Ok(None) };
+        let Some(mut file) = destination.open_unverified() else { return Ok(None) };
         let (of_thread, name) = (variant.clone(), name.to_owned());
         let decoded = on_thread(move || {
-            let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+            let path = destination.path().to_owned();
+            let mut bytes = Vec::with_capacity(usize::try_from(destination.size).unwrap_or_default());
+            let read = (&mut file).take(destination.size).read_to_end(&mut bytes);
+            read.map_err(|source| Error::Read { path, source })?;
             if !bytes_have_digest(&bytes, &of_thread.digest) {
                 destination.remove();
                 return Ok(None);
@@ -164,8 +169,8 @@ impl IndexFetch<'_> {
             if variant.size > limits::INDEX_TRANSFER {
                 return Err(Error::TooLarge { what: name, limit: limits::INDEX_TRANSFER });
             }
-            match self.download(&variant, &name).await {
-                Ok(path) => return self.read_downloaded(path, variant, name).await,
+            match self.download_and_read(&variant, &name).await {
+                Ok(table) => return Ok(table),
                 // Some Releases list forms that the mirror does not have.
                 Err(Error::Fetch { source: failures, what })
                     if failures.0.iter().all(|(_, fault)| matches!(fault, Fault::Missing)) =>
@@ -176,6 +181,18 @@ impl IndexFetch<'_> {
             }
         }
         Err(last.unwrap_or(Error::Offline { what: name }))
+    }
+
+    /// Downloads and decodes one form. The cache may lose the file before it is read; then it is downloaded again.
+    async fn download_and_read(&self, variant: &Variant, name: &str) -> Result<Arc<Table>, Error> {
+        let mut path = PathBuf::new();
+        for _ in 0..ATTEMPTS {
+            path = self.download(variant, name).await?;
+            if let Some(table) = self.read_downloaded(variant, name).await? {
+                return Ok(table);
+            }
+        }
+        Err(Error::Read { path, source: io::ErrorKind::NotFound.into() })
     }
 
     async fn download(&self, variant: &Variant, name: &str) -> Result<PathBuf, Error> {
@@ -204,13 +221,13 @@ impl IndexFetch<'_> {
 
     /// Decodes a file that was just downloaded and verified. Not while it arrives, so that no decoder sees unverified bytes; the
     /// decoding of one index overlaps with the download of the others.
-    async fn read_downloaded(&self, path: PathBuf, variant: Variant, name: String) -> Result<Arc<Table>, Error> {
-        let of_thread = variant.clone();
+    async fn read_downloaded(&self, variant: &Variant, name: &str) -> Result<Option<Arc<Table>>, Error> {
+        let (of_thread, of_name, destination) = (variant.clone(), name.to_owned(), variant.destination(self.cache));
         let decoded = on_thread(move || {
-            let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-            decode(BufReader::with_capacity(256 << 10, file), &of_thread, &name)
+            let Some(file) = destination.open_verified() else { return Ok(None) };
+            decode(BufReader::with_capacity(256 << 10, file), &of_thread, &of_name).map(Some)
         });
-        Ok(self.keep(&variant, decoded.await?))
+        Ok(decoded.await?.map(|decoded| self.keep(variant, decoded)))
     }
 
     /// Starts to write the packages to the cache, and returns them.

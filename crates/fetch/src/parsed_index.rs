@@ -17,7 +17,7 @@ use rootstrap_debian::packages::Table;
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 use sha2::{Digest as _, Sha256};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -86,19 +86,17 @@ impl ParsedIndexFile {
     /// Reads the packages if the file exists, is undamaged, and was made from an index of at most `limit` bytes. A damaged file is
     /// removed.
     pub fn read(&self, limit: u64) -> Option<Table> {
-        let metadata = fs::symlink_metadata(self.file.path()).ok()?;
-        let read = metadata.is_file().then(|| self.parse_file(metadata.len()).ok().flatten()).flatten();
-        let Some((table, decoded)) = read else {
+        let Some((table, decoded)) = self.parse_file(self.file.open()?).ok().flatten() else {
             self.file.remove();
             return None;
         };
-        self.file.mark_used();
         (decoded <= limit).then_some(table)
     }
 
-    fn parse_file(&self, size: u64) -> io::Result<Option<(Table, u64)>> {
+    fn parse_file(&self, file: File) -> io::Result<Option<(Table, u64)>> {
+        let size = file.metadata()?.len();
         let mut bytes = Vec::with_capacity(usize::try_from(size.min(limits::INDEX_TEXT)).unwrap_or_default());
-        File::open(self.file.path())?.take(limits::INDEX_TEXT).read_to_end(&mut bytes)?;
+        file.take(limits::INDEX_TEXT).read_to_end(&mut bytes)?;
         Ok(self.parse(bytes))
     }
 
@@ -175,7 +173,7 @@ mod tests {
         let table = Table::parse(INDEX);
         place.write(place.file.create().unwrap(), &table, INDEX.len() as u64).unwrap();
         assert!(place.read(u64::MAX).as_ref() == Some(&table));
-        let bytes = fs::read(place.file.path()).unwrap();
+        let bytes = std::fs::read(place.file.path()).unwrap();
         let digest = base16ct::lower::encode_string(&Sha256::digest(&bytes));
         assert_eq!(
             (FORMAT, digest.as_str()),

@@ -131,5 +131,5 @@ impl Partial {
 }
 
 fn cannot_write(file: &NewFile, source: std::io::Error) -> Error {
-    rootstrap_cache::Error::write(file.temporary_path(), source).into()
+    rootstrap_cache::Error::write(&file.temporary_path(), source).into()
 }

@@ -9,7 +9,6 @@ use crate::limits;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rootstrap_cache::{Cache, CachedFile};
 use sha2::{Digest as _, Sha256};
-use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -37,6 +36,8 @@ pub(crate) struct SeenRelease {
     /// The `Date` that is part of its name, in seconds since 1970.
     pub date: i64,
     file: CachedFile,
+    /// The file with its signature, if that is not part of it.
+    signature: Option<CachedFile>,
 }
 
 impl ReleaseHistory {
@@ -56,8 +57,8 @@ impl ReleaseHistory {
         let hash = hasher.finalize();
         let hash = base16ct::lower::encode_string(hash.get(..HASH_LENGTH).unwrap_or_default());
         for (extension, bytes) in parts {
-            let file = CachedFile::new(&self.cache, &self.directory, &format!("{date}-{hash}{extension}"));
-            if file.path().exists() {
+            let file = CachedFile::verified(&self.cache, &self.directory, &format!("{date}-{hash}{extension}"));
+            if file.exists() {
                 file.mark_used();
                 continue;
             }
@@ -71,11 +72,10 @@ impl ReleaseHistory {
 
     /// Returns the stored Release files, the newest first.
     pub fn newest_first(&self) -> Vec<SeenRelease> {
-        let Ok(entries) = fs::read_dir(self.cache.directory(&self.directory)) else { return Vec::new() };
-        let mut seen: Vec<(i64, String)> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
+        let names = self.cache.names(&self.directory).into_iter();
+        let mut seen: Vec<(i64, String)> = names
+            .filter_map(|name| {
+                let name = name.into_string().ok()?;
                 let is_text = name.ends_with(".InRelease") || name.ends_with(".Release");
                 // A date before 1970 would begin with a dash of its own; no archive is that old.
                 let date = name.split_once('-')?.0.parse().ok()?;
@@ -84,8 +84,12 @@ impl ReleaseHistory {
             .collect();
         seen.sort();
         seen.reverse();
-        let file = |name: &str| CachedFile::new(&self.cache, &self.directory, name);
-        seen.into_iter().map(|(date, name)| SeenRelease { date, file: file(&name) }).collect()
+        let file = |name: &str| CachedFile::verified(&self.cache, &self.directory, name);
+        let seen_release = |(date, name): (i64, String)| {
+            let signature = name.strip_suffix(".Release").map(|stem| file(&format!("{stem}.Release.gpg")));
+            SeenRelease { date, file: file(&name), signature }
+        };
+        seen.into_iter().map(seen_release).collect()
     }
 }
 
@@ -96,20 +100,17 @@ impl SeenRelease {
 
     /// Reads the file, which counts as a use.
     pub fn read(&self) -> io::Result<SignedRelease> {
-        self.file.mark_used();
-        let path = self.file.path();
-        let text = read_at_most(path, limits::RELEASE)?;
-        if path.extension().is_some_and(|extension| extension == "InRelease") {
-            return Ok(SignedRelease::Inline(text));
+        let text = read_at_most(&self.file, limits::RELEASE)?;
+        match &self.signature {
+            None => Ok(SignedRelease::Inline(text)),
+            Some(file) => Ok(SignedRelease::Detached { text, signature: read_at_most(file, limits::SIGNATURE)? }),
         }
-        let signature = read_at_most(&path.with_extension("Release.gpg"), limits::SIGNATURE)?;
-        Ok(SignedRelease::Detached { text, signature })
     }
 }
 
-fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+fn read_at_most(file: &CachedFile, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    file.open().ok_or(io::ErrorKind::NotFound)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

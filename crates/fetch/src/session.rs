@@ -127,19 +127,14 @@ impl Session {
                     }
                 })
             });
-            let mut outcome = Ok(());
             // The loop ends with the downloads, because they own the sender.
-            for file in verified {
-                match file.open().map(|(position, deb)| ready(position, deb)) {
-                    Ok(ControlFlow::Continue(())) => continue,
-                    Ok(ControlFlow::Break(())) => (),
-                    Err(error) => outcome = Err(error),
+            for (position, deb) in verified {
+                if ready(position, deb).is_break() {
+                    enough.notify_one();
+                    break;
                 }
-                enough.notify_one();
-                break;
             }
-            let downloaded = downloads.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            outcome.and(downloaded)
+            downloads.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 

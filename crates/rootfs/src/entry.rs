@@ -77,6 +77,35 @@ pub fn now() -> i64 {
     nanoseconds(time.tv_sec, time.tv_nsec)
 }
 
+/// A moment, by the clock that gives the files of one filesystem their times and by a clock that nobody sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// In nanoseconds since 1970, by the filesystem.
+    pub of_files: i64,
+    /// In nanoseconds since the machine started.
+    monotonic: i64,
+}
+
+/// The most nanoseconds by which the two clocks of a [`Moment`] may drift apart before the times of files count as set: more than a
+/// tick of the kernel, less than scripts take to start.
+const MAX_DRIFT: i64 = 20_000_000;
+
+impl Moment {
+    /// Returns the present by the clock of the filesystem that `file` was just created in.
+    pub(crate) fn of_new(file: std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let of_files = Metadata::from(rustix::fs::fstat(file)?).changed;
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Ok(Self { of_files, monotonic: nanoseconds(time.tv_sec, time.tv_nsec) })
+    }
+
+    /// Whether the clock of the files ran from `earlier` to this moment as the other one did: nobody has set it.
+    #[must_use]
+    pub fn is_comparable_with(&self, earlier: &Self) -> bool {
+        let drift = (self.of_files - earlier.of_files) - (self.monotonic - earlier.monotonic);
+        drift.abs() <= MAX_DRIFT
+    }
+}
+
 #[allow(clippy::useless_conversion, reason = "the widths of times differ by architecture")]
 fn nanoseconds(seconds: impl Into<i64>, nanoseconds: impl TryInto<i64>) -> i64 {
     seconds.into().saturating_mul(1_000_000_000).saturating_add(nanoseconds.try_into().unwrap_or_default())
@@ -120,5 +149,30 @@ impl From<Stat> for Metadata {
             changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
             accessed: nanoseconds(stat.st_atime, stat.st_atime_nsec),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The clock is set back, or forward, while scripts run; or the filesystem's clock is another machine's and stands still.
+    #[test]
+    fn a_clock_that_was_set_is_noticed() {
+        let earlier = Moment { of_files: 1_000_000_000_000, monotonic: 5_000_000_000 };
+        for (of_files, monotonic, is_comparable) in [
+            (1_002_000_000_000, 7_000_000_000, true),
+            (1_002_004_000_000, 7_000_000_000, true),
+            (1_001_000_000_000, 7_000_000_000, false),
+            (940_000_000_000, 7_000_000_000, false),
+            (4_600_000_000_000, 7_000_000_000, false),
+            (1_000_000_000_000, 7_000_000_000, false),
+        ] {
+            assert_eq!(Moment { of_files, monotonic }.is_comparable_with(&earlier), is_comparable, "{of_files}");
+        }
+        let place = tempfile::tempdir().unwrap();
+        let root = crate::root::Root::open(place.path()).unwrap();
+        let (one, other) = (root.moment().unwrap(), root.moment().unwrap());
+        assert!(other.is_comparable_with(&one) && other.of_files >= one.of_files);
     }
 }

@@ -22,7 +22,7 @@ pub mod xattr;
 
 pub use copy::{CopyOptions, copy};
 pub use cursor::Cursor;
-pub use entry::{Attributes, Device, Kind, Metadata, now};
+pub use entry::{Attributes, Device, Kind, Metadata, Moment, now};
 pub use error::{Error, Result};
 pub use fake_ownership::{FakeOwnership, Faked};
 pub use place::Place;

@@ -2,7 +2,7 @@
 
 use crate::descent::remove_below;
 use crate::directory;
-use crate::entry::{Attributes, Kind, Metadata, timestamps};
+use crate::entry::{Attributes, Kind, Metadata, Moment, timestamps};
 use crate::error::{Error, Result};
 use crate::fake_ownership::FakeOwnership;
 use crate::path;
@@ -23,15 +23,16 @@ const RETRIES: usize = 1000;
 const ELOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 
 /// A directory that is taken as `/`.
+#[derive(Debug)]
 pub struct Root {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     fake_ownership: Option<Arc<FakeOwnership>>,
 }
 
 impl From<OwnedFd> for Root {
     /// Takes a directory that is open for reading as a root.
     fn from(dir: OwnedFd) -> Self {
-        Self { dir, fake_ownership: None }
+        Self { dir: Arc::new(dir), fake_ownership: None }
     }
 }
 
@@ -43,7 +44,7 @@ impl Root {
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         match fs::open(path, flags, Mode::empty()) {
-            Ok(dir) => Ok(Self { dir, fake_ownership: None }),
+            Ok(dir) => Ok(dir.into()),
             Err(errno) => Err(Error::new("open", path.as_os_str().as_bytes(), errno)),
         }
     }
@@ -54,19 +55,32 @@ impl Root {
         Self { fake_ownership: Some(fake_ownership), ..self }
     }
 
+    /// The same root once more. It shares the open directory.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { dir: Arc::clone(&self.dir), fake_ownership: self.fake_ownership.clone() }
+    }
+
     /// The same root as it is on the filesystem, without recorded owners and device nodes.
-    ///
-    /// # Errors
-    /// There are no descriptors left.
-    pub fn without_fake_ownership(&self) -> Result<Self> {
-        let dir = self.dir.try_clone().map_err(|error| Error::new("open", b"/", error))?;
-        Ok(Self { dir, fake_ownership: None })
+    #[must_use]
+    pub fn without_fake_ownership(&self) -> Self {
+        Self { dir: Arc::clone(&self.dir), fake_ownership: None }
     }
 
     /// The record of the owners and device nodes that the filesystem cannot hold, if this root has one.
     #[must_use]
     pub fn fake_ownership(&self) -> Option<&Arc<FakeOwnership>> {
         self.fake_ownership.as_ref()
+    }
+
+    /// The present by the clock that gives the files of this root their times. A file without a name is created for it.
+    ///
+    /// # Errors
+    /// The filesystem has no files without names, or is full.
+    pub fn moment(&self) -> Result<Moment> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let new = fs::openat(&self.dir, ".", flags, Mode::empty());
+        new.and_then(|file| Moment::of_new(file.as_fd())).map_err(|errno| Error::new("create a file in", b"/", errno))
     }
 
     /// The metadata of an open file of this root.
@@ -157,7 +171,7 @@ impl Root {
     /// # Errors
     /// There is no directory.
     pub fn below(&self, path: &[u8]) -> Result<Self> {
-        self.open_directory(path).map(|dir| Self { dir, fake_ownership: self.fake_ownership.clone() })
+        self.open_directory(path).map(|dir| Self { dir: Arc::new(dir), fake_ownership: self.fake_ownership.clone() })
     }
 
     /// Opens the file that `path` leads to for reading. Links are followed inside the root.

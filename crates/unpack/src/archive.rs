@@ -6,6 +6,7 @@ use crate::limits;
 use crate::tar_read::{Entries, TarEntry};
 use rootstrap_debian::compression::{self, Compression, DecoderOptions, Streams};
 use rootstrap_rootfs::{Attributes, Cursor, Device, Kind, Place, Root, xattr};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,7 +72,12 @@ pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Res
             }
         }
     }
+    // Of several entries for one directory, the last one counts.
+    let mut seen = HashSet::new();
     for (path, attributes) in directories.iter().rev() {
+        if !seen.insert(path) {
+            continue;
+        }
         match path.is_empty() {
             true => root.set_own_attributes(*attributes)?,
             false if root.metadata(path)?.is_some_and(|found| found.kind == Kind::Directory) => {

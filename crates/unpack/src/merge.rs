@@ -10,7 +10,7 @@ use crate::stage::Staged;
 use rootstrap_rootfs::{Attributes, Cursor, Kind, Place, Root};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How a merge ended.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub fn merge(root: &Root, package: &Staged, rules: Rules<'_>, claims: &mut Claim
 struct Merger<'a> {
     checks: Checks<'a>,
     cursor: Cursor<'a>,
+    /// The directory of the package's file bodies.
+    bodies: OwnedFd,
     overrides: Cow<'a, HashMap<Vec<u8>, Attributes>>,
     /// The conffiles that are put beside their paths.
     conffiles: HashSet<&'a [u8]>,
@@ -70,6 +72,7 @@ impl<'a> Merger<'a> {
         Ok(Self {
             checks: Checks::new(root, package, rules)?,
             cursor: Cursor::new(root),
+            bodies: package.bodies()?,
             overrides: match rules.overrides {
                 Some(overrides) => Cow::Borrowed(overrides),
                 None => Cow::Owned(database::statoverrides(root)?),
@@ -149,7 +152,7 @@ impl<'a> Merger<'a> {
         let target = self.target(&entry.path, place);
         match &entry.kind {
             EntryKind::File { body, .. } => {
-                target.rename_from(self.checks.package.bodies.as_fd(), body.to_string())?;
+                target.rename_from(self.bodies.as_fd(), body.to_string())?;
                 if attributes != entry.attributes {
                     target.set_attributes(attributes)?;
                 }

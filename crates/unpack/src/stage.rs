@@ -24,8 +24,17 @@ pub struct Staged {
     pub bytes: u64,
     /// The CRC-32 of each body, with the filesystem and inode number of its file. Merging does not change these numbers.
     pub sums: Vec<((u64, u64), u32)>,
-    /// The directory of the store that holds the bodies.
-    pub(crate) bodies: OwnedFd,
+    /// The store, and the name of the directory in it that holds the bodies. That directory is opened when the package is merged,
+    /// because there may be more packages than a process may have open directories.
+    store: Root,
+    slot: String,
+}
+
+impl Staged {
+    /// Opens the directory of the bodies.
+    pub(crate) fn bodies(&self) -> rootstrap_rootfs::Result<OwnedFd> {
+        self.store.open_directory(self.slot.as_bytes())
+    }
 }
 
 /// A .deb to be staged.
@@ -101,7 +110,7 @@ fn stage_from(
         Err(_) if cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
         Err(error) => return Err(io(error)),
     };
-    Ok(Staged { control, entries, bytes, sums, bodies })
+    Ok(Staged { control, entries, bytes, sums, store: store.share(), slot: name })
 }
 
 impl Deb<'_> {

@@ -9,8 +9,11 @@ use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Suite};
+use rustix::fs::{Mode, OFlags};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -66,6 +69,10 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         cancel: machine.cancel.clone(),
         ..Options::default()
     })?;
+    if let Some(reason) = session.cache().distrust() {
+        let kept = "only downloads are kept there, and they are verified at each use";
+        report(Event::Warning(format!("the cache is not yours alone ({reason}): {kept}")));
+    }
     let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
     let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
         let hit = match event {
@@ -84,11 +91,37 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
 fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
     let mut files = Vec::new();
     for path in &sources.keyrings {
-        files.push(std::fs::read(path).map_err(Error::io("read the keyring", path))?);
+        files.push(read_keyring(path).map_err(Error::io("read the keyring", path))?);
     }
     let own = suite.keyrings.iter().filter_map(|name| rootstrap_suites::keyring(name));
     let blobs: Vec<&[u8]> = if files.is_empty() { own.collect() } else { files.iter().map(Vec::as_slice).collect() };
     Ok(Keyring::from_bytes(&blobs)?)
+}
+
+/// The most bytes of a keyring file. Debian's has 60 kB.
+const KEYRING: u64 = 16 << 20;
+
+/// The number (statfs(2)) of the filesystem of pipes without a name.
+const PIPES: u64 = 0x5049_5045;
+
+/// Reads a keyring file, or what a shell hands over in its place (`<(gpg --export)`). Refuses what could be waited for or read without
+/// end.
+fn read_keyring(path: &Path) -> std::io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "width and sign differ by architecture")]
+    let is_pipe = rustix::fs::fstatfs(&file)?.f_type as u32 as u64 == PIPES;
+    if !is_pipe && !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(KEYRING + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > KEYRING {
+        true => Err(std::io::Error::other("it is larger than 16 MiB")),
+        false => Ok(bytes),
+    }
 }
 
 impl Archive {

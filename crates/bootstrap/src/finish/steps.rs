@@ -58,7 +58,7 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
     copies::make(inputs.copies, root, epoch, &machine.cancel)?;
     // A directory gets device nodes for those who enter it with chroot. Archives get theirs from a table.
     if matches!(inputs.output.target, Target::Directory(_)) {
-        skeleton::fill_dev(&root.without_fake_ownership()?, epoch)?;
+        skeleton::fill_dev(&root.without_fake_ownership(), epoch)?;
     }
     Ok(rootstrap_normalize::clamp_times(root, epoch, &machine.cancel)?)
 }

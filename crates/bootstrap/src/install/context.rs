@@ -1,6 +1,7 @@
 //! What every step of one build needs to know.
 
 use crate::event::Report;
+use crate::install::debs::Debs;
 use crate::install::emulation::Emulation;
 use crate::request::{Machine, Selection};
 use crate::staging::Staging;
@@ -15,6 +16,8 @@ pub(crate) struct BuildContext<'a> {
     pub slim: bool,
     pub suite: &'a Suite,
     pub plan: &'a Plan,
+    /// The packages' .debs.
+    pub debs: Debs<'a>,
     /// The growing root, and the staging area that it grows in.
     pub root: &'a Root,
     pub staging: &'a Staging,

@@ -10,7 +10,6 @@ use rootstrap_rootfs::Root;
 use rootstrap_unpack::{Deb, Staged, payload};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Seek;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,24 +21,52 @@ pub(crate) const PAYLOADS: Layer =
     Layer { name: "payload", directories: &[PAYLOAD_DIRECTORY], retention: Retention::LastUse };
 const PAYLOAD_DIRECTORY: &str = "payload";
 
-/// A package that is ready to be merged, and its .deb in case the target's dpkg has to unpack it.
+/// How often a deb is fetched again that the cache loses before it is read.
+const ATTEMPTS: usize = 3;
+
+/// A package that is ready to be merged, and its .deb in case the target's dpkg has to unpack it. No file is open.
 pub(crate) struct StagedDeb {
     pub staged: Staged,
-    pub deb: File,
+    deb: VerifiedDeb,
+    listed: ListedDeb,
 }
 
 impl StagedDeb {
-    /// Copies the .deb into `directory` of the root and returns its absolute path there. The copy is made from the file that was
-    /// verified, even if its name in the cache leads to another file by now.
-    pub fn copy_deb(&self, root: &Root, directory: &str) -> Result<String, Error> {
+    /// Copies the .deb into `directory` of the root and returns its absolute path there.
+    pub fn copy_deb(&self, debs: &Debs<'_>, root: &Root, directory: &str) -> Result<String, Error> {
         let control = &self.staged.control;
         let path = format!("/{directory}/{}_{}.deb", control.package, control.architecture);
+        let mut from = debs.open(&self.deb, &self.listed)?;
         let place = root.at(path.as_bytes())?;
-        let (mut from, mut to) = (&self.deb, place.create_file()?);
-        from.rewind().and_then(|()| std::io::copy(&mut from, &mut to)).map_err(Error::io("copy", Path::new(&path)))?;
+        let mut to = place.create_file()?;
+        std::io::copy(&mut from, &mut to).map_err(Error::io("copy", Path::new(&path)))?;
         place.set_owner(0, 0)?;
         place.set_mode(0o644)?;
         Ok(path)
+    }
+}
+
+/// Opens verified debs, and fetches those again that the cache has lost.
+#[derive(Clone, Copy)]
+pub(crate) struct Debs<'s> {
+    pub session: &'s Session,
+    pub report: Report<'s>,
+}
+
+impl Debs<'_> {
+    fn open(&self, deb: &VerifiedDeb, listed: &ListedDeb) -> Result<File, Error> {
+        let mut file = deb.open();
+        for _ in 0..ATTEMPTS {
+            if let Some(file) = file {
+                return Ok(file);
+            }
+            (self.report)(Event::Note(format!("the cache has lost {}: it is fetched again", deb.label())));
+            self.session.debs(std::slice::from_ref(listed), &|_| (), &mut |_, again| {
+                file = again.open();
+                ControlFlow::Continue(())
+            })?;
+        }
+        file.ok_or_else(|| Error::io("read", deb.path())(std::io::ErrorKind::NotFound.into()))
     }
 }
 
@@ -145,16 +172,14 @@ fn decode(deb: VerifiedDeb, position: usize, source: &DebSource<'_>) -> Result<S
     let kept = kept.and_then(|mut file| payload::is_whole(&mut file).then_some(file));
     report(Event::Cache { layer: "payloads", hit: kept.is_some(), bytes: 0 });
     let new = if deb.is_cached() && kept.is_none() { place.create().ok() } else { None };
-    let deb = deb.into_file();
-    let again = || match deb.try_clone() {
-        Ok(file) => Ok(Deb { file, label: &label }),
-        Err(source) => Err(rootstrap_unpack::Error::Io { label: label.clone(), source }),
-    };
+    let listed = source.wanted.get(position).cloned().ok_or(Error::Cancelled)?;
+    let open =
+        || -> Result<Deb<'_>, Error> { Ok(Deb { file: Debs { session, report }.open(&deb, &listed)?, label: &label }) };
     let staged = match (kept, new) {
         (Some(payload), _) => rootstrap_unpack::stage(Deb { file: payload, label: &label }, store, position, stop)?,
-        (None, None) => rootstrap_unpack::stage(again()?, store, position, stop)?,
+        (None, None) => rootstrap_unpack::stage(open()?, store, position, stop)?,
         (None, Some(mut new)) => {
-            let (staged, is_whole) = rootstrap_unpack::stage_and_keep(again()?, store, position, stop, new.file())?;
+            let (staged, is_whole) = rootstrap_unpack::stage_and_keep(open()?, store, position, stop, new.file())?;
             if is_whole {
                 // A cache that cannot be written does not stop the run: the deb is decoded again next time.
                 let _ = new.keep();
@@ -162,7 +187,7 @@ fn decode(deb: VerifiedDeb, position: usize, source: &DebSource<'_>) -> Result<S
             staged
         }
     };
-    Ok(StagedDeb { staged, deb })
+    Ok(StagedDeb { staged, deb, listed })
 }
 
 impl DebPipeline<'_> {

@@ -17,7 +17,7 @@ use rootstrap_configure::privilege::Mode;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::tar;
 use rootstrap_resolve::{Phase, Plan, Planned};
-use rootstrap_rootfs::{Kind, Metadata, Root, Visit, path};
+use rootstrap_rootfs::{Kind, Metadata, Moment, Root, Visit, path};
 use rootstrap_suites::Suite;
 use rootstrap_unpack::{Claims, archive};
 use std::cell::{Cell, RefCell};
@@ -96,17 +96,22 @@ impl FirstPhaseSnapshot {
         Ok(notes.claims)
     }
 
-    /// Keeps what scripts have changed of `packages` since `moment` (of [`now`](rootstrap_rootfs::now)). The returned thread finishes the
+    /// Keeps what scripts have changed of `packages` since `moment`. The returned thread finishes the
     /// snapshot once it has seen that files which scripts only read are unchanged; the root has to stay until then. A failure is
     /// reported as a note and does not stop the run.
     pub fn keep(
         &self,
         context: &BuildContext<'_>,
         packages: &[StagedDeb],
-        moment: i64,
+        moment: Moment,
         claims: Option<&Claims>,
     ) -> Option<JoinHandle<()>> {
-        keep(&self.entry, context.root, &UnpackedSums::of(packages), moment, claims).unwrap_or_else(|error| {
+        if !context.staging.store.moment().is_ok_and(|now| now.is_comparable_with(&moment)) {
+            (context.report)(Event::Note("the first phase is not kept: the clock was set meanwhile".to_owned()));
+            return None;
+        }
+        let sums = UnpackedSums::of(packages);
+        keep(&self.entry, context.root, &sums, moment.of_files, claims).unwrap_or_else(|error| {
             (context.report)(Event::Note(format!("the first phase is not kept: {error}")));
             None
         })

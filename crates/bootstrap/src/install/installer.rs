@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::install::context::BuildContext;
-use crate::install::debs::StagedDeb;
+use crate::install::debs::{Debs, StagedDeb};
 use crate::install::output::report_line;
 use crate::install::{core_set, merged_usr, slim};
 use crate::request::Selection;
@@ -29,6 +29,7 @@ pub(super) struct Installer<'a> {
     suite: &'a Suite,
     root: &'a Root,
     staging: &'a Staging,
+    debs: Debs<'a>,
     report: Report<'a>,
     /// Which package has which path.
     pub claims: Claims,
@@ -41,11 +42,24 @@ pub(super) struct Installer<'a> {
 
 impl<'a> Installer<'a> {
     pub fn new(context: &BuildContext<'a>) -> Self {
-        let &BuildContext { selection, slim, suite, plan, root, staging, epoch, report, .. } = context;
+        let &BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, report, .. } = context;
         let (claims, dpkg_version) = (Claims::default(), dpkg_version(plan));
         let is_emulated = !context.emulation.emulators.is_empty();
         let alternatives = Vec::new();
-        Self { selection, slim, suite, root, staging, report, claims, alternatives, dpkg_version, epoch, is_emulated }
+        Self {
+            selection,
+            slim,
+            suite,
+            root,
+            staging,
+            debs,
+            report,
+            claims,
+            alternatives,
+            dpkg_version,
+            epoch,
+            is_emulated,
+        }
     }
 
     /// Returns the alternatives of all packages, in the order of the packages.
@@ -246,7 +260,7 @@ impl<'a> Installer<'a> {
             return Ok(());
         }
         self.root.create_directories(HANDOVER.as_bytes(), 0o700)?;
-        let copy = |deb: &&StagedDeb| deb.copy_deb(self.root, HANDOVER);
+        let copy = |deb: &&StagedDeb| deb.copy_deb(&self.debs, self.root, HANDOVER);
         let paths: Vec<String> = packages.iter().map(copy).collect::<Result<_, _>>()?;
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         dpkg::unpack(sandbox, &paths, &mut |line| self.output(line))?;

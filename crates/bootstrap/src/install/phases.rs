@@ -11,7 +11,7 @@ use crate::install::first_phase_snapshot::FirstPhaseSnapshot;
 use crate::install::installer::Installer;
 use rootstrap_configure::Sandbox;
 use rootstrap_resolve::{Phase, Variant};
-use rootstrap_rootfs::{Root, now};
+use rootstrap_rootfs::Root;
 use std::path::Path;
 
 /// A root in which every package is installed.
@@ -83,7 +83,8 @@ fn first_phase(
 ) -> Result<Sandbox, Error> {
     let for_dpkg = installer.extract(packages)?;
     prepare(context.root)?;
-    let (extracted, by_dpkg) = (now(), !for_dpkg.is_empty());
+    // Without a moment to compare the times of files with, the snapshot is not kept.
+    let (extracted, by_dpkg) = (context.staging.store.moment().ok(), !for_dpkg.is_empty());
     match snapshot {
         Some(snapshot) if snapshot.exists() => {
             if let Some(claims) = snapshot.restore(context)? {
@@ -99,7 +100,7 @@ fn first_phase(
             (context.report)(Event::Stage(Stage::Configure));
             let mut sandbox = start(context)?;
             installer.first(&mut sandbox, packages, &for_dpkg)?;
-            if let Some(snapshot) = snapshot {
+            if let (Some(snapshot), Some(extracted)) = (snapshot, extracted) {
                 let claims = by_dpkg.then_some(&installer.claims);
                 context.staging.wait_for(snapshot.keep(context, packages, extracted, claims));
             }

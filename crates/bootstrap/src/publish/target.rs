@@ -53,8 +53,27 @@ pub(crate) fn check_outside(target: &Target, source: &Path, given: &Target) -> R
     Ok(())
 }
 
+/// Refuses a directory target that would contain the cache, because it would not be empty when it is published.
+fn check_cache(target: &Target, cache: Option<&Path>) -> Result<(), Error> {
+    let (Target::Directory(path) | Target::Layout(path, _), Some(cache)) = (target, cache) else { return Ok(()) };
+    let cache = std::path::absolute(cache).map_err(Error::io("find", cache))?;
+    // The cache need not exist yet.
+    let known = cache.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+    let cache =
+        known.map_or_else(|| cache.clone(), |(above, real)| real.join(cache.strip_prefix(above).unwrap_or(&cache)));
+    if cache.starts_with(path) {
+        return Err(Error::Target {
+            path: path.clone(),
+            reason: "the cache would be inside of it".to_owned(),
+            hint: "choose another place for the cache with --cache-dir",
+        });
+    }
+    Ok(())
+}
+
 fn check_resolved(target: &Target, machine: &Machine, runs_scripts: bool) -> Result<(), Error> {
     check_free(target)?;
+    check_cache(target, machine.cache.as_deref())?;
     if machine.staging == StagingPlace::Memory {
         memory::filesystem(1 << 20).map_err(Error::Memory)?;
     }

@@ -40,17 +40,17 @@ enum Backing {
 }
 
 impl Staging {
-    /// Creates a staging area for a root with about `bytes` of files. Memory is preferred because nothing is left there even by a power
+    /// Creates a staging area for a root with about `bytes` of files. `at_once` is how many such areas share the memory. Memory is preferred because nothing is left there even by a power
     /// cut. On disk, a root for a directory target grows beside the target, so that one rename publishes it; every other root grows in
     /// the temporary directory.
     pub fn create(
         machine: &Machine,
         target: &Target,
         runs_scripts: bool,
-        bytes: u64,
+        (bytes, at_once): (u64, usize),
         report: Report<'_>,
     ) -> Result<Self, Error> {
-        let available = memory::available();
+        let available = memory::available() / at_once.max(1) as u64;
         let in_memory = || memory::filesystem(available / 10 * 8);
         let on_disk = || on_disk(machine, target, runs_scripts);
         let needed = bytes.saturating_mul(HEADROOM) / 100;

@@ -2,9 +2,9 @@
 //! tell what a killed run left behind.
 
 use crate::error::Error;
+use crate::staging::place::{is_filled_in_place, parent};
 use rootstrap_configure::privilege::Janitor;
 use rootstrap_rootfs::Root;
-use crate::staging::place::{is_filled_in_place, parent};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::fs::{flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -15,15 +15,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What follows the dot and the stem in every hidden name. The number of the process follows it.
-const MARK: &str = ".rootstrap-";
+/// What follows the dot and the stem in every hidden name. The number of the process follows it. It is so long that nobody else comes up
+/// with such a name, because the next run removes what has one.
+const MARK: &str = ".rootstrap-unfinished-";
 
 /// How directories are opened, and how files are.
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 const FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The longest stem, in bytes, that leaves room for the rest of a name, which has at most 255 bytes.
-const LONGEST_STEM: usize = 200;
+const LONGEST_STEM: usize = 190;
 
 /// The numbers (statfs(2)) of filesystems that several machines can share. A lock of one machine may mean nothing on another.
 const SHARED: [u64; 11] = [
@@ -238,19 +239,19 @@ impl HiddenDirectory {
     /// Moves the tree `root` of the directory to the target `path` that [`Self::for_target`] was called with, and waits for the disk if
     /// `sync` is set. `epoch` is the time of a target that stays the same directory.
     pub fn publish(&self, path: &Path, epoch: i64, sync: bool) -> Result<(), Error> {
-        let failed = |path: &Path| Error::errno("move the finished tree to", path);
+        const MOVE: &str = "move the finished tree to";
         let target = &self.place.directory;
         self.place.check_same()?;
         if !self.is_inside {
             let name = path.file_name().unwrap_or_default();
-            rustix::fs::renameat(&self.held, "root", target, name).map_err(failed(path))?;
+            rustix::fs::renameat(&self.held, "root", target, name).map_err(Error::errno(MOVE, path))?;
             return self.place.sync(sync);
         }
         // The hidden directory is inside of the target, so the entries move up one by one.
         let root = self.root()?.below(b"root")?;
         for name in root.list(b"")? {
             let name = OsStr::from_bytes(&name);
-            rustix::fs::renameat(root.fd(), name, target, name).map_err(failed(&path.join(name)))?;
+            rustix::fs::renameat(root.fd(), name, target, name).map_err(Error::errno(MOVE, &path.join(name)))?;
         }
         let target = openat(target, ".", DIRECTORY, Mode::empty()).map_err(Error::errno("open", path))?;
         let owner = fstat(&target).map_err(Error::errno("inspect", path))?;
@@ -272,9 +273,8 @@ impl HiddenDirectory {
 /// Returns whether an open directory is empty and this user's, as one is that was just created.
 fn is_new(held: &OwnedFd) -> Result<bool, Errno> {
     let is_own = fstat(held)?.st_uid == rustix::process::geteuid().as_raw();
-    let mut others = Dir::read_from(held)?.filter(|entry| {
-        entry.as_ref().map_or(true, |entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
-    });
+    let mut others = Dir::read_from(held)?
+        .filter(|entry| entry.as_ref().map_or(true, |entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")));
     Ok(is_own && others.next().is_none())
 }
 
@@ -348,8 +348,9 @@ impl NewFile {
             match link(final_name) {
                 Ok(()) => is_linked = true,
                 Err(Errno::EXIST) => {
-                    let linked =
-                        self.place.under_new_name(OsStr::new("archive"), "create", |name| link(name).map(|()| Some(&file)));
+                    let linked = self
+                        .place
+                        .under_new_name(OsStr::new("archive"), "create", |name| link(name).map(|()| Some(&file)));
                     self.name = Some(linked?.0);
                 }
                 Err(errno) => return Err(Error::errno("give the finished file the name", path)(errno)),
@@ -455,16 +456,17 @@ mod tests {
         for name in [
             "root",
             ".root",
-            "root.rootstrap-1",
-            ".rootstrap-1",
-            ".root.rootstrap-",
-            ".root.rootstrap-01",
-            ".root.rootstrap-0",
-            ".root.rootstrap-+1",
-            ".root.rootstrap-1-",
-            ".root.rootstrap-1-2-3",
-            ".root.rootstrap-1.bak",
-            ".root.rootstrap-1a",
+            ".my.rootstrap-4242",
+            "root.rootstrap-unfinished-1",
+            ".rootstrap-unfinished-1",
+            ".root.rootstrap-unfinished-",
+            ".root.rootstrap-unfinished-01",
+            ".root.rootstrap-unfinished-0",
+            ".root.rootstrap-unfinished-+1",
+            ".root.rootstrap-unfinished-1-",
+            ".root.rootstrap-unfinished-1-2-3",
+            ".root.rootstrap-unfinished-1.bak",
+            ".root.rootstrap-unfinished-1a",
         ] {
             assert!(!is_ours(name.as_bytes()), "{name}");
         }
@@ -477,20 +479,20 @@ mod tests {
         let living = HiddenDirectory::create(place.path(), OsStr::new("root"), &Janitor::default()).unwrap();
         std::fs::create_dir(living.path().join("root")).unwrap();
         // A name that this module does not make, and a link, belong to somebody else.
-        for name in [".mine.rootstrap-x", "keep"] {
+        for name in [".mine.rootstrap-unfinished-x", "keep"] {
             std::fs::create_dir(at(name)).unwrap();
         }
         std::fs::write(at("keep/file"), "x").unwrap();
-        std::os::unix::fs::symlink("keep", at(".link.rootstrap-5")).unwrap();
-        std::fs::create_dir_all(at(".root.rootstrap-7/root/etc")).unwrap();
-        std::fs::write(at(".root.rootstrap-7/root/etc/file"), "x").unwrap();
-        std::os::unix::fs::symlink(at("keep"), at(".root.rootstrap-7/root/link")).unwrap();
-        std::fs::write(at(".archive.rootstrap-7-2"), "x").unwrap();
+        std::os::unix::fs::symlink("keep", at(".link.rootstrap-unfinished-5")).unwrap();
+        std::fs::create_dir_all(at(".root.rootstrap-unfinished-7/root/etc")).unwrap();
+        std::fs::write(at(".root.rootstrap-unfinished-7/root/etc/file"), "x").unwrap();
+        std::os::unix::fs::symlink(at("keep"), at(".root.rootstrap-unfinished-7/root/link")).unwrap();
+        std::fs::write(at(".archive.rootstrap-unfinished-7-2"), "x").unwrap();
         let mut removed = sweep(place.path());
         removed.sort();
-        assert_eq!(removed, [at(".archive.rootstrap-7-2"), at(".root.rootstrap-7")]);
+        assert_eq!(removed, [at(".archive.rootstrap-unfinished-7-2"), at(".root.rootstrap-unfinished-7")]);
         assert!(living.path().join("root").exists() && at("keep/file").exists());
-        for name in [".mine.rootstrap-x", ".link.rootstrap-5"] {
+        for name in [".mine.rootstrap-unfinished-x", ".link.rootstrap-unfinished-5"] {
             assert!(at(name).symlink_metadata().is_ok(), "{name}");
         }
         let path = living.path().to_owned();
@@ -586,6 +588,9 @@ mod tests {
         drop(hidden);
         let found = std::fs::metadata(&target).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777, found.mtime()), (0, 0, 0o755, 7));
-        assert_eq!(std::fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(), ["etc"]);
+        assert_eq!(
+            std::fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(),
+            ["etc"]
+        );
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn make(
         }
         field("phase", &phase.name);
         for deb in &packages {
-            field(&format!("deb-{}", phase.name), &deb.copy_deb(root, DEBS)?);
+            field(&format!("deb-{}", phase.name), &deb.copy_deb(&context.debs, root, DEBS)?);
         }
         extract_documents(context, &packages)?;
         slim::prepare(context.slim, root, &packages, epoch)
@@ -90,7 +90,7 @@ fn first_phase(
     field("core", &core_set::names(context.selection.variant, packages).join(" "));
     for deb in packages {
         if for_dpkg.iter().any(|other| std::ptr::eq(*other, deb)) {
-            field("first-deb", &deb.copy_deb(root, DEBS)?);
+            field("first-deb", &deb.copy_deb(&context.debs, root, DEBS)?);
         } else {
             field("first", &deb.staged.control.database_name());
             keep_facts(root, deb)?;

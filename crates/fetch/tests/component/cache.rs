@@ -121,3 +121,35 @@ fn a_private_cache_is_removed() {
     drop(session);
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
+
+/// A deb that was verified a moment ago may be another one by now, where somebody else can write.
+#[test]
+fn a_deb_of_a_shared_cache_is_verified_when_it_is_opened() {
+    use rootstrap_testkit::{HostileClass, hostile_case};
+    use std::os::unix::fs::PermissionsExt;
+    for (is_shared, what) in [(false, "own"), (true, "shared")] {
+        hostile_case(HostileClass::Host, &format!("cache: a deb of a {what} cache is changed after it was verified"));
+        let files = archive().build();
+        let server = Server::start(files.clone());
+        let cache = tempfile::tempdir().unwrap();
+        if is_shared {
+            std::fs::set_permissions(cache.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let session = Session::open(options(cache.path())).unwrap();
+        assert_eq!(session.cache().distrust().is_some(), is_shared);
+        let log = Log::default();
+        let wanted = wanted_of(&files, &[server.url()]);
+        session
+            .debs(&wanted, &log.report(), &mut |_, deb| {
+                let mut bytes = std::fs::read(deb.path()).unwrap();
+                assert!(deb.open().is_some());
+                bytes[9] ^= 1;
+                std::fs::write(deb.path(), &bytes).unwrap();
+                assert_eq!(deb.open().is_none(), is_shared, "{what}");
+                std::fs::remove_file(deb.path()).unwrap();
+                assert!(deb.open().is_none());
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+    }
+}

@@ -116,7 +116,7 @@ fn cached_files_are_handed_over_as_they_are_checked() {
         .debs(&wanted, &report, &mut |position, deb| {
             order.push((position, deb.is_cached()));
             let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut deb.into_file(), &mut bytes).unwrap();
+            std::io::Read::read_to_end(&mut deb.open().unwrap(), &mut bytes).unwrap();
             got.push(bytes == files[&wanted[position].path]);
             std::ops::ControlFlow::Continue(())
         })

@@ -124,7 +124,7 @@ pub fn fetch(session: &Session, wanted: &[ListedDeb], log: &Log) -> Result<Vec<(
     let mut got = Vec::new();
     session.debs(wanted, &log.report(), &mut |position, deb: VerifiedDeb| {
         let mut bytes = Vec::new();
-        deb.into_file().read_to_end(&mut bytes).unwrap();
+        deb.open().unwrap().read_to_end(&mut bytes).unwrap();
         got.push((position, bytes));
         ControlFlow::Continue(())
     })?;
