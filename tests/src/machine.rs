@@ -132,6 +132,18 @@ pub fn processes(text: &str) -> Vec<String> {
     found
 }
 
+/// Returns the children of a process.
+pub fn children(parent: u32) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let children = entries.filter_map(|entry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (_, rest) = stat.rsplit_once(')')?;
+        (rest.split_whitespace().nth(1)? == parent.to_string()).then_some(pid)
+    });
+    children.collect()
+}
+
 /// Returns the mount points whose path contains `text`.
 pub fn mounts(text: &str) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();

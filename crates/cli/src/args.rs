@@ -44,6 +44,14 @@ impl CommandLine {
     }
 }
 
+impl CommandLine {
+    /// Returns whether anything that was asked for goes to standard output.
+    pub(crate) fn prints(&self) -> bool {
+        let prints_plan = self.bootstrap.as_ref().is_some_and(|args| args.print_plan.is_some());
+        self.streams() || prints_plan || matches!(self.command, Some(Command::Cache(_)))
+    }
+}
+
 /// The commands besides making a root filesystem. No suite has the name of a command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -177,8 +185,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
+    /// How large the cache may be after the run, if no other run uses it: what was used longest ago is removed
+    /// [default: 10GB, at most a tenth of the disk]
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::size)]
+    pub cache_size: Option<u64>,
+
     /// Keep no downloads
-    #[arg(long, conflicts_with = "cache_dir")]
+    #[arg(long, conflicts_with_all = ["cache_dir", "cache_size"])]
     pub no_cache: bool,
 
     /// Use only what is in the cache

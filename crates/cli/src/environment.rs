@@ -33,7 +33,7 @@ pub(crate) fn cache_directory() -> Option<PathBuf> {
 }
 
 /// Returns whether the user is root, and not only root of a user namespace of its own (user_namespaces(7), uid_map).
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let is_initial = map.split_whitespace().nth(1).is_none_or(|outside| outside == "0");

@@ -8,6 +8,8 @@ mod container;
 mod environment;
 mod log;
 mod progress;
+mod stdout;
+mod visible;
 
 use clap::Parser;
 use std::ffi::OsString;
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
         }
     };
     let streams = line.streams();
+    if line.prints() && stdout::was_closed() {
+        eprintln!("error: cannot write to standard output: it is closed");
+        return 2.into();
+    }
     let code = match (line.command, line.bootstrap) {
         (Some(args::Command::Image(args)), _) => commands::image::run(*args, &invocation),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &invocation),

@@ -1,6 +1,7 @@
 //! Shows what happens: with a display on a terminal, and with plain lines otherwise. Everything goes to standard error.
 
 use crate::log::Log;
+use crate::visible::visible_line;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstrap_bootstrap::{Event, FetchEvent, Stage, Summary, Target, format_date};
 use std::io::{IsTerminal, Write};
@@ -175,6 +176,7 @@ impl Progress {
 
     /// Writes a line to the log and, if the level allows it, to standard error.
     fn print(&self, state: &State, level: Level, text: &str) {
+        let text = &visible_line(text);
         self.log.line(text);
         if self.level >= level {
             state.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));

@@ -18,7 +18,7 @@ mod orphans;
 mod refusal;
 mod stage;
 
-pub use enter::{Rights, enter, interrupt};
+pub use enter::{Ended, Rights, enter, interrupt};
 pub use held::{Handover, Held, Invocation};
 pub(crate) use ids::identity;
 pub use janitor::Janitor;

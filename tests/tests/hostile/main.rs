@@ -7,6 +7,7 @@
 
 mod archives;
 mod containers;
+mod host;
 mod names;
 
 use rootstrap_testkit::archive::{Archive, pool_path};

@@ -216,11 +216,11 @@ fn the_next_run_removes_what_a_killed_one_left() {
         // These belong to other users, or only look like ours.
         let left = world.names(place);
         assert_eq!(left.len(), 1, "{left:?}");
-        fs::create_dir(world.path(place).join(".root.rootstrap-1x")).unwrap();
-        fs::create_dir(world.path(place).join(".root.rootstrap-99")).unwrap();
-        std::os::unix::fs::chown(world.path(place).join(".root.rootstrap-99"), Some(1234), None).unwrap();
+        fs::create_dir(world.path(place).join(".root.rootstrap-unfinished-1x")).unwrap();
+        fs::create_dir(world.path(place).join(".root.rootstrap-unfinished-99")).unwrap();
+        std::os::unix::fs::chown(world.path(place).join(".root.rootstrap-unfinished-99"), Some(1234), None).unwrap();
         world.run(&[&world.target("other"), "--variant=extract"]).expect(0);
-        let mut expected = vec![".root.rootstrap-1x", ".root.rootstrap-99"];
+        let mut expected = vec![".root.rootstrap-unfinished-1x", ".root.rootstrap-unfinished-99"];
         expected.extend((place == "out").then_some("other"));
         assert_eq!(world.names(place), expected);
     }

@@ -1,26 +1,39 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
+use super::cache::keep_within;
 use super::deadline::Deadline;
 use super::network::set_network;
-use super::outcome::{fail, usage};
+use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::{Args, CommandLine, PlanFormat, SharedArgs};
 use crate::environment;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
+use crate::visible::visible;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
 use rootstrap_bootstrap::{
-    Customization, Error, FormatName, Machine, Output, Purpose, Request, Selection, Sources, Target,
+    Customization, Error, Event, FormatName, Machine, Output, Purpose, Request, Selection, Sources, Target,
     native_architecture,
 };
 use std::io::Write;
+
+/// What the command line asks for beside the request itself.
+struct Around {
+    /// Only the plan is printed.
+    plan: Option<PlanFormat>,
+    /// How many seconds the run may take.
+    deadline: Option<u32>,
+    /// How many bytes the cache may have after the run.
+    cache_size: Option<u64>,
+}
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8 {
     let level = Level::from_switches(shared.verbosity.quiet, shared.verbosity.verbose);
     let log = shared.verbosity.log.clone();
-    let (plan, mode, deadline) = (args.print_plan, shared.mode, shared.deadline);
+    let mode = shared.mode;
+    let around = Around { plan: args.print_plan, deadline: shared.deadline, cache_size: args.cache_size };
     let mut request = match request(args, shared) {
         Ok(request) => request,
         Err(Problem::Usage(problem)) => return usage(&problem),
@@ -32,29 +45,28 @@ pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8
     };
     let mut held = None;
     // Threads may start only once the rights are obtained.
-    if plan.is_none() {
+    if around.plan.is_none() {
         let secret = match credentials(&mut request.output.push, invocation) {
             Ok(secret) => secret,
             Err(error) => return fail(&error, None),
         };
         match privilege::enter(invocation, mode, &secret, &pass_signals_to) {
             Ok(Rights::Here(here)) => held = Some(here),
-            Ok(Rights::Elsewhere(code)) => return code,
+            Ok(Rights::Elsewhere(how)) => return ended(how),
             Err(error) => return fail(&error.into(), None),
         }
     }
-    make(request, held.as_ref(), plan, deadline, Progress::new(level, log))
+    make(request, held.as_ref(), &around, Progress::new(level, log))
 }
 
 /// Makes what is asked for, or prints the plan, and returns the exit status.
 fn make(
     mut request: Request,
     held: Option<&Held>,
-    plan: Option<PlanFormat>,
-    deadline: Option<u32>,
+    around: &Around,
     progress: Progress,
 ) -> u8 {
-    let deadline = Deadline::begin(deadline, &request.machine.cancel);
+    let deadline = Deadline::begin(around.deadline, &request.machine.cancel);
     stop_on_signals(&request.machine.cancel);
     let report = |event| progress.event(&event);
     if let Some(held) = held {
@@ -62,16 +74,21 @@ fn make(
         report_mode(held, &report);
     }
     let Request { selection, sources, machine, .. } = &request;
-    let result = match plan {
+    let result = match around.plan {
         Some(format) => rootstrap_bootstrap::plan(selection, sources, machine, &report).and_then(|plan| {
             progress.end();
             let text = match format {
-                PlanFormat::Text => plan.to_text(),
+                PlanFormat::Text => visible(&plan.to_text()).into_owned(),
                 PlanFormat::Json => plan.to_json(),
             };
             std::io::stdout().write_all(text.as_bytes()).map_err(Error::Stdout)
         }),
-        None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| progress.summary(&summary)),
+        None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| {
+            progress.summary(&summary);
+            // Every description of the cache is closed by now.
+            let removed = machine.cache.as_deref().and_then(|cache| keep_within(cache, around.cache_size));
+            removed.into_iter().for_each(|text| report(Event::Note(text)));
+        }),
     };
     match result {
         Ok(()) => 0,

@@ -81,6 +81,16 @@ fn pruned(directory: &Path, max_size: Option<u64>, older_than: Option<u32>) -> R
     Ok(format!("removed {} files, {bytes}; {left} are left\n", freed.files))
 }
 
+/// Makes the cache in `directory` smaller after a run, if it has more than `max_bytes`. Says what was removed, if anything was. A failure
+/// does not fail the run.
+pub(super) fn keep_within(directory: &Path, max_bytes: Option<u64>) -> Option<String> {
+    let now = max_bytes.is_none().then(environment::now);
+    let max_bytes = max_bytes.unwrap_or_else(|| cache::default_size(directory));
+    let pruned = cache::keep_within(directory, &CACHE_LAYERS, max_bytes, now).ok()?;
+    let text = || format!("cache: removed {} files, {}, used longest ago", pruned.files, HumanBytes(pruned.bytes));
+    (pruned.files > 0).then(text)
+}
+
 fn totals(layers: &[LayerUsage]) -> (u64, u64, Option<String>) {
     let oldest = layers.iter().filter_map(|layer| layer.oldest).min();
     (
@@ -122,7 +132,7 @@ fn json_of(directory: &Path, layers: &[LayerUsage]) -> String {
 }
 
 /// Parses a size as `--block-size` of coreutils does: `K` and `KiB` are 1024 bytes, `kB` and `KB` are 1000.
-fn size(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn size(text: &str) -> Result<u64, &'static str> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let (letter, rest) = unit.split_at(usize::from(unit.is_char_boundary(1)));
     let base: u64 = match rest {

@@ -2,7 +2,7 @@
 
 use super::deadline::Deadline;
 use super::network::set_network;
-use super::outcome::{fail, usage};
+use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Image;
 use crate::environment;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
     };
     let held: Result<Held, String> = match privilege::enter(invocation, mode, &secret, &pass_signals_to) {
         Ok(Rights::Here(held)) => Ok(held),
-        Ok(Rights::Elsewhere(code)) => return code,
+        Ok(Rights::Elsewhere(how)) => return ended(how),
         // A tree that this user may read can be packed. Its files get the owners that this user sees.
         Err(error) if mode.is_none() && source.is_dir() => Err(error.to_string()),
         Err(error) => return fail(&error.into(), None),

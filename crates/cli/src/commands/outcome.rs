@@ -1,29 +1,58 @@
 //! How a command ends: messages on standard error, and the exit status.
 
+use crate::visible::visible;
 use rootstrap_bootstrap::Error;
+use rootstrap_bootstrap::privilege::Ended;
+use signal_hook::consts::{SIGABRT, SIGBUS, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGTERM, SIGXCPU, SIGXFSZ};
 use std::error::Error as _;
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Prints a problem with the command line. Returns the exit status.
 pub(super) fn usage(problem: &str) -> u8 {
-    let _ = writeln!(std::io::stderr(), "error: {problem}");
+    let _ = writeln!(std::io::stderr(), "error: {}", visible(problem));
     2
+}
+
+/// Says how the process that did the work ended, if it could not say so itself. Returns the exit status.
+pub(super) fn ended(ended: Ended) -> u8 {
+    let signal = match ended {
+        Ended::Exited(code) => return code,
+        Ended::Killed(SIGINT | SIGTERM | SIGHUP) => {
+            let _ = writeln!(std::io::stderr(), "error: interrupted");
+            return 130;
+        }
+        Ended::Killed(signal) => signal,
+    };
+    let name = signal_hook::low_level::signal_name(signal).map(|name| format!(" ({name})")).unwrap_or_default();
+    let mut text = format!("error: cannot go on: the process that did the work was killed by signal {signal}{name}\n");
+    let hint = match signal {
+        SIGKILL => "the kernel kills when memory runs out (see dmesg): use --staging=disk, or allow more memory",
+        SIGXFSZ => "a limit on the size of files was exceeded: see `ulimit -f`",
+        SIGXCPU => "a limit on the time of processors was exceeded: see `ulimit -t`",
+        SIGSEGV | SIGABRT | SIGBUS | SIGILL => "this is a bug: please report it",
+        _ => "",
+    };
+    if !hint.is_empty() {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    1
 }
 
 /// Prints an error, its causes, where the whole log is, and what to do, each once. Returns the exit status.
 pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> u8 {
-    let mut text = format!("error: {error}\n");
+    let mut text = format!("error: {}\n", visible(&error.to_string()));
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!("  because: {error}\n"));
+        text.push_str(&format!("  because: {}\n", visible(&error.to_string())));
         cause = error.source();
     }
     if let Some(log) = log {
         text.push_str(&format!("the whole log is in {}\n", log.display()));
     }
     if let Some(hint) = error.hint() {
-        text.push_str(&format!("hint: {hint}\n"));
+        text.push_str(&format!("hint: {}\n", visible(&hint)));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
     error.exit_code()

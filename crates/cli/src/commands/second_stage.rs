@@ -1,7 +1,7 @@
 //! `rootstrap second-stage [DIR]`: finishes another tree in the sandbox, or this very system with the program that the first stage
 //! wrote.
 
-use super::outcome::{fail, usage};
+use super::outcome::{ended, fail, usage};
 use super::rights::{apply, pass_signals_to, stop_on_signals};
 use crate::args::SecondStage;
 use crate::environment;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &SecondStage, invocation: &Invocation) -> u8 {
     let mut machine = Machine::new(environment::host(), environment::now());
     match privilege::enter(invocation, None, "", &pass_signals_to) {
         Ok(Rights::Here(held)) => apply(&held, &mut machine),
-        Ok(Rights::Elsewhere(code)) => return code,
+        Ok(Rights::Elsewhere(how)) => return ended(how),
         Err(error) => return fail(&error.into(), None),
     }
     stop_on_signals(&machine.cancel);

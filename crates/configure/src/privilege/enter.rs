@@ -24,8 +24,17 @@ const INTERRUPTED: i32 = 130;
 pub enum Rights {
     /// In this process, which has what it needs.
     Here(Held),
-    /// In a child, which had what it needs and has ended with this exit status.
-    Elsewhere(u8),
+    /// In a child, which had what it needs and has ended like this.
+    Elsewhere(Ended),
+}
+
+/// How the child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit status. It has told the user what was wrong.
+    Exited(u8),
+    /// By this signal, without a word.
+    Killed(i32),
 }
 
 /// Obtains what a build needs: in the mode `wanted`, or in the best one that works. The process must have only one
@@ -52,7 +61,7 @@ pub fn enter(
     let mut sentences: Vec<String> = Vec::new();
     for mode in candidates(wanted) {
         match start(mode, &sentences, &invocation.arguments, secret, on_start) {
-            Ok(code) => return Ok(Rights::Elsewhere(code)),
+            Ok(ended) => return Ok(Rights::Elsewhere(ended)),
             Err(obstacle) => {
                 sentences.push(obstacle.sentence(mode));
                 obstacles.push(obstacle);
@@ -82,14 +91,14 @@ fn candidates(wanted: Option<Mode>) -> Vec<Mode> {
     }
 }
 
-/// Starts this program again in `mode` and waits for its end. Returns its exit status, or why the mode does not work.
+/// Starts this program again in `mode` and waits for its end. Returns how it ended, or why the mode does not work.
 fn start(
     mode: Mode,
     obstacles: &[String],
     arguments: &[OsString],
     secret: &str,
     on_start: &dyn Fn(u32),
-) -> Result<u8, Obstacle> {
+) -> Result<Ended, Obstacle> {
     check(mode)?;
     let map = ids::Map::of(mode)?;
     let failed =
@@ -127,8 +136,10 @@ fn start(
         orphans::end_orphans(&spared);
     }
     remove(mode, &left, arguments);
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    Ok(u8::try_from(code).unwrap_or(1))
+    Ok(match status.signal() {
+        Some(signal) => Ended::Killed(signal),
+        None => Ended::Exited(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+    })
 }
 
 /// Leads the child through its two steps: it says "left" when it is in its namespaces and gets its ids then; it says
