@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The most bytes of lines that are kept in memory. Later lines are dropped.
+/// The most bytes of lines that are kept in memory.
 const KEPT: usize = 16 << 20;
 
 /// The owner that the kernel shows for a user without a number (user_namespaces(7)).
@@ -19,7 +19,35 @@ const NOBODY: u32 = 65534;
 
 enum Place {
     File(BufWriter<File>, PathBuf),
-    Memory(Vec<u8>),
+    Memory(LastLines),
+}
+
+/// At least the last half of [`KEPT`] bytes of lines, because the end says why a run failed.
+#[derive(Default)]
+struct LastLines {
+    older: Vec<u8>,
+    newer: Vec<u8>,
+    /// Whether lines before `older` were dropped.
+    is_cut: bool,
+}
+
+impl LastLines {
+    fn push(&mut self, text: &str) {
+        if self.newer.len() + text.len() >= KEPT / 2 {
+            self.is_cut |= !self.older.is_empty();
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.extend_from_slice(text.as_bytes());
+        self.newer.push(b'\n');
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.is_cut {
+            out.write_all(b"(the lines before this one are not kept)\n")?;
+        }
+        out.write_all(&self.older)?;
+        out.write_all(&self.newer)
+    }
 }
 
 /// A log that many threads may write to.
@@ -30,7 +58,7 @@ impl Log {
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
         let place = match path {
             Some(path) => Place::File(BufWriter::new(create(path)?), path.to_owned()),
-            None => Place::Memory(Vec::new()),
+            None => Place::Memory(LastLines::default()),
         };
         Ok(Self(Mutex::new(place)))
     }
@@ -39,11 +67,7 @@ impl Log {
     pub(crate) fn line(&self, text: &str) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Place::File(file, _) => drop(writeln!(file, "{text}")),
-            Place::Memory(bytes) if bytes.len() < KEPT => {
-                bytes.extend_from_slice(text.as_bytes());
-                bytes.push(b'\n');
-            }
-            Place::Memory(_) => {}
+            Place::Memory(lines) => lines.push(text),
         }
     }
 
@@ -51,10 +75,10 @@ impl Log {
     pub(crate) fn keep(&self, temporary: &Path) -> Option<PathBuf> {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Place::File(file, path) => file.flush().ok().map(|()| path.clone()),
-            Place::Memory(bytes) => {
+            Place::Memory(lines) => {
                 let path = temporary.join(format!("rootstrap-{}.log", std::process::id()));
                 let mut file = File::create_new(&path).ok()?;
-                file.write_all(bytes).ok().map(|()| path)
+                lines.write_to(&mut file).ok().map(|()| path)
             }
         }
     }
@@ -93,5 +117,27 @@ impl Drop for Log {
         if let Place::File(file, _) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = file.flush();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_long_log_is_kept() {
+        let mut lines = LastLines::default();
+        for number in 0..300_000 {
+            lines.push(&format!("{number} {}", "x".repeat(100)));
+        }
+        lines.push("the last words");
+        let mut bytes = Vec::new();
+        assert!(lines.write_to(&mut bytes).is_ok());
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.len() <= KEPT + 100 && text.len() > KEPT / 2);
+        assert!(text.starts_with("(the lines before this one are not kept)\n"));
+        let numbers: Vec<u32> = text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]) && numbers.last() == Some(&299_999));
+        assert!(text.ends_with("the last words\n"));
     }
 }

@@ -44,6 +44,25 @@ pub(crate) enum Call {
     Clone,
     Clone3,
     Socket,
+    Socketpair,
+    Bind,
+    /// The one call of old 32-bit programs for all that sockets do.
+    Socketcall,
+    /// Calls that look into other processes and change them.
+    Trace,
+    /// Calls that a script does without, as on a kernel that was built without them.
+    Unneeded,
+    Kill,
+    Tkill,
+    Tgkill,
+    RtSigqueueinfo,
+    RtTgsigqueueinfo,
+    PidfdSendSignal,
+    Fcntl,
+    /// Calls that change limits, priority or placement of the process whose id is their first argument.
+    SetOfProcess,
+    Setpriority,
+    IoprioSet,
     Open,
     Openat,
     Access,
@@ -127,7 +146,7 @@ const OLD: [(Call, u32); 13] = [
 const OLD: [(Call, u32); 2] = [(Fstatat, number(libc::SYS_newfstatat)), (Fstat, number(libc::SYS_fstat))];
 
 #[cfg(target_pointer_width = "64")]
-const NEW: [(Call, u32); 39] = [
+const NEW: [(Call, u32); 65] = [
     (Sync, number(libc::SYS_fsync)),
     (Sync, number(libc::SYS_fdatasync)),
     (Sync, number(libc::SYS_sync)),
@@ -159,8 +178,34 @@ const NEW: [(Call, u32); 39] = [
     (Ioctl, number(libc::SYS_ioctl)),
     (Unshare, number(libc::SYS_unshare)),
     (Clone, number(libc::SYS_clone)),
-    (Clone3, number(libc::SYS_clone3)),
     (Socket, number(libc::SYS_socket)),
+    (Socketpair, number(libc::SYS_socketpair)),
+    (Bind, number(libc::SYS_bind)),
+    (Trace, number(libc::SYS_ptrace)),
+    (Trace, number(libc::SYS_process_vm_readv)),
+    (Trace, number(libc::SYS_process_vm_writev)),
+    (Unneeded, number(libc::SYS_add_key)),
+    (Unneeded, number(libc::SYS_request_key)),
+    (Unneeded, number(libc::SYS_keyctl)),
+    (Unneeded, number(libc::SYS_perf_event_open)),
+    (Unneeded, number(libc::SYS_bpf)),
+    (Unneeded, number(libc::SYS_userfaultfd)),
+    (Unneeded, number(libc::SYS_kcmp)),
+    (Kill, number(libc::SYS_kill)),
+    (Tkill, number(libc::SYS_tkill)),
+    (Tgkill, number(libc::SYS_tgkill)),
+    (RtSigqueueinfo, number(libc::SYS_rt_sigqueueinfo)),
+    (RtTgsigqueueinfo, number(libc::SYS_rt_tgsigqueueinfo)),
+    (Fcntl, number(libc::SYS_fcntl)),
+    (SetOfProcess, number(libc::SYS_prlimit64)),
+    (SetOfProcess, number(libc::SYS_sched_setparam)),
+    (SetOfProcess, number(libc::SYS_sched_setscheduler)),
+    (SetOfProcess, number(libc::SYS_sched_setaffinity)),
+    (SetOfProcess, number(libc::SYS_sched_setattr)),
+    (SetOfProcess, number(libc::SYS_migrate_pages)),
+    (SetOfProcess, number(libc::SYS_move_pages)),
+    (Setpriority, number(libc::SYS_setpriority)),
+    (IoprioSet, number(libc::SYS_ioprio_set)),
     (Openat, number(libc::SYS_openat)),
     (Faccessat, number(libc::SYS_faccessat)),
     (Readlinkat, number(libc::SYS_readlinkat)),
@@ -172,16 +217,33 @@ const NEW: [(Call, u32); 39] = [
     (Getxattr, number(libc::SYS_getxattr)),
 ];
 
+/// The architectures that had this call before they had one for each thing.
+#[cfg(any(target_arch = "s390x", target_arch = "powerpc64"))]
+const SOCKETCALL: [(Call, u32); 1] = [(Socketcall, number(libc::SYS_socketcall))];
+#[cfg(all(target_pointer_width = "64", not(any(target_arch = "s390x", target_arch = "powerpc64"))))]
+const SOCKETCALL: [(Call, u32); 0] = [];
+
 /// Numbers from 424 on are the same everywhere (Linux `scripts/syscall.tbl`).
-#[cfg(target_pointer_width = "64")]
-const COMMON: [(Call, u32); 2] = [(Faccessat, 439), (Fchmodat, 452)];
+const COMMON: [(Call, u32); 8] = [
+    (PidfdSendSignal, 424),
+    // io_uring executes calls that no filter sees.
+    (Unneeded, 425),
+    (Unneeded, 426),
+    (Unneeded, 427),
+    (Clone3, 435),
+    // pidfd_getfd
+    (Trace, 438),
+    (Faccessat, 439),
+    (Fchmodat, 452),
+];
 
 #[cfg(target_pointer_width = "64")]
-const NATIVE: [(Call, u32); OLD.len() + NEW.len() + COMMON.len()] = join(&[&OLD, &NEW, &COMMON]);
+const NATIVE: [(Call, u32); OLD.len() + NEW.len() + SOCKETCALL.len() + COMMON.len()] =
+    join(&[&OLD, &NEW, &SOCKETCALL, &COMMON]);
 
 /// The calls that have the same number on i386 and on arm.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64", target_arch = "arm"))]
-const SHARED_32: [(Call, u32); 44] = [
+const SHARED_32: [(Call, u32); 51] = [
     (Sync, 118),
     (Sync, 148),
     (Sync, 36),
@@ -217,21 +279,29 @@ const SHARED_32: [(Call, u32); 44] = [
     (Symlink, 83),
     (Ioctl, 54),
     (Clone, 120),
-    (Clone3, 435),
+    (Trace, 26),
+    (Kill, 37),
+    (Tkill, 238),
+    (RtSigqueueinfo, 178),
+    (Fcntl, 55),
+    (Fcntl, 221),
+    (SetOfProcess, 154),
+    (SetOfProcess, 156),
+    (SetOfProcess, 241),
+    (Setpriority, 97),
     (Open, 5),
     (Access, 33),
-    (Faccessat, 439),
     (Readlink, 85),
     (Chmod, 15),
-    (Fchmodat, 452),
     (Setxattr, 226),
     (Getxattr, 229),
 ];
 
 /// Linux `arch/x86/entry/syscalls/syscall_32.tbl`.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-const I386: [(Call, u32); SHARED_32.len() + 15] = join(&[
+const I386: [(Call, u32); SHARED_32.len() + COMMON.len() + 34] = join(&[
     &SHARED_32,
+    &COMMON,
     &[
         (Sync, 344),
         (Sync, 314),
@@ -243,6 +313,25 @@ const I386: [(Call, u32); SHARED_32.len() + 15] = join(&[
         (Symlinkat, 304),
         (Unshare, 310),
         (Socket, 359),
+        (Socketpair, 360),
+        (Bind, 361),
+        (Socketcall, 102),
+        (Trace, 347),
+        (Trace, 348),
+        (Unneeded, 286),
+        (Unneeded, 287),
+        (Unneeded, 288),
+        (Unneeded, 336),
+        (Unneeded, 349),
+        (Unneeded, 357),
+        (Unneeded, 374),
+        (Tgkill, 270),
+        (RtTgsigqueueinfo, 335),
+        (SetOfProcess, 294),
+        (SetOfProcess, 317),
+        (SetOfProcess, 340),
+        (SetOfProcess, 351),
+        (IoprioSet, 289),
         (Openat, 295),
         (Faccessat, 307),
         (Readlinkat, 305),
@@ -253,8 +342,9 @@ const I386: [(Call, u32); SHARED_32.len() + 15] = join(&[
 
 /// Linux `arch/arm/tools/syscall.tbl`.
 #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
-const ARM: [(Call, u32); SHARED_32.len() + 15] = join(&[
+const ARM: [(Call, u32); SHARED_32.len() + COMMON.len() + 33] = join(&[
     &SHARED_32,
+    &COMMON,
     &[
         (Sync, 373),
         (Sync, 341),
@@ -266,6 +356,24 @@ const ARM: [(Call, u32); SHARED_32.len() + 15] = join(&[
         (Symlinkat, 331),
         (Unshare, 337),
         (Socket, 281),
+        (Socketpair, 288),
+        (Bind, 282),
+        (Trace, 376),
+        (Trace, 377),
+        (Unneeded, 309),
+        (Unneeded, 310),
+        (Unneeded, 311),
+        (Unneeded, 364),
+        (Unneeded, 378),
+        (Unneeded, 386),
+        (Unneeded, 388),
+        (Tgkill, 268),
+        (RtTgsigqueueinfo, 363),
+        (SetOfProcess, 400),
+        (SetOfProcess, 344),
+        (SetOfProcess, 369),
+        (SetOfProcess, 380),
+        (IoprioSet, 314),
         (Openat, 322),
         (Faccessat, 334),
         (Readlinkat, 332),

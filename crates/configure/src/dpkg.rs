@@ -1,7 +1,8 @@
 //! Runs the target's own dpkg: it configures the packages, and unpacks those that this program leaves to it.
 
 use crate::error::Error;
-use crate::sandbox::{Sandbox, TAIL};
+use crate::output::LastLines;
+use crate::sandbox::Sandbox;
 
 /// dpkg's own configuration sets the log file, but may not be in place yet.
 const LOG: &str = "--log=/var/log/dpkg.log";
@@ -75,8 +76,8 @@ pub fn run(sandbox: &mut Sandbox, arguments: &[&str], action: &str, line: &mut d
 /// Finds the failing script and what it printed in dpkg's output.
 #[derive(Default)]
 struct Failure {
-    /// The lines since dpkg turned to the present package.
-    recent: Vec<String>,
+    /// The last lines since dpkg turned to the present package.
+    recent: LastLines,
     /// The package of dpkg's error message, until the line that follows it.
     package: Option<String>,
     /// The first failure: action, status, and last lines of output.
@@ -88,7 +89,11 @@ impl Failure {
         if self.found.is_some() {
             return;
         }
-        if let Some(rest) = line.strip_prefix("dpkg: error processing ") {
+        if let Some((before, rest)) = line.split_once("dpkg: error processing ") {
+            // A script whose output does not end with a newline leaves its last words in the same line.
+            if !before.is_empty() {
+                self.recent.push(before);
+            }
             let rest = rest.strip_prefix("package ").or(rest.strip_prefix("archive ")).unwrap_or(rest);
             // For an archive dpkg names the file: `…/PACKAGE_ARCHITECTURE.deb`.
             let file = rest.split(' ').next().and_then(|word| word.rsplit('/').next());
@@ -105,13 +110,12 @@ impl Failure {
                 Some((_, status)) => status.to_owned(),
                 None => line.trim().to_owned(),
             };
-            let from = self.recent.len().saturating_sub(TAIL);
-            self.found = Some((action, status, self.recent.split_off(from)));
+            self.found = Some((action, status, std::mem::take(&mut self.recent).into()));
         } else {
             if configured(line).is_some() || line.starts_with("Unpacking ") || line.starts_with("Processing triggers") {
                 self.recent.clear();
             }
-            self.recent.push(line.to_owned());
+            self.recent.push(line);
         }
     }
 
@@ -162,6 +166,14 @@ mod tests {
             " new bad package pre-installation script subprocess returned error exit status 9",
         ]);
         assert!(text.starts_with("cannot run the preinst of bad: exit status 9"), "{text}");
+
+        let text = error_after(&[
+            "Setting up bad (2.0) ...",
+            "no newline at the enddpkg: error processing package bad (--configure):",
+            " installed bad package post-installation script subprocess returned error exit status 3",
+        ]);
+        assert!(text.starts_with("cannot run the postinst of bad: exit status 3"), "{text}");
+        assert!(text.ends_with("| no newline at the end"), "{text}");
         assert_eq!(configured("Setting up libc6:amd64 (2.36) ..."), Some("libc6"));
         assert_eq!(configured("Setting  up"), None);
     }

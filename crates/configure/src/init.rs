@@ -5,16 +5,20 @@
 //! kernel then ends every process that is left in the namespaces.
 #![allow(unsafe_code, reason = "unshare, prctl in a child before exec, and one ioctl have no safe form")]
 
-use crate::privilege::Mode;
+use crate::privilege::{Mode, end_orphans, open_proc};
 use crate::seccomp::{self, Supervised};
 use crate::{emulator, mounts, supervisor, wire};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// First argument of the first stage.
 pub(crate) const OUTER: &str = "__rootstrap-sandbox";
@@ -47,6 +51,8 @@ pub(crate) fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Resul
     }
     if !emulators.is_empty() {
         emulator::enter_user_namespace()?;
+        // A change of credentials may have cleared it.
+        let _ = process::set_parent_process_death_signal(Some(Signal::KILL));
     }
     let flags =
         UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
@@ -84,6 +90,7 @@ pub(crate) fn die_with_parent(command: &mut Command) {
 pub(crate) fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
+    let keeper = Keeper::start(&socket, mode)?;
     // The handlers stay registered as long as this descriptor is open: until this process ends, and with it every program
     // in the sandbox.
     let _handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
@@ -109,13 +116,59 @@ pub(crate) fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Resul
     rustix::thread::set_no_new_privs(true).map_err(|errno| format!("cannot give up new privileges: {errno}"))?;
     install_filter(&mut socket, Supervised::of(mode))?;
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
-        let answer = match run(&words, mode) {
+        let answer = match run(&words, mode, &keeper) {
             Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
             Err(error) => ["cannot".to_owned(), error],
         };
         wire::send(&mut socket, &[&answer[0], &answer[1]]).map_err(lost)?;
     }
+    keeper.end_all();
     Ok(())
+}
+
+/// Ends the sandbox when the caller is gone or has given it up, whatever a command is doing.
+struct Keeper {
+    /// The /proc that shows the processes of the sandbox, where no pid namespace ends them with process 1.
+    proc: Option<Arc<OwnedFd>>,
+    /// Held while a process is started, and for ever once all are being ended.
+    starting: Arc<Mutex<()>>,
+}
+
+impl Keeper {
+    /// Starts the thread that watches the socket.
+    fn start(socket: &UnixStream, mode: Mode) -> Result<Self, String> {
+        let proc = match mode {
+            Mode::Chroot => {
+                // Daemons of scripts become children of this process.
+                let own = Some(process::getpid());
+                process::set_child_subreaper(own).map_err(|errno| format!("cannot adopt processes: {errno}"))?;
+                Some(Arc::new(open_proc().map_err(|errno| format!("cannot open /proc: {errno}"))?))
+            }
+            _ => None,
+        };
+        let keeper = Self { proc, starting: Arc::default() };
+        let watched = socket.try_clone().map_err(lost)?;
+        let watcher = Self { proc: keeper.proc.clone(), starting: Arc::clone(&keeper.starting) };
+        let watch = move || {
+            // A hangup is reported whether it is asked for or not.
+            let mut ready = [PollFd::new(&watched, PollFlags::empty())];
+            while let Err(Errno::INTR) = poll(&mut ready, None) {}
+            let _ended = watcher.starting.lock();
+            watcher.end_all();
+            // SAFETY: the call does not return.
+            unsafe { libc::_exit(1) }
+        };
+        let thread = std::thread::Builder::new().name("keeper".into()).spawn(watch);
+        thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok(keeper)
+    }
+
+    /// Ends all processes of the sandbox but this one, where the kernel does not do it at the end of this one.
+    fn end_all(&self) {
+        if let Some(proc) = &self.proc {
+            end_orphans(proc.as_fd(), &|_| false);
+        }
+    }
 }
 
 fn lost(error: std::io::Error) -> String {
@@ -124,10 +177,15 @@ fn lost(error: std::io::Error) -> String {
 
 /// Installs the seccomp filter and hands its listener to the caller, whose supervisor answers it.
 fn install_filter(socket: &mut UnixStream, supervised: Supervised) -> Result<(), String> {
-    match seccomp::install(supervised) {
+    // A kernel or container without seccomp only makes the scripts slower where there is nothing to supervise but sockets, so
+    // the run goes on. The namespaces stay.
+    let installed = match seccomp::install(supervised) {
+        Err(_) if supervised.is_dispensable() => seccomp::install(Supervised::default()),
+        result => result,
+    };
+    match installed {
         Ok(listener) => supervisor::hand_over(socket, listener).map_err(lost),
-        // A kernel without seccomp only makes the scripts slower here, so the run goes on.
-        Err(error) if supervised.is_empty() => {
+        Err(error) if supervised.is_dispensable() => {
             let _ = writeln!(std::io::stderr(), "rootstrap: fsync is not suppressed: {error}");
             supervisor::hand_over(socket, None).map_err(lost)
         }
@@ -137,7 +195,7 @@ fn install_filter(socket: &mut UnixStream, supervised: Supervised) -> Result<(),
 
 /// Runs one command to its end. The words are: the number of arguments, the arguments, then the environment as
 /// `NAME=value`.
-fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
+fn run(words: &[String], mode: Mode, keeper: &Keeper) -> Result<ExitStatus, String> {
     let malformed = || "malformed command".to_owned();
     let (count, rest) = words.split_first().ok_or_else(malformed)?;
     let count = count.parse::<usize>().map_err(|_| malformed())?;
@@ -148,13 +206,15 @@ fn run(words: &[String], mode: Mode) -> Result<ExitStatus, String> {
     command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
     unsafe { command.pre_exec(move || drop_capabilities(mode)) };
+    let starting = keeper.starting.lock();
     let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
+    drop(starting);
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan, so it reaps whatever ends until the command itself does.
     loop {
         match process::wait(process::WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == wanted => return Ok(ExitStatus::from_raw(status.as_raw())),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(format!("cannot wait for {program}: {errno}")),
         }
     }

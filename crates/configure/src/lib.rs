@@ -15,6 +15,7 @@ mod error;
 pub mod fakes;
 mod init;
 mod mounts;
+mod output;
 pub mod preinst;
 pub mod privilege;
 mod sandbox;

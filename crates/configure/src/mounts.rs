@@ -9,7 +9,7 @@ use rustix::mount::{self, MountFlags, MountPropagationFlags, MoveMountFlags, Unm
 use rustix::process;
 use std::ffi::OsStr;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Names the step `what` in the error. `what` completes "cannot …".
 fn explain<T>(result: Result<T, Errno>, what: &str) -> Result<T, String> {
@@ -86,33 +86,94 @@ pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
-/// Mounts a /proc that shows the sandbox's processes. Where a container masks parts of its own /proc, the kernel refuses
-/// a new one. Then the container's /proc is bound: scripts see its processes there, but cannot reach them.
+/// Mounts a read-only /proc that shows the sandbox's processes. Where a container masks parts of its own /proc, the kernel
+/// refuses a new one. Then the container's /proc is bound: scripts see its processes there, but cannot reach them.
+///
+/// User 0 may write to many entries without any capability, and so change the kernel; and the mode and owner of an entry that
+/// is not about a process are shared by every /proc of the machine. So scripts cannot set their own `oom_score_adj` either.
+/// The files that a process has open in `self/fd` are on mounts of their own and can be written as ever.
 fn fill_proc() -> Result<(), String> {
     let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
-    match mount::mount("proc", "proc", "proc", strict, None) {
-        Ok(()) => {}
-        Err(Errno::PERM) => return explain(mount::mount_bind_recursive("/proc", "proc"), "bind /proc"),
-        Err(errno) => return Err(format!("cannot mount /proc: {errno}")),
-    }
-    // User 0 may write to these parts of /proc without any capability, and so change the kernel.
-    for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
-        let path = format!("proc/{part}");
-        if mount::mount_bind(&path, &path).is_ok() {
-            let read_only = MountFlags::BIND | MountFlags::RDONLY | strict;
-            explain(mount::mount_remount(&path, read_only, ""), &format!("make /{path} read-only"))?;
+    match mount::mount("proc", "proc", "proc", strict | MountFlags::RDONLY, None) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM) => {
+            explain(mount::mount_bind_recursive("/proc", "proc"), "bind /proc")?;
+            make_read_only("proc", "/proc")
         }
+        Err(errno) => Err(format!("cannot mount /proc: {errno}")),
     }
-    Ok(())
 }
 
-/// Binds the host's device `like` as /dev/`name`. Nodes that we make would work for real root only; and where they
-/// work, any other node that a script makes would work too.
+/// Makes the mount at `path`, relative to the working directory, and all mounts below it read-only. `name` names it in the
+/// error.
+fn make_read_only(path: &str, name: &str) -> Result<(), String> {
+    match set_read_only(path) {
+        Ok(()) => Ok(()),
+        // Linux before 5.12, or the seccomp profile of a container.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let directory = std::env::current_dir().unwrap_or_default();
+            let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            let top = directory.join(path);
+            let mut places: Vec<_> = mount_points(&table).filter(|place| place.starts_with(&top)).collect();
+            // Staging in memory is not below the root, so the table does not show where it is.
+            if places.is_empty() {
+                places.push(PathBuf::from(path));
+            }
+            places.iter().try_for_each(|place| explain(remount_read_only(place), &format!("make {name} read-only")))
+        }
+        Err(errno) => Err(format!("cannot make {name} read-only: {errno}")),
+    }
+}
+
+/// mount_setattr(2) for a whole tree of mounts. It leaves all other flags as they are, also those that are locked.
+#[allow(unsafe_code, reason = "rustix has no form of the call")]
+fn set_read_only(path: &str) -> Result<(), Errno> {
+    let path = std::ffi::CString::new(path).map_err(|_| Errno::INVAL)?;
+    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: the call reads a string and a structure of the size that it is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
+}
+
+/// Makes one mount read-only. The flags that it has stay, because a user namespace may not clear those of its owner.
+fn remount_read_only(place: &Path) -> Result<(), Errno> {
+    let flags = fs::statvfs(place)?.f_flag;
+    let kept = MountFlags::from_bits_truncate(u32::try_from(flags.bits()).unwrap_or(0));
+    let known = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+    let kept = kept & (known | MountFlags::NODIRATIME);
+    // statvfs(3) has a number of its own for this flag.
+    let relatime = if flags.bits() & 0x1000 != 0 { MountFlags::RELATIME } else { MountFlags::empty() };
+    mount::mount_remount(place, MountFlags::BIND | MountFlags::RDONLY | kept | relatime, "")
+}
+
+/// Returns the mount points in a table (proc_pid_mountinfo(5)).
+fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
+    table.lines().filter_map(|line| {
+        let place = line.split(' ').nth(4)?;
+        // The kernel writes these four characters in octal.
+        let octal = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+        Some(octal.iter().fold(place.to_owned(), |place, (code, character)| place.replace(code, character)).into())
+    })
+}
+
+/// Binds the host's device `like` as /dev/`name`, read-only: the device can be read and written, but its mode, owner, times
+/// and attributes, which are those of the host's node, cannot be changed. Nodes that we make would work for real root only;
+/// and where they work, any other node that a script makes would work too.
 fn bind_device(name: &str, like: &str) -> Result<(), String> {
     let path = format!("dev/{name}");
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
     explain(fs::open(&path, flags, Mode::from_raw_mode(0o666)), "create a mount point in /dev")?;
-    explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))
+    explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))?;
+    make_read_only(&path, &format!("/dev/{name}"))
 }
 
 /// Fills a small tmpfs on /dev, so that the tree's own /dev stays as the packages left it.
@@ -142,4 +203,16 @@ fn fill_dev() -> Result<(), String> {
     symlink("pts/ptmx", "dev/ptmx").map_err(|error| format!("cannot fill /dev: {error}"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     explain(mount::mount("tmpfs", "dev/shm", "tmpfs", flags, Some(c"mode=1777")), "mount /dev/shm")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_from_the_table() {
+        let table =
+            "22 28 0:20 / /proc rw,nosuid - proc proc rw\n30 22 0:20 / /proc/a\\040b rw shared:1 - proc proc rw\n\n";
+        assert_eq!(mount_points(table).collect::<Vec<_>>(), [Path::new("/proc"), Path::new("/proc/a b")]);
+    }
 }

@@ -25,5 +25,5 @@ pub use janitor::Janitor;
 pub(crate) use janitor::remove_if_asked;
 pub use limits::raise_descriptor_limit;
 pub use mode::Mode;
-pub(crate) use orphans::end_orphans;
+pub(crate) use orphans::{children_of, end_orphans, open_proc};
 pub(crate) use stage::{INSIDE, STAGE, inside, stage};

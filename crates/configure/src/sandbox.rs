@@ -2,26 +2,23 @@
 
 use crate::emulator::{self, Emulator};
 use crate::error::Error;
-use crate::privilege::{Mode, end_orphans};
+use crate::output::{LastLines, Splitter};
+use crate::privilege::{Mode, children_of, end_orphans, open_proc};
 use crate::{init, supervisor, wire};
 use rootstrap_rootfs::FakeOwnership;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::VecDeque;
+use rustix::fs::{self, AtFlags, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::ffi::OsString;
-use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-
-/// How many lines of output an error message shows.
-pub(crate) const TAIL: usize = 12;
-
-/// A line of so many bytes is passed on even if it has no end yet.
-const LONGEST_LINE: usize = 1 << 16;
 
 /// The environment of every program that runs in a root, except `SOURCE_DATE_EPOCH`.
 pub const ENVIRONMENT: [(&str, &str); 11] = [
@@ -60,17 +57,20 @@ pub struct Options {
 
 /// Namespaces with the staging root as `/`. They end when the value is dropped.
 ///
-/// The kernel kills the sandbox when the thread that started it ends, so start it on the main thread.
+/// The kernel kills the sandbox when the thread that started it ends, so that thread has to live as long as the value.
 pub struct Sandbox {
     child: Child,
+    /// Process 1 of the sandbox, unless that is `child` itself.
+    first: Option<OwnedFd>,
     socket: UnixStream,
     output: PipeReader,
+    lines: Splitter,
     environment: Vec<String>,
     cancel: Arc<AtomicBool>,
     mode: Mode,
+    /// Device and inode of the root.
+    tree: Option<(u64, u64)>,
     supervisor: Option<JoinHandle<()>>,
-    /// Output since the last end of a line.
-    unfinished: Vec<u8>,
 }
 
 /// How a command ended.
@@ -130,31 +130,55 @@ impl Sandbox {
         command.env_clear().current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));
         command.stdin(OwnedFd::from(theirs));
         command.stdout(Stdio::from(writer.try_clone().map_err(Error::Lost)?)).stderr(Stdio::from(writer));
-        init::die_with_parent(&mut command);
-        // Processes of the sandbox that outlive their parents become ours to wait for.
+        // Without a pid namespace, process 1 has to end all others before it ends, so it must not be killed.
+        if mode != Mode::Chroot {
+            init::die_with_parent(&mut command);
+        }
+        // Processes of a sandbox whose process 1 is killed become ours to end and to wait for.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|errno| Error::Lost(errno.into()))?;
         let child = command.spawn().map_err(|error| Error::Sandbox(format!("cannot start a process: {error}")))?;
         drop(command);
-        let environment = environment(options);
-        let cancel = Arc::clone(&options.cancel);
-        let mut sandbox =
-            Self { child, socket, output, environment, cancel, mode, supervisor: None, unfinished: Vec::new() };
-        match sandbox.answer(&mut |_| {}, &mut VecDeque::new())?.as_slice() {
+        let tree = fs::statat(&options.staging, &options.root, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let mut sandbox = Self {
+            child,
+            first: None,
+            socket,
+            output,
+            lines: Splitter::default(),
+            environment: environment(options),
+            cancel: Arc::clone(&options.cancel),
+            mode,
+            tree: tree.map(|tree| (tree.st_dev, tree.st_ino)),
+            supervisor: None,
+        };
+        match sandbox.answer(&mut |_| {})?.as_slice() {
             [ready] if ready == "ready" => {
                 let listener = supervisor::take_over(&sandbox.socket).map_err(Error::Lost)?;
-                sandbox.supervisor = listener
-                    .map(|listener| {
-                        let init = sandbox.child.id();
-                        supervisor::start(listener, Arc::clone(&options.fake_ownership), mode != Mode::Chroot, init)
-                    })
-                    .transpose()
-                    .map_err(Error::Lost)?;
+                sandbox.supervise(listener, &options.fake_ownership).map_err(Error::Lost)?;
                 Ok(sandbox)
             }
             [_, reason] => Err(Error::Sandbox(reason.clone())),
             _ => Err(Error::Sandbox("it gave no sensible answer".into())),
         }
+    }
+
+    /// Learns which process is process 1, and starts the thread that answers supervised calls.
+    fn supervise(&mut self, listener: Option<OwnedFd>, fake_ownership: &Arc<FakeOwnership>) -> io::Result<()> {
+        let mut network = None;
+        if self.mode != Mode::Chroot
+            && let Some((proc, first)) = first_process(&self.child)
+        {
+            self.first = pidfd_open(first, PidfdFlags::empty()).ok();
+            let path = format!("{}/ns/net", first.as_raw_nonzero());
+            network = fs::openat(&proc, path, OFlags::RDONLY | OFlags::CLOEXEC, fs::Mode::empty()).ok();
+        }
+        let has_proc = self.mode != Mode::Chroot;
+        let fake_ownership = Arc::clone(fake_ownership);
+        let setting = supervisor::Setting { fake_ownership, has_proc, init: self.child.id(), network };
+        let start = |listener| supervisor::start(listener, setting);
+        self.supervisor = listener.map(start).transpose()?;
+        Ok(())
     }
 
     /// Runs one command to its end, and calls `line` for each line that it prints.
@@ -174,108 +198,105 @@ impl Sandbox {
         words.extend(arguments);
         words.extend(self.environment.iter().chain(&extra).map(String::as_str));
         wire::send(&mut self.socket, &words).map_err(Error::Lost)?;
-        let mut tail = VecDeque::new();
-        let answer = self.answer(line, &mut tail)?;
+        let mut last = LastLines::default();
+        let answer = self.answer(&mut |text| {
+            line(text);
+            last.push(text);
+        })?;
         match answer.as_slice() {
             [done, status] if done == "done" => {
                 let raw = status.parse().map_err(|_| Error::Lost(io::ErrorKind::InvalidData.into()))?;
-                Ok(Exit { status: ExitStatus::from_raw(raw), tail: tail.into() })
+                Ok(Exit { status: ExitStatus::from_raw(raw), tail: last.into() })
             }
             [_, reason] => Err(Error::Start(reason.clone())),
             _ => Err(Error::Lost(io::ErrorKind::InvalidData.into())),
         }
     }
 
-    /// Passes output on line by line until the sandbox answers. `tail` receives the last lines.
-    fn answer(&mut self, line: &mut dyn FnMut(&str), tail: &mut VecDeque<String>) -> Result<Vec<String>, Error> {
-        let mut take = |text: String| {
-            line(&text);
-            if tail.len() == TAIL {
-                tail.pop_front();
-            }
-            tail.push_back(text);
-        };
+    /// Passes output on line by line until the sandbox answers.
+    fn answer(&mut self, take: &mut dyn FnMut(&str)) -> Result<Vec<String>, Error> {
+        let mut is_open = true;
         loop {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            let mut ready = [PollFd::new(&self.output, PollFlags::IN), PollFd::new(&self.socket, PollFlags::IN)];
+            let awaited = if is_open { PollFlags::IN } else { PollFlags::empty() };
+            let mut ready = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.output, awaited)];
             let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
             match poll(&mut ready, Some(&moment)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::Lost(errno.into())),
             }
-            let (output, socket) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
-            // Read the output before the answer, because a command may print until it ends.
-            if output && read_lines(&mut self.output, &mut self.unfinished, &mut take).map_err(Error::Lost)? {
-                continue;
-            }
+            let (socket, output) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
             if socket {
-                if !self.unfinished.is_empty() {
-                    take(printable(&std::mem::take(&mut self.unfinished)));
-                }
-                let answer = wire::receive(&mut self.socket).map_err(Error::Lost)?;
-                let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ended unexpectedly");
-                return answer.ok_or_else(|| Error::Lost(gone()));
+                return self.finish(take);
+            }
+            if output && is_open {
+                is_open = self.lines.read(&mut self.output, usize::MAX, take).map_err(Error::Lost)? > 0;
             }
         }
     }
-}
 
-/// Replaces control characters, so that what a script prints cannot control the terminal that shows it.
-fn printable(line: &[u8]) -> String {
-    let line = String::from_utf8_lossy(line);
-    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// Reads once what is there, and passes on each line that is complete. Returns `false` at the end of the stream.
-fn read_lines(output: &mut PipeReader, unfinished: &mut Vec<u8>, take: &mut dyn FnMut(String)) -> io::Result<bool> {
-    let mut buffer = [0; 1 << 16];
-    let count = match output.read(&mut buffer) {
-        Ok(0) => return Ok(false),
-        Ok(count) => count,
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
-        Err(error) => return Err(error),
-    };
-    for &byte in buffer.get(..count).unwrap_or_default() {
-        // A progress bar overwrites its line with CR; each state of it counts as a line.
-        if matches!(byte, b'\n' | b'\r') {
-            if !unfinished.is_empty() {
-                take(printable(&std::mem::take(unfinished)));
-            }
-        } else {
-            unfinished.push(byte);
-            if unfinished.len() == LONGEST_LINE {
-                take(printable(&std::mem::take(unfinished)));
+    /// Receives the answer, after all output that was there before it: a command may print until it ends. What processes
+    /// that outlive the command print from now on is read during the next command.
+    fn finish(&mut self, take: &mut dyn FnMut(&str)) -> Result<Vec<String>, Error> {
+        let waiting = rustix::io::ioctl_fionread(&self.output).map_err(|errno| Error::Lost(errno.into()))?;
+        let mut left = usize::try_from(waiting).unwrap_or(0);
+        while left > 0 {
+            match self.lines.read(&mut self.output, left, take).map_err(Error::Lost)? {
+                0 => break,
+                count => left = left.saturating_sub(count),
             }
         }
+        self.lines.finish(take);
+        let answer = wire::receive(&mut self.socket).map_err(Error::Lost)?;
+        let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ended unexpectedly");
+        answer.ok_or_else(|| Error::Lost(gone()))
     }
-    Ok(true)
 }
 
 impl Drop for Sandbox {
-    /// Ends every process of the sandbox and waits until they are gone.
+    /// Ends every process of the sandbox and waits until they are gone, so that nobody writes to the tree any more. Other
+    /// children of this process are left alone.
     fn drop(&mut self) {
         let ended = !self.cancel.load(Ordering::Relaxed)
             && self.socket.shutdown(std::net::Shutdown::Write).is_ok()
             && matches!(wire::receive(&mut self.socket), Ok(None));
         if !ended {
-            let _ = self.child.kill();
-            // A process 1 that could not ask in time to be killed with its parent sees its socket close.
+            // Process 1 watches for this, and ends with all that is in the sandbox.
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
         let _ = self.child.wait();
-        if self.mode == Mode::Chroot {
-            end_orphans(&[]);
+        // If somebody killed our child, process 1 of the sandbox is our child now. The kernel reports its end only after the
+        // last process of the sandbox is gone. Otherwise this fails at once.
+        if let Some(first) = &self.first {
+            let options = WaitIdOptions::EXITED;
+            while let Err(Errno::INTR) = waitid(WaitId::PidFd(first.as_fd()), options) {}
         }
-        // Process 1 of the sandbox is our child after its parent's end. The kernel reports its end only after the last
-        // process of the sandbox is gone, so after this nobody writes to the tree any more.
-        while let Ok(Some(_)) | Err(rustix::io::Errno::INTR) =
-            rustix::process::wait(rustix::process::WaitOptions::empty())
-        {}
+        if self.mode == Mode::Chroot {
+            self.end_strays();
+        }
         // The supervisor's thread ends with the last process of the sandbox.
         if let Some(supervisor) = self.supervisor.take() {
             let _ = supervisor.join();
         }
     }
+}
+
+impl Sandbox {
+    /// Ends the processes that a killed process 1 left to this process. They are known by their root.
+    fn end_strays(&self) {
+        let Ok(proc) = open_proc() else { return };
+        end_orphans(proc.as_fd(), &|pid| {
+            let root = fs::statat(&proc, format!("{}/root", pid.as_raw_nonzero()), AtFlags::empty());
+            root.map(|root| (root.st_dev, root.st_ino)).ok() != self.tree
+        });
+    }
+}
+
+/// Returns process 1 of the sandbox, the only child of `outer`, and the /proc that shows it.
+fn first_process(outer: &Child) -> Option<(OwnedFd, Pid)> {
+    let proc = open_proc().ok()?;
+    let first = *children_of(proc.as_fd(), Pid::from_child(outer)).first()?;
+    Some((proc, first))
 }

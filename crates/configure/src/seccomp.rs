@@ -41,11 +41,12 @@ enum Answer {
     Supervise,
 }
 
-/// When a rule applies: always, or if the masked lower half of an argument is one of `values`.
+/// When a rule applies: always, or if the masked lower half of an argument is one of `values`, or is none of them.
 #[derive(Clone, Copy, Debug)]
 enum When {
     Always,
     Argument { index: u32, mask: u32, values: &'static [u32] },
+    ArgumentOtherThan { index: u32, mask: u32, values: &'static [u32] },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,19 @@ const KINDS: u32 = 0o170_000; // S_IFMT
 const DEVICES: &[u32] = &[0o020_000, 0o060_000]; // S_IFCHR, S_IFBLK
 /// TIOCSTI and TIOCLINUX put characters into a terminal's input as if its user typed them.
 const TYPING: &[u32] = &[0x5412, 0x541c];
-const INTERNET: &[u32] = &[2, 10, 17]; // AF_INET, AF_INET6, AF_PACKET
+/// The families of sockets that end at the sandbox's own network namespace: AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Others
+/// reach the hypervisor (AF_VSOCK), the kernel's ciphers (AF_ALG) or hardware.
+pub(crate) const FAMILIES: &[u32] = &[1, 2, 10, 16];
+const UNIX: &[u32] = &[1];
+/// SOCK_STREAM and SOCK_SEQPACKET: both ends are connected for good. A datagram can be sent to any other socket.
+const CONNECTED: &[u32] = &[1, 5];
+const SOCKET_TYPE: u32 = 0xf; // SOCK_TYPE_MASK
+/// What socketcall(2) is asked for: SYS_SOCKET; SYS_SOCKET, SYS_BIND, SYS_SOCKETPAIR.
+const NEW_SOCKET: &[u32] = &[1];
+const NEW_SOCKETS: &[u32] = &[1, 2, 8];
+/// F_SETOWN and F_SETOWN_EX, FIOSETOWN and SIOCSPGRP: who gets a signal when a file becomes ready.
+const SIGNALLED: &[u32] = &[8, 15];
+const SIGNALLED_BY_IOCTL: &[u32] = &[0x8901, 0x8902];
 
 /// The rules of every sandbox.
 const ALWAYS: &[Rule] = &[
@@ -75,7 +88,30 @@ const ALWAYS: &[Rule] = &[
     },
     // Its flags are in memory, which a filter cannot read. On ENOSYS the C library falls back to clone(2).
     Rule { calls: &[Call::Clone3], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
+    Rule { calls: &[Call::Trace], when: When::Always, answer: Answer::Fails(libc::EPERM) },
+    Rule { calls: &[Call::Unneeded], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
+    Rule {
+        calls: &[Call::Socket],
+        when: arg_other_than(0, u32::MAX, FAMILIES),
+        answer: Answer::Fails(libc::EAFNOSUPPORT),
+    },
+    Rule {
+        calls: &[Call::Socketpair],
+        when: arg_other_than(0, u32::MAX, UNIX),
+        answer: Answer::Fails(libc::EAFNOSUPPORT),
+    },
 ];
+
+/// The rules where socketcall(2) is the only call that has the family in memory, and somebody can read it there.
+const SOCKETS: &[Rule] =
+    &[Rule { calls: &[Call::Socketcall], when: arg(0, u32::MAX, NEW_SOCKET), answer: Answer::Supervise }];
+
+/// The same where nobody can.
+const NO_SOCKETS: &[Rule] = &[Rule {
+    calls: &[Call::Socketcall],
+    when: arg(0, u32::MAX, NEW_SOCKETS),
+    answer: Answer::Fails(libc::EAFNOSUPPORT),
+}];
 
 /// The rules where the kernel makes no device nodes.
 const NODES: &[Rule] = &[
@@ -129,7 +165,7 @@ const OWNERS: &[Rule] = &[
     Rule { calls: &[Call::Openat], when: arg(2, CREATES, &[CREATES]), answer: Answer::Supervise },
 ];
 
-/// The rules where nothing can be mounted: no /proc, and no network namespace.
+/// The rules where nothing can be mounted: no /proc, and no namespace for the network and for processes.
 const NO_MOUNTS: &[Rule] = &[
     Rule {
         calls: &[
@@ -160,11 +196,41 @@ const NO_MOUNTS: &[Rule] = &[
         when: When::Always,
         answer: Answer::Supervise,
     },
-    Rule { calls: &[Call::Socket], when: arg(0, u32::MAX, INTERNET), answer: Answer::Fails(libc::EAFNOSUPPORT) },
+    // Sockets of the family AF_UNIX have names that do not belong to any root. Pairs that are connected to each other stay.
+    Rule { calls: &[Call::Socket], when: When::Always, answer: Answer::Fails(libc::EAFNOSUPPORT) },
+    Rule {
+        calls: &[Call::Socketpair],
+        when: arg_other_than(1, SOCKET_TYPE, CONNECTED),
+        answer: Answer::Fails(libc::EPROTONOSUPPORT),
+    },
+    Rule { calls: &[Call::Bind], when: When::Always, answer: Answer::Fails(libc::EACCES) },
+    Rule {
+        calls: &[Call::Kill, Call::Tkill, Call::Tgkill, Call::RtSigqueueinfo, Call::RtTgsigqueueinfo],
+        when: When::Always,
+        answer: Answer::Supervise,
+    },
+    // Which process the descriptor means can change before the kernel looks. Programs fall back to kill(2).
+    Rule { calls: &[Call::PidfdSendSignal], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
+    Rule { calls: &[Call::Fcntl], when: arg(1, u32::MAX, SIGNALLED), answer: Answer::Fails(libc::EPERM) },
+    Rule { calls: &[Call::Ioctl], when: arg(1, u32::MAX, SIGNALLED_BY_IOCTL), answer: Answer::Fails(libc::EPERM) },
+    // 0 is the calling process itself.
+    Rule { calls: &[Call::SetOfProcess], when: arg_other_than(0, u32::MAX, &[0]), answer: Answer::Supervise },
+    // PRIO_PROCESS and IOPRIO_WHO_PROCESS; the others mean all processes of a group or user.
+    Rule { calls: &[Call::Setpriority], when: arg_other_than(0, u32::MAX, &[0]), answer: Answer::Fails(libc::EPERM) },
+    Rule { calls: &[Call::IoprioSet], when: arg_other_than(0, u32::MAX, &[1]), answer: Answer::Fails(libc::EPERM) },
+    Rule {
+        calls: &[Call::Setpriority, Call::IoprioSet],
+        when: arg_other_than(1, u32::MAX, &[0]),
+        answer: Answer::Supervise,
+    },
 ];
 
 const fn arg(index: u32, mask: u32, values: &'static [u32]) -> When {
     When::Argument { index, mask, values }
+}
+
+const fn arg_other_than(index: u32, mask: u32, values: &'static [u32]) -> When {
+    When::ArgumentOtherThan { index, mask, values }
 }
 
 /// What the supervisor has to answer for.
@@ -174,25 +240,45 @@ pub(crate) struct Supervised {
     pub nodes: bool,
     /// Owners, because there is only one user in this mode.
     pub owners: bool,
-    /// /proc, because it cannot be mounted in this mode. Without mounts the sandbox has no network namespace either, so
-    /// the filter refuses internet sockets too.
+    /// /proc and signals, because in this mode there is no /proc of the sandbox and no pid namespace. Without mounts the
+    /// sandbox has no network namespace either, so the filter refuses sockets.
     pub proc: bool,
+    /// The sockets of 32-bit programs, whose family no filter can read.
+    pub sockets: bool,
 }
 
 impl Supervised {
     /// Returns what the supervisor answers for in a mode.
     pub(crate) fn of(mode: Mode) -> Self {
-        Self { nodes: mode != Mode::Root, owners: mode == Mode::Single, proc: mode == Mode::Chroot }
+        let has_socketcall = TABLES.iter().any(|(_, table)| table.iter().any(|(call, _)| *call == Call::Socketcall));
+        Self {
+            nodes: mode != Mode::Root,
+            owners: mode == Mode::Single,
+            proc: mode == Mode::Chroot,
+            sockets: mode != Mode::Chroot && has_socketcall,
+        }
     }
 
     fn rules(self) -> impl Iterator<Item = &'static Rule> + Clone {
-        let parts = [(true, ALWAYS), (self.nodes, NODES), (self.owners, OWNERS), (self.proc, NO_MOUNTS)];
+        let parts = [
+            (true, ALWAYS),
+            (self.sockets, SOCKETS),
+            (!self.sockets, NO_SOCKETS),
+            (self.nodes, NODES),
+            (self.owners, OWNERS),
+            (self.proc, NO_MOUNTS),
+        ];
         parts.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, rules)| rules)
     }
 
     /// Whether there is nothing to supervise.
     pub(crate) fn is_empty(self) -> bool {
         self == Self::default()
+    }
+
+    /// Whether scripts give the right result without the supervisor. They lack the sockets of 32-bit programs then.
+    pub(crate) fn is_dispensable(self) -> bool {
+        !self.nodes && !self.owners && !self.proc
     }
 }
 
@@ -221,6 +307,17 @@ fn apply(number: u32, rule: &Rule) -> Vec<sock_filter> {
                 body.push(answer);
             }
             // Load the number again for the comparisons that follow.
+            body.push(statement(LOAD, NUMBER));
+            body
+        }
+        When::ArgumentOtherThan { index, mask, values } => {
+            let mut body = vec![statement(LOAD, argument(index)), statement(AND, mask)];
+            for (position, value) in values.iter().enumerate() {
+                // Jump over the other comparisons and the answer.
+                let rest = u8::try_from(values.len() - position).unwrap_or(u8::MAX);
+                body.push(sock_filter { code: JUMP_EQUAL, jt: rest, jf: 0, k: *value });
+            }
+            body.push(answer);
             body.push(statement(LOAD, NUMBER));
             body
         }
@@ -294,7 +391,10 @@ mod tests {
 
     /// Returns what the filter answers for a call. It interprets the part of BPF that the filter uses.
     fn answer(supervised: Supervised, architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
-        let program = program(supervised);
+        run(&program(supervised), architecture, number, arguments)
+    }
+
+    fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
         let (mut at, mut accumulator) = (0usize, 0);
         loop {
             let step = program[at];
@@ -315,20 +415,27 @@ mod tests {
 
     #[test]
     fn each_call_gets_the_answer_of_its_rule_and_every_other_passes() {
-        let all = Supervised { nodes: true, owners: true, proc: false };
-        for (architecture, numbers) in TABLES {
-            for number in 0..600 {
-                let calls = || numbers.iter().filter(|(_, known)| *known == number).map(|(call, _)| *call);
-                for (supervised, arguments) in [(Supervised::default(), [0; 3]), (all, [0; 3])] {
-                    let rule = supervised.rules().find(|rule| {
-                        calls().any(|call| rule.calls.contains(&call)) && matches!(rule.when, When::Always)
-                    });
-                    let expected = rule.map_or(libc::SECCOMP_RET_ALLOW, |rule| returned(rule.answer));
-                    assert_eq!(
-                        answer(supervised, *architecture, number, arguments),
-                        expected,
-                        "{architecture:#x} {number}"
-                    );
+        let applies = |when: When, arguments: [u32; 3]| match when {
+            When::Always => true,
+            When::Argument { index, mask, values } => values.contains(&(arguments[index as usize] & mask)),
+            When::ArgumentOtherThan { index, mask, values } => !values.contains(&(arguments[index as usize] & mask)),
+        };
+        let all = Supervised { nodes: true, owners: true, proc: false, sockets: true };
+        let modes = [Mode::Root, Mode::Unshare, Mode::Single, Mode::Chroot].map(Supervised::of);
+        for supervised in modes.into_iter().chain([Supervised::default(), all]) {
+            let program = program(supervised);
+            for (architecture, numbers) in TABLES {
+                for number in 0..470 {
+                    let calls = || numbers.iter().filter(|(_, known)| *known == number).map(|(call, _)| *call);
+                    let arguments = [[0; 3], [1; 3], [1, 2, 0], [8; 3], [40; 3]];
+                    for arguments in arguments {
+                        let rule = supervised.rules().find(|rule| {
+                            calls().any(|call| rule.calls.contains(&call)) && applies(rule.when, arguments)
+                        });
+                        let expected = rule.map_or(libc::SECCOMP_RET_ALLOW, |rule| returned(rule.answer));
+                        let found = run(&program, *architecture, number, arguments);
+                        assert_eq!(found, expected, "{architecture:#x} {number} {arguments:?} {supervised:?}");
+                    }
                 }
             }
         }
@@ -350,6 +457,27 @@ mod tests {
             assert_eq!(answer(nodes, *architecture, number(Call::Ioctl), [0, 0x5401, 0]), libc::SECCOMP_RET_ALLOW);
             assert_eq!(answer(nodes, *architecture, number(Call::Unshare), [NEW_USER | 0x200, 0, 0]), refused);
             assert_eq!(answer(nodes, *architecture, number(Call::Unshare), [0x200, 0, 0]), libc::SECCOMP_RET_ALLOW);
+        }
+        for mode in [Mode::Root, Mode::Unshare, Mode::Single, Mode::Chroot] {
+            let supervised = Supervised::of(mode);
+            for (architecture, numbers) in TABLES {
+                for (call, number) in *numbers {
+                    let with = |arguments| answer(supervised, *architecture, *number, arguments);
+                    let is_refused = |arguments| with(arguments) & 0xffff_0000 == libc::SECCOMP_RET_ERRNO;
+                    match call {
+                        // AF_VSOCK, AF_PACKET, AF_ALG, AF_BLUETOOTH
+                        Call::Socket => assert!([40, 17, 38, 31].iter().all(|family| is_refused([*family, 1, 0]))),
+                        Call::Socketpair => {
+                            assert!(is_refused([40, 1, 0]));
+                            assert_eq!(with([1, 0x80001, 0]), libc::SECCOMP_RET_ALLOW);
+                            assert_eq!(is_refused([1, 2, 0]), mode == Mode::Chroot);
+                        }
+                        Call::Trace | Call::Unneeded => assert!(is_refused([0; 3])),
+                        Call::Kill => assert_eq!(with([5, 9, 0]) != libc::SECCOMP_RET_ALLOW, mode == Mode::Chroot),
+                        _ => {}
+                    }
+                }
+            }
         }
         if cfg!(target_arch = "x86_64") {
             let x32 = answer(Supervised::default(), 0xc000_003e, X32 | 1, [0; 3]);

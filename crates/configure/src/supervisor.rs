@@ -9,10 +9,12 @@
 mod owners;
 mod proc;
 mod reply;
+mod signals;
+mod sockets;
 mod task;
 mod users;
 
-use crate::calls::{Call, call};
+use crate::calls::{Call, TABLES, call};
 use crate::wire;
 use libc::{seccomp_notif, seccomp_notif_resp};
 use owners::Ownership;
@@ -59,24 +61,30 @@ pub(crate) fn take_over(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     Ok(descriptors.next().and_then(|mut descriptors| descriptors.next()))
 }
 
-/// Starts the thread that answers calls. It ends with the last process that the filter applies to. `has_proc`: whether
-/// scripts have a /proc of their own. `init`: process 1 of the sandbox, or the process that stands for it.
+/// What the supervisor knows about the sandbox.
+pub(crate) struct Setting {
+    /// What records owners and device nodes.
+    pub fake_ownership: Arc<FakeOwnership>,
+    /// Whether scripts have a /proc of their own, and with it namespaces for processes and the network.
+    pub has_proc: bool,
+    /// Process 1 of the sandbox, or the process that stands for it.
+    pub init: u32,
+    /// The sandbox's network namespace.
+    pub network: Option<OwnedFd>,
+}
+
+/// Starts the thread that answers calls. It ends with the last process that the filter applies to.
 ///
 /// # Errors
 /// /proc cannot be opened, or the thread cannot be started.
-pub(crate) fn start(
-    listener: OwnedFd,
-    fake_ownership: Arc<FakeOwnership>,
-    has_proc: bool,
-    init: u32,
-) -> io::Result<JoinHandle<()>> {
+pub(crate) fn start(listener: OwnedFd, setting: Setting) -> io::Result<JoinHandle<()>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
     // Let the kernel wake the supervisor on the caller's own processor: most system calls of a script wait for this thread.
     let wake = 1u64; // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
     // SAFETY: the call takes a number; a kernel that does not know the flag changes nothing.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, wake) };
-    let supervisor = Supervisor { listener, proc, fake_ownership, users: Users::default(), has_proc, init };
+    let supervisor = Supervisor { listener, proc, setting, users: Users::default() };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())
 }
 
@@ -84,20 +92,17 @@ struct Supervisor {
     listener: OwnedFd,
     /// The /proc that shows this process.
     proc: OwnedFd,
-    fake_ownership: Arc<FakeOwnership>,
+    setting: Setting,
     users: Users,
-    /// Whether scripts have a /proc of their own.
-    has_proc: bool,
-    /// Process 1 of the sandbox, or the process that stands for it.
-    init: u32,
 }
 
 impl Supervisor {
     fn run(&self) {
+        let makes_sockets = sockets::enter(self.setting.network.as_ref());
         loop {
             let mut ready = [PollFd::new(&self.listener, PollFlags::IN)];
             match poll(&mut ready, None) {
-                Ok(_) if ready[0].revents().contains(PollFlags::IN) => self.answer_one(),
+                Ok(_) if ready[0].revents().contains(PollFlags::IN) => self.answer_one(makes_sockets),
                 Err(Errno::INTR) => {}
                 // No process is left that could make a supervised call.
                 _ => return,
@@ -105,7 +110,7 @@ impl Supervisor {
         }
     }
 
-    fn answer_one(&self) {
+    fn answer_one(&self, makes_sockets: bool) {
         // SAFETY: the kernel wants the structure zeroed; all its fields are numbers.
         let mut notification: seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the call fills the structure it is given.
@@ -114,10 +119,14 @@ impl Supervisor {
             // The calling process was killed in the meantime.
             return;
         }
-        let task = Task { proc: &self.proc, listener: &self.listener, pid: notification.pid, id: notification.id };
-        let number = u32::try_from(notification.data.nr).unwrap_or(u32::MAX);
-        let reply = match call(notification.data.arch, number) {
-            Some(call) => self.answer(&task, call, &notification.data.args),
+        let seccomp_notif { id, pid, data, .. } = notification;
+        let is_native = TABLES.first().is_some_and(|(architecture, _)| *architecture == data.arch);
+        let word = if is_native { size_of::<usize>() } else { 4 };
+        let task = Task { proc: &self.proc, listener: &self.listener, pid, id, word };
+        let number = u32::try_from(data.nr).unwrap_or(u32::MAX);
+        let reply = match call(data.arch, number) {
+            Some(Call::Socketcall) if !makes_sockets => Reply::Fails(Errno::AFNOSUPPORT),
+            Some(call) => self.answer(&task, call, &data.args),
             None => Reply::Kernel,
         };
         let (val, error, flags) = match reply {
@@ -126,24 +135,27 @@ impl Supervisor {
             Reply::Fails(errno) => (0, -errno.raw_os_error(), 0),
             Reply::Kernel => (0, 0, u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1)),
         };
-        let answer = seccomp_notif_resp { id: notification.id, val, error, flags };
+        let answer = seccomp_notif_resp { id, val, error, flags };
         // A failure means that the calling process was killed; it needs no answer.
         // SAFETY: the call reads the structure it is given.
         unsafe { libc::ioctl(self.listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const answer) };
     }
 
     fn answer(&self, task: &Task<'_>, call: Call, arguments: &[u64; 6]) -> Reply {
-        if !self.has_proc
-            && let Some(reply) = proc::answer(task, call, arguments, self.init)
+        let Setting { fake_ownership, has_proc, init, .. } = &self.setting;
+        if !has_proc
+            && let Some(reply) =
+                signals::answer(task, call, arguments, *init).or_else(|| proc::answer(task, call, arguments, *init))
         {
             return reply;
         }
-        // Without mounts, calls arrive only because of /proc, except those that make device nodes.
-        if !self.has_proc && !matches!(call, Call::Mknod | Call::Mknodat) {
+        // Without mounts, calls arrive only because of /proc and signals, except those that make device nodes.
+        if !has_proc && !matches!(call, Call::Mknod | Call::Mknodat) {
             return Reply::Kernel;
         }
-        let ownership = Ownership { task, fake: &self.fake_ownership };
-        (self.users.answer(task, call, arguments))
+        let ownership = Ownership { task, fake: fake_ownership };
+        (sockets::answer(task, call, arguments))
+            .or_else(|| self.users.answer(task, call, arguments))
             .or_else(|| ownership.answer(call, arguments))
             .or_else(|| self.users.create(&ownership, call, arguments))
             .unwrap_or(Reply::Kernel)

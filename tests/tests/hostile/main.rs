@@ -9,6 +9,7 @@ mod archives;
 mod containers;
 mod host;
 mod names;
+mod scripts;
 
 use rootstrap_testkit::archive::{Archive, pool_path};
 use rootstrap_testkit::deb::Deb;

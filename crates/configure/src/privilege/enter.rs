@@ -12,7 +12,7 @@ use crate::wire;
 use rustix::process::{self, Pid, Signal};
 use rustix::thread::CapabilitySet;
 use std::ffi::OsString;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
@@ -106,7 +106,8 @@ fn start(
     let (mut ours, theirs) = UnixStream::pair().map_err(failed("make a socket"))?;
     rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())
         .map_err(|errno| failed("pass a socket on")(errno.into()))?;
-    let spared = orphans::children();
+    let proc = orphans::open_proc().map_err(|errno| failed("open /proc")(errno.into()))?;
+    let spared = orphans::children(proc.as_fd());
     // Processes that a killed child leaves behind become ours to wait for.
     let _ = process::set_child_subreaper(Some(process::getpid()));
     let mut child = Command::new("/proc/self/exe")
@@ -133,7 +134,8 @@ fn start(
     entered?;
     // A second signal ends the child at once, with a status of its own; it then leaves as much as a killed one.
     if status.signal().is_some() || status.code() == Some(INTERRUPTED) {
-        orphans::end_orphans(&spared);
+        // The children that this process had before belong to somebody else.
+        orphans::end_orphans(proc.as_fd(), &|pid| spared.contains(&pid));
     }
     remove(mode, &left, arguments);
     Ok(match status.signal() {

@@ -1,20 +1,36 @@
 //! The children of this process, and the end of those that were orphaned to it.
 
+use rustix::fs::{self, Mode, OFlags};
 use rustix::process::{self, Pid, Signal};
+use std::io::Read;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// Kills every child of this process that is not in `spared`, until none is left.
+/// Opens /proc, to look at processes later, even after a change of the root.
+///
+/// # Errors
+/// There is no /proc.
+pub(crate) fn open_proc() -> rustix::io::Result<OwnedFd> {
+    fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Kills every child of this process that is not spared, until none is left.
 ///
 /// Processes that are orphaned below a subreaper become its children. A pid namespace ends its own processes; without
 /// one this is the only way.
-pub(crate) fn end_orphans(spared: &[Pid]) {
+pub(crate) fn end_orphans(proc: BorrowedFd<'_>, is_spared: &dyn Fn(Pid) -> bool) {
     loop {
-        let mut orphans = children();
-        orphans.retain(|pid| !spared.contains(pid));
+        let mut orphans = children(proc);
+        orphans.retain(|pid| !is_spared(*pid));
         if orphans.is_empty() {
             return;
         }
+        // Stop all before the first one dies, so that none of them starts another process in the meantime.
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in &orphans {
+                let _ = process::kill_process(*pid, signal);
+            }
+        }
         for pid in orphans {
-            let _ = process::kill_process(pid, Signal::KILL);
             // The children of the killed process become ours; the next turn of the loop finds them.
             let _ = process::waitpid(Some(pid), process::WaitOptions::empty());
         }
@@ -22,45 +38,67 @@ pub(crate) fn end_orphans(spared: &[Pid]) {
 }
 
 /// Returns the children of this process.
-pub(super) fn children() -> Vec<Pid> {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists: Result<Vec<String>, _> =
-        threads.map(|thread| std::fs::read_to_string(thread.path().join("children"))).collect();
-    match lists {
-        Ok(lists) => {
-            let numbers = lists.iter().flat_map(|list| list.split_whitespace());
-            numbers.filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
-        }
-        // The kernel was built without CONFIG_PROC_CHILDREN.
-        Err(_) => children_by_parent(),
+pub(super) fn children(proc: BorrowedFd<'_>) -> Vec<Pid> {
+    children_of(proc, process::getpid())
+}
+
+/// Returns the children of a process.
+pub(crate) fn children_of(proc: BorrowedFd<'_>, parent: Pid) -> Vec<Pid> {
+    let threads = format!("{}/task", parent.as_raw_nonzero());
+    let read = |thread: &String| text(proc, &format!("{threads}/{thread}/children"));
+    let lists: Vec<String> = names(proc, &threads).iter().filter_map(read).collect();
+    // The kernel was built without CONFIG_PROC_CHILDREN.
+    if lists.is_empty() {
+        return children_by_parent(proc, parent);
     }
+    let numbers = lists.iter().flat_map(|list| list.split_whitespace());
+    numbers.filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
 }
 
 /// Returns the same by reading the parent of every process (proc_pid_stat(5)).
-fn children_by_parent() -> Vec<Pid> {
-    let own = process::getpid().as_raw_nonzero().to_string();
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let children = entries.filter_map(|entry| {
-        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+fn children_by_parent(proc: BorrowedFd<'_>, parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero().to_string();
+    let children = names(proc, ".").into_iter().filter_map(|name| {
+        let pid = Pid::from_raw(name.parse().ok()?)?;
+        let stat = text(proc, &format!("{name}/stat"))?;
         // The name in parentheses may hold any character; state and parent follow the last parenthesis.
         let (_, rest) = stat.rsplit_once(')')?;
-        (rest.split_whitespace().nth(1)? == own).then_some(pid)
+        (rest.split_whitespace().nth(1)? == parent).then_some(pid)
     });
     children.collect()
+}
+
+/// Returns the names of the entries of a directory in /proc that are numbers.
+fn names(proc: BorrowedFd<'_>, directory: &str) -> Vec<String> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = fs::openat(proc, directory, flags, Mode::empty());
+    let entries = directory.and_then(fs::Dir::read_from).into_iter().flatten();
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()));
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).collect()
+}
+
+fn text(proc: BorrowedFd<'_>, path: &str) -> Option<String> {
+    let file = fs::openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    // A process may have any name, also one that is not UTF-8.
+    let mut bytes = Vec::new();
+    std::fs::File::from(file).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn both_ways_find_the_children() {
         let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_child(&child);
-        assert!(children().contains(&pid) && children_by_parent().contains(&pid));
+        let proc = open_proc().unwrap();
+        let proc = proc.as_fd();
+        assert!(children(proc).contains(&pid) && children_by_parent(proc, process::getpid()).contains(&pid));
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(!children().contains(&pid) && !children_by_parent().contains(&pid));
+        assert!(!children(proc).contains(&pid) && !children_by_parent(proc, process::getpid()).contains(&pid));
     }
 }

@@ -1,6 +1,7 @@
 //! Stands in for /proc where it cannot be mounted: a call that names an entry of /proc gets that of the /proc that this
 //! process sees. Scripts see the entries about the calling process itself and about the machine, and nothing about other
-//! processes, except a few entries of process 1.
+//! processes, except a few entries of process 1. They can only read them, as in the read-only /proc of the other modes. The
+//! files that a process has open are the exception: they belong to the tree.
 #![allow(unsafe_code, reason = "one ioctl, and calls that rustix has no form of")]
 
 use super::reply::Reply;
@@ -8,7 +9,7 @@ use super::task::{CWD, Task, bytes, descriptor, last_error, number};
 use crate::calls::Call;
 use rustix::fs::{self, Access, AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -38,7 +39,7 @@ const OWN: [&str; 22] = [
     "uid_map",
 ];
 
-/// The entries about the machine that are shown. Those in `sys` can be read only.
+/// The entries about the machine that are shown.
 const MACHINE: [&str; 14] = [
     "cmdline",
     "cpuinfo",
@@ -88,12 +89,16 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
             // The directory itself would lead to every process, so they get a file of it.
             let flags = OFlags::from_bits_retain(number(third));
             let is_test = flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY);
-            return is_test.then(|| open(task, OsStr::new("version"), flags.bits()));
+            let version = || Place::open(task, None, "version".to_owned());
+            return is_test.then(|| version().map_or_else(Reply::Fails, |place| open(task, &place, flags.bits())));
         }
         _ => {}
     }
-    match place(task, &path, init) {
-        Some(place) => Some(at_place(task, call, OsStr::from_bytes(&place), arguments)),
+    match find(task, &path, init) {
+        Some((process, rest)) => {
+            let place = Place::open(task, process, rest);
+            Some(place.map_or_else(Reply::Fails, |place| at_place(task, call, &place, arguments)))
+        }
         // An entry that is not shown cannot be created either: the directory below /proc is that of the tree.
         None => {
             let is_open = matches!(call, Call::Open | Call::Openat) && path.starts_with(b"/proc/");
@@ -102,19 +107,56 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
     }
 }
 
-/// Executes a call on the entry `place` of this process's /proc.
-fn at_place(task: &Task<'_>, call: Call, place: &OsStr, arguments: &[u64; 6]) -> Reply {
+/// An entry of /proc, named from a directory that is open. The directory of a process shows nothing after the end of the
+/// process, whereas its number may belong to another process then.
+struct Place {
+    directory: OwnedFd,
+    path: String,
+    /// Whether the entry leads to a file that the process has open, which may be changed as far as the tree allows.
+    is_open_file: bool,
+}
+
+impl Place {
+    /// Opens the directory of a process, or that of the machine's own entries.
+    fn open(task: &Task<'_>, process: Option<u32>, path: String) -> Result<Self, Errno> {
+        let name = process.map_or_else(|| ".".to_owned(), |pid| pid.to_string());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = fs::openat(task.proc, name, flags, Mode::empty())?;
+        // From here on it is certain that the directory is that of the task.
+        task.waits()?;
+        let is_open_file = process == Some(task.pid) && path.starts_with("fd/");
+        Ok(Self { directory, path: if path.is_empty() { ".".to_owned() } else { path }, is_open_file })
+    }
+
+    fn path(&self) -> Result<CString, Errno> {
+        CString::new(self.path.as_str()).map_err(|_| Errno::INVAL)
+    }
+}
+
+/// Executes a call on an entry of this process's /proc.
+fn at_place(task: &Task<'_>, call: Call, place: &Place, arguments: &[u64; 6]) -> Reply {
     let [_, second, third, fourth, fifth, _] = *arguments;
+    let changes = matches!(
+        call,
+        Call::Chmod | Call::Fchmodat | Call::Chown | Call::Lchown | Call::Fchownat | Call::Utimensat | Call::Setxattr
+    );
+    if changes && !place.is_open_file {
+        return Reply::Fails(Errno::ROFS);
+    }
+    let Place { directory, path, .. } = place;
     let follow = |flags: u32| flags & AtFlags::SYMLINK_NOFOLLOW.bits() == 0;
     let owners = |uid: u64, gid: u64| {
         let some = |id: u64| Some(number(id)).filter(|id| *id != u32::MAX);
         let (uid, gid) = (some(uid).map(Uid::from_raw), some(gid).map(Gid::from_raw));
-        fs::chownat(task.proc, place, uid, gid, AtFlags::empty()).into()
+        fs::chownat(directory, path, uid, gid, AtFlags::empty()).into()
     };
-    let mode = |mode: u64| fs::chmodat(task.proc, place, Mode::from_raw_mode(number(mode)), AtFlags::empty()).into();
+    let mode = |mode: u64| fs::chmodat(directory, path, Mode::from_raw_mode(number(mode)), AtFlags::empty()).into();
     let access = |mode: u64| {
         let mode = Access::from_bits_truncate(number(mode));
-        fs::accessat(task.proc, place, mode, AtFlags::empty()).into()
+        if mode.contains(Access::WRITE_OK) && !place.is_open_file {
+            return Reply::Fails(Errno::ROFS);
+        }
+        fs::accessat(directory, path, mode, AtFlags::empty()).into()
     };
     match call {
         Call::Open => open(task, place, number(second)),
@@ -138,8 +180,9 @@ fn at_place(task: &Task<'_>, call: Call, place: &OsStr, arguments: &[u64; 6]) ->
     }
 }
 
-/// Returns where in this process's /proc the entry of a path is; `None` if it is not shown.
-fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
+/// Returns where in this process's /proc the entry of a path is: the process, unless it is an entry of the machine, and the
+/// path from there. `None` if it is not shown.
+fn find(task: &Task<'_>, path: &[u8], init: u32) -> Option<(Option<u32>, String)> {
     let path = std::str::from_utf8(path).ok()?;
     let own = match path.strip_prefix("/dev/") {
         Some("stdin") => Some("fd/0"),
@@ -157,7 +200,7 @@ fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
             let (first, rest) = below.split_once('/').unwrap_or((below, ""));
             if MACHINE.contains(&first) {
                 let climbs = rest.split('/').any(|part| part == "..");
-                return (!climbs).then(|| below.as_bytes().to_vec());
+                return (!climbs).then(|| (None, below.to_owned()));
             }
             let pid = match first {
                 "self" | "thread-self" => task.pid,
@@ -179,19 +222,25 @@ fn place(task: &Task<'_>, path: &[u8], init: u32) -> Option<Vec<u8>> {
     };
     let is_allowed =
         pid == task.pid || matches!(first, "root" | "cmdline" | "comm" | "cgroup" | "environ" | "stat" | "status");
-    (is_shown && is_allowed).then(|| format!("{pid}/{rest}").trim_end_matches('/').as_bytes().to_vec())
+    (is_shown && is_allowed).then(|| (Some(pid), rest.to_owned()))
 }
 
 /// Opens an entry and gives the open file to the task.
-fn open(task: &Task<'_>, place: &OsStr, flags: u32) -> Reply {
-    let is_of_machine = !place.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    let flags = OFlags::from_bits_retain(flags);
-    if is_of_machine && flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+fn open(task: &Task<'_>, place: &Place, flags: u32) -> Reply {
+    let wanted = OFlags::from_bits_retain(flags);
+    if !place.is_open_file && wanted.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC) {
         return Reply::Fails(Errno::ROFS);
     }
-    let opened = fs::openat(task.proc, place, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty());
+    // Never wait for the other end of a FIFO: all other calls of the scripts would wait too.
+    let own = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let opened = fs::openat(&place.directory, &place.path, wanted | own, Mode::empty());
     let opened = opened.and_then(|file| if is_proc_directory(&file)? { Err(Errno::NOENT) } else { Ok(file) });
-    let result = opened.and_then(|file| task.give(&file, flags.contains(OFlags::CLOEXEC)));
+    let result = opened.and_then(|file| {
+        if !wanted.intersects(OFlags::NONBLOCK | OFlags::PATH) {
+            fs::fcntl_setfl(&file, fs::fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
+        }
+        task.give(&file, wanted.contains(OFlags::CLOEXEC))
+    });
     result.map_or_else(Reply::Fails, |()| Reply::Answered)
 }
 
@@ -203,39 +252,35 @@ fn is_proc_directory(file: &OwnedFd) -> Result<bool, Errno> {
     Ok(is_directory && kind == PROC_SUPER_MAGIC)
 }
 
-fn text(path: &OsStr) -> Result<std::ffi::CString, Errno> {
-    std::ffi::CString::new(path.as_bytes()).map_err(|_| Errno::INVAL)
-}
-
-fn stat(task: &Task<'_>, place: &OsStr, follow: bool, address: u64) -> Reply {
+fn stat(task: &Task<'_>, place: &Place, follow: bool, address: u64) -> Reply {
     let fill = || {
-        let path = text(place)?;
+        let path = place.path()?;
         // SAFETY: all fields are numbers.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
         // SAFETY: the call reads a string and fills the structure it is given.
-        let result = unsafe { libc::fstatat(task.proc.as_raw_fd(), path.as_ptr(), &raw mut stat, flags) };
+        let result = unsafe { libc::fstatat(place.directory.as_raw_fd(), path.as_ptr(), &raw mut stat, flags) };
         if result != 0 { Err(last_error()) } else { task.write(address, &bytes(&stat)) }
     };
     fill().into()
 }
 
-fn statx(task: &Task<'_>, place: &OsStr, flags: u32, mask: u32, address: u64) -> Reply {
+fn statx(task: &Task<'_>, place: &Place, flags: u32, mask: u32, address: u64) -> Reply {
     let fill = || {
-        let path = text(place)?;
+        let path = place.path()?;
         // SAFETY: all fields are numbers.
         let mut statx: libc::statx = unsafe { std::mem::zeroed() };
         let flags = flags.cast_signed();
         // SAFETY: the call reads a string and fills the structure it is given.
-        let result = unsafe { libc::statx(task.proc.as_raw_fd(), path.as_ptr(), flags, mask, &raw mut statx) };
+        let result = unsafe { libc::statx(place.directory.as_raw_fd(), path.as_ptr(), flags, mask, &raw mut statx) };
         if result != 0 { Err(last_error()) } else { task.write(address, &bytes(&statx)) }
     };
     fill().into()
 }
 
-fn readlink(task: &Task<'_>, place: &OsStr, address: u64, room: u64) -> Reply {
+fn readlink(task: &Task<'_>, place: &Place, address: u64, room: u64) -> Reply {
     let read = || {
-        let text = fs::readlinkat(task.proc, place, Vec::new())?.into_bytes();
+        let text = fs::readlinkat(&place.directory, &place.path, Vec::new())?.into_bytes();
         let text = task.inside_root(text);
         let text = text.get(..usize::try_from(room).unwrap_or(0)).unwrap_or(&text);
         task.write(address, text)?;
@@ -244,8 +289,8 @@ fn readlink(task: &Task<'_>, place: &OsStr, address: u64, room: u64) -> Reply {
     read().map_or_else(Reply::Fails, Reply::Value)
 }
 
-fn touch(task: &Task<'_>, place: &OsStr, times: u64) -> Result<(), Errno> {
-    let path = text(place)?;
+fn touch(task: &Task<'_>, place: &Place, times: u64) -> Result<(), Errno> {
+    let path = place.path()?;
     let times = if times == 0 { None } else { Some(task.read(times, size_of::<[libc::timespec; 2]>())?) };
     let times = times.map(|bytes| {
         // SAFETY: the structure is plain numbers, and there are as many bytes.
@@ -253,7 +298,7 @@ fn touch(task: &Task<'_>, place: &OsStr, times: u64) -> Result<(), Errno> {
     });
     let pointer = times.as_ref().map_or(std::ptr::null(), |times| times.as_ptr());
     // SAFETY: the call reads a string and, unless null, two times.
-    let result = unsafe { libc::utimensat(task.proc.as_raw_fd(), path.as_ptr(), pointer, 0) };
+    let result = unsafe { libc::utimensat(place.directory.as_raw_fd(), path.as_ptr(), pointer, 0) };
     if result == 0 { Ok(()) } else { Err(last_error()) }
 }
 
@@ -262,19 +307,18 @@ const VALUE: u64 = 65536;
 
 /// Returns the entry as a path of this process, because the xattr calls take no directory to start from, and the name of
 /// the attribute.
-fn attributed(task: &Task<'_>, place: &OsStr, name: u64) -> Result<(String, Vec<u8>), Errno> {
-    let place = place.to_str().ok_or(Errno::INVAL)?;
-    Ok((format!("/proc/self/fd/{}/{place}", task.proc.as_raw_fd()), task.path(name)?))
+fn attributed(task: &Task<'_>, place: &Place, name: u64) -> Result<(String, Vec<u8>), Errno> {
+    Ok((format!("/proc/self/fd/{}/{}", place.directory.as_raw_fd(), place.path), task.path(name)?))
 }
 
-fn set_attribute(task: &Task<'_>, place: &OsStr, arguments: &[u64; 6]) -> Result<(), Errno> {
+fn set_attribute(task: &Task<'_>, place: &Place, arguments: &[u64; 6]) -> Result<(), Errno> {
     let [_, name, value, size, flags, _] = *arguments;
     let (path, name) = attributed(task, place, name)?;
     let value = task.read(value, usize::try_from(size.min(VALUE)).unwrap_or(0))?;
     fs::setxattr(path, OsStr::from_bytes(&name), &value, fs::XattrFlags::from_bits_retain(number(flags)))
 }
 
-fn attribute(task: &Task<'_>, place: &OsStr, arguments: &[u64; 6]) -> Result<i64, Errno> {
+fn attribute(task: &Task<'_>, place: &Place, arguments: &[u64; 6]) -> Result<i64, Errno> {
     let [_, name, address, size, ..] = *arguments;
     let (path, name) = attributed(task, place, name)?;
     let mut value = vec![0; usize::try_from(size.min(VALUE)).unwrap_or(0)];
@@ -305,9 +349,8 @@ fn link(task: &Task<'_>, from: i32, path: &[u8], arguments: &[u64; 6]) -> Option
     };
     let link = || {
         let (parent, name) = task.parent(descriptor(to), &task.path(name)?)?;
-        let place = format!("{}/fd/{file}", task.pid);
-        task.waits()?;
-        fs::linkat(task.proc, place, &parent, name, AtFlags::SYMLINK_FOLLOW)
+        let place = Place::open(task, Some(task.pid), format!("fd/{file}"))?;
+        fs::linkat(&place.directory, &place.path, &parent, name, AtFlags::SYMLINK_FOLLOW)
     };
     Some(link().into())
 }

@@ -27,6 +27,8 @@ pub(super) struct Task<'a> {
     pub pid: u32,
     /// The call's id, which the kernel gave it.
     pub id: u64,
+    /// The size of a `long` of the task's program, in bytes.
+    pub word: usize,
 }
 
 /// Returns the descriptor in an argument.
@@ -51,47 +53,40 @@ impl Task<'_> {
         if result == 0 { Ok(()) } else { Err(Errno::NOENT) }
     }
 
-    /// Copies `bytes` to the task's memory (`out`), or fills them from there. Returns how many bytes were copied.
-    fn copy(&self, address: u64, bytes: &mut [u8], out: bool) -> Result<usize, Errno> {
-        let address = usize::try_from(address).map_err(|_| Errno::FAULT)?;
+    /// Fills `bytes` from the task's memory. Returns how many bytes were copied. They are the task's only if it still waits
+    /// afterwards.
+    fn copy(&self, address: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let at = usize::try_from(address).map_err(|_| Errno::FAULT)?;
         let ours = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        let theirs = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: bytes.len() };
+        let theirs = libc::iovec { iov_base: std::ptr::without_provenance_mut(at), iov_len: bytes.len() };
         let pid = i32::try_from(self.pid).map_err(|_| Errno::SRCH)?;
         // SAFETY: `ours` is `bytes`, which lives through the call; `theirs` is checked by the kernel.
-        let count = unsafe {
-            if out {
-                libc::process_vm_writev(pid, &raw const ours, 1, &raw const theirs, 1, 0)
-            } else {
-                libc::process_vm_readv(pid, &raw const ours, 1, &raw const theirs, 1, 0)
-            }
-        };
+        let count = unsafe { libc::process_vm_readv(pid, &raw const ours, 1, &raw const theirs, 1, 0) };
         match usize::try_from(count) {
             Ok(count) => Ok(count),
-            // The seccomp profiles of containers may refuse these two calls. A process that may trace the task can also
-            // open its memory as a file.
+            // The seccomp profiles of containers may refuse this call. A process that may trace the task can also open its
+            // memory as a file.
             Err(_) if matches!(last_error(), Errno::PERM | Errno::NOSYS) => {
-                self.copy_by_file(address as u64, bytes, out)
+                rustix::io::pread(self.own("mem", OFlags::RDONLY)?, bytes, address)
             }
             Err(_) => Err(Errno::FAULT),
         }
     }
 
-    fn copy_by_file(&self, address: u64, bytes: &mut [u8], out: bool) -> Result<usize, Errno> {
-        let memory = self.own("mem", if out { OFlags::RDWR } else { OFlags::RDONLY })?;
-        if out { rustix::io::pwrite(&memory, bytes, address) } else { rustix::io::pread(&memory, bytes, address) }
-    }
-
     /// Writes all of `bytes` to the task's memory.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        // The open file stays that of the task. By a call that takes the process id, the bytes could reach a later process
+        // with the same id.
+        let memory = self.own("mem", OFlags::RDWR)?;
         self.waits()?;
-        let mut copy = bytes.to_vec();
-        if self.copy(address, &mut copy, true)? == bytes.len() { Ok(()) } else { Err(Errno::FAULT) }
+        let count = rustix::io::pwrite(&memory, bytes, address).map_err(|_| Errno::FAULT)?;
+        if count == bytes.len() { Ok(()) } else { Err(Errno::FAULT) }
     }
 
     /// Reads `length` bytes of the task's memory.
     pub(super) fn read(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
-        let count = self.copy(address, &mut bytes, false)?;
+        let count = self.copy(address, &mut bytes)?;
         self.waits()?;
         if count == length { Ok(bytes) } else { Err(Errno::FAULT) }
     }
@@ -104,7 +99,7 @@ impl Task<'_> {
             // Never read across the end of a page, because the next one may not be mapped.
             let room = 256 - usize::try_from(at % 256).unwrap_or(0);
             let mut bytes = [0; 256];
-            let count = self.copy(at, bytes.get_mut(..room).unwrap_or_default(), false)?;
+            let count = self.copy(at, bytes.get_mut(..room).unwrap_or_default())?;
             let bytes = bytes.get(..count).unwrap_or_default();
             if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
                 path.extend_from_slice(bytes.get(..end).unwrap_or_default());
@@ -219,22 +214,49 @@ impl Task<'_> {
     /// Returns the parent of a process; for a thread, the process that it belongs to.
     pub(super) fn parent_of(&self, pid: u32) -> Option<u32> {
         let status = self.text(&format!("{pid}/status"))?;
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u32>().ok());
-        let process = field("Tgid:")?;
-        if process == pid { field("PPid:") } else { Some(process) }
+        let process = field(&status, "Tgid:")?;
+        if process == pid { field(&status, "PPid:") } else { Some(process) }
+    }
+
+    /// Returns the process that a thread belongs to.
+    pub(super) fn process_of(&self, thread: u32) -> Option<u32> {
+        field(&self.text(&format!("{thread}/status"))?, "Tgid:")
+    }
+
+    /// Whether the task may send a signal to a process: as root, or if a user of the task is one of the process's (kill(2)).
+    pub(super) fn may_signal(&self, process: u32) -> bool {
+        let users = |pid: u32| -> Option<[u32; 3]> {
+            let status = self.text(&format!("{pid}/status"))?;
+            let mut ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace();
+            let mut next = || ids.next()?.parse().ok();
+            Some([next()?, next()?, next()?])
+        };
+        let (Some([real, effective, _]), Some([its_real, _, its_saved])) = (users(self.pid), users(process)) else {
+            return false;
+        };
+        effective == 0 || [real, effective].iter().any(|user| *user == its_real || *user == its_saved)
+    }
+
+    /// Returns the ids of all processes that /proc shows.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = fs::openat(self.proc, ".", flags, Mode::empty());
+        let entries = directory.and_then(fs::Dir::read_from).into_iter().flatten();
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect()
     }
 
     /// Returns the fields of proc_pid_stat(5) after the name, which may hold any character.
-    fn stat(&self, pid: u32) -> Option<String> {
+    pub(super) fn stat(&self, pid: u32) -> Option<String> {
         let text = self.text(&format!("{pid}/stat"))?;
         text.rsplit_once(')').map(|(_, rest)| rest.to_owned())
     }
 
     fn text(&self, name: &str) -> Option<String> {
         let file = fs::openat(self.proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut std::fs::File::from(file), &mut text).ok()?;
-        Some(text)
+        // A process may have any name, also one that is not UTF-8.
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Returns the permission bits that the task's new files do not get.
@@ -258,6 +280,11 @@ impl Task<'_> {
         let result = unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const given) };
         if result >= 0 { Ok(()) } else { Err(last_error()) }
     }
+}
+
+/// Returns the number in a line of proc_pid_status(5).
+fn field(status: &str, name: &str) -> Option<u32> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// Returns a structure as the bytes that the kernel would write.

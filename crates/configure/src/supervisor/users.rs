@@ -12,8 +12,8 @@ use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// With more entries than this, the entries of ended processes are removed.
@@ -112,15 +112,11 @@ impl Users {
             Call::Symlinkat => (descriptor(second), third),
             _ => return None,
         };
-        let Ownership { task, fake } = ownership;
         let created = || -> Result<Option<Reply>, Errno> {
+            let task = ownership.task;
             let (parent, name) = task.parent(from, &task.path(path)?)?;
-            let Some((uid, gid)) = self.owner(ownership, parent.as_fd())? else { return Ok(None) };
-            let Some(reply) = create(task, call, arguments, (parent.as_fd(), &name))? else { return Ok(None) };
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let entry = fs::openat(&parent, &name, flags, Mode::empty())?;
-            fake.change_owner(entry.as_fd(), Some(uid), Some(gid))?;
-            Ok(Some(reply))
+            let Some(owner) = self.owner(ownership, parent.as_fd())? else { return Ok(None) };
+            create(ownership, call, arguments, &New { parent, name, owner, mask: task.umask() })
         };
         // If the file cannot be created, or exists already, the kernel finds the right answer.
         created().ok().flatten()
@@ -143,46 +139,61 @@ impl Users {
     }
 }
 
-/// Creates what the call asks for, under a name in a directory. `None` for a call that creates nothing.
-fn create(
-    task: &Task<'_>,
-    call: Call,
-    arguments: &[u64; 6],
-    (parent, name): (BorrowedFd<'_>, &OsStr),
-) -> Result<Option<Reply>, Errno> {
-    let [first, second, third, fourth, ..] = *arguments;
-    let bits = |mode: u64| Mode::from_raw_mode(number(mode) & 0o7777 & !task.umask());
-    let done = |()| Reply::Value(0);
-    task.waits()?;
-    let reply = match call {
-        Call::Open => open(task, parent, name, number(second), bits(third))?,
-        Call::Openat => open(task, parent, name, number(third), bits(fourth))?,
-        Call::Mkdir => fs::mkdirat(parent, name, bits(second)).map(done)?,
-        Call::Mkdirat => fs::mkdirat(parent, name, bits(third)).map(done)?,
-        Call::Mknod => fs::mknodat(parent, name, file_type(second), bits(second), 0).map(done)?,
-        Call::Mknodat => fs::mknodat(parent, name, file_type(third), bits(third), 0).map(done)?,
-        Call::Symlink | Call::Symlinkat => {
-            let text = task.path(first)?;
-            fs::symlinkat(OsStr::from_bytes(&text), parent, name).map(done)?
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some(reply))
+/// An entry that is to be created.
+struct New {
+    parent: OwnedFd,
+    name: OsString,
+    /// User and group.
+    owner: (u32, u32),
+    /// The permission bits that the task's new files do not get.
+    mask: u32,
 }
 
-/// Creates the file. If the task wants it only if it is new (`O_EXCL`), gives it to the task open, because the kernel
-/// would find it there already.
-fn open(task: &Task<'_>, parent: BorrowedFd<'_>, name: &OsStr, flags: u32, mode: Mode) -> Result<Reply, Errno> {
-    let wanted = OFlags::from_bits_retain(flags);
-    let own = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(parent, name, own | OFlags::WRONLY, mode)?;
-    if !wanted.contains(OFlags::EXCL) {
-        return Ok(Reply::Kernel);
+/// Creates what the call asks for and records its owner. `None` for a call that creates nothing.
+fn create(ownership: &Ownership<'_>, call: Call, arguments: &[u64; 6], new: &New) -> Result<Option<Reply>, Errno> {
+    let [first, second, third, fourth, ..] = *arguments;
+    let Ownership { task, fake } = ownership;
+    let New { parent, name, .. } = new;
+    let bits = |mode: u64| Mode::from_raw_mode(number(mode) & 0o7777 & !new.mask);
+    task.waits()?;
+    match call {
+        Call::Open => return open(ownership, new, number(second), bits(third)),
+        Call::Openat => return open(ownership, new, number(third), bits(fourth)),
+        Call::Mkdir => fs::mkdirat(parent, name, bits(second))?,
+        Call::Mkdirat => fs::mkdirat(parent, name, bits(third))?,
+        Call::Mknod => fs::mknodat(parent, name, file_type(second), bits(second), 0)?,
+        Call::Mknodat => fs::mknodat(parent, name, file_type(third), bits(third), 0)?,
+        Call::Symlink | Call::Symlinkat => {
+            let text = task.path(first)?;
+            fs::symlinkat(OsStr::from_bytes(&text), parent, name)?;
+        }
+        _ => return Ok(None),
     }
-    let again = wanted.difference(OFlags::CREATE | OFlags::EXCL);
-    let file = fs::openat(parent, name, again | OFlags::CLOEXEC, Mode::empty())?;
-    task.give(&file, wanted.contains(OFlags::CLOEXEC))?;
-    Ok(Reply::Answered)
+    // A script may have put another entry in the place of the new one by now. It is an entry of the same directory, and the
+    // script could change its owner by a call of its own.
+    let entry = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    fake.change_owner(entry.as_fd(), Some(new.owner.0), Some(new.owner.1))?;
+    Ok(Some(Reply::Value(0)))
+}
+
+/// Creates a file, records its owner, and gives it to the task open. The name is used only once: by a second time a script
+/// could have replaced the file by a link to a file of the host. `None` if the call creates no file.
+fn open(ownership: &Ownership<'_>, new: &New, flags: u32, mode: Mode) -> Result<Option<Reply>, Errno> {
+    let wanted = OFlags::from_bits_retain(flags);
+    // The kernel ignores O_CREAT beside O_PATH, and makes no directories.
+    if wanted.intersects(OFlags::PATH | OFlags::DIRECTORY) {
+        return Ok(None);
+    }
+    let file = create_file(new.parent.as_fd(), &new.name, wanted, mode)?;
+    ownership.fake.change_owner(file.as_fd(), Some(new.owner.0), Some(new.owner.1))?;
+    ownership.task.give(&file, wanted.contains(OFlags::CLOEXEC))?;
+    Ok(Some(Reply::Answered))
+}
+
+/// Creates the file `name` in a directory, open as `wanted` says. Fails if anything has that name, even a link.
+fn create_file(parent: BorrowedFd<'_>, name: &OsStr, wanted: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let own = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    fs::openat(parent, name, wanted | own, mode)
 }
 
 fn file_type(mode: u64) -> fs::FileType {
@@ -255,5 +266,25 @@ mod tests {
         assert!(three(&mut ids, [Some(0), None, None]).is_none());
         assert!(two(&mut ids, [None, None]).is_some());
         assert_eq!(ids, [7, 7, 8]);
+    }
+
+    #[test]
+    fn a_new_file_is_never_one_that_a_link_leads_to() {
+        let place = tempfile::tempdir().unwrap();
+        let outside = place.path().join("outside");
+        std::fs::write(&outside, "outside").unwrap();
+        let tree = place.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let parent = fs::open(&tree, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let wanted = OFlags::WRONLY | OFlags::TRUNC;
+        let create = |name: &str| create_file(parent.as_fd(), OsStr::new(name), wanted, Mode::from_raw_mode(0o600));
+        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+        std::os::unix::fs::symlink(tree.join("nowhere"), tree.join("dangling")).unwrap();
+        std::fs::write(tree.join("file"), "").unwrap();
+        for name in ["link", "dangling", "file"] {
+            assert_eq!(create(name).unwrap_err(), Errno::EXIST, "{name}");
+        }
+        assert!(create("new").is_ok());
+        assert_eq!(std::fs::read(&outside).unwrap(), b"outside");
     }
 }
