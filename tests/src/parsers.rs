@@ -126,7 +126,7 @@ pub fn ld_so_conf(bytes: &[u8]) {
         root.create_directories(b"etc/ld.so.conf.d", 0o755).unwrap();
         root.write(b"etc/ld.so.conf", bytes, 0o644).unwrap();
         root.write(b"etc/ld.so.conf.d/a.conf", bytes, 0o644).unwrap();
-        let _ = rootstrap_distroless::ldcache::write(root, 0);
+        let _ = rootstrap_distroless::ldcache::write(root, 0, &AtomicBool::new(false));
     });
 }
 
@@ -137,7 +137,7 @@ pub fn library(bytes: &[u8]) {
         for name in [&b"lib/libc.so.6"[..], b"lib/libx.so.1.2"] {
             root.write(name, bytes, 0o644).unwrap();
         }
-        let _ = rootstrap_distroless::ldcache::write(root, 0);
+        let _ = rootstrap_distroless::ldcache::write(root, 0, &AtomicBool::new(false));
     });
 }
 

@@ -60,12 +60,7 @@ pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8
 }
 
 /// Makes what is asked for, or prints the plan, and returns the exit status.
-fn make(
-    mut request: Request,
-    held: Option<&Held>,
-    around: &Around,
-    progress: Progress,
-) -> u8 {
+fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Progress) -> u8 {
     let deadline = Deadline::begin(around.deadline, &request.machine.cancel);
     stop_on_signals(&request.machine.cancel);
     let report = |event| progress.event(&event);
