@@ -13,7 +13,7 @@ mod visible;
 
 use clap::Parser;
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     };
     let streams = line.streams();
     if line.prints() && stdout::was_closed() {
-        eprintln!("error: cannot write to standard output: it is closed");
+        let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: it is closed");
         return 2.into();
     }
     let code = match (line.command, line.bootstrap) {
