@@ -74,8 +74,11 @@ static volatile int done;
 static const char *target;
 static void *swap(void *unused) {
     (void)unused;
-    while (!done) {
+    for (unsigned turn = 0; !done; turn++) {
         if (link("evil", "other") == 0) rename("other", "file");
+        /* For a while there is no file, so that it can be made. */
+        unlink("file");
+        for (volatile unsigned pause = turn * 37 % 20000; pause > 0; pause--) {}
     }
     return NULL;
 }
@@ -87,8 +90,7 @@ static int race(void) {
     if (mkdir("race", 0777) || chdir("race") || symlink(target, "evil")) return 0;
     if (setresgid(33, 33, 33) || setresuid(33, 33, 33)) { chmod(".", 0777); }
     pthread_create(&thread, NULL, swap, NULL);
-    for (int tries = 0; tries < 20000 && !reached; tries++) {
-        unlink("file");
+    for (int tries = 0; tries < 8000 && !reached; tries++) {
         int file = open("file", O_CREAT | O_EXCL | O_RDWR, 0600);
         struct stat found, outside;
         if (file < 0) continue;
