@@ -11,6 +11,7 @@ mod images;
 mod kept;
 mod modes;
 mod old_suites;
+mod platforms;
 mod quirks;
 mod sandbox;
 mod scripts;
