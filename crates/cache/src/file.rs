@@ -85,12 +85,6 @@ impl CachedFile {
         has_size
     }
 
-    /// Whether something has its name.
-    #[must_use]
-    pub fn exists(&self) -> bool {
-        self.directory().is_some_and(|it| statat(&it.fd, &self.name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
-    }
-
     /// Opens the file for reading, at its beginning, if it exists and is a regular file. This counts as a use.
     #[must_use]
     pub fn open(&self) -> Option<File> {

@@ -58,8 +58,7 @@ impl ReleaseHistory {
         let hash = base16ct::lower::encode_string(hash.get(..HASH_LENGTH).unwrap_or_default());
         for (extension, bytes) in parts {
             let file = CachedFile::verified(&self.cache, &self.directory, &format!("{date}-{hash}{extension}"));
-            if file.exists() {
-                file.mark_used();
+            if read_at_most(&file, limits::RELEASE).is_ok_and(|there| there == bytes) {
                 continue;
             }
             let mut new = file.create()?;

@@ -22,7 +22,12 @@ fn case(name: &str) {
 
 /// A package of 3 MB that cannot be compressed much.
 fn large() -> Deb {
-    let noise: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    let noise: Vec<u8> = (0..3_000_000).map(|_| next()).collect();
     Deb::new("large", "1").field("Priority", "optional").file("/usr/share/large", 0o644, noise)
 }
 
@@ -57,6 +62,9 @@ fn assert_unharmed(world: &World) {
 /// Starts a run that waits for the package. It goes on by itself after a second.
 fn start_waiting(world: &World, arguments: &[&str]) -> Child {
     let package = world_package();
+    for layer in ["sha256", "payload", "archive"] {
+        let _ = fs::remove_dir_all(world.path("cache/v1").join(layer));
+    }
     world.server.forget();
     world.server.fault(&package, Fault::Stall, 1);
     let mut command = world.command(arguments);
@@ -94,7 +102,7 @@ fn a_disk_that_is_full() {
     let world = small_world();
     fs::create_dir(world.path("cache")).unwrap();
     let places = [
-        ("cache", "root.tar", &["64k", "1m", "3m"][..]),
+        ("cache", "root.tar", &["64k", "1m", "2m"][..]),
         ("tmp", "root.tar", &["8k", "1m", "2m"][..]),
         ("out", "root.tar", &["8k", "1m", "2m"][..]),
         ("out", "root", &["8k", "1m", "2m"][..]),
@@ -107,7 +115,7 @@ fn a_disk_that_is_full() {
         for size in sizes {
             case(&format!("a disk of {size} in {place}, target {name}"));
             let script = format!(
-                "mount -t tmpfs -o size={size} none {place} || exit 99; \"$@\"; code=$?; ls -A out; exit $code"
+                "mount -t tmpfs -o mode=0755,size={size} none {place} || exit 99; \"$@\"; code=$?; ls -A out; exit $code"
             );
             let target = world.target(name);
             let arguments = small(&target, &["--staging=disk"]);
@@ -123,7 +131,9 @@ fn a_disk_that_is_full() {
                 "{}",
                 outcome.stderr
             );
-            assert!(outcome.stderr.contains("No space left"), "{}", outcome.stderr);
+            // The program that makes squashfs images says it in its own way.
+            let says = if name == "root.squashfs" { "cannot make a squashfs image" } else { "No space left" };
+            assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
             base::assert_nothing_left(&world, &[]);
         }
     }
@@ -162,18 +172,13 @@ fn what_is_in_the_cache_is_something_else() {
     };
     let right = honest();
     let layers = ["sha256", "release", "index", "payload", "archive"];
-    let damages: [(&str, fn(&Path, &Path)); 6] = [
+    let damages: [(&str, fn(&Path, &Path)); 5] = [
         ("a pipe", |path, _| {
             let mode = rustix::fs::Mode::from_raw_mode(0o600);
             rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         }),
         ("a directory", |path, _| fs::create_dir(path).unwrap()),
         ("a link to another file", |path, canary| symlink(canary.join("file"), path).unwrap()),
-        ("a device", |path, _| {
-            let device = rustix::fs::makedev(1, 5);
-            let mode = rustix::fs::Mode::from_raw_mode(0o600);
-            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::CharacterDevice, mode, device).unwrap();
-        }),
         ("an empty file", |path, _| fs::write(path, "").unwrap()),
         ("other bytes", |path, _| fs::write(path, vec![7; 3_000_000]).unwrap()),
     ];
@@ -189,7 +194,6 @@ fn what_is_in_the_cache_is_something_else() {
             world.run_again(&small(&archive, &[])).expect(0);
             assert!(fs::read(&archive).unwrap() == right, "{what} {layer}");
             assert_unharmed(&world);
-            fs::remove_dir_all(world.path("cache")).unwrap();
             assert!(honest() == right);
         }
     }
@@ -393,7 +397,7 @@ fn readers_that_leave() {
     let mut byte = [0];
     child.stdout.take().unwrap().read_exact(&mut byte).unwrap();
     let outcome = end(&world, child).expect(1);
-    assert!(outcome.stderr.contains("cannot write to standard output"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("Broken pipe") && !outcome.stderr.contains("panicked"), "{}", outcome.stderr);
     base::assert_nothing_left(&world, &[]);
     for what in ["an archive", "a plan", "the cache's size"] {
         case(&format!("standard output is closed, for {what}"));
@@ -428,7 +432,12 @@ fn keyrings_that_are_no_files() {
         case(&format!("the keyring {path}"));
         let target = world.target("root");
         let option = format!("--keyring={}", world.path("").join(path).display());
-        world.run(&small(&target, &[&option])).expect(1).says(&["error: cannot read the keyring", reason]);
+        let outcome = world.run(&small(&target, &[&option])).expect(1);
+        assert!(
+            outcome.stderr.contains("error: cannot read the keyring") && outcome.stderr.contains(reason),
+            "{}",
+            outcome.stderr
+        );
         base::assert_nothing_left(&world, &[]);
     }
     case("a keyring from another program, through a pipe");
@@ -516,7 +525,7 @@ fn places_that_cannot_work_are_refused_first() {
         command.arg("--cache-dir").arg(world.path(cache));
         world
             .finish(&mut command)
-            .expect(1)
+            .expect(2)
             .says(&["cannot use DIR/out/root as the target", "the cache would be inside of it"]);
         base::assert_nothing_left(&world, &[]);
     }
@@ -551,18 +560,19 @@ fn a_log_that_is_a_link_of_another_user() {
     }
 }
 
-/// A mirror that speaks to the terminal.
+/// A package that speaks to the terminal.
 #[test]
 fn escape_sequences_are_shown() {
     need!(machine::root());
-    case("a package that calls itself an escape sequence");
-    let name = "\u{1b}]0;evil\u{7}\u{1b}[2J";
-    let deb = large().field("Version", name);
-    let world = World::new(&Archive::new(base::SUITE).key(&KEY).deb("main", deb));
-    let outcome = world.run(&small(&world.target("root"), &["-v"]));
-    assert_ne!(outcome.code, Some(0));
-    let raw = outcome.stderr.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
-    assert!(!raw, "{:?}", outcome.stderr);
+    case("a script that prints an escape sequence");
+    let postinst = "#!/bin/sh\nprintf '\\033]0;evil\\007\\033[2J\\n'\nexit 1\n";
+    let world = World::new(&need!(base::archive(Layout::Merged, [Deb::new("loud", "1").script("postinst", postinst)])));
+    for verbosity in ["-v", "-q"] {
+        let outcome = world.run(&[&world.target("root"), "--include=loud", verbosity]).expect(1);
+        assert!(outcome.stderr.contains("]0;evil"), "{}", outcome.stderr);
+        let raw = outcome.stderr.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+        assert!(!raw, "{:?}", outcome.stderr);
+    }
 }
 
 /// A script makes a tree so deep that no path leads to its end, and fails.

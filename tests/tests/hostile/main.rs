@@ -7,6 +7,7 @@
 
 mod archives;
 mod containers;
+mod extremes;
 mod host;
 mod names;
 mod scripts;
