@@ -3,12 +3,15 @@
 //! This is a test binary of its own, because orphans of the runs become its children, and it must have no others.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::{HostileClass, hostile_case};
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::machine::{self, User};
 use rootstrap_tests::need;
-use rootstrap_tests::world::World;
+use rootstrap_tests::world::{KEY, World};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -102,11 +105,47 @@ fn mounts() -> String {
     fs::read_to_string("/proc/self/mountinfo").unwrap()
 }
 
-/// Returns the arguments of a round: where the root grows and where it goes.
-fn arguments(world: &World, round: u32) -> Vec<String> {
-    let target = if round % 3 == 2 { "root.tar" } else { "root" };
-    let staging = if round.is_multiple_of(2) { "--staging=memory" } else { "--staging=disk" };
-    vec![world.target(target), staging.to_owned(), "--include=busy".to_owned(), "-q".to_owned()]
+/// A kind of run: who starts it, and for which mode and platforms.
+#[derive(Clone, Copy, Debug)]
+struct Kind<'a> {
+    user: Option<&'a User>,
+    options: &'static [&'static str],
+}
+
+impl Kind<'_> {
+    /// Returns the name of the target of a round. Several platforms fit only into an image.
+    fn target(&self, round: u32) -> &'static str {
+        let is_image = self.options.iter().any(|option| option.starts_with("--arch="));
+        if is_image {
+            "root.oci.tar"
+        } else if round % 3 == 2 {
+            "root.tar"
+        } else {
+            "root"
+        }
+    }
+
+    /// Returns the arguments of a round: where the root grows and where it goes.
+    fn arguments(&self, world: &World, round: u32) -> Vec<String> {
+        let staging = if round.is_multiple_of(2) { "--staging=memory" } else { "--staging=disk" };
+        let own = [staging, "--include=busy", "-q"];
+        let options = own.iter().chain(self.options).map(|option| (*option).to_owned());
+        std::iter::once(world.target(self.target(round))).chain(options).collect()
+    }
+}
+
+/// Returns an archive of packages that fit every architecture, and the option for two platforms if two architectures run here.
+fn archive(debs: Vec<Deb>, busy: Deb) -> (Archive, Option<&'static [&'static str]>) {
+    let native = base::native(&debs);
+    let (second, options): (&[&str], &'static [&str]) = match native.as_str() {
+        "amd64" => (&["i386"], &["--arch=amd64,i386"]),
+        "arm64" => (&["armhf"], &["--arch=arm64,armhf"]),
+        _ => (&[], &[]),
+    };
+    let mut archive = Archive::new(base::SUITE).key(&KEY);
+    archive.architectures = std::iter::once(native.as_str()).chain(second.iter().copied()).map(str::to_owned).collect();
+    let shared = debs.into_iter().map(|deb| deb.arch("all").without("Multi-Arch"));
+    (archive.debs(shared).debs([busy.arch("all")]), (!options.is_empty()).then_some(options))
 }
 
 fn start(world: &World, arguments: &[String], user: Option<&User>) -> Child {
@@ -122,7 +161,7 @@ fn start(world: &World, arguments: &[String], user: Option<&User>) -> Child {
 }
 
 /// Returns the number of entries of a directory target, or of bytes of an archive.
-fn size(world: &World) -> u64 {
+fn size(world: &World, target: &str) -> u64 {
     fn entries(directory: &Path) -> u64 {
         let entries = fs::read_dir(directory).unwrap().flatten();
         let below =
@@ -133,8 +172,8 @@ fn size(world: &World) -> u64 {
         // Only root can make devices.
         if directory.ends_with("root/dev") { 0 } else { entries(directory) }
     }
-    let archive = world.path("out/root.tar");
-    if archive.exists() { fs::metadata(archive).unwrap().len() } else { entries(&world.path("out/root")) }
+    let path = world.path("out").join(target);
+    if path.is_dir() { entries(&path) } else { fs::metadata(path).unwrap().len() }
 }
 
 /// Returns whether the child ends by itself within this time.
@@ -161,28 +200,35 @@ fn a_killed_run_leaves_nothing() {
         "postinst",
         "#!/bin/sh\n(trap '' HUP INT TERM; while :; do read line </dev/zero; done) >/dev/null 2>&1 &\n",
     );
-    let world = World::new(&need!(base::archive(Layout::Merged, [busy])));
+    let (archive, both) = archive(need!(base::debs(Layout::Merged)), busy);
+    let world = World::new(&archive);
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let whose = [None, Some(&user), Some(&stranger)];
+    let mut kinds: Vec<Kind> =
+        [None, Some(&user), Some(&stranger)].map(|user| Kind { user, options: &[] }).into_iter().collect();
+    kinds.push(Kind { user: None, options: &["--mode=chroot"] });
+    kinds.extend(both.map(|options| Kind { user: None, options }));
 
     // This measures how long a whole run takes, and fills the cache once for each kind of run.
     let mut whole = Duration::MAX;
-    for user in whose {
+    for kind in &kinds {
         for _ in 0..2 {
             remove_all(&world);
             let since = Instant::now();
-            assert!(start(&world, &arguments(&world, 1), user).wait().unwrap().success());
+            assert!(start(&world, &kind.arguments(&world, 1), kind.user).wait().unwrap().success(), "{kind:?}");
             // The fastest run counts, because the machine may be less busy later.
             whole = whole.min(since.elapsed());
             wait_for_all();
         }
     }
     // The size of a complete target: the entries of a directory, or the bytes of an archive.
-    let sizes = [1, 2].map(|round| {
+    let mut sizes = BTreeMap::new();
+    for (kind, round) in kinds.iter().flat_map(|kind| [(kind, 1), (kind, 2)]).filter(|(kind, _)| kind.user.is_none()) {
         remove_all(&world);
-        assert!(start(&world, &arguments(&world, round), None).wait().unwrap().success());
-        size(&world)
-    });
+        assert!(start(&world, &kind.arguments(&world, round), None).wait().unwrap().success());
+        let target = kind.target(round);
+        let size = size(&world, target);
+        assert_eq!(*sizes.entry(target).or_insert(size), size, "{kind:?}");
+    }
     remove_all(&world);
 
     let before = mounts();
@@ -190,9 +236,11 @@ fn a_killed_run_leaves_nothing() {
     let moments = moments();
     for round in 0..moments {
         let victim = VICTIMS[round as usize % VICTIMS.len()];
-        let user = whose[round as usize / VICTIMS.len() % whose.len()];
-        let what = format!("round {round}: {victim:?} {user:?} {:?}", arguments(&world, round));
-        let mut child = start(&world, &arguments(&world, round), user);
+        let kind = kinds[round as usize / VICTIMS.len() % kinds.len()];
+        let (arguments, target) = (kind.arguments(&world, round), kind.target(round));
+        let what = format!("round {round}: {victim:?} {kind:?} {arguments:?}");
+        hostile_case(HostileClass::Kill, &format!("round {round} of {moments}"));
+        let mut child = start(&world, &arguments, kind.user);
         let ended = ends_within(&mut child, whole * round / moments);
         if !ended {
             kill(&child, victim);
@@ -209,8 +257,8 @@ fn a_killed_run_leaves_nothing() {
         } else {
             killed += 1;
             // The target appears by one rename, so a killed run leaves the complete target or none.
-            let published = left.iter().any(|name| name == "root" || name == "root.tar");
-            assert!(!published || size(&world) == sizes[usize::from(round % 3 == 2)], "{what}: {left:?}");
+            let published = left.iter().any(|name| name == target);
+            assert!(!published || size(&world, target) == sizes[target], "{what}: {left:?}");
             left.retain(|name| !name.starts_with("root"));
             assert!(published || !world.path("out/root.mtree").exists(), "{what}: a list without its directory");
             // No process is left to remove what is on disk, so the next run in the same place does.
@@ -220,8 +268,9 @@ fn a_killed_run_leaves_nothing() {
         remove_all(&world);
     }
     assert!(killed - late > moments / 2, "only {killed} of {moments} runs were killed, {late} of them too late");
-    for (round, user) in (0..).zip(whose) {
-        let mut command = start(&world, &[world.target(&format!("done-{round}.tar")), "--offline".to_owned()], user);
+    for (round, kind) in (0..).zip(kinds) {
+        let arguments = [world.target(&format!("done-{round}.tar")), "--offline".to_owned()];
+        let mut command = start(&world, &arguments, kind.user);
         assert!(command.wait().unwrap().success(), "the cache does not serve the next run");
     }
 }

@@ -70,11 +70,12 @@ fn cases(log: &str) -> String {
             *classes.entry(class).or_default() += 1;
         }
     }
-    let rows = classes.iter().map(|(class, count)| format!("| {class} | {count} | 0 |\n"));
+    let kills = classes.remove("kill").unwrap_or_default();
+    let rows: String = classes.iter().map(|(class, count)| format!("| {class} | {count} | 0 |\n")).collect();
     let all: usize = classes.values().sum();
     format!(
-        "| class | tried | escaped or lost something |\n|---|--:|--:|\n{}| **all** | {all} | 0 |\n",
-        rows.collect::<String>()
+        "| class | tried | escaped or lost something |\n|---|--:|--:|\n{rows}| **all of these** | {all} | 0 |\n| runs killed at \
+         another moment each | {kills} | 0 |\n"
     )
 }
 
@@ -153,9 +154,10 @@ mod tests {
 
     #[test]
     fn each_case_counts_once() {
-        let table = cases("hostile: deb: a\nhostile: host: b\nhostile: deb: c: d\nhostile: deb: a\nnoise\n");
+        let table = cases("hostile: deb: a\nhostile: host: b\nhostile: deb: c: d\nhostile: deb: a\nhostile: kill: e\n");
         let rows: Vec<&str> = table.lines().skip(2).collect();
-        assert_eq!(rows, ["| deb | 2 | 0 |", "| host | 1 | 0 |", "| **all** | 3 | 0 |"]);
+        let kills = "| runs killed at another moment each | 1 | 0 |";
+        assert_eq!(rows, ["| deb | 2 | 0 |", "| host | 1 | 0 |", "| **all of these** | 3 | 0 |", kills]);
     }
 
     #[test]

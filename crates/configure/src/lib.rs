@@ -3,8 +3,7 @@
 //! Invariant: only this crate starts processes in the root. They run after `pivot_root`, with private mount, pid, ipc,
 //! uts and network namespaces, so that they reach no file, no process and no network of the host. When the [`Sandbox`]
 //! is dropped, all its processes and mounts are gone. Where nothing can be mounted ([`privilege::Mode::Chroot`]), the
-//! seccomp filter and the supervisor stand in for the namespaces as far as they can; a script can then still send
-//! signals to processes outside.
+//! seccomp filter and the supervisor stand in for the namespaces.
 
 pub mod binfmt;
 mod calls;

@@ -19,6 +19,8 @@ pub enum HostileClass {
     Host,
     /// Images and roots that are given as input.
     Input,
+    /// One of many runs that are killed, each at another moment.
+    Kill,
 }
 
 /// Records one case that a test is about to try: one line on standard error, and the same line at the end of the file that
