@@ -29,7 +29,8 @@ use std::sync::atomic::Ordering;
 
 /// What mode `chroot` lacks.
 const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: /proc was \
-                             emulated and the network blocked, but signals could reach the container's processes";
+                             emulated, sockets were refused and signals stayed inside, but shared memory, semaphores and \
+                             message queues, and /dev/console, were the container's";
 
 /// Decides what would be installed, and installs nothing.
 ///

@@ -3,7 +3,8 @@
 //! Invariant: only this crate starts processes in the root. They run after `pivot_root`, with private mount, pid, ipc,
 //! uts and network namespaces, so that they reach no file, no process and no network of the host. When the [`Sandbox`]
 //! is dropped, all its processes and mounts are gone. Where nothing can be mounted ([`privilege::Mode::Chroot`]), the
-//! seccomp filter and the supervisor stand in for the namespaces.
+//! seccomp filter and the supervisor stand in for the namespaces: a script has no sockets but connected pairs, and its
+//! signals reach its own processes alone. What it then shares with the machine is System V and POSIX IPC and the console.
 
 pub mod binfmt;
 mod calls;
