@@ -124,6 +124,22 @@ pub fn registration(architecture: &str, interpreter: &str) -> Option<String> {
     Some(format!(":rootstrap-{architecture}:M::{}:{}:{interpreter}:POCF", quoted(&magic), quoted(&mask)))
 }
 
+/// Whether a kernel of arm64 runs 32-bit programs. Where the processor cannot, it refuses to act as a 32-bit machine
+/// (personality(2), `PER_LINUX32`). Other kernels do not say.
+#[must_use]
+#[allow(unsafe_code, reason = "personality has no safe form")]
+pub fn runs_32_bit_arm() -> bool {
+    const ASK: libc::c_ulong = 0xffff_ffff;
+    const LINUX_32: libc::c_ulong = 8;
+    // SAFETY: the calls take a number. The second one changes this thread alone, and the third one takes that back.
+    unsafe {
+        let before = libc::personality(ASK);
+        let accepted = libc::personality(LINUX_32) >= 0;
+        libc::personality(libc::c_ulong::from(before.cast_unsigned()));
+        accepted
+    }
+}
+
 /// A handler of the kernel, as its file in binfmt_misc describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handler {
@@ -316,6 +332,16 @@ mod tests {
         {
             assert_eq!(Handler::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    #[allow(unsafe_code, reason = "personality has no safe form")]
+    fn asking_for_32_bit_programs_changes_nothing() {
+        // SAFETY: the call changes nothing.
+        let present = || unsafe { libc::personality(0xffff_ffff) };
+        let before = present();
+        assert_eq!(runs_32_bit_arm(), runs_32_bit_arm());
+        assert_eq!(present(), before);
     }
 
     #[test]

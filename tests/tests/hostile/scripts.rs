@@ -350,6 +350,20 @@ fn a_flood_of_output_ends_with_its_script() {
         assert_eq!(output.status.code(), Some(130), "mode {mode}");
         assert_eq!(machine::processes("attack flood"), [""; 0], "mode {mode}");
         base::assert_nothing_left(&world, &[]);
+
+        hostile_case(
+            HostileClass::Script,
+            &format!("a flood of output while the waiting process is killed, mode {mode}"),
+        );
+        let mut child = command.spawn().unwrap();
+        machine::wait_until("the flood begins", || !machine::processes("attack flood").is_empty());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let place = world.path("");
+        machine::wait_until("all processes end", || {
+            machine::processes("attack flood").is_empty() && machine::processes(place.to_str().unwrap()).is_empty()
+        });
+        base::assert_nothing_left(&world, &[]);
     }
 }
 

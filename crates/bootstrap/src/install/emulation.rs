@@ -26,6 +26,8 @@ const PRIVATE_HANDLERS: (u32, u32) = (6, 7);
 pub(crate) struct Emulation {
     /// The emulators to register in the sandbox: none where the kernel runs the programs already.
     pub emulators: Vec<Emulator>,
+    /// The emulator of the host's handler, if that one runs the programs.
+    pub handler: Option<PathBuf>,
     /// The environment variables for the emulator, whoever registers it.
     pub environment: Vec<(String, String)>,
 }
@@ -52,7 +54,7 @@ pub(crate) fn find(architectures: &[&str], machine: &Machine) -> Result<Emulatio
     let Machine { host, mode, .. } = machine;
     let Some(wanted) = architectures.first().copied() else { return Ok(Emulation::default()) };
     let own = arch::from_machine(&host.machine);
-    let is_native = |wanted: &str| own.is_some_and(|own| arch::runs_natively(own, wanted));
+    let is_native = |wanted: &str| own.is_some_and(|own| is_native(own, wanted, &binfmt::runs_32_bit_arm));
     if is_native(wanted) {
         return Ok(Emulation::default());
     }
@@ -68,19 +70,27 @@ pub(crate) fn find(architectures: &[&str], machine: &Machine) -> Result<Emulatio
             let found = find_program(other, &host.programs);
             emulators.extend(found.ok().map(|interpreter| Emulator { architecture: other.to_owned(), interpreter }));
         }
-        return Ok(Emulation { emulators, environment });
+        return Ok(Emulation { emulators, handler: None, environment });
     }
-    by_host(wanted, host, program.err(), kernel).map(|()| Emulation { emulators: Vec::new(), environment })
+    let handler = Some(by_host(wanted, host, program.err(), kernel)?);
+    Ok(Emulation { emulators: Vec::new(), handler, environment })
 }
 
-/// Succeeds if a handler of the host runs the programs of an architecture in every root. `program` and `kernel` say why the sandbox
-/// cannot register an emulator of its own.
-fn by_host(wanted: &str, host: &Host, program: Option<String>, kernel: Option<String>) -> Result<(), Error> {
+/// Whether a machine of the architecture `own` runs the programs of `wanted` by itself. Many processors of arm64 cannot run
+/// 32-bit programs, and the kernel knows.
+fn is_native(own: &str, wanted: &str, runs_32_bit_arm: &dyn Fn() -> bool) -> bool {
+    arch::runs_natively(own, wanted) && (own != "arm64" || own == wanted || runs_32_bit_arm())
+}
+
+/// Returns the emulator of a handler of the host that runs the programs of an architecture in every root. `program` and `kernel` say
+/// why the sandbox cannot register an emulator of its own.
+fn by_host(wanted: &str, host: &Host, program: Option<String>, kernel: Option<String>) -> Result<PathBuf, Error> {
     let handlers = handlers();
     let is_on = globally_enabled();
     let mut fitting = handlers.iter().flatten().filter(|(_, handler)| handler.runs(wanted));
-    if is_on && fitting.clone().any(|(_, handler)| handler.is_enabled && handler.is_fixed()) {
-        return Ok(());
+    let mut usable = fitting.clone().filter(|(_, handler)| is_on && handler.is_enabled && handler.is_fixed());
+    if let Some((_, handler)) = usable.next() {
+        return Ok(handler.interpreter.clone());
     }
     let unfit = fitting.next().map(|(name, handler)| match handler.is_enabled && is_on {
         true => format!("the kernel's handler {name} lacks the flag F, so its emulator would have to be in the root"),
@@ -195,6 +205,20 @@ mod tests {
         assert!(version("5.15.0-91-generic").unwrap() < PRIVATE_HANDLERS);
         assert!(version("7.0-rc1").unwrap() > PRIVATE_HANDLERS);
         assert_eq!(version("plan9"), None);
+    }
+
+    #[test]
+    fn the_kernel_says_whether_arm64_runs_32_bit_programs() {
+        for (own, wanted, can, expected) in [
+            ("arm64", "armhf", true, true),
+            ("arm64", "armhf", false, false),
+            ("arm64", "armel", false, false),
+            ("arm64", "arm64", false, true),
+            ("amd64", "i386", false, true),
+            ("amd64", "armhf", true, false),
+        ] {
+            assert_eq!(is_native(own, wanted, &|| can), expected, "{own} {wanted} {can}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use rootstrap_suites::Suite;
 use rootstrap_unpack::{Claims, archive};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -166,14 +167,21 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
     mode
 }
 
-/// Adds what runs the programs of the target.
+/// Adds what runs the programs of the target. An upgrade of the emulator can change what scripts make, so its content counts too.
 pub(crate) fn add_emulation(key: &mut KeyBuilder, emulation: &Emulation) {
-    let Emulation { emulators, environment } = emulation;
+    let Emulation { emulators, handler, environment } = emulation;
     key.list("emulators", emulators, |key, emulator| {
         let Emulator { architecture, interpreter } = emulator;
-        key.text("architecture", architecture).bytes("interpreter", interpreter.as_os_str().as_encoded_bytes())
+        add_program(key.text("architecture", architecture), interpreter)
     });
+    key.optional("handler", handler.as_deref(), add_program);
     key.list("environment", environment, |key, (name, value)| key.text("name", name).text("value", value));
+}
+
+fn add_program<'k>(key: &'k mut KeyBuilder, program: &Path) -> &'k mut KeyBuilder {
+    let content = fs::File::open(program).and_then(|mut file| rootstrap_cache::sha256(&mut file));
+    // A file that cannot be read has no digest, and cannot be run either.
+    key.bytes("interpreter", program.as_os_str().as_encoded_bytes()).bytes("content", &content.unwrap_or_default())
 }
 
 /// Adds a package. Its digest decides its content; sizes and the place in the archive only decide how it is fetched.
@@ -315,8 +323,28 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn another_emulator_at_the_same_path_is_another_key() {
+        let place = tempfile::tempdir().unwrap();
+        let interpreter = place.path().join("qemu");
+        let emulator = Emulator { architecture: "arm64".to_owned(), interpreter: interpreter.clone() };
+        let own = Emulation { emulators: vec![emulator], ..Emulation::default() };
+        let hosts = Emulation { handler: Some(interpreter.clone()), ..Emulation::default() };
+        let mut keys = Vec::new();
+        for content in ["7.2", "10.0"] {
+            fs::write(&interpreter, content).unwrap();
+            for emulation in [&own, &hosts] {
+                let mut key = KeyBuilder::new("test", &[0; 32]);
+                add_emulation(&mut key, emulation);
+                keys.push(format!("{:?}", key.finish()));
+            }
+        }
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 4);
+    }
 
     #[test]
     fn a_file_that_changed_without_a_trace_prevents_the_snapshot() {

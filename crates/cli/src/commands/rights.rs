@@ -7,14 +7,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The last second of the year 9999.
 const LATEST: i64 = 253_402_300_799;
+
+/// How long a run may take to end in order after the process that waits for it was killed.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// Hands the rights of this process to a run.
 pub(super) fn apply(held: &Held, machine: &mut Machine) {
     machine.mode = held.mode;
     machine.janitor = held.janitor.clone();
+    held.janitor.end_after_parent(GRACE);
     // Each decoded package keeps a directory open until its phase comes.
     privilege::raise_descriptor_limit();
 }

@@ -5,13 +5,17 @@
 
 use crate::wire;
 use rootstrap_rootfs::Root;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, statat, unlinkat};
+use rustix::io::Errno;
+use rustix::process::{self, Signal};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// First argument of a process that only removes what a killed one left; the other arguments are those of
 /// [`Leftover::to_arguments`].
@@ -45,12 +49,32 @@ impl Janitor {
         self.send("keep", path, "");
     }
 
+    /// Ends this process when its parent has ended and `grace` has passed since then, whatever it is doing. Until then it has
+    /// time to end in order. Without this, a loop that hears no signal would go on for nobody.
+    pub fn end_after_parent(&self, grace: Duration) {
+        let Some(parent) = &self.0 else { return };
+        let Ok(socket) = parent.lock().unwrap_or_else(PoisonError::into_inner).try_clone() else { return };
+        // Without the thread, this process still gets a signal when the parent ends.
+        let _ = std::thread::Builder::new().name("parent".into()).spawn(move || {
+            wait_for_end(&socket);
+            std::thread::sleep(grace);
+            let _ = process::kill_process(process::getpid(), Signal::KILL);
+        });
+    }
+
     fn send(&self, word: &str, path: &Path, identity: &str) {
         if let Some(parent) = &self.0 {
             let mut socket = parent.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = wire::send(&mut *socket, &[word, &to_hex(path), identity]);
         }
     }
+}
+
+/// Waits until the other side of a socket is closed.
+fn wait_for_end(socket: &UnixStream) {
+    // A hangup is reported whether it is asked for or not.
+    let mut ready = [PollFd::new(socket, PollFlags::empty())];
+    while let Err(Errno::INTR) = poll(&mut ready, None) {}
 }
 
 /// Device and inode number.
@@ -193,6 +217,20 @@ mod tests {
         assert_eq!(from_hex(&to_hex(path)).unwrap(), path);
         assert_eq!(from_hex("zz"), None);
         assert_eq!(from_hex("0"), None);
+    }
+
+    #[test]
+    fn the_end_of_the_parent_is_noticed_while_nothing_is_said() {
+        let (parent, child) = UnixStream::pair().unwrap();
+        let (said, heard) = std::sync::mpsc::channel();
+        let watcher = std::thread::spawn(move || {
+            wait_for_end(&child);
+            said.send(()).unwrap();
+        });
+        assert!(heard.try_recv().is_err());
+        drop(parent);
+        assert!(heard.recv().is_ok());
+        watcher.join().unwrap();
     }
 
     #[test]
