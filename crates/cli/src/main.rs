@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     };
     let streams = line.streams();
     if line.prints() && stdout::was_closed() {
-        let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: it is closed");
+        let _ = std::io::stderr().write_all(b"error: cannot write to standard output: it is closed\n");
         return 2.into();
     }
     let code = match (line.command, line.bootstrap) {

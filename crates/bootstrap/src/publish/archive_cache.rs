@@ -6,7 +6,7 @@ use crate::install::emulation::Emulation;
 use crate::install::first_phase_snapshot::{add_emulation, add_suite, mode_of};
 use crate::publish::summary::Summary;
 use crate::request::{Container, Customization, Format, Machine, Output, Purpose, Request, Selection, Sources, Target};
-use crate::staging::hidden::NewFile;
+use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Retention, direct_io};
 use rootstrap_fetch::VerifiedPocket;

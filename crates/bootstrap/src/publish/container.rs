@@ -5,7 +5,7 @@ use crate::error::{Error, unless_cancelled};
 use crate::publish::product::FinishedRoot;
 use crate::request::check::platform;
 use crate::request::{Container, Machine, Output, Target};
-use crate::staging::hidden::nameless_file;
+use crate::staging::new_file::nameless_file;
 use crate::staging::place::{parent, place_of};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::release::format_date;

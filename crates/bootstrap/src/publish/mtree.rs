@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::request::Machine;
-use crate::staging::hidden::{NewFile, PublishedFile};
+use crate::staging::new_file::{NewFile, PublishedFile};
 use crate::staging::place::parent;
 use rootstrap_rootfs::{FakeOwnership, Faked, Kind, Root, walk};
 use rustix::fs::{Mode, OFlags};

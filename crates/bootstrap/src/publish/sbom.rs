@@ -9,7 +9,7 @@ use crate::finish::sources;
 use crate::publish::target::{self, check_file};
 use crate::request::sbom::SbomFormat;
 use crate::request::{Format, Output, Request, Target};
-use crate::staging::hidden::NewFile;
+use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
 use rootstrap_configure::privilege::Janitor;

@@ -3,7 +3,8 @@
 use crate::error::Error;
 use crate::request::{Format, Machine, Output, StagingPlace, Target};
 use crate::staging::fit::{check_executable, check_fit, check_temporary, not_writable};
-use crate::staging::hidden::{HiddenDirectory, NewFile};
+use crate::staging::hidden::HiddenDirectory;
+use crate::staging::new_file::NewFile;
 use crate::staging::place::{is_filled_in_place, is_mount_point, parent, place_of};
 use crate::staging::{fake_ownership, memory};
 use rootstrap_configure::privilege::Janitor;
