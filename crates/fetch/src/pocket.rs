@@ -20,6 +20,9 @@ pub struct Pocket {
     pub optional: bool,
     /// Whether the suite has ended: its `Valid-Until` passed long ago and is judged at its own `Date`.
     pub ended: bool,
+    /// Whether nobody supports the suite any more, although it may not have moved to the archive of ended suites: its last Release stays
+    /// as it is, so its keys are judged at its own `Date`.
+    pub unsupported: bool,
 }
 
 /// How a Release is judged besides its signature.

@@ -51,10 +51,10 @@ impl ReleaseCriteria<'_> {
         if self.pocket.ended { release.date } else { self.policy.now }
     }
 
-    /// Returns when the keys that signed a Release have to be good, in seconds since 1970: when the Release has to be valid, and no
-    /// earlier than its date.
+    /// Returns when the keys that signed a Release have to be good, in seconds since 1970: at its date, and also when it has to be valid,
+    /// unless nobody signs the suite any more. A thief of an expired key can choose the date too.
     pub fn moment_of_keys(&self, release: &Release) -> i64 {
-        self.moment(release).max(release.date)
+        if self.pocket.unsupported { release.date } else { self.moment(release).max(release.date) }
     }
 
     /// Whether a Release is dated after the moment of judgement.

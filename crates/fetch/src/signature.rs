@@ -6,7 +6,7 @@
 //! * A signature by such a key that does not verify is fatal.
 //! * Signatures by unknown keys do not count.
 //! * A key must not have expired at the time of the signature. Whoever has the key chooses that time, so the key is judged again at
-//!   the `Date` of the file, and, if the suite has not ended, at the moment at which `Valid-Until` is judged.
+//!   the `Date` of the file, and, while the suite is supported, at the moment at which `Valid-Until` is judged.
 //! * A key's revocation is judged at the time of the run.
 //! * RSA keys of less than 2048 bits and DSA keys do not count, nor do signatures of data by way of MD5, SHA-1 or RIPEMD-160. The
 //!   library refuses most of them by itself, from dates on that its versions may change.

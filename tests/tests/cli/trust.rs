@@ -48,15 +48,20 @@ fn a_tampered_release() {
 }
 
 #[test]
-fn text_around_the_signed_text_is_ignored() {
+fn text_around_the_signed_text_is_refused() {
+    let evil = b"Origin: Evil\nSuite: evil\n\n".as_slice();
+    for is_before in [true, false] {
+        let mut files = archive("fixture").build();
+        let file = files.get_mut("dists/fixture/InRelease").unwrap();
+        *file = if is_before { [evil, file].concat() } else { [file, evil].concat() };
+        files.remove("dists/fixture/Release");
+        refused(files, &[], 3, &["error: cannot trust", "it is not one plain signed text"]);
+    }
+    // Blank lines are no text.
     let mut files = archive("fixture").build();
     let file = files.get_mut("dists/fixture/InRelease").unwrap();
-    let forged = [b"Origin: Evil\nSuite: evil\n\n".as_slice(), file].concat();
-    *file = forged;
-    files.remove("dists/fixture/Release");
-    let world = World::serving("fixture", files);
-    let outcome = world.run(&["--print-plan", "--arch=amd64"]).expect(0);
-    assert_eq!(outcome.transcript, "release: fixture of 2025-01-01T00:00:00Z\n");
+    *file = [b"\n", &file[..], b"\n\n"].concat();
+    World::serving("fixture", files).run(&["--print-plan", "--arch=amd64"]).expect(0);
 }
 
 #[test]

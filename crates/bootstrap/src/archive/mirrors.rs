@@ -46,6 +46,7 @@ pub(crate) fn pockets(
             // A pocket that is asked for by name has to exist.
             optional: sources.pockets.is_empty() && suite.optional.contains(&pocket),
             ended: suite.ended,
+            unsupported: false,
         });
     }
     Ok(found)

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::request::{Machine, Selection, Sources};
 use rootstrap_debian::packages::{Head, Package};
+use rootstrap_debian::release::parse_moment;
 use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
 use rootstrap_resolve::{Index, Plan, Variant};
@@ -58,7 +59,10 @@ pub(crate) struct ArchiveOptions<'a> {
 pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
     let &ArchiveOptions { selection, sources, machine, suite, cache, report } = options;
     let keyring = keyring(sources, suite)?;
-    let pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    let mut pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
+    let is_unsupported = is_unsupported(suite, policy.now);
+    pockets.iter_mut().for_each(|pocket| pocket.unsupported = is_unsupported);
     let session = Session::open(Options {
         cache: Some(cache.to_owned()),
         temporary: machine.temporary.clone(),
@@ -73,7 +77,6 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         let kept = "only downloads are kept there, and they are verified at each use";
         report(Event::Warning(format!("the cache is not yours alone ({reason}): {kept}")));
     }
-    let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
     let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
         let hit = match event {
             rootstrap_fetch::Event::CacheHit { .. } => Some(true),
@@ -86,6 +89,11 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         }
     })?;
     Ok(Archive { session, pockets, cancel: machine.cancel.clone() })
+}
+
+/// Returns whether the vendor's support of a suite has ended at `now`, in seconds since 1970.
+fn is_unsupported(suite: &Suite, now: i64) -> bool {
+    suite.ended || suite.ends.as_deref().and_then(parse_moment).is_some_and(|end| end < now)
 }
 
 fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
@@ -217,7 +225,17 @@ fn indexes(pocket: usize, verified: &VerifiedPocket) -> impl Iterator<Item = Ind
 
 #[cfg(test)]
 mod tests {
+    use super::is_unsupported;
+    use rootstrap_debian::release::parse_moment;
     use rootstrap_suites::{keyring, lookup};
+
+    #[test]
+    fn support_ends_at_a_date() {
+        let at = |name: &str, date: &str| is_unsupported(lookup(name).unwrap(), parse_moment(date).unwrap());
+        assert!(at("buster", "2020-01-01"), "it has moved");
+        assert!(!at("trusty", "2019-04-24") && at("trusty", "2019-04-26"));
+        assert!(!at("sid", "2090-01-01"), "it never ends");
+    }
 
     /// Each ended release was signed with a key of its own for the archive and another for the security archive. The current
     /// keyring has neither of them any more.
