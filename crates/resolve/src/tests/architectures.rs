@@ -86,10 +86,11 @@ fn architectures_that_the_root_lacks_are_refused() {
 /// An index that lists a package of another architecture does not make it a candidate, even where the root has that architecture.
 #[test]
 fn an_index_promises_its_architecture() {
-    let table = Table::parse(
-        "Package: a\nVersion: 9\nArchitecture: i386\n\nPackage: a\nVersion: 1\nArchitecture: amd64\nFilename: pool/a.deb\nSize: 1\n\
-         SHA256: abababababababababababababababababababababababababababababababab\n",
-    );
+    let stanza = |version: &str, architecture: &str| {
+        let file = format!("Filename: pool/a.deb\nSize: 1\nSHA256: {}", "ab".repeat(32));
+        format!("Package: a\nVersion: {version}\nArchitecture: {architecture}\n{file}\n\n")
+    };
+    let table = Table::parse(&(stanza("9", "i386") + &stanza("1", "amd64")));
     let request = |include: &str| Request {
         variant: Variant::Custom,
         architecture: "amd64".to_owned(),
