@@ -40,6 +40,8 @@ pub struct Request {
     pub range: Option<String>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Proxy-Authorization` header.
+    pub proxy_authorization: Option<String>,
     /// The number of the connection that the request came on, counted from 0.
     pub connection: usize,
 }
@@ -219,6 +221,7 @@ fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()>
                 target: head.target.clone(),
                 range: head.get("range").map(str::to_string),
                 authorization: head.get("authorization").map(str::to_string),
+                proxy_authorization: head.get("proxy-authorization").map(str::to_string),
                 connection,
             });
             inner.files.get(&path).cloned()

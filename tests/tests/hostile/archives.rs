@@ -174,6 +174,10 @@ fn signed_indexes_that_make_no_sense() {
         |fields: &str| gz(&format!("Package: small\nVersion: 1\nArchitecture: amd64\nPriority: optional\n{fields}\n"));
     let digest = "ab".repeat(32);
     let whole = stanza("Filename: pool/a.deb\n");
+    let good = format!("Filename: pool/a.deb\nSize: 1\nSHA256: {digest}\n");
+    let with_version = |version: &str| {
+        gz(&format!("Package: small\nVersion: {version}\nArchitecture: amd64\nPriority: optional\n{good}\n"))
+    };
     for (name, bytes, said) in [
         ("half of it", whole[..whole.len() / 2].to_vec(), "cannot decompress"),
         ("no compressed stream", b"nonsense".to_vec(), "cannot decompress"),
@@ -181,6 +185,11 @@ fn signed_indexes_that_make_no_sense() {
         ("an absolute Filename", stanza(&format!("Filename: /etc/passwd\nSize: 1\nSHA256: {digest}\n")), "Filename"),
         ("a Size that is none", stanza(&format!("Filename: pool/a.deb\nSize: x\nSHA256: {digest}\n")), "Size"),
         ("a digest that is none", stanza("Filename: pool/a.deb\nSize: 1\nSHA256: x\n"), "SHA256"),
+        ("a version that is a path", with_version("../../1"), "Version"),
+        ("a version with a space", with_version("1 2"), "Version"),
+        ("a version with escape sequences", with_version("1\u{1b}[2J"), "Version"),
+        ("no version", with_version(""), "Version"),
+        ("a dependency that cannot be parsed", stanza(&format!("Depends: (((\n{good}")), "Depends"),
     ] {
         let name = format!("a signed index: {name}, real binary");
         refused(HostileClass::Index, &name, with_index(bytes), (3, said), None);

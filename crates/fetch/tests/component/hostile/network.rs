@@ -336,3 +336,44 @@ fn proxies_that_refuse() {
         scene.check(name);
     }
 }
+
+/// A proxy gets its own password and not the mirror's, and the other way round.
+#[test]
+fn proxies_and_mirrors_with_passwords() {
+    let basic = |words: &str| match words {
+        "me:hunter2" => Some("Basic bWU6aHVudGVyMg==".to_owned()),
+        _ => Some("Basic eW91OnNlY3JldA==".to_owned()),
+    };
+    for (name, proxy, mirror) in [
+        ("a proxy with a password", "me:hunter2@", ""),
+        ("a proxy with a password before a mirror with another", "me:hunter2@", "you:secret@"),
+        ("a proxy without a password before a mirror with one", "", "you:secret@"),
+    ] {
+        hostile_case(HostileClass::Network, name);
+        let (scene, server) = (Scene::new(), Mirror::new());
+        let mut options = scene.options();
+        options.http.proxies.http = Some(server.server.url().replace("http://", &format!("http://{proxy}")));
+        let deb = ListedDeb { mirrors: vec![format!("http://{mirror}mirror.invalid")], ..server.deb.clone() };
+        let got = fetch(&Session::open(options).unwrap(), &[deb], &Log::default()).unwrap();
+        assert!(got[0].1 == *server.right(), "{name}");
+        let shown = |words: &str| if words.is_empty() { None } else { basic(words.trim_end_matches('@')) };
+        for request in server.server.requests() {
+            assert_eq!((request.proxy_authorization, request.authorization), (shown(proxy), shown(mirror)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn mirrors_where_nobody_listens() {
+    let (scene, mirror) = (Scene::new(), Mirror::new());
+    let gone = Server::start(Files::new()).url();
+    hostile_case(HostileClass::Network, "a mirror where nobody listens");
+    let deb = ListedDeb { mirrors: vec![gone.clone()], ..mirror.deb.clone() };
+    let error = fetch(&Session::open(scene.options()).unwrap(), &[deb], &Log::default()).unwrap_err();
+    assert!(cause(&error).contains("it cannot be reached") && !error.is_verification(), "{error:?}");
+    scene.check("nobody listens");
+    hostile_case(HostileClass::Network, "a mirror where nobody listens before a healthy one");
+    let deb = ListedDeb { mirrors: vec![gone, mirror.server.url()], ..mirror.deb.clone() };
+    let got = fetch(&Session::open(scene.options()).unwrap(), &[deb], &Log::default()).unwrap();
+    assert!(got[0].1 == *mirror.right());
+}
