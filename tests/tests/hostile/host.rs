@@ -172,7 +172,9 @@ fn what_is_in_the_cache_is_something_else() {
     };
     let right = honest();
     let layers = ["sha256", "release", "index", "payload", "archive"];
-    let damages: [(&str, fn(&Path, &Path)); 5] = [
+    /// Puts something in the place of a file. The second path is the canary's.
+    type Damage = fn(&Path, &Path);
+    let damages: [(&str, Damage); 5] = [
         ("a pipe", |path, _| {
             let mode = rustix::fs::Mode::from_raw_mode(0o600);
             rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
