@@ -21,7 +21,8 @@ impl LastLines {
         if self.0.len() == REMEMBERED {
             self.0.pop_front();
         }
-        let end = (0..=LONGEST_REMEMBERED.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+        let is_end = |end: &usize| line.is_char_boundary(*end);
+        let end = (0..=LONGEST_REMEMBERED.min(line.len())).rev().find(is_end).unwrap_or(0);
         let (kept, rest) = line.split_at(end);
         self.0.push_back(if rest.is_empty() { kept.to_owned() } else { format!("{kept}…") });
     }

@@ -91,6 +91,10 @@ const HONEST: &[(&str, &str)] = &[
     ("signal a group", "attack group"),
     ("be another user and signal oneself", "sh -c 'trap \"exit 0\" TERM; kill $$; exit 1'"),
     ("lower the own priority", "attack nice"),
+    (
+        "make a socket by the call of 32-bit programs",
+        "[ MODE = chroot ] || [ $(uname -m) != x86_64 ] || { attack old-family 1 && attack old-family 2; }",
+    ),
     ("set the limits of the own process", "ulimit -n 100"),
 ];
 
@@ -174,7 +178,9 @@ fn attacker(program: &[u8], values: &[(&str, String)]) -> Deb {
         let command = values.iter().fold((*command).to_owned(), put);
         script.push_str(&format!("if ( {command} ) >/dev/null 2>&1 3>&-; then echo 'reached: {name}' >&3; fi\n"));
     }
+    let mode = values.iter().find(|(word, _)| *word == "MODE").map_or("", |(_, value)| value);
     for (name, command) in HONEST {
+        let command = command.replace("MODE", mode);
         script.push_str(&format!("if ! ( {command} ) >/dev/null 2>&1 3>&-; then echo 'cannot {name}' >&3; fi\n"));
     }
     script.push_str("echo done >&3\nrm -rf /var/lib/race\n");
@@ -206,6 +212,7 @@ fn attacks_in(mode: &str, program: &[u8]) -> Option<()> {
         ("USERS", users.0.id().to_string()),
         ("PORT", port.to_string()),
         ("NAME", name.clone()),
+        ("MODE", mode.to_owned()),
         ("CANARY", place.path().to_str().unwrap().to_owned()),
     ];
     let deb = attacker(program, &values);

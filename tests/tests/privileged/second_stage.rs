@@ -231,6 +231,21 @@ fn a_user_makes_the_same_first_stage_and_finishes_it() {
     assert_finished(Path::new(&root), Layout::Merged);
 }
 
+/// The kernel makes no device nodes for a user, and the empty files that scripts see in their place do not stay.
+#[test]
+fn device_nodes_of_scripts_are_left_out_for_a_user() {
+    let user = need!(machine::user());
+    let postinst = "#!/bin/sh\nset -e\nmknod -m 640 /var/lib/node c 10 200\n";
+    let maker = Deb::new("maker", "1").script("postinst", postinst);
+    let world = World::new(&need!(base::archive(Layout::Merged, [maker])));
+    let root = world.target("root");
+    world.finish(&mut world.command_as(&user, &[&root, "--include=maker", "--foreign"])).expect(0);
+    let outcome = world.finish(&mut world.bare_as(&user, &["second-stage", &root])).expect(0);
+    assert!(fs::symlink_metadata(Path::new(&root).join("var/lib/node")).is_err());
+    assert!(outcome.stderr.contains("warning: only root can make the device nodes"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("var/lib/node"), "{}", outcome.stderr);
+}
+
 #[test]
 fn requests_that_make_no_sense() {
     need!(machine::root());

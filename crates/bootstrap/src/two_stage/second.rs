@@ -11,7 +11,7 @@ use crate::two_stage::first::{FORMAT, PLACE, PLAN, SCRIPT};
 use rootstrap_configure::privilege::Mode;
 use rootstrap_configure::{Options, Sandbox, dpkg};
 use rootstrap_normalize::Tidy;
-use rootstrap_rootfs::{Root, skeleton};
+use rootstrap_rootfs::{FakeOwnership, Root, skeleton, walk};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     let emulation = emulation::find(&[&plan.architecture], machine)?;
     report(Event::Planned { packages: plan.packages });
     report(Event::Stage(Stage::Configure));
+    let fake_ownership = Arc::new(FakeOwnership::default());
     let parent = path.parent().unwrap_or(&path);
     let options = Options {
         mode: machine.mode,
@@ -43,13 +44,14 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
         epoch: plan.epoch,
         environment: emulation.environment,
         emulators: emulation.emulators,
-        fake_ownership: Arc::default(),
+        fake_ownership: Arc::clone(&fake_ownership),
         cancel: machine.cancel.clone(),
     };
     let mut sandbox = Sandbox::start(&options)?;
     run_script(&mut sandbox, report)?;
     // This ends whatever a script left running, before anything else changes the tree.
     drop(sandbox);
+    remove_recorded_nodes(root.below(b"")?.with_fake_ownership(fake_ownership), report)?;
 
     report(Event::Stage(Stage::Finish));
     if plan.slim {
@@ -61,6 +63,27 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     root.remove_tree(PLACE.as_bytes())?;
     skeleton::fill_dev(&root, plan.epoch)?;
     rootstrap_normalize::clamp_times(&root, plan.epoch, &machine.cancel)?;
+    Ok(())
+}
+
+/// Removes the empty files that stand for device nodes where the kernel makes none. A single stage leaves such nodes out of a directory
+/// too.
+fn remove_recorded_nodes(root: Root, report: Report<'_>) -> Result<(), Error> {
+    let mut nodes = Vec::new();
+    walk(&root, &mut |visit| {
+        if visit.faked.node.is_some() {
+            nodes.push(visit.path.to_vec());
+        }
+        Ok::<_, Error>(true)
+    })?;
+    for node in &nodes {
+        root.remove(node)?;
+    }
+    if !nodes.is_empty() {
+        let names: Vec<_> = nodes.iter().map(|path| String::from_utf8_lossy(path)).collect();
+        let names = names.join(", ");
+        report(Event::Warning(format!("only root can make the device nodes that scripts wanted to have: {names}")));
+    }
     Ok(())
 }
 
