@@ -2,7 +2,7 @@
 
 use crate::destination::Destination;
 use crate::download::{Candidate, Downloader, Job};
-use crate::error::{Error, Fault};
+use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::hasher::bytes_have_digest;
 use crate::limits;
@@ -173,7 +173,7 @@ impl IndexFetch<'_> {
                 Ok(table) => return Ok(table),
                 // Some Releases list forms that the mirror does not have.
                 Err(Error::Fetch { source: failures, what })
-                    if failures.0.iter().all(|(_, fault)| matches!(fault, Fault::Missing)) =>
+                    if failures.0.iter().all(|(_, fault)| fault.is_about_path()) =>
                 {
                     last = Some(Error::Fetch { what, source: failures });
                 }

@@ -279,6 +279,23 @@ fn an_inrelease_that_is_forbidden() {
     assert!(cause(&error).contains("the server answered 403"), "{error:?}");
 }
 
+/// The same for the forms of an index, of which a Release may list more than the mirror has.
+#[test]
+fn a_form_of_an_index_that_is_forbidden() {
+    for form in [".gz", ".xz"] {
+        hostile_case(HostileClass::Network, &format!("an index as {form} that is answered with 403"));
+        let scene = Scene::new();
+        let files = but(archive(), |archive| archive.acquire_by_hash = false).build();
+        let server = Server::start(files.clone());
+        for path in files.keys().filter(|path| path.ends_with(form)) {
+            server.fault(path, Fault::Status(403), usize::MAX);
+        }
+        let asked = pocket("x", &[server.url()]);
+        let got = ask_with(scene.options(), &asked, &keyring(), &POLICY, &Log::default());
+        got.unwrap_or_else(|error| panic!("{form}: {error:?}"));
+    }
+}
+
 /// A second mirror that is older, or of another archive, does not replace what the first sent.
 #[test]
 fn mirrors_that_disagree() {
