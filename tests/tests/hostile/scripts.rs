@@ -387,3 +387,44 @@ fn an_error_names_the_package_whatever_its_script_prints() {
         .says(&["error: cannot run the postinst of bad: exit status 3\n    | ", "    | no newline here\n"]);
     base::assert_nothing_left(&world, &[]);
 }
+
+/// Returns the parent of a process.
+fn parent(process: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).map(|parent| parent.trim().to_owned())
+}
+
+/// Process 1 of a sandbox is killed, as the kernel does where memory is short. The scripts end with it, whatever the mode.
+#[test]
+fn scripts_do_not_outlive_process_1_of_their_sandbox() {
+    need!(machine::root());
+    let program = need!(program());
+    for mode in MODES {
+        hostile_case(HostileClass::Script, &format!("process 1 is killed, mode {mode}"));
+        let token = format!("attack bomb 20 token-{}-{mode}", std::process::id());
+        let script = format!("#!/bin/sh\n{token}\nwhile :; do sleep 0.1; done\n");
+        let bad = Deb::new("bad", "1").file("/usr/bin/attack", 0o755, &program).script("postinst", &script);
+        let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
+        let mut command = world.command(&[&world.target("root.tar"), "--include=bad", &format!("--mode={mode}")]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        machine::wait_until("the script runs", || !machine::processes(&token).is_empty());
+        let name = if mode == "chroot" { "__rootstrap-sandbox chroot" } else { "__rootstrap-init" };
+        let of_this_run = |process: &String| {
+            let mut process = process.split(' ').next().map(str::to_owned);
+            while let Some(above) = process.as_deref().and_then(parent) {
+                if above == child.id().to_string() {
+                    return true;
+                }
+                process = Some(above).filter(|above| above != "0");
+            }
+            false
+        };
+        let first = machine::processes(name).into_iter().find(of_this_run).unwrap();
+        let first: i32 = first.split(' ').next().unwrap().parse().unwrap();
+        let first = rustix::process::Pid::from_raw(first).unwrap();
+        rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+        world.outcome(&child.wait_with_output().unwrap()).expect(1).says(&["error: cannot talk to the sandbox"]);
+        assert_eq!(machine::processes(&token), [""; 0], "mode {mode}");
+        base::assert_nothing_left(&world, &[]);
+    }
+}
