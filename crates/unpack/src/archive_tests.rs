@@ -299,3 +299,25 @@ fn a_slow_pipe_gives_the_same_result() {
     extract(Slow(&packed), &Root::open(dir.path()).unwrap(), &AtomicBool::new(false)).unwrap();
     assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"x");
 }
+
+/// A directory that an archive has twice is as its last entry says, as with tar(1).
+#[test]
+fn the_last_entry_of_a_directory_counts() {
+    if !is_root() {
+        return;
+    }
+    let mut archive = tar::Builder::new(Vec::new());
+    for (mode, mtime) in [(0o777, 1000), (0o700, 2000)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(EntryType::Directory);
+        header.set_size(0);
+        header.set_mode(mode);
+        header.set_uid(mtime);
+        header.set_gid(mtime);
+        header.set_mtime(mtime);
+        archive.append_data(&mut header, "./a/", std::io::empty()).unwrap();
+    }
+    let place = unpacked(&archive.into_inner().unwrap()).unwrap();
+    let found = std::fs::metadata(place.path().join("a")).unwrap();
+    assert_eq!((found.mode() & 0o7777, found.uid(), found.mtime()), (0o700, 2000, 2000));
+}

@@ -234,3 +234,30 @@ pub(crate) fn keep(entry: &Entry, mut archive: File, summary: &Summary, sync: bo
     archive.rewind().map_err(failed())?;
     entry.create()?.keep_copy(&mut archive, &notes, sync).map_err(failed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rootstrap_configure::privilege::Janitor;
+    use rootstrap_testkit::{HostileClass, hostile_case};
+    use std::io::Read;
+
+    /// Whoever owns the directory of the target can replace the archive as soon as it has its name.
+    #[test]
+    fn what_replaces_a_published_archive_is_not_kept() {
+        hostile_case(HostileClass::Host, "the archive is replaced before it is kept in the cache");
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("root.tar");
+        let mut new = NewFile::create(place.path(), &Janitor::default()).unwrap();
+        new.file.write_all(b"ours").unwrap();
+        let published = new.publish(&path, false).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        let cache = Cache::open(Some(&place.path().join("cache")), place.path()).unwrap();
+        let entry = Entry::new(&cache, DIRECTORY, &KeyBuilder::new("test", &[0; 32]).finish());
+        keep(&entry, published.file, &Summary::default(), true).unwrap();
+        let mut kept = String::new();
+        entry.find().unwrap().payload().unwrap().read_to_string(&mut kept).unwrap();
+        assert_eq!(kept, "ours");
+    }
+}

@@ -25,7 +25,7 @@ pub(crate) fn path(target: &Path) -> PathBuf {
 /// Refuses a target beside which no manifest can be written: something else is there.
 pub(crate) fn check(target: &Path) -> Result<(), Error> {
     let path = path(target);
-    match read(&path) {
+    match read(&path, rustix::process::geteuid().as_raw()) {
         Ok(Some(_)) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         _ => Err(Error::Target {
@@ -36,8 +36,9 @@ pub(crate) fn check(target: &Path) -> Result<(), Error> {
     }
 }
 
-/// Returns the text of the manifest at `path`; `None` if something else is there, or a manifest that another user wrote.
-fn read(path: &Path) -> std::io::Result<Option<String>> {
+/// Returns the text of the manifest at `path`; `None` if something else is there, or a manifest that another user
+/// than `owner` wrote.
+fn read(path: &Path, owner: u32) -> std::io::Result<Option<String>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -45,7 +46,7 @@ fn read(path: &Path) -> std::io::Result<Option<String>> {
         Err(errno) => return Err(errno.into()),
     };
     let found = rustix::fs::fstat(&file)?;
-    if !file.metadata()?.is_file() || found.st_uid != rustix::process::geteuid().as_raw() {
+    if !file.metadata()?.is_file() || found.st_uid != owner {
         return Ok(None);
     }
     let mut text = Vec::new();
@@ -95,9 +96,9 @@ pub(crate) fn extract(root: &Root) -> Result<Option<String>, Error> {
 /// The manifest is damaged, or names what is not there.
 pub(crate) fn apply(root: Root, directory: &Path) -> Result<Root, Error> {
     let path = path(directory);
-    // There is no manifest, or a file that rootstrap did not write.
-    let Ok(Some(text)) = read(&path) else { return Ok(root) };
     let owner = rustix::fs::fstat(root.fd()).map_err(Error::errno("inspect", directory))?.st_uid;
+    // There is no manifest, or a file that the maker of the directory did not write.
+    let Ok(Some(text)) = read(&path, owner) else { return Ok(root) };
     if owner != rustix::process::geteuid().as_raw() {
         return Err(Error::Source {
             path: directory.to_owned(),
