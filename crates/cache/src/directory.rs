@@ -4,14 +4,15 @@
 
 use crate::error::Error;
 use crate::layout::{LOCK, TAG, TAG_NAME, TMP, VERSION};
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,8 @@ pub struct Cache(Arc<Shared>);
 struct Shared {
     /// `DIR`.
     directory: PathBuf,
+    /// The directory that holds `DIR`, and the name of `DIR` in it.
+    parent: Option<(OwnedFd, OsString)>,
     version: Mutex<Arc<Version>>,
     /// Numbers the files in `tmp/`.
     next: AtomicU64,
@@ -76,8 +79,13 @@ impl Cache {
                 (private.path().to_owned(), Some(private))
             }
         };
-        let version = Mutex::new(Arc::new(Version::open(&directory)?));
-        let cache = Self(Arc::new(Shared { directory, version, next: AtomicU64::new(0), _private: private }));
+        let unusable = |source: io::Error| Error::unusable(&directory.join(VERSION), source);
+        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&directory).map_err(unusable)?;
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let top = rustix::fs::open(&directory, flags, Mode::empty()).map_err(|errno| unusable(errno.into()))?;
+        let version = Mutex::new(Arc::new(Version::open(&directory, &top)?));
+        let (parent, next) = (parent_of(&directory), AtomicU64::new(0));
+        let cache = Self(Arc::new(Shared { directory, parent, version, next, _private: private }));
         // A cache that cannot be written is reported here rather than after the first download.
         let probe = cache.temporary_file(0o600).and_then(|probe| {
             let path = cache.path(Path::new(TMP));
@@ -102,12 +110,18 @@ impl Cache {
         self.0.directory.join(VERSION).join(below)
     }
 
-    /// Returns the open `v1`. If it was removed or replaced since it was opened, what is there now is opened.
+    /// Returns the open `v1`. If it was removed since it was opened, it is made again, in the directory that held it.
     fn version(&self) -> Arc<Version> {
-        let mut version = self.0.version.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = std::fs::symlink_metadata(self.path(Path::new(""))).map(|found| (found.dev(), found.ino()));
-        let is_same = fstat(&version.root).is_ok_and(|held| named.is_ok_and(|named| named == identity(&held)));
-        if !is_same && let Ok(new) = Version::open(&self.0.directory) {
+        let Shared { directory, parent, version, .. } = &*self.0;
+        let mut version = version.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((parent, name)) = parent else { return Arc::clone(&version) };
+        let path = Path::new(name).join(VERSION);
+        let named = statat(parent, &path, AtFlags::SYMLINK_NOFOLLOW).map(|found| identity(&found));
+        let is_same = fstat(&version.root).is_ok_and(|held| named == Ok(identity(&held)));
+        if !is_same
+            && let Ok(top) = open_or_make(parent.as_fd(), name)
+            && let Ok(new) = Version::open(directory, &top)
+        {
             *version = Arc::new(new);
         }
         Arc::clone(&version)
@@ -157,13 +171,10 @@ impl Cache {
 }
 
 impl Version {
-    fn open(directory: &Path) -> Result<Self, Error> {
+    /// Opens `v1` in the cache `directory`, which is open as `top`.
+    fn open(directory: &Path, top: &OwnedFd) -> Result<Self, Error> {
         let root_path = directory.join(VERSION);
         let unusable = |errno: Errno| Error::unusable(&root_path, errno);
-        let created = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
-        created.map_err(|source| Error::unusable(&root_path, source))?;
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let top = rustix::fs::open(directory, flags, Mode::empty()).map_err(unusable)?;
         let root =
             open_or_make(top.as_fd(), OsStr::new(VERSION)).map_err(|source| Error::unusable(&root_path, source))?;
         let tmp = open_or_make(root.as_fd(), OsStr::new(TMP))
@@ -178,10 +189,18 @@ impl Version {
         rustix::fs::flock(&lock, FlockOperation::LockShared).map_err(unusable)?;
         write_tag(root.as_fd(), tmp.as_fd()).map_err(|source| Error::unusable(&root_path.join(TAG_NAME), source))?;
         let reason = |directory: &OwnedFd| fstat(directory).ok().and_then(|stat| why_not_own(&stat));
-        let distrust = reason(&top).or_else(|| reason(&root));
+        let distrust = reason(top).or_else(|| reason(&root));
         let distrust = distrust.map(|reason| format!("{}: {reason}", directory.display()));
         Ok(Self { root, _lock: lock, distrust })
     }
+}
+
+/// Opens the directory that holds `directory`. Returns it with the name of `directory`; `None` for a path without a name.
+fn parent_of(directory: &Path) -> Option<(OwnedFd, OsString)> {
+    let absolute = std::path::absolute(directory).ok()?;
+    let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(absolute.parent()?, flags, Mode::empty()).ok()?;
+    Some((parent, absolute.file_name()?.to_owned()))
 }
 
 /// Opens the file whose lock every open cache shares.
@@ -424,6 +443,21 @@ mod tests {
             file.create().unwrap().keep().unwrap();
             assert!(file.open().is_some());
         }
+    }
+
+    /// Whoever owns the directory that holds the cache can put a link in the cache's place during the run.
+    #[test]
+    fn a_link_in_the_place_of_an_open_cache_is_not_followed() {
+        hostile_case(HostileClass::Host, "cache: DIR becomes a link during the run");
+        let place = tempfile::tempdir().unwrap();
+        let (directory, victim) = (place.path().join("cache"), place.path().join("victim"));
+        let cache = Cache::open(Some(&directory), Path::new("/nowhere")).unwrap();
+        fs::create_dir(&victim).unwrap();
+        fs::rename(&directory, place.path().join("moved")).unwrap();
+        symlink(&victim, &directory).unwrap();
+        CachedFile::by_digest(&cache, "sha256", "07").create().unwrap().keep().unwrap();
+        assert!(names_of(&victim).is_empty());
+        assert!(place.path().join("moved/v1/sha256/07/07").exists());
     }
 
     #[test]
