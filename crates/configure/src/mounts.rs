@@ -104,24 +104,21 @@ fn fill_proc() -> Result<(), String> {
     }
 }
 
-/// Makes the mount at `path`, relative to the working directory, and all mounts below it read-only. `name` names it in the
-/// error.
-fn make_read_only(path: &str, name: &str) -> Result<(), String> {
+/// Makes the mount at `path`, relative to the working directory, and all mounts below it read-only. It is a copy of the mount at
+/// `original`, which names it in the error too.
+fn make_read_only(path: &str, original: &str) -> Result<(), String> {
+    let what = format!("make {original} read-only");
     match set_read_only(path) {
-        Ok(()) => Ok(()),
         // Linux before 5.12, or the seccomp profile of a container.
         Err(Errno::NOSYS | Errno::PERM) => {
-            let directory = std::env::current_dir().unwrap_or_default();
             let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-            let top = directory.join(path);
-            let mut places: Vec<_> = mount_points(&table).filter(|place| place.starts_with(&top)).collect();
-            // Staging in memory is not below the root, so the table does not show where it is.
-            if places.is_empty() {
-                places.push(PathBuf::from(path));
-            }
-            places.iter().try_for_each(|place| explain(remount_read_only(place), &format!("make {name} read-only")))
+            explain(remount_read_only(Path::new(path)), &what)?;
+            // The table may not show where the staging root is, but it shows the originals.
+            let below = mount_points(&table).filter_map(|place| Some(place.strip_prefix(original).ok()?.to_owned()));
+            let mut copies = below.filter(|below| below != Path::new("")).map(|below| Path::new(path).join(below));
+            copies.try_for_each(|place| explain(remount_read_only(&place), &what))
         }
-        Err(errno) => Err(format!("cannot make {name} read-only: {errno}")),
+        result => explain(result, &what),
     }
 }
 
@@ -173,7 +170,7 @@ fn bind_device(name: &str, like: &str) -> Result<(), String> {
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
     explain(fs::open(&path, flags, Mode::from_raw_mode(0o666)), "create a mount point in /dev")?;
     explain(mount::mount_bind(format!("/dev/{like}"), &path), &format!("bind /dev/{like}"))?;
-    make_read_only(&path, &format!("/dev/{name}"))
+    make_read_only(&path, &format!("/dev/{like}"))
 }
 
 /// Fills a small tmpfs on /dev, so that the tree's own /dev stays as the packages left it.

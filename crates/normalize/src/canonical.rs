@@ -99,8 +99,9 @@ fn catalog(file: &[u8]) -> Option<Vec<u8>> {
 /// Makes console-setup's script load the keymap from the `cached` file beside it. In some suites, setupcon(1) run twice within
 /// a second writes the name of a temporary file there, which no longer exists.
 fn cached_keymap(script: &[u8], cached: &[u8]) -> Option<Vec<u8>> {
-    const TEMPORARY: &[u8] = b"'/tmp/tmpkbd.";
-    let start = script.windows(TEMPORARY.len()).position(|window| window == TEMPORARY)?;
+    const TEMPORARY: [&[u8]; 2] = [b"'/tmp/tmpkbd.", b"'/run/tmpkbd."];
+    let find = |name: &&[u8]| script.windows(name.len()).position(|window| window == *name);
+    let start = TEMPORARY.iter().find_map(find)?;
     let (before, rest) = script.split_at_checked(start.checked_add(1)?)?;
     let end = rest.iter().position(|&b| b == b'\'')?;
     Some([before, cached, rest.get(end..)?].concat())
@@ -177,8 +178,10 @@ mod tests {
     fn keymaps_come_from_the_cache() {
         let script = |path: &str| format!("kbd_mode '-u'\nloadkeys '{path}' > '/dev/null'\n").into_bytes();
         let cached = script("/etc/console-setup/cached.kmap.gz");
-        let settled = cached_keymap(&script("/tmp/tmpkbd.rV2aZC"), b"/etc/console-setup/cached.kmap.gz");
-        assert_eq!(settled.unwrap(), cached);
+        for temporary in ["/tmp/tmpkbd.rV2aZC", "/run/tmpkbd.CqPUY1"] {
+            let settled = cached_keymap(&script(temporary), b"/etc/console-setup/cached.kmap.gz");
+            assert_eq!(settled.unwrap(), cached);
+        }
         assert_eq!(cached_keymap(&cached, b"x"), None);
         assert_eq!(cached_keymap(b"loadkeys '/tmp/tmpkbd.", b"x"), None);
     }
