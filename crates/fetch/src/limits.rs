@@ -34,11 +34,12 @@ pub const BRIEF_RETRIES: u32 = 3;
 /// Longest wait that a mirror can ask for while another one is left. A mirror that asks for more is given up.
 pub const BRIEF_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a mirror is waited for while another one is left: 6 seconds for the head of an answer, 5 for the next byte. If the others
-/// fail too, it is asked again with the usual patience.
+/// How long a mirror is waited for while another one is left: 6 seconds for the head of an answer, 3 for a connection and for the next
+/// byte. If the others fail too, it is asked again with the usual patience.
 pub const BRIEF_TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(1),
-    stall: Duration::from_secs(5),
+    // A connection with TLS takes four round trips, which are less than this even by satellite.
+    connect: Duration::from_secs(3),
+    stall: Duration::from_secs(3),
     rate_window: Duration::from_secs(10),
     minimum_rate: 1000,
 };
