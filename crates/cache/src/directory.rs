@@ -229,14 +229,27 @@ fn write_tag(root: BorrowedFd<'_>, tmp: BorrowedFd<'_>) -> io::Result<()> {
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let (name, flags) = (format!("{TAG_NAME}-{}", std::process::id()), OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL);
-    let _ = unlinkat(tmp, &name, AtFlags::empty());
-    let new = openat(tmp, &name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
+    let (name, new) = new_tag(tmp)?;
     let written = File::from(new).write_all(TAG).and_then(|()| Ok(rustix::fs::renameat(tmp, &name, root, TAG_NAME)?));
     if written.is_err() {
         let _ = unlinkat(tmp, &name, AtFlags::empty());
     }
     written
+}
+
+/// Creates a file in `tmp` under a name that no other opener of the cache has, be it a thread of this process or a process of another
+/// container with the same number.
+fn new_tag(tmp: BorrowedFd<'_>) -> Result<(String, OwnedFd), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut number = 0u32;
+    loop {
+        let name = format!("{TAG_NAME}-{}-{number}", std::process::id());
+        match openat(tmp, &name, flags, Mode::from_raw_mode(0o644)) {
+            Ok(new) => return Ok((name, new)),
+            Err(Errno::EXIST) => number = number.checked_add(1).ok_or(Errno::EXIST)?,
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 fn make_directory(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
@@ -355,6 +368,18 @@ mod tests {
             fs::create_dir(place.path().join("v1")).unwrap();
             make_pipe(&place.path().join("v1").join(name));
             Cache::open(Some(place.path()), Path::new("/nowhere")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_new_cache_can_be_opened_by_many_at_once() {
+        for _ in 0..50 {
+            let place = tempfile::tempdir().unwrap();
+            std::thread::scope(|scope| {
+                let open = || Cache::open(Some(place.path()), place.path()).map(drop);
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                all.into_iter().for_each(|opened| opened.join().unwrap().unwrap());
+            });
         }
     }
 
