@@ -5,12 +5,15 @@
 //! input, such as that versions are ordered.
 
 use rootstrap_debian::{apt_conf, control, packages, relation, release, version::Version};
+use rootstrap_image::cpio;
+use rootstrap_image::oci::Platform;
+use rootstrap_image::tar::{self as image_tar, Dev, Options};
 use rootstrap_registry::Reference;
 use rootstrap_rootfs::Root;
 use rootstrap_unpack::{Deb, archive, stage};
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -18,15 +21,17 @@ use std::sync::atomic::AtomicBool;
 pub type Parser = fn(&[u8]);
 
 /// The parsers, by the name of their directory in `fuzz/corpus`.
-pub const PARSERS: [(&str, Parser); 11] = [
+pub const PARSERS: [(&str, Parser); 13] = [
     ("apt_conf", apt_configuration),
     ("control", control_file),
     ("deb", deb),
+    ("image", image),
     ("ld_so_conf", ld_so_conf),
     ("library", library),
     ("packages", packages_index),
     ("pyc", pyc),
     ("reference", reference),
+    ("registry", registry_answer),
     ("release", release_file),
     ("tar", tar),
     ("version", versions),
@@ -118,6 +123,34 @@ pub fn tar(bytes: &[u8]) {
     in_root(|root| {
         let _ = archive::extract(bytes, root, &AtomicBool::new(false));
     });
+}
+
+/// A tar archive of which an image is made. What is made of it, unpacked, gives the same archive again.
+pub fn image(bytes: &[u8]) {
+    in_root(|root| {
+        if archive::extract(bytes, root, &AtomicBool::new(false)).is_err() {
+            return;
+        }
+        let _ = Platform::find_debian(root);
+        let options = Options { dev: Dev::Kept, ..Options::new(0) };
+        let _ = cpio::write(root, &mut io::sink(), &options);
+        let _ = image_tar::write(root, &mut io::sink(), &Options { layer: true, ..options });
+        let mut first = Vec::new();
+        if image_tar::write(root, &mut first, &options).is_err() {
+            return;
+        }
+        in_root(|root| {
+            archive::extract(&first[..], root, &AtomicBool::new(false)).unwrap();
+            let mut second = Vec::new();
+            image_tar::write(root, &mut second, &options).unwrap();
+            assert!(first == second, "the archive has lost something");
+        });
+    });
+}
+
+/// An answer of a registry.
+pub fn registry_answer(bytes: &[u8]) {
+    rootstrap_registry::answers::read_any(bytes);
 }
 
 /// `/etc/ld.so.conf`. It may include itself.

@@ -17,7 +17,7 @@ const CLIENT_ID: &str = "rootstrap";
 
 /// How a registry wants the user to authenticate.
 #[derive(Debug, PartialEq, Eq)]
-enum Challenge {
+pub(crate) enum Challenge {
     Basic,
     Bearer { realm: String, service: Option<String> },
 }
@@ -70,10 +70,7 @@ impl Authenticator<'_> {
             });
         }
         let answer = response.read(limits::ANSWER).await.map_err(failed)?;
-        let answer: Option<Value> = serde_json::from_slice(&answer).ok();
-        let field = |name| answer.as_ref()?.get(name)?.as_str().filter(|token| !token.is_empty());
-        let token = field("token").or_else(|| field("access_token"));
-        token.map(str::to_owned).ok_or(Fault::Protocol("gives out no token where it said it would"))
+        token_in(&answer).ok_or(Fault::Protocol("gives out no token where it said it would"))
     }
 
     fn token_request(&self, client: &Client, realm: Url, service: Option<&str>) -> RequestBuilder {
@@ -98,6 +95,13 @@ impl Authenticator<'_> {
     }
 }
 
+/// Returns the token in the answer of a token server.
+pub(crate) fn token_in(answer: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let field = |name| answer.get(name)?.as_str().filter(|token| !token.is_empty());
+    field("token").or_else(|| field("access_token")).map(str::to_owned)
+}
+
 fn unauthorized(reason: &str) -> Fault {
     Fault::Unauthorized(reason.to_owned())
 }
@@ -108,7 +112,7 @@ fn with_query<'a>(mut url: Url, pairs: impl Iterator<Item = (&'a str, &'a str)>)
 }
 
 /// Returns the challenge to answer. One for a token is preferred to one for a password.
-fn challenge(headers: &HeaderMap) -> Option<Challenge> {
+pub(crate) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let known = texts.flat_map(|text| ChallengeParser::new(text).map_while(Result::ok)).filter_map(|challenge| {
         let parameter = |name: &str| {

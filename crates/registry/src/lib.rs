@@ -10,6 +10,8 @@
 //! To read: [`push()`] (the order of things), `upload` (attempts), `session` (addresses, redirects, authorization), `auth`,
 //! and `blob` (why a damaged file cannot get in).
 
+#[doc(hidden)]
+pub mod answers;
 mod auth;
 mod blob;
 mod clients;
