@@ -11,6 +11,9 @@ const PAGE: &str = "docs/reliability.md";
 /// The page's section about fuzzing.
 const FUZZING: &str = "Fuzzing";
 
+/// After how many seconds the numbers are written at the latest.
+const SLICE: u64 = 120;
+
 /// How many runs are killed with `--all`. Without it, the test decides.
 const ALL_KILLS: &str = "500";
 
@@ -82,8 +85,8 @@ fn cases(log: &str) -> String {
     )
 }
 
-/// Fuzzes each parser for a number of seconds of processor time, or those that are named. `--write` writes the executions into the page,
-/// after each parser.
+/// Fuzzes each parser for a number of seconds of processor time, or those that are named. `--write` adds the executions to those of the
+/// page.
 pub fn fuzz(top: &Path, arguments: &[String]) -> Result<(), String> {
     let is_write = arguments.iter().any(|argument| argument == "--write");
     let mut words = arguments.iter().filter(|argument| *argument != "--write");
@@ -100,37 +103,39 @@ pub fn fuzz(top: &Path, arguments: &[String]) -> Result<(), String> {
     }
     build_fuzzers(top)?;
     for name in &names {
-        let (used, executions) = fuzz_one(top, name, seconds)?;
-        println!("{name}: {executions} executions in {used} s of processor time");
-        if is_write {
-            let page = fs::read_to_string(top.join(PAGE)).map_err(cannot("read", &top.join(PAGE)))?;
-            write(top, FUZZING, &with_row(&page, name, &format!("| {name} | {used} | {executions} | 0 |")))?;
+        let (start, mut used) = (processor_seconds()?, 0);
+        // libFuzzer knows a limit for the time that passes, and on a busy machine it gets less of the processor.
+        while used < seconds {
+            let executions = fuzz_for(top, name, (seconds - used).clamp(5, SLICE))?;
+            let all = processor_seconds()?.saturating_sub(start);
+            println!("{name}: {executions} executions in {} s of processor time", all - used);
+            if is_write {
+                let page = fs::read_to_string(top.join(PAGE)).map_err(cannot("read", &top.join(PAGE)))?;
+                write(top, FUZZING, &with_run(&page, name, all - used, executions))?;
+            }
+            used = all;
         }
     }
     Ok(())
 }
 
-/// Returns the table of the page's section with a row for `name`, in place of that which it had.
-fn with_row(page: &str, name: &str, row: &str) -> String {
+/// Returns the table of the page's section with a run added to the row of `name`.
+fn with_run(page: &str, name: &str, seconds: u64, executions: u64) -> String {
     let section = page.split_once(&format!("\n## {FUZZING}\n")).map_or("", |(_, rest)| rest);
     let section = section.split("\n## ").next().unwrap_or_default();
-    let mut rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
-    rows.retain(|line| !line.starts_with(&format!("| {name} |")));
-    rows.push(row);
-    rows.sort_unstable();
-    format!("| parser | seconds of processor time | executions | failures |\n|---|--:|--:|--:|\n{}\n", rows.join("\n"))
-}
-
-/// Fuzzes one parser for `seconds` of processor time. Returns the time that it took, and the number of executions.
-fn fuzz_one(top: &Path, name: &str, seconds: u64) -> Result<(u64, u64), String> {
-    let start = processor_seconds()?;
-    let (mut used, mut executions) = (0, 0);
-    // libFuzzer knows a limit for the time that passes, and on a busy machine it gets less of the processor.
-    while used < seconds {
-        executions += fuzz_for(top, name, (seconds - used).max(5))?;
-        used = processor_seconds()?.saturating_sub(start);
-    }
-    Ok((used, executions))
+    let cells = |line: &str| -> Option<(String, [u64; 2])> {
+        let words: Vec<&str> = line.strip_prefix("| ")?.split(" | ").collect();
+        Some((words.first()?.to_string(), [words.get(1)?.parse().ok()?, words.get(2)?.parse().ok()?]))
+    };
+    let mut rows: BTreeMap<String, [u64; 2]> = section.lines().filter_map(cells).collect();
+    let [all_seconds, all_executions] = rows.entry(name.to_owned()).or_default();
+    *all_seconds += seconds;
+    *all_executions += executions;
+    let rows = rows.iter().map(|(name, [seconds, executions])| format!("| {name} | {seconds} | {executions} | 0 |\n"));
+    format!(
+        "| parser | seconds of processor time | executions | failures |\n|---|--:|--:|--:|\n{}",
+        rows.collect::<String>()
+    )
 }
 
 /// Builds all fuzzers, so that no parser's time has the compiler's in it.
@@ -164,7 +169,7 @@ fn fuzz_for(top: &Path, name: &str, seconds: u64) -> Result<u64, String> {
     let mut command = Command::new("cargo");
     command.args(["+nightly", "fuzz", "run", "--sanitizer", "none", name]).arg(&found);
     command.arg(top.join("fuzz/corpus").join(name)).arg("--").arg(format!("-max_total_time={seconds}"));
-    command.args(["-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096", "-max_len=65536"]);
+    command.args(["-print_final_stats=1", "-timeout=60", "-rss_limit_mb=4096", "-max_len=65536"]);
     let output =
         command.current_dir(top).stdin(Stdio::null()).output().map_err(|error| format!("cannot run cargo: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
@@ -225,10 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn a_parser_has_one_row() {
-        let page = "# P\n\n## Fuzzing\n\nWords.\n\n| parser | x |\n|---|--:|\n| a | 1 |\n| c | 1 |\n\n## B\n\n| d |\n";
-        let rows = |name, row| with_row(page, name, row).lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(rows("b", "| b | 2 |"), ["| a | 1 |", "| b | 2 |", "| c | 1 |"]);
-        assert_eq!(rows("a", "| a | 2 |"), ["| a | 2 |", "| c | 1 |"]);
+    fn the_runs_of_a_parser_are_added_up() {
+        let page = "# P\n\n## Fuzzing\n\nWords.\n\n| parser | x |\n|---|--:|\n| a | 1 | 10 | 0 |\n| c | 1 | 5 | 0 |\n\n## B\n\n| d | 1 | 1 |\n";
+        let rows = |name| with_run(page, name, 2, 3).lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(rows("b"), ["| a | 1 | 10 | 0 |", "| b | 2 | 3 | 0 |", "| c | 1 | 5 | 0 |"]);
+        assert_eq!(rows("a"), ["| a | 3 | 13 | 0 |", "| c | 1 | 5 | 0 |"]);
     }
 }
