@@ -10,10 +10,12 @@ use rootstrap_image::oci::Platform;
 use rootstrap_image::tar::{self as image_tar, Dev, Options};
 use rootstrap_registry::Reference;
 use rootstrap_rootfs::Root;
+use rootstrap_testkit::tree;
 use rootstrap_unpack::{Deb, archive, stage};
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -125,25 +127,29 @@ pub fn tar(bytes: &[u8]) {
     });
 }
 
-/// A tar archive of which an image is made. What is made of it, unpacked, gives the same archive again.
+/// A tar archive of which an image is made. What is made of it, unpacked, gives the same tree and the same archive again.
 pub fn image(bytes: &[u8]) {
-    in_root(|root| {
+    // No time that the kernel can store is later, so none is changed.
+    let options = Options { dev: Dev::Kept, ..Options::new(i64::MAX) };
+    in_root_at(|root, path| {
         if archive::extract(bytes, root, &AtomicBool::new(false)).is_err() {
             return;
         }
         let _ = Platform::find_debian(root);
-        let options = Options { dev: Dev::Kept, ..Options::new(0) };
         let _ = cpio::write(root, &mut io::sink(), &options);
         let _ = image_tar::write(root, &mut io::sink(), &Options { layer: true, ..options });
         let mut first = Vec::new();
         if image_tar::write(root, &mut first, &options).is_err() {
             return;
         }
-        in_root(|root| {
+        let whole = |path: &Path| tree::dump_with(path, tree::Options { owner: true, mtime: true });
+        let tree = whole(path);
+        in_root_at(|root, path| {
             archive::extract(&first[..], root, &AtomicBool::new(false)).unwrap();
+            assert_eq!(whole(path), tree);
             let mut second = Vec::new();
             image_tar::write(root, &mut second, &options).unwrap();
-            assert!(first == second, "the archive has lost something");
+            assert!(first == second, "the same tree is another archive");
         });
     });
 }
@@ -201,9 +207,14 @@ pub fn reference(bytes: &[u8]) {
 
 /// Calls `function` with an empty root that is removed afterwards.
 fn in_root(function: impl FnOnce(&Root)) {
+    in_root_at(|root, _| function(root));
+}
+
+/// As [`in_root`], also with the path of the root.
+fn in_root_at(function: impl FnOnce(&Root, &Path)) {
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let root = Root::open(directory.path()).unwrap();
-    function(&root);
+    function(&root, directory.path());
     // Modes of the archive may keep tempfile from removing what it made.
     root.remove_children(b"").unwrap();
 }

@@ -151,14 +151,17 @@ fn build_fuzzers(top: &Path) -> Result<(), String> {
     }
 }
 
-/// Returns how much processor time the ended children of this process took (proc_pid_stat(5), `cutime` and `cstime`; the kernel counts
-/// 100 ticks per second for programs on every architecture that Rust knows but alpha).
+/// Returns how much processor time the ended children of this process took (proc_pid_stat(5), `cutime` and `cstime`, in ticks of which
+/// Linux shows programs 100 per second).
 fn processor_seconds() -> Result<u64, String> {
     let path = Path::new("/proc/self/stat");
     let text = fs::read_to_string(path).map_err(cannot("read", path))?;
-    let (_, fields) = text.rsplit_once(") ").ok_or("cannot understand /proc/self/stat")?;
-    let ticks: u64 = fields.split(' ').skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(ticks / 100)
+    let fields = text.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks: Vec<u64> = fields.split(' ').skip(13).take(2).filter_map(|field| field.parse().ok()).collect();
+    match ticks[..] {
+        [user, system] => Ok((user + system) / 100),
+        _ => Err(format!("cannot read the processor time from {}", path.display())),
+    }
 }
 
 /// Fuzzes one parser until `seconds` have passed. Returns the number of executions.

@@ -1,4 +1,4 @@
-//! All that reads the answers of a registry, behind one function, for tests with bytes that nobody has thought of.
+//! All that reads the answers of a registry, behind one function, for tests that read any bytes.
 
 use crate::error::Fault;
 use crate::referrers;
