@@ -7,6 +7,7 @@
 //! signals reach its own processes alone. What it then shares with the machine is System V and POSIX IPC and the console.
 
 pub mod binfmt;
+mod call_numbers;
 mod calls;
 pub mod dpkg;
 mod emulator;

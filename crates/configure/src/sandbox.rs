@@ -71,6 +71,8 @@ pub struct Sandbox {
     /// Device and inode of the root.
     tree: Option<(u64, u64)>,
     supervisor: Option<JoinHandle<()>>,
+    /// Tells the supervisor that the sandbox is being ended.
+    is_ending: Arc<AtomicBool>,
 }
 
 /// How a command ended.
@@ -151,6 +153,7 @@ impl Sandbox {
             mode,
             tree: tree.map(|tree| (tree.st_dev, tree.st_ino)),
             supervisor: None,
+            is_ending: Arc::default(),
         };
         match sandbox.answer(&mut |_| {})?.as_slice() {
             [ready] if ready == "ready" => {
@@ -175,7 +178,8 @@ impl Sandbox {
         }
         let has_proc = self.mode != Mode::Chroot;
         let fake_ownership = Arc::clone(fake_ownership);
-        let setting = supervisor::Setting { fake_ownership, has_proc, init: self.child.id(), network };
+        let is_ending = Arc::clone(&self.is_ending);
+        let setting = supervisor::Setting { fake_ownership, has_proc, init: self.child.id(), network, is_ending };
         let start = |listener| supervisor::start(listener, setting);
         self.supervisor = listener.map(start).transpose()?;
         Ok(())
@@ -259,6 +263,7 @@ impl Drop for Sandbox {
     /// Ends every process of the sandbox and waits until they are gone, so that nobody writes to the tree any more. Other
     /// children of this process are left alone.
     fn drop(&mut self) {
+        self.is_ending.store(true, Ordering::Relaxed);
         let ended = !self.cancel.load(Ordering::Relaxed)
             && self.socket.shutdown(std::net::Shutdown::Write).is_ok()
             && matches!(wire::receive(&mut self.socket), Ok(None));

@@ -14,7 +14,8 @@ mod sockets;
 mod task;
 mod users;
 
-use crate::calls::{Call, TABLES, call};
+use crate::call_numbers::{TABLES, call};
+use crate::calls::Call;
 use crate::wire;
 use libc::{seccomp_notif, seccomp_notif_resp};
 use owners::Ownership;
@@ -29,6 +30,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use task::Task;
 use users::Users;
@@ -71,6 +73,8 @@ pub(crate) struct Setting {
     pub init: u32,
     /// The sandbox's network namespace.
     pub network: Option<OwnedFd>,
+    /// Whether the sandbox is being ended, so that no process of it may start another one.
+    pub is_ending: Arc<AtomicBool>,
 }
 
 /// Starts the thread that answers calls. It ends with the last process that the filter applies to.
@@ -130,7 +134,7 @@ impl Supervisor {
             None => Reply::Kernel,
         };
         let (val, error, flags) = match reply {
-            Reply::Answered => return,
+            Reply::Answered | Reply::Never => return,
             Reply::Value(value) => (value, 0, 0),
             Reply::Fails(errno) => (0, -errno.raw_os_error(), 0),
             Reply::Kernel => (0, 0, u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1)),
@@ -142,7 +146,11 @@ impl Supervisor {
     }
 
     fn answer(&self, task: &Task<'_>, call: Call, arguments: &[u64; 6]) -> Reply {
-        let Setting { fake_ownership, has_proc, init, .. } = &self.setting;
+        let Setting { fake_ownership, has_proc, init, is_ending, .. } = &self.setting;
+        if matches!(call, Call::Fork | Call::Clone) && is_ending.load(Ordering::Relaxed) {
+            // Process 1 has to go on and end the others. They wait to be killed, and need no time of a processor meanwhile.
+            return if task.pid == *init { Reply::Fails(Errno::AGAIN) } else { Reply::Never };
+        }
         if !has_proc
             && let Some(reply) =
                 signals::answer(task, call, arguments, *init).or_else(|| proc::answer(task, call, arguments, *init))
