@@ -106,9 +106,12 @@ impl Failure {
                 Some(script) => format!("run the {script} of {package}"),
                 None => format!("install {package}"),
             };
-            let status = match line.split_once("returned error ") {
-                Some((_, status)) => status.to_owned(),
-                None => line.trim().to_owned(),
+            let status = match (line.split_once("returned error "), line.split_once("was killed by signal ")) {
+                (Some((_, status)), _) => status.to_owned(),
+                // dpkg names the signal in words.
+                (None, Some((_, signal))) if signal.starts_with("(Killed)") => "killed by signal 9".to_owned(),
+                (None, Some((_, signal))) => format!("killed by signal {signal}"),
+                (None, None) => line.trim().to_owned(),
             };
             self.found = Some((action, status, std::mem::take(&mut self.recent).into()));
         } else {
@@ -174,6 +177,16 @@ mod tests {
         ]);
         assert!(text.starts_with("cannot run the postinst of bad: exit status 3"), "{text}");
         assert!(text.ends_with("| no newline at the end"), "{text}");
+
+        for (signal, said) in
+            [("(Killed)", "9"), ("(Segmentation fault), core dumped", "(Segmentation fault), core dumped")]
+        {
+            let text = error_after(&[
+                "dpkg: error processing package bad (--configure):",
+                &format!(" installed bad package post-installation script subprocess was killed by signal {signal}"),
+            ]);
+            assert_eq!(text, format!("cannot run the postinst of bad: killed by signal {said}"));
+        }
         assert_eq!(configured("Setting up libc6:amd64 (2.36) ..."), Some("libc6"));
         assert_eq!(configured("Setting  up"), None);
     }

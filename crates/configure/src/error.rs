@@ -47,10 +47,16 @@ impl Error {
             // The reason already names the way out.
             Self::Sandbox(reason) if reason.contains("--cap-add") => None,
             Self::Sandbox(_) => Some("rootstrap has to make namespaces and mounts; a container may need --privileged"),
+            Self::Failed { status, .. } if KILLED.iter().any(|words| status.contains(words)) => {
+                Some("the kernel kills when memory runs out (see dmesg): use --staging=disk, or allow more memory")
+            }
             _ => None,
         }
     }
 }
+
+/// What a status says when SIGKILL ended a program, or a program that a shell ran.
+const KILLED: [&str; 2] = ["signal 9", "exit status 137"];
 
 fn quote(tail: &[String]) -> String {
     tail.iter().map(|line| format!("\n    | {line}")).collect()

@@ -13,8 +13,10 @@ use rustix::io::Errno;
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
@@ -91,6 +93,7 @@ pub(crate) fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Resul
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
     let keeper = Keeper::start(&socket, mode)?;
+    let victim = Victim::open();
     // The handlers stay registered as long as this descriptor is open: until this process ends, and with it every program
     // in the sandbox.
     let _handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
@@ -116,7 +119,7 @@ pub(crate) fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Resul
     rustix::thread::set_no_new_privs(true).map_err(|errno| format!("cannot give up new privileges: {errno}"))?;
     install_filter(&mut socket, Supervised::of(mode))?;
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
-        let answer = match run(&words, mode, &keeper) {
+        let answer = match run(&words, mode, &keeper, &victim) {
             Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
             Err(error) => ["cannot".to_owned(), error],
         };
@@ -195,7 +198,7 @@ fn install_filter(socket: &mut UnixStream, supervised: Supervised) -> Result<(),
 
 /// Runs one command to its end. The words are: the number of arguments, the arguments, then the environment as
 /// `NAME=value`.
-fn run(words: &[String], mode: Mode, keeper: &Keeper) -> Result<ExitStatus, String> {
+fn run(words: &[String], mode: Mode, keeper: &Keeper, victim: &Victim) -> Result<ExitStatus, String> {
     let malformed = || "malformed command".to_owned();
     let (count, rest) = words.split_first().ok_or_else(malformed)?;
     let count = count.parse::<usize>().map_err(|_| malformed())?;
@@ -207,7 +210,7 @@ fn run(words: &[String], mode: Mode, keeper: &Keeper) -> Result<ExitStatus, Stri
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
     unsafe { command.pre_exec(move || drop_capabilities(mode)) };
     let starting = keeper.starting.lock();
-    let child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
+    let child = victim.of(|| command.spawn()).map_err(|error| format!("cannot start {program}: {error}"))?;
     drop(starting);
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan, so it reaps whatever ends until the command itself does.
@@ -217,6 +220,34 @@ fn run(words: &[String], mode: Mode, keeper: &Keeper) -> Result<ExitStatus, Stri
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(format!("cannot wait for {program}: {errno}")),
         }
+    }
+}
+
+/// Has the kernel choose commands, and not this process or programs of the user, when memory runs out.
+///
+/// A command inherits the score of the process that starts it, and its /proc is read-only. So this process raises its own score while it
+/// starts one. Everybody may raise a score, and lower it again to what it was (proc_pid_oom_score_adj(5)).
+struct Victim(Option<File>);
+
+impl Victim {
+    /// Opens the score of this process. Call it while /proc can still be written.
+    fn open() -> Self {
+        Self(File::options().read(true).write(true).open("/proc/self/oom_score_adj").ok())
+    }
+
+    /// Calls `start` while this process has the highest score. If the score cannot be changed, the kernel chooses by size alone.
+    fn of<T>(&self, start: impl FnOnce() -> T) -> T {
+        let mut old = [0; 8];
+        let length = self.0.as_ref().and_then(|score| score.read_at(&mut old, 0).ok());
+        let write = |text: &[u8]| self.0.as_ref().map(|score| score.write_at(text, 0));
+        if length.is_some() {
+            write(b"1000");
+        }
+        let started = start();
+        if let Some(old) = length.and_then(|length| old.get(..length)) {
+            write(old);
+        }
+        started
     }
 }
 
