@@ -113,8 +113,13 @@ impl World {
     /// Runs [`World::command`] with the cache `cache` in the scratch directory, from which first-phase snapshots and finished
     /// archives are removed first.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        forget(&self.path("cache"));
+        self.forget();
         self.run_again(arguments)
+    }
+
+    /// Removes first-phase snapshots and finished archives from the cache of [`World::run`], so that the next run builds again.
+    pub fn forget(&self) {
+        forget(&self.path("cache"));
     }
 
     /// Runs [`World::command`] with that cache as earlier runs left it.

@@ -53,7 +53,8 @@ pub fn hostile(top: &Path, arguments: &[String]) -> Result<(), String> {
         let mut cargo = cargo(top);
         cargo.arg("test").args(ring).env("ROOTSTRAP_HOSTILE_LOG", &log);
         if has("--all") {
-            cargo.env("ROOTSTRAP_KILLS", ALL_KILLS);
+            // `rootstrap_testkit::hostile_extent` reads the second one.
+            cargo.env("ROOTSTRAP_KILLS", ALL_KILLS).env("ROOTSTRAP_HOSTILE_ALL", "1");
         }
         let status = cargo.status().map_err(|error| format!("cannot run cargo: {error}"))?;
         if !status.success() {

@@ -26,7 +26,7 @@ mod skeleton;
 mod skip;
 pub mod tree;
 
-pub use hostile_case::{HostileClass, hostile_case};
+pub use hostile_case::{HostileClass, hostile_case, hostile_extent};
 pub use skip::skip;
 
 /// A mirror's content: path below the mirror's root, without a leading slash, to bytes.

@@ -1,13 +1,13 @@
 //! Archives and mirrors that attack or fail, against the real binary: the exit status, and that neither the target nor the cache keeps
 //! anything of it. `crates/fetch/tests/component/hostile` has many more of them, without a target.
 
+use crate::unharmed::{Before, files_below};
 use rootstrap_testkit::archive::{Archive, Digest, Signing, pool_path};
 use rootstrap_testkit::compress::Compression;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::keys::{Key, KeyOptions, SignatureDigest};
 use rootstrap_testkit::server::Fault;
-use rootstrap_testkit::{EPOCH, Files, HostileClass, hostile_case, tree};
-use rootstrap_tests::base;
+use rootstrap_testkit::{EPOCH, Files, HostileClass, hostile_case};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
 use std::path::Path;
@@ -73,47 +73,30 @@ fn refused(class: HostileClass, name: &str, files: Files, expect: (i32, &str), f
     if let Some((path, fault)) = fault {
         world.server.fault(path, fault, usize::MAX);
     }
-    let before = around(&world);
+    let before = Before::of(&world);
     let outcome = run(&world);
     assert_eq!(outcome.code, Some(expect.0), "{name}: {}", outcome.stderr);
     assert!(outcome.stderr.contains(expect.1), "{name}: {}", outcome.stderr);
     assert!(!outcome.stderr.contains("panicked"), "{name}: {}", outcome.stderr);
-    assert_eq!(around(&world), before, "{name}: something is outside the target");
-    base::assert_nothing_left(&world, &[]);
+    before.check(&world, &[]);
     check_cache(&world.path("cache"), class, name);
+    succeeds_afterwards(&world, name);
+}
+
+/// Makes an honest run with the cache of a world.
+fn succeeds_afterwards(world: &World, name: &str) {
     let honest = World::serving("x", archive().build());
-    let outcome = honest.finish(
-        honest
-            .command(&[&honest.target("root.tar"), "--variant=extract", "--include=small"])
-            .arg("--arch=amd64")
-            .arg("--cache-dir")
-            .arg(world.path("cache")),
-    );
+    let target = honest.target("root.tar");
+    let mut command = honest.command(&[&target, "--variant=extract", "--include=small", "--arch=amd64"]);
+    let outcome = honest.finish(command.arg("--cache-dir").arg(world.path("cache")));
     assert_eq!(outcome.code, Some(0), "{name}: an honest run fails afterwards: {}", outcome.stderr);
 }
 
-/// Returns the scratch directory without target, cache and temporary files.
-fn around(world: &World) -> Vec<String> {
-    let own = ["/out", "/cache", "/tmp"];
-    let dump = tree::dump(&world.path(""));
-    dump.lines().filter(|line| !own.iter().any(|start| line.starts_with(start))).map(str::to_owned).collect()
-}
-
-/// The cache keeps what was verified: files at their own digest, and a Release if all of it could be trusted.
+/// Nothing may be kept of a Release that cannot be trusted, or of what it lists.
 fn check_cache(cache: &Path, class: HostileClass, name: &str) {
-    if !cache.exists() {
-        return;
-    }
-    let dump = tree::dump(cache);
-    let files = dump.lines().filter(|line| line.contains(" file ")).filter_map(|line| line.split(' ').next());
-    for path in files.map(|path| path.trim_start_matches('/')) {
-        let layer = path.split('/').nth(1).unwrap_or_default();
-        let is_verified = match layer {
-            "sha256" => path.ends_with(&Digest::Sha256.hex(&std::fs::read(cache.join(path)).unwrap())),
-            "release" | "index" => class != HostileClass::Release,
-            layer => ["lock", "CACHEDIR.TAG"].contains(&layer),
-        };
-        assert!(is_verified, "{name}: {path} was kept");
+    for layer in ["release", "index"] {
+        let kept = files_below(&cache.join("v1").join(layer));
+        assert!(class != HostileClass::Release || kept.is_empty(), "{name}: {kept:?}");
     }
 }
 
@@ -151,7 +134,8 @@ fn a_backdated_signature_by_an_expired_key() {
     let valid_for = Some(Duration::from_secs(5 * 365 * DAY - 30 * DAY));
     let key = Key::generate_with("old", &KeyOptions { valid_for, ..KeyOptions::default() });
     for (name, signing) in [("inline", Signing::InRelease), ("detached", Signing::Detached)] {
-        hostile_case(HostileClass::Release, &format!("a backdated signature by an expired key, {name}, real binary"));
+        let name = format!("a backdated signature by an expired key, {name}, real binary");
+        hostile_case(HostileClass::Release, &name);
         let files = changed(|archive| {
             archive.keys = vec![key.clone()];
             archive.signing = signing;
@@ -159,10 +143,13 @@ fn a_backdated_signature_by_an_expired_key() {
         });
         let world = World::serving("x", files);
         std::fs::write(world.path("key.pgp"), [KEY.public(), key.public()].concat()).unwrap();
+        let before = Before::of(&world);
         let outcome = run(&world);
         assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("has expired"), "{}", outcome.stderr);
-        base::assert_nothing_left(&world, &[]);
+        before.check(&world, &[]);
+        check_cache(&world.path("cache"), HostileClass::Release, &name);
+        succeeds_afterwards(&world, &name);
     }
 }
 

@@ -305,6 +305,33 @@ static int try(int count, char **words) {
         for (int at = 0; at < 4096; at += 2) page[at] = 'y';
         for (;;) if (write(1, page, sizeof page) < 0) return 0;
     }
+    /* Every process starts others for ever, but the first one ends when no more can be started. */
+    if (is(name, "forks")) {
+        pid_t first = getpid();
+        for (;;) {
+            if (fork() < 0 && getpid() == first) return 0;
+            /* The test has to go on beside them. */
+            if (getpid() != first) { setsid(); nice(19); usleep(1000); }
+        }
+    }
+    /* Takes memory until the kernel kills. */
+    if (is(name, "hog-all")) {
+        for (;;) {
+            char *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (memory != MAP_FAILED) memset(memory, 1, 1 << 20);
+        }
+    }
+    /* The same by many processes, each of which is smaller than other programs. Ends as a shell does when the first of them is killed. */
+    if (is(name, "hogs")) {
+        for (int status;;) {
+            if (fork() == 0) {
+                char *memory = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                if (memory != MAP_FAILED) memset(memory, 1, 4 << 20);
+                for (;;) pause();
+            }
+            if (waitpid(-1, &status, WNOHANG) > 0) _exit(128 + WTERMSIG(status));
+        }
+    }
     return 0;
 }
 

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-const MODES: [&str; 4] = ["root", "unshare", "single", "chroot"];
+pub const MODES: [&str; 4] = ["root", "unshare", "single", "chroot"];
 
 /// The attacks: a name, and a command of the script that succeeds if it reached something. PID is a process of root outside, USERS
 /// one of user 12345, PORT a port and NAME an abstract socket outside.
@@ -123,7 +123,7 @@ impl Drop for Host {
 }
 
 /// Returns the program of [`ATTACKS`], which needs a C compiler and a static C library.
-fn program() -> Result<Vec<u8>, String> {
+pub fn program() -> Result<Vec<u8>, String> {
     static PROGRAM: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
     let compile = || {
         let place = tempfile::tempdir().unwrap();
