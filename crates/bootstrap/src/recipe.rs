@@ -165,6 +165,7 @@ impl Run<'_> {
     fn decide(&self, request: &Request, report: Report<'_>) -> Result<BuildInputs, Error> {
         let Request { selection, sources, output, machine, .. } = request;
         let (suite, emulation) = (self.suite, emulation::find_for(request)?);
+        emulation.warning(machine.mode).into_iter().for_each(|text| report(Event::Warning(text)));
 
         report(Event::Stage(Stage::Indexes));
         let downloads = Downloads::create(machine)?;

@@ -51,7 +51,7 @@ pub(crate) fn enter_user_namespace() -> Result<(), String> {
     }
     // Without the byte on its input, the mapper ends by itself.
     let output = mapper.wait_with_output().map_err(failed)?;
-    left.map_err(|errno| format!("the kernel refuses a user namespace for the emulator: {errno}"))?;
+    left.map_err(|errno| format!("the kernel refuses the sandbox a user namespace of its own: {errno}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stdout).into_owned()) }
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn map(process: &str) -> ! {
         Ok(())
     });
     if let Err(error) = &result {
-        let _ = write!(io::stdout(), "cannot map the ids of a user namespace for the emulator: {error}");
+        let _ = write!(io::stdout(), "cannot map the ids of the user namespace of the sandbox: {error}");
     }
     std::process::exit(i32::from(result.is_err()))
 }

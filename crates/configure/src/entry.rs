@@ -13,11 +13,11 @@ use std::ffi::OsString;
 pub fn enter_if_asked() -> Invocation {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.as_slice() {
-        [_, stage, mode, root, emulators @ ..] if stage == init::OUTER => {
-            init::end_with(init::outer(mode, root, emulators));
+        [_, stage, mode, users, root, emulators @ ..] if stage == init::OUTER => {
+            init::end_with(init::outer([mode, users, root], emulators));
         }
-        [_, stage, mode, root, emulators @ ..] if stage == init::INNER => {
-            init::end_with(init::inner(mode, root, emulators));
+        [_, stage, mode, users, root, emulators @ ..] if stage == init::INNER => {
+            init::end_with(init::inner([mode, users, root], emulators));
         }
         [_, stage, process] if stage == emulator::MAPPER => emulator::map(&process.to_string_lossy()),
         [_, stage, rest @ ..] if stage == privilege::STAGE => {

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +26,14 @@ use std::sync::{Arc, Mutex};
 pub(crate) const OUTER: &str = "__rootstrap-sandbox";
 /// First argument of the second stage.
 pub(crate) const INNER: &str = "__rootstrap-init";
+
+/// The second argument of both stages: whether the sandbox gets a user namespace of its own, with the ids of the present one.
+pub(crate) const OWN_USERS: &str = "own-users";
+pub(crate) const SAME_USERS: &str = "same-users";
+
+/// Why a sandbox with [`SAME_USERS`] fails where the kernel refuses a fresh /proc: scripts have to share the /proc of the container.
+/// Behind its entries are the roots of other processes. The kernel bars them from those of other user namespaces only.
+pub(crate) const SHARES_PROC: &str = "a part of /proc is covered here";
 
 /// Ends this process after a stage, and tells the caller of the sandbox why the stage failed.
 pub(crate) fn end_with(result: Result<(), String>) -> ! {
@@ -45,13 +53,14 @@ fn socket() -> Result<UnixStream, String> {
     fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
 }
 
-/// The first stage. The working directory holds the staging root under the name `root`.
-pub(crate) fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
+/// The first stage. The working directory holds the staging root under the name `root`, which follows mode and users.
+pub(crate) fn outer(words: [&OsString; 3], emulators: &[OsString]) -> Result<(), String> {
+    let [mode, users, _] = words;
     close_descriptors_on_exec();
     if mode == Mode::Chroot.name() {
-        return inner(mode, root, &[]);
+        return inner(words, &[]);
     }
-    if !emulators.is_empty() {
+    if users == OWN_USERS {
         emulator::enter_user_namespace()?;
         // A change of credentials may have cleared it.
         let _ = process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -62,7 +71,7 @@ pub(crate) fn outer(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Resul
     unsafe { rustix::thread::unshare_unsafe(flags) }
         .map_err(|errno| format!("the kernel refuses new namespaces: {errno}"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(INNER).arg(mode).arg(root).args(emulators);
+    command.arg(INNER).args(words).args(emulators);
     die_with_parent(&mut command);
     let mut child = command.spawn().map_err(|error| format!("cannot start the first process: {error}"))?;
     let status = child.wait().map_err(|error| format!("cannot wait for the first process: {error}"))?;
@@ -89,9 +98,12 @@ pub(crate) fn die_with_parent(command: &mut Command) {
 }
 
 /// The second stage: sets up the sandbox around this process, then runs commands until the socket closes.
-pub(crate) fn inner(mode: &OsStr, root: &OsStr, emulators: &[OsString]) -> Result<(), String> {
+pub(crate) fn inner([mode, users, root]: [&OsString; 3], emulators: &[OsString]) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
+    if mode != Mode::Chroot && users != OWN_USERS && !mounts::proc_can_be_fresh()? {
+        return Err(SHARES_PROC.to_owned());
+    }
     let keeper = Keeper::start(&socket, mode)?;
     let victim = Victim::open();
     // The handlers stay registered as long as this descriptor is open: until this process ends, and with it every program

@@ -41,8 +41,7 @@ pub(crate) fn enter_without_mounts(root: &OsStr) -> Result<(), String> {
 /// # Errors
 /// The first step that the kernel refuses, in words.
 pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    explain(mount::mount_change("/", private), "make the mounts private")?;
+    make_private()?;
     // Staging in memory is a mount that is mounted nowhere, and the kernel binds only from a mount that is mounted. Any
     // place will do, because it goes away together with the host's root. Where staging is a plain directory, this fails
     // with EINVAL.
@@ -86,8 +85,30 @@ pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
+/// Whether the kernel lets this process, which has a mount namespace of its own, mount a fresh /proc. It does not where a part of the
+/// present one is covered for good, as containers do.
+///
+/// # Errors
+/// The first step that the kernel refuses, in words.
+pub(crate) fn proc_can_be_fresh() -> Result<bool, String> {
+    make_private()?;
+    let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV | MountFlags::RDONLY;
+    let mounted = mount::mount("proc", "/proc", "proc", strict, None);
+    if mounted.is_ok() {
+        explain(mount::unmount("/proc", UnmountFlags::DETACH), "unmount /proc")?;
+    }
+    Ok(!matches!(mounted, Err(Errno::PERM)))
+}
+
+/// Keeps what this process mounts from the host, which may share its mounts with namespaces that are made from its own.
+fn make_private() -> Result<(), String> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    explain(mount::mount_change("/", private), "make the mounts private")
+}
+
 /// Mounts a read-only /proc that shows the sandbox's processes. Where a container masks parts of its own /proc, the kernel
-/// refuses a new one. Then the container's /proc is bound: scripts see its processes there, but cannot reach them.
+/// refuses a new one. Then the container's /proc is bound: scripts see its processes there, but cannot reach what is behind them,
+/// because the sandbox has a user namespace of its own.
 ///
 /// User 0 may write to many entries without any capability, and so change the kernel; and the mode and owner of an entry that
 /// is not about a process are shared by every /proc of the machine. So scripts cannot set their own `oom_score_adj` either.

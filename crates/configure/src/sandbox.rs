@@ -118,15 +118,26 @@ impl Sandbox {
     /// # Errors
     /// The kernel refuses a namespace or a mount.
     pub fn start(options: &Options) -> Result<Self, Error> {
+        // Whether the kernel allows a fresh /proc shows only in the new namespaces.
+        match Self::start_with(options, !options.emulators.is_empty()) {
+            Err(Error::Sandbox(reason)) if reason == init::SHARES_PROC => Self::start_with(options, true),
+            result => result,
+        }
+    }
+
+    /// Starts a sandbox, in a user namespace of its own if `owns_users` is set.
+    fn start_with(options: &Options, owns_users: bool) -> Result<Self, Error> {
         let (socket, theirs) = UnixStream::pair().map_err(Error::Lost)?;
         let (output, writer) = io::pipe().map_err(Error::Lost)?;
         let mut command = Command::new("/proc/self/exe");
         let mode = match options.mode {
-            // With an emulator, the sandbox is in a user namespace of its own even for real root.
-            Mode::Root if !options.emulators.is_empty() => Mode::Unshare,
+            // In a user namespace of its own, nobody is real root.
+            Mode::Root if owns_users => Mode::Unshare,
             mode => mode,
         };
-        command.arg(init::OUTER).arg(mode.name()).arg(&options.root).args(emulator::to_words(&options.emulators));
+        let users = if owns_users { init::OWN_USERS } else { init::SAME_USERS };
+        command.arg(init::OUTER).args([mode.name(), users]).arg(&options.root);
+        command.args(emulator::to_words(&options.emulators));
         // The working directory names the staging directory: no path leads to a mount that is mounted nowhere, and the
         // working directory is the only descriptor that the kernel moves into a new mount namespace.
         command.env_clear().current_dir(format!("/proc/self/fd/{}", options.staging.as_raw_fd()));

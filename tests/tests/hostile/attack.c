@@ -1,6 +1,7 @@
 /* Attacks that a package's script makes by system calls. `attack NAME ARGUMENT...` ends with 0 if it reached something that a
  * script must not reach. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -40,6 +41,74 @@ static int change(const char *path) {
     changed |= utimensat(AT_FDCWD, path, times, 0) == 0;
     changed |= setxattr(path, "system.posix_acl_access", acl, sizeof acl, 0) == 0;
     return changed;
+}
+
+/* Tries to change what a link of /proc leads to, by its path and by descriptors, if it is no entry of the root. */
+static int change_behind(const char *link) {
+    char text[4096];
+    struct stat found, named;
+    ssize_t length = readlink(link, text, sizeof text - 1);
+    if (length < 0 || stat(link, &found) || !(S_ISREG(found.st_mode) || S_ISDIR(found.st_mode)) || found.st_nlink == 0) return 0;
+    text[length] = 0;
+    /* A copy in memory belongs to the sandbox. */
+    if (strncmp(text, "/memfd:", 7) == 0) return 0;
+    if (stat(text, &named) == 0 && named.st_dev == found.st_dev && named.st_ino == found.st_ino) return 0;
+    int reached = S_ISDIR(found.st_mode) || change(link), kinds[] = {O_RDONLY, O_PATH, O_WRONLY};
+    for (int kind = 0; kind < 3; kind++) {
+        char own[64];
+        struct timespec times[2] = {{1, 0}, {1, 0}};
+        int file = open(link, kinds[kind]);
+        if (file < 0) continue;
+        snprintf(own, sizeof own, "/proc/self/fd/%d", file);
+        reached |= kinds[kind] == O_WRONLY || fchmod(file, 0600) == 0 || fchown(file, 4242, 4242) == 0 || futimens(file, times) == 0;
+        reached |= change(own) || syscall(452, file, "", 0600, AT_EMPTY_PATH) == 0 || fchownat(file, "", 4242, 4242, AT_EMPTY_PATH) == 0;
+        close(file);
+    }
+    if (reached) fprintf(stderr, "%s -> %s\n", link, text);
+    return reached;
+}
+
+/* Does so for all that the links of a process lead to. */
+static int change_behind_process(const char *process) {
+    const char *names[] = {"exe", "cwd", "root", "task/1/exe", "task/1/root"}, *lists[] = {"fd", "map_files"};
+    char path[8192];
+    int reached = 0;
+    for (int name = 0; name < 5; name++) {
+        snprintf(path, sizeof path, "/proc/%s/%s", process, names[name]);
+        reached |= change_behind(path);
+    }
+    for (int list = 0; list < 2; list++) {
+        snprintf(path, sizeof path, "/proc/%s/%s", process, lists[list]);
+        DIR *directory = opendir(path);
+        struct dirent *entry;
+        while (directory && (entry = readdir(directory))) {
+            snprintf(path, sizeof path, "/proc/%s/%s/%s", process, lists[list], entry->d_name);
+            if (entry->d_name[0] != '.') reached |= change_behind(path);
+        }
+        if (directory) closedir(directory);
+    }
+    return reached;
+}
+
+/* Does so for all processes that can be seen, and for some that cannot, as root and as another user. */
+static int change_behind_all(int count, char **words) {
+    int reached = 0;
+    for (int user = 0; user < 2; user++) {
+        int child = fork(), status = 0;
+        if (child == 0) {
+            DIR *directory = opendir("/proc");
+            struct dirent *entry;
+            /* The effective user alone decides, so that the process can become root again with what it has opened. */
+            if (user == 1 && (setresgid(12345, 12345, 0) || setresuid(12345, 12345, 0))) _exit(0);
+            while (directory && (entry = readdir(directory)))
+                if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9') reached |= change_behind_process(entry->d_name);
+            for (int word = 2; word < count; word++) reached |= change_behind_process(words[word]);
+            _exit(reached);
+        }
+        waitpid(child, &status, 0);
+        reached |= status != 0;
+    }
+    return reached;
 }
 
 /* Makes a socket by the call of 32-bit programs. */
@@ -123,6 +192,7 @@ static int try(int count, char **words) {
         for (int word = 2; word < count; word++) changed |= change(words[word]);
         return changed;
     }
+    if (is(name, "behind")) return change_behind_all(count, words);
     if (is(name, "write")) {
         for (int word = 2; word < count; word++) {
             int file = open(words[word], O_WRONLY | O_NONBLOCK);

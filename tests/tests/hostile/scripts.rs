@@ -69,6 +69,10 @@ const ATTACKS: &[(&str, &str)] = &[
         "attack change $(find /proc -maxdepth 1 ! -name '[0-9]*' ! -name '*self' ! -path /proc ! -type l) /proc/uptime /proc/cpuinfo /proc/meminfo /proc/version /proc/sys/kernel/hostname /proc/net/dev",
     ),
     ("the own entries of /proc", "attack write /proc/self/oom_score_adj /proc/self/comm /proc/self/uid_map"),
+    (
+        "files outside behind exe, root, cwd, fd and map_files of every process",
+        "attack behind self thread-self 1 PID USERS",
+    ),
     ("mode, owner, times and ACL of /dev/full", "attack change /dev/full; false"),
     ("mode, owner, times and ACL of /dev/null", "attack change /dev/null; false"),
     ("mode, owner, times and ACL of /dev/random", "attack change /dev/random; false"),
@@ -140,11 +144,12 @@ pub fn program() -> Result<Vec<u8>, String> {
     PROGRAM.get_or_init(compile).clone()
 }
 
-/// Returns mode, owner and times of the devices, and mode and owner of the entries of /proc that every script could see.
+/// Returns mode, owner and times of the program itself and of the devices, and mode and owner of the entries of /proc that every
+/// script could see.
 fn host() -> Vec<String> {
     let mut found = Vec::new();
-    for name in ["full", "null", "random", "tty", "urandom", "zero"] {
-        let path = format!("/dev/{name}");
+    let devices = ["full", "null", "random", "tty", "urandom", "zero"].map(|name| format!("/dev/{name}"));
+    for path in devices.into_iter().chain([rootstrap_tests::program::path().display().to_string()]) {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let (mode, uid, gid) = (metadata.mode(), metadata.uid(), metadata.gid());
         found.push(format!("{path} {mode:o} {uid} {gid} {}.{}", metadata.ctime(), metadata.ctime_nsec()));
@@ -271,6 +276,49 @@ fn a_script_with_a_single_id_changes_its_root_alone() {
 #[test]
 fn a_script_without_namespaces_changes_its_root_alone() {
     attacks(MODES[3]);
+}
+
+/// Runs the rest of its arguments as root of a user namespace that has all ids, as in a container of a container: a part of /proc is
+/// covered there for good, so that the kernel refuses a fresh /proc. A process of another user runs beside it.
+const CONTAINER: &str = r#"
+mkfifo left go
+unshare --mount sh -c 'mount --bind /dev/null /proc/uptime && exec unshare --user --mount "$@"' sh sh -c '
+    echo $$ >left
+    read line <go
+    exec setpriv --reuid 0 --regid 0 --clear-groups sh -c "
+        setpriv --reuid 12345 --regid 12345 --clear-groups sh -c \"while :; do read line <go && exit; done\" &
+        \"\$@\"
+        code=\$?
+        kill -KILL \$!
+        exit \$code" sh "$@"' sh "$@" &
+read pid <left
+echo '0 0 4294967295' >/proc/$pid/uid_map
+echo '0 0 4294967295' >/proc/$pid/gid_map
+echo >go
+wait $!
+"#;
+
+/// Scripts see all processes of a container whose /proc they have to share. They reach nothing behind those.
+#[test]
+fn a_script_that_sees_the_processes_of_a_container_reaches_nothing_behind_them() {
+    need!(machine::root());
+    let program = need!(program());
+    for mode in ["root", "unshare"] {
+        hostile_case(HostileClass::Script, &format!("files behind the processes of a container, mode {mode}"));
+        let script = "#!/bin/sh\nset -- /proc/[0-9]*\necho $(($# > 9)) >/var/lib/report\nattack behind >>/var/lib/report 2>&1\necho $? >>/var/lib/report\n";
+        let spy = Deb::new("spy", "1").file("/usr/bin/attack", 0o755, &program).script("postinst", script);
+        let world = World::new(&need!(base::archive(Layout::Merged, [spy])));
+        let target = world.target("root");
+        let inner =
+            world.command(&[&target, "--include=spy", &format!("--mode={mode}"), "--staging=disk", "--sync=no"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", CONTAINER, "sh"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.path(""));
+        command.arg("--cache-dir").arg(world.path("out/cache"));
+        let outcome = world.finish(&mut command).expect(0);
+        let report = fs::read_to_string(Path::new(&target).join("var/lib/report")).unwrap();
+        assert_eq!(report, "1\n1\n", "mode {mode}: {}", outcome.stderr);
+    }
 }
 
 /// What the recipe reads, writes or removes after the scripts, or while they run. A script puts links to places outside there. The

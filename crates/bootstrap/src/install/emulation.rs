@@ -13,6 +13,7 @@ use rootstrap_configure::privilege::Mode;
 use rootstrap_debian::arch;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where the kernel shows its handlers (binfmt_misc).
@@ -30,6 +31,26 @@ pub(crate) struct Emulation {
     pub handler: Option<PathBuf>,
     /// The environment variables for the emulator, whoever registers it.
     pub environment: Vec<(String, String)>,
+}
+
+impl Emulation {
+    /// Says what scripts can do to the emulator of the host, if they can do anything. A program shows its emulator as its own file, and
+    /// where root owns that file in the namespace of the scripts, nothing that a sandbox can set up keeps them from changing its mode,
+    /// owner and times. Its content is safe: the kernel lets nobody write to an emulator that is in use. In mode chroot, the
+    /// supervisor keeps scripts from the file.
+    pub fn warning(&self, mode: Mode) -> Option<String> {
+        let handler = self.handler.as_ref().filter(|_| mode != Mode::Chroot)?;
+        // An emulator that was registered from a container has no file here.
+        let may_be_roots = fs::metadata(handler).map_or(mode == Mode::Root, |found| found.uid() == 0);
+        may_be_roots.then(|| {
+            format!(
+                "package scripts can change the mode, the owner and the times of this machine's emulator {}, because they run as \
+                 real root by a handler of the kernel: to prevent that, use Linux 6.7 or later with qemu-user-static, or run \
+                 rootstrap as an ordinary user",
+                handler.display()
+            )
+        })
+    }
 }
 
 /// Finds what runs the programs of the root that `request` asks for, if programs have to run.
@@ -62,7 +83,7 @@ pub(crate) fn find(architectures: &[&str], machine: &Machine) -> Result<Emulatio
     let emulated: Vec<&str> = architectures.iter().copied().filter(|name| !is_native(name)).collect();
     let variable = binfmt::environment(wanted).filter(|_| emulated.iter().all(|name| *name == wanted));
     let environment = variable.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let program = find_program(wanted, &host.programs);
+    let program = find_program(wanted, &host.programs).or_else(|reason| emulator_of_host(wanted).ok_or(reason));
     let kernel = obstacle(*mode);
     if let (Ok(interpreter), None) = (&program, &kernel) {
         let mut emulators = vec![Emulator { architecture: wanted.to_owned(), interpreter: interpreter.clone() }];
@@ -144,6 +165,18 @@ fn find_program(architecture: &str, directories: &[PathBuf]) -> Result<PathBuf, 
     Err(match found {
         Some(path) => format!("{} needs libraries, which the new root does not have", path.display()),
         None => format!("there is no {} in PATH", names.join(" or ")),
+    })
+}
+
+/// Returns the QEMU that the host's kernel runs the programs of an architecture with, if it is a file that needs no libraries. Only what
+/// is known to be QEMU will do: others may work only where the kernel opened them.
+fn emulator_of_host(architecture: &str) -> Option<PathBuf> {
+    let handlers = handlers()?;
+    let fitting = handlers.into_iter().filter(|(_, handler)| handler.is_fixed() && handler.runs(architecture));
+    let mut paths = fitting.filter_map(|(_, handler)| fs::canonicalize(handler.interpreter).ok());
+    paths.find(|path| {
+        let is_qemu = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"qemu-"));
+        is_qemu && head(path).is_ok_and(|program| binfmt::is_static(&program))
     })
 }
 
@@ -240,6 +273,25 @@ mod tests {
         );
         let (_, hint) = refusal("vax", some("no emulator of vax is known"), None, None, true);
         assert_eq!(hint, "--variant=extract unpacks without running anything");
+    }
+
+    #[test]
+    fn an_emulator_of_the_host_is_named_in_a_warning_where_scripts_can_change_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("qemu-aarch64");
+        fs::write(&path, "").unwrap();
+        let by_host = |path: &Path| Emulation { handler: Some(path.to_owned()), ..Emulation::default() };
+        let is_roots = fs::metadata(&path).unwrap().uid() == 0;
+        for (path, mode, warns) in [
+            (path.as_path(), Mode::Root, is_roots),
+            (&path, Mode::Unshare, is_roots),
+            (&path, Mode::Chroot, false),
+            (Path::new("/nowhere"), Mode::Root, true),
+            (Path::new("/nowhere"), Mode::Unshare, false),
+        ] {
+            assert_eq!(by_host(path).warning(mode).is_some(), warns, "{path:?} {mode:?}");
+        }
+        assert_eq!(Emulation::default().warning(Mode::Root), None);
     }
 
     #[test]

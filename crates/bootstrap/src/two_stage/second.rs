@@ -33,6 +33,7 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     let plan = read_plan(&root, directory)?;
     check::architecture(&plan.architecture)?;
     let emulation = emulation::find(&[&plan.architecture], machine)?;
+    emulation.warning(machine.mode).into_iter().for_each(|text| report(Event::Warning(text)));
     report(Event::Planned { packages: plan.packages });
     report(Event::Stage(Stage::Configure));
     let fake_ownership = Arc::new(FakeOwnership::default());

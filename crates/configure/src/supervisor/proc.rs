@@ -231,6 +231,10 @@ fn open(task: &Task<'_>, place: &Place, flags: u32) -> Reply {
     if !place.is_open_file && wanted.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC) {
         return Reply::Fails(Errno::ROFS);
     }
+    // The program of an emulated process is the host's emulator. Whoever has it open can change its mode and owner.
+    if place.path == "exe" && !leads_inside(task, place) {
+        return Reply::Fails(Errno::ACCESS);
+    }
     // Never wait for the other end of a FIFO: all other calls of the scripts would wait too.
     let own = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let opened = fs::openat(&place.directory, &place.path, wanted | own, Mode::empty());
@@ -242,6 +246,12 @@ fn open(task: &Task<'_>, place: &Place, flags: u32) -> Reply {
         task.give(&file, wanted.contains(OFlags::CLOEXEC))
     });
     result.map_or_else(Reply::Fails, |()| Reply::Answered)
+}
+
+/// Whether a link of /proc leads to a file below the root of the task.
+fn leads_inside(task: &Task<'_>, place: &Place) -> bool {
+    let text = fs::readlinkat(&place.directory, &place.path, Vec::new());
+    text.is_ok_and(|text| task.is_below_root(text.as_bytes()))
 }
 
 /// Whether this is a directory of /proc, from which the root of any process can be reached.

@@ -196,14 +196,13 @@ impl Task<'_> {
 
     /// Returns a path on the host as the task would see it: without the part that leads to the task's root.
     pub(super) fn inside_root(&self, text: Vec<u8>) -> Vec<u8> {
-        match self.link("root") {
-            Ok(root) if root != b"/" => match text.strip_prefix(root.as_slice()) {
-                Some(b"") => b"/".to_vec(),
-                Some(rest) if rest.starts_with(b"/") => rest.to_vec(),
-                _ => text,
-            },
-            _ => text,
-        }
+        let root = self.link("root").unwrap_or_else(|_| b"/".to_vec());
+        below(&root, &text).map(<[u8]>::to_vec).unwrap_or(text)
+    }
+
+    /// Whether a path on the host is one of the task's root.
+    pub(super) fn is_below_root(&self, text: &[u8]) -> bool {
+        self.link("root").is_ok_and(|root| below(&root, text).is_some())
     }
 
     /// Returns the start time of a process. A later process with the same id has another one.
@@ -282,6 +281,17 @@ impl Task<'_> {
     }
 }
 
+/// Returns the path that `text` has for a task whose root is at `root`; `None` if it is not below that root.
+fn below<'t>(root: &[u8], text: &'t [u8]) -> Option<&'t [u8]> {
+    if root == b"/" {
+        return Some(text);
+    }
+    match text.strip_prefix(root)? {
+        b"" => Some(b"/"),
+        rest => rest.starts_with(b"/").then_some(rest),
+    }
+}
+
 /// Returns the number in a line of proc_pid_status(5).
 fn field(status: &str, name: &str) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -303,4 +313,22 @@ pub(super) fn last_error() -> Errno {
 fn is_link(entry: &OwnedFd) -> Result<bool, Errno> {
     let stat = fs::statat(entry, "", AtFlags::EMPTY_PATH)?;
     Ok(fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::Symlink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_seen_from_the_root_of_the_task() {
+        for (root, path, seen) in [
+            ("/srv/root", "/srv/root", Some("/")),
+            ("/srv/root", "/srv/root/bin/sh", Some("/bin/sh")),
+            ("/srv/root", "/srv/rootless/bin/sh", None),
+            ("/srv/root", "/usr/bin/qemu-aarch64-static", None),
+            ("/", "/bin/sh", Some("/bin/sh")),
+        ] {
+            assert_eq!(below(root.as_bytes(), path.as_bytes()), seen.map(str::as_bytes), "{root} {path}");
+        }
+    }
 }
