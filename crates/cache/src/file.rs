@@ -269,7 +269,27 @@ mod tests {
         assert!(path.ends_with(format!("v1/sha256/07/{hex}")) && path == place.path());
         assert!(place.has_size(3) && !place.has_size(4));
         assert_eq!(std::fs::read_dir(directory.path().join("v1/tmp")).unwrap().count(), 0);
+        assert!(place.open().is_some());
         let derived = CachedFile::derived(&cache, "payload", "deb1", &hex);
         assert!(derived.path().ends_with(format!("v1/payload/07/deb1-{hex}")));
+    }
+
+    /// What is no regular file counts as missing, even if it leads to the right content.
+    #[test]
+    fn only_a_regular_file_is_a_file_of_the_cache() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(directory.path()), Path::new("/nowhere")).unwrap();
+        let place = CachedFile::by_digest(&cache, "sha256", &"07".repeat(32));
+        place.create().unwrap().keep().unwrap();
+        assert!(place.open().is_some() && place.has_size(0));
+        let path = place.path();
+        let target = directory.path().join("target");
+        std::fs::write(&target, "").unwrap();
+        std::fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink(&target, path).unwrap();
+        assert!(place.open().is_none() && !place.has_size(0), "a link");
+        std::fs::remove_file(path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert!(place.open().is_none() && !place.has_size(0), "a pipe");
     }
 }

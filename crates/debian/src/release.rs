@@ -214,6 +214,16 @@ mod tests {
         {
             assert!(parse(&format!("{head}SHA256:\n {line}\n")).is_err(), "{line}");
         }
+        for (field, bytes) in [("SHA256", 20), ("SHA256", 64), ("SHA512", 32)] {
+            let text = format!("{head}{field}:\n {} 10 x\n", "ab".repeat(bytes));
+            assert!(parse(&text).is_err(), "a digest of {bytes} bytes in {field}");
+        }
+        let sha1 = format!("SHA1:\n {} 10 main/binary-amd64/Packages.xz\n", "cd".repeat(20));
+        assert_eq!(
+            parse(&format!("{head}{sha1}{md5}{sha256}")).unwrap().files,
+            release.files,
+            "weak digests are not read"
+        );
         assert!(parse(&sha256).is_err());
         let line = |hex: &str, size| format!(" {} {size} main/binary-amd64/Packages.xz\n", hex.repeat(32));
         assert!(parse(&format!("{head}{sha256}{}", line("ab", 10))).is_ok(), "the same line twice");

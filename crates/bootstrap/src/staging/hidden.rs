@@ -220,6 +220,18 @@ mod tests {
             std::fs::rename(path, at("moved")).unwrap();
             std::os::unix::fs::symlink(to, path).unwrap();
         };
+        // A directory of somebody else gets the name. It is empty, so that a removal by name would succeed.
+        hostile_case(HostileClass::Host, "a hidden name becomes that of another directory");
+        std::fs::create_dir(at("place")).unwrap();
+        let hidden = HiddenDirectory::create(&at("place"), OsStr::new("root"), &Janitor::default()).unwrap();
+        let path = hidden.path();
+        std::fs::rename(&path, at("moved")).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        drop(hidden);
+        assert!(path.is_dir());
+        for name in ["place", "moved"] {
+            std::fs::remove_dir_all(at(name)).unwrap();
+        }
         for (case, swaps_place) in [("a hidden name becomes a link", false), ("the place becomes a link", true)] {
             hostile_case(HostileClass::Host, case);
             std::fs::create_dir_all(at("victim")).unwrap();

@@ -2,7 +2,7 @@
 //! root.
 
 use crate::world::{FIRST, LATER, World, skipped};
-use rootstrap_testkit::compress::Compression;
+use rootstrap_testkit::compress::{Compression, xz_with_huge_dictionary};
 use rootstrap_testkit::deb::{Deb, Entry, ar};
 use rootstrap_testkit::entry::tar;
 use rootstrap_testkit::tree;
@@ -269,6 +269,15 @@ fn bombs() {
     assert!(deb.len() < 100_000);
     let error = guarded.world.put(&deb).unwrap_err();
     assert!(error.io().is_some_and(|error| error.kind() == std::io::ErrorKind::FileTooLarge), "{error:?}");
+    // An xz stream may ask for 4 GiB of dictionary before the first byte of content.
+    let plain = Deb::new("a", "1").file("/x", 0o644, "x");
+    let (control, data) = (plain.control_tar(), plain.data_tar());
+    for (control, data) in [(&xz_with_huge_dictionary(&control), &data), (&control, &xz_with_huge_dictionary(&data))] {
+        let suffix = |member: &[u8]| if member.starts_with(b"\xfd7zXZ") { ".xz" } else { "" };
+        let names = (format!("control.tar{}", suffix(control)), format!("data.tar{}", suffix(data)));
+        let deb = ar(&[("debian-binary", b"2.0\n"), (&names.0, control), (&names.1, data)], 0);
+        assert!(guarded.world.put(&deb).is_err(), "{names:?}");
+    }
     // More files in control.tar than any package has, and a chain of long names without a file at its end.
     let many = (0..2000).fold(Deb::new("a", "1"), |deb, n| deb.control_member(&format!("m{n}"), 0o644, ""));
     assert!(guarded.world.put(&many.build()).unwrap_err().to_string().contains("too many files"));

@@ -126,6 +126,11 @@ fn ended_suites_are_judged_at_their_own_date() {
     let then = EPOCH - 60 * DAY;
     assert_eq!(ask(then, then, POLICY, true).unwrap().keys(), [key.fingerprint()]);
     assert_eq!(ask(then - DAY, then, POLICY, true).unwrap().keys(), [key.fingerprint()], "signed again later");
+    // Its time to be valid passed long ago.
+    let archive = but(archive(), |archive| (archive.date, archive.valid_until) = (then, Some(then + DAY)));
+    let (server, cache) = (Server::start(archive.build()), tempfile::tempdir().unwrap());
+    let asked = rootstrap_fetch::Pocket { ended: true, ..pocket("x", &[server.url()]) };
+    assert!(ask_with(options(cache.path()), &asked, &self::keyring(), &POLICY, &Log::default()).is_ok());
     assert!(ask(then, then, Policy { now: then as i64, ..POLICY }, false).is_ok(), "judged at its own date");
     for (date, ended) in [(EPOCH, true), (then, false)] {
         let error = ask(date, then, POLICY, ended).unwrap_err();
