@@ -17,6 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    keep_own_rights();
     // This binary is also the first process of its own sandbox.
     let invocation = rootstrap_bootstrap::enter_if_asked();
     let line = match args::CommandLine::try_parse_from(&invocation.arguments) {
@@ -45,6 +46,14 @@ fn main() -> ExitCode {
         break_off();
     }
     code.into()
+}
+
+/// Takes from the caller's umask what would keep this process from its own new files.
+fn keep_own_rights() {
+    let others = rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO;
+    // The mask can only be read by setting one.
+    let mask = rustix::process::umask(others);
+    rustix::process::umask(mask & others);
 }
 
 /// Breaks the stream on standard output off in a way that no reader takes for the end of an archive. This is needed even before the first

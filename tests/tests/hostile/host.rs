@@ -609,3 +609,94 @@ fn the_names_of_results_reach_the_disk() {
     }
     fs::set_permissions(world.path("out"), Permissions::from_mode(0o777)).unwrap();
 }
+
+/// The clock was wrong when the cache was filled, or was set since then.
+#[test]
+fn files_of_the_cache_from_another_time() {
+    need!(machine::root());
+    let world = small_world();
+    let target = world.target("root.tar");
+    world.run(&small(&target, &[])).expect(0);
+    let right = fs::read(&target).unwrap();
+    for (what, seconds) in [("1970", 0), ("2100", 4_102_444_800), ("long before 1970", -4_102_444_800)] {
+        case(&format!("all files of the cache are from {what}"));
+        clear(&world);
+        let before = Before::of(&world);
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        for file in files_below(&world.path("cache")) {
+            rustix::fs::utimensat(rustix::fs::CWD, &file, &times, rustix::fs::AtFlags::empty()).unwrap();
+        }
+        world.run_again(&small(&target, &[])).expect(0);
+        assert!(fs::read(&target).unwrap() == right, "{what}");
+        before.check(&world, &["root.tar"]);
+        let mut prune = Command::new(rootstrap_tests::program::path());
+        prune.args(["cache", "prune", "--cache-dir"]).arg(world.path("cache"));
+        world.finish(&mut prune).expect(0);
+        honest(&world);
+    }
+}
+
+/// The mask of the caller takes rights from new files.
+#[test]
+fn masks_of_the_caller() {
+    need!(machine::root());
+    let world = small_world();
+    let target = world.target("root.tar");
+    world.run(&small(&target, &[])).expect(0);
+    let right = fs::read(&target).unwrap();
+    for mask in ["000", "077", "0777"] {
+        case(&format!("umask {mask}"));
+        clear(&world);
+        let before = Before::of(&world);
+        for (name, more) in [("root.tar", &["--staging=disk"][..]), ("root.oci.tar", &[]), ("root", &[])] {
+            let target = world.target(name);
+            let inner = world.command(&small(&target, more));
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("umask {mask}; exec \"$@\""), "sh"]);
+            command.arg(inner.get_program()).args(inner.get_args()).arg("--cache-dir").arg(world.path("cache-of-mask"));
+            command.env("TMPDIR", world.path("tmp")).env("no_proxy", "127.0.0.1");
+            world.finish(&mut command).expect(0);
+        }
+        assert!(fs::read(&target).unwrap() == right, "umask {mask}");
+        for path in ["cache-of-mask", "cache-of-mask/v1", "cache-of-mask/v1/sha256", "cache-of-mask/v1/tmp"] {
+            let mode = fs::metadata(world.path(path)).unwrap().permissions().mode() & 0o7777;
+            assert!(mode & 0o700 == 0o700 && mode & 0o022 == 0, "umask {mask}: {path} has mode {mode:o}");
+        }
+        fs::remove_dir_all(world.path("cache-of-mask")).unwrap();
+        before.check(&world, &["root", "root.oci.tar", "root.tar"]);
+    }
+}
+
+/// A program that gets too little memory says so, and leaves nothing.
+#[test]
+fn little_memory() {
+    need!(machine::root());
+    let world = small_world();
+    let target = world.target("root.tar");
+    let steps = hostile_extent(4, 20);
+    let mut failed = 0;
+    for step in 1..=steps {
+        // With less, the kernel cannot even load the program.
+        let kibibytes = 1024 * (40 + 40 * step / steps);
+        case(&format!("a limit of {kibibytes} KiB on memory"));
+        world.forget();
+        let before = Before::of(&world);
+        let inner = world.command(&small(&target, &["--staging=disk"]));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {kibibytes}; exec \"$@\""), "sh"]);
+        command.arg(inner.get_program()).args(inner.get_args()).arg("--cache-dir").arg(world.path("cache"));
+        command.env("TMPDIR", world.path("tmp")).env("no_proxy", "127.0.0.1");
+        let outcome = world.finish(&mut command);
+        let published: &[&str] = if outcome.code == Some(0) { &["root.tar"] } else { &[] };
+        if outcome.code != Some(0) {
+            failed += 1;
+            assert!(!outcome.stderr.is_empty(), "{kibibytes} KiB: nothing is said");
+            println!("{kibibytes} KiB: {:?} {}", outcome.code, outcome.stderr);
+        }
+        before.check_around(&world, published);
+        clear(&world);
+    }
+    assert!(failed > 0, "the limits are too high for this test");
+    honest(&world);
+}

@@ -30,7 +30,10 @@ pub(super) fn ended(ended: Ended) -> u8 {
         SIGKILL => "the kernel kills when memory runs out (see dmesg): use --staging=disk, or allow more memory",
         SIGXFSZ => "a limit on the size of files was exceeded: see `ulimit -f`",
         SIGXCPU => "a limit on the time of processors was exceeded: see `ulimit -t`",
-        SIGSEGV | SIGABRT | SIGBUS | SIGILL => "this is a bug: please report it",
+        SIGABRT => {
+            "if it says above that an allocation failed, allow more memory (`ulimit -v`); else this is a bug: please report it"
+        }
+        SIGSEGV | SIGBUS | SIGILL => "this is a bug: please report it",
         _ => "",
     };
     if !hint.is_empty() {
