@@ -40,9 +40,9 @@ enum Backing {
 }
 
 impl Staging {
-    /// Creates a staging area for a root with about `bytes` of files. `at_once` is how many such areas share the memory. Memory is preferred because nothing is left there even by a power
-    /// cut. On disk, a root for a directory target grows beside the target, so that one rename publishes it; every other root grows in
-    /// the temporary directory.
+    /// Creates a staging area for a root with about `bytes` of files. `at_once` is how many such areas share the memory. Memory is
+    /// preferred because nothing is left there even by a power cut. On disk, a root for a directory target grows beside the target, so
+    /// that one rename publishes it; every other root grows in the temporary directory.
     pub fn create(
         machine: &Machine,
         target: &Target,
@@ -158,4 +158,28 @@ fn on_disk(machine: &Machine, target: &Target, runs_scripts: bool) -> Result<Bac
         }
     };
     directory.map(Backing::Disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Host;
+
+    /// Areas that are made at the same time see the same free memory, before any of them is filled.
+    #[test]
+    fn areas_share_the_memory() {
+        let place = tempfile::tempdir().unwrap();
+        let machine = Machine { temporary: place.path().to_owned(), ..Machine::new(Host::default(), 0) };
+        let quarter = memory::available() * 100 / HEADROOM / 4;
+        for (at_once, is_on_disk) in [(1, false), (8, true)] {
+            let notes = Mutex::new(Vec::new());
+            let report = |event| notes.lock().unwrap().push(format!("{event:?}"));
+            let staging = Staging::create(&machine, &Target::Nowhere, false, (quarter, at_once), &report).unwrap();
+            let notes = notes.into_inner().unwrap();
+            if notes.iter().any(|note| note.contains("refuses a tmpfs")) {
+                return rootstrap_testkit::skip("the kernel gives this user no tmpfs");
+            }
+            assert_eq!(staging.hidden_directory().is_some(), is_on_disk, "{at_once} at once: {notes:?}");
+        }
+    }
 }
