@@ -4,12 +4,15 @@
 //! debootstrap installs its `required` set first, then one group for each answer of `dpkg --predep-package`, then the rest
 //! at once (scripts/debian-common, second_stage_install). dpkg's answers follow from its hash table of packages, so they
 //! can be computed (src/main/enquiry.c, predeppackage; lib/dpkg/strhash.c; lib/dpkg/pkg-hash.c).
+//!
+//! Within a phase after the first, packages are in apt's order of unpacking ([`unpack_order`]).
 
 use crate::archive::{Archive, Id};
 use crate::error::Error;
 use crate::fnv::fnv1a_32;
 use crate::needs::{Graph, Group, Kind};
 use crate::request::{Request, Variant};
+use crate::unpack_order::unpack_order;
 use std::collections::BTreeSet;
 
 /// The packages that are configured one by one before all others, in this order (x_core_install in debootstrap). The name
@@ -20,6 +23,7 @@ const CORE: [&str; 10] =
 /// A named step of the installation.
 pub(crate) struct Step {
     pub name: String,
+    /// In the order in which they are unpacked.
     pub ids: Vec<Id>,
 }
 
@@ -46,13 +50,13 @@ pub(crate) fn phases(graph: &Graph<'_>, request: &Request, set: &BTreeSet<Id>) -
         while let Some(wanted) = next_predep(graph, set, &order, &done)? {
             let group = closure(graph, set, std::iter::once(wanted), &done)?;
             let name = format!("predep-{}", steps.len());
-            steps.push(Step { name, ids: group.iter().copied().collect() });
+            steps.push(Step { name, ids: unpack_order(graph, &group)? });
             done.extend(group);
         }
     }
-    let rest: Vec<Id> = set.difference(&done).copied().collect();
+    let rest: BTreeSet<Id> = set.difference(&done).copied().collect();
     if !rest.is_empty() {
-        steps.push(Step { name: "base".to_owned(), ids: rest });
+        steps.push(Step { name: "base".to_owned(), ids: unpack_order(graph, &rest)? });
     }
     Ok(steps)
 }

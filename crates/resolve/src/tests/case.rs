@@ -1,6 +1,6 @@
 //! A request on a small made-up archive, and what is expected of it.
 
-use crate::{Error, Index, Plan, Request, Variant, plan};
+use crate::{Error, Index, Plan, Planned, Request, Variant, plan};
 use rootstrap_debian::packages::Table;
 use std::sync::atomic::AtomicBool;
 
@@ -121,11 +121,23 @@ impl Case {
         result
     }
 
-    /// Checks the phases, written as `required: a b; base: c`. Automatically installed packages have a `*`. An empty `required`
-    /// is left out.
+    /// Checks the phases, written as `required: a b; base: c`, with the packages of later phases in the order of their names.
+    /// Automatically installed packages have a `*`. An empty `required` is left out.
     #[track_caller]
     pub(super) fn gives(self, expected: &str) {
-        let plan = self.run().unwrap_or_else(|error| panic!("{}: {error}", self.says));
+        self.gives_in_order(expected, |later| later.sort_by(|a, b| a.name.cmp(&b.name)));
+    }
+
+    /// Checks the phases as [`Self::gives`] does, with the packages in the order in which they are unpacked.
+    #[track_caller]
+    pub(super) fn unpacks(self, expected: &str) {
+        self.gives_in_order(expected, |_| {});
+    }
+
+    #[track_caller]
+    fn gives_in_order(self, expected: &str, order: impl Fn(&mut [Planned])) {
+        let mut plan = self.run().unwrap_or_else(|error| panic!("{}: {error}", self.says));
+        plan.phases.iter_mut().skip(1).for_each(|phase| order(&mut phase.packages));
         let phases = plan.phases.iter().filter(|phase| !phase.packages.is_empty()).map(|phase| {
             let packages = phase.packages.iter().map(|p| format!(" {}{}", p.name, if p.automatic { "*" } else { "" }));
             format!("{}:{}", phase.name, packages.collect::<String>())
