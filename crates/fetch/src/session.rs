@@ -34,6 +34,28 @@ pub struct Session {
     runtime: Runtime,
 }
 
+/// How many threads wait for the network.
+const THREADS: usize = 2;
+
+/// Returns the threads that wait for the network.
+///
+/// # Errors
+/// A limit on memory or processes keeps this process from starting threads. tokio would panic, and then wait for ever for those that it
+/// could start, so as many threads and one more are started and ended first.
+fn runtime() -> std::io::Result<Runtime> {
+    let mut waiting = Vec::new();
+    for _ in 0..=THREADS {
+        let (ends, end) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("fetch".into()).spawn(move || end.recv())?;
+        waiting.push((ends, thread));
+    }
+    for (ends, thread) in waiting {
+        drop(ends);
+        let _ = thread.join();
+    }
+    Builder::new_multi_thread().worker_threads(THREADS).thread_name("fetch").enable_all().build()
+}
+
 impl Session {
     /// Opens the cache, which blocks while somebody prunes it, and prepares connections. It does not connect to anything.
     ///
@@ -42,8 +64,7 @@ impl Session {
     pub fn open(options: Options) -> Result<Self, Error> {
         let cache = Cache::open(options.cache.as_deref(), &options.temporary)?;
         let downloader = Downloader::new(&options)?;
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("fetch").enable_all().build();
-        let runtime = runtime.map_err(|source| Error::Threads { source })?;
+        let runtime = runtime().map_err(|source| Error::Threads { source })?;
         Ok(Self {
             writers: ParsedIndexWriters::new(options.for_later),
             cancel: options.cancel,
