@@ -111,7 +111,13 @@ fn streams_in_a_row() {
         }
         let what = format!("{name} cut off");
         let cut = &complete[..complete.len() / 2];
-        assert!(!judged_as_dpkg_does(&what, &assembled(control, (&name, cut))), "{what}");
+        let cut = assembled(control, (&name, cut));
+        if of == Compression::Zst {
+            // Since version 1.21.23, dpkg takes what it can read of such a frame. Here a deb that is damaged is always refused.
+            assert!(World::new().stage(&cut).is_err(), "{what}");
+        } else {
+            assert!(!judged_as_dpkg_does(&what, &cut), "{what}");
+        }
     }
     // The same of control.tar.
     let data = Compression::Gz.compress(&data);
