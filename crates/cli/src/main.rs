@@ -17,6 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    end_on_panic();
     keep_own_rights();
     // This binary is also the first process of its own sandbox.
     let invocation = rootstrap_bootstrap::enter_if_asked();
@@ -46,6 +47,16 @@ fn main() -> ExitCode {
         break_off();
     }
     code.into()
+}
+
+/// Ends the process when one of its threads panics, because others could wait for that thread for ever. The process that started this one
+/// for the work says so, and removes what is left.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// Takes from the caller's umask what would keep this process from its own new files.
