@@ -216,6 +216,11 @@ impl Error {
     }
 }
 
+/// Fails once `cancel` is set. Loops over what an archive or a script can make long call this.
+pub(crate) fn go_on(cancel: &AtomicBool) -> Result<(), Error> {
+    unless_cancelled(cancel, Ok(()))
+}
+
 /// Returns [`Error::Cancelled`] in place of any result once `cancel` is set, so that nobody reports a result that was called off.
 pub(crate) fn unless_cancelled<T>(cancel: &AtomicBool, result: Result<T, Error>) -> Result<T, Error> {
     if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { result }

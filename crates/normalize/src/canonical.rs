@@ -2,18 +2,20 @@
 //!
 //! The files come from package scripts, so a file that is not understood stays as it is.
 
-use crate::error::Result;
+use crate::error::{Result, go_on};
 use crate::rewrite::rewrite;
 use rootstrap_rootfs::{Kind, Root};
+use std::sync::atomic::AtomicBool;
 
 /// Rewrites all such files. `epoch` replaces the time of the build.
 ///
 /// # Errors
-/// The tree cannot be read or changed.
-pub(crate) fn rewrite_all(root: &Root, epoch: i64) -> Result<()> {
+/// The tree cannot be read or changed, or `cancel` was set.
+pub(crate) fn rewrite_all(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     rewrite_with(root, b"var/lib/systemd/catalog/database", catalog)?;
     if root.metadata(b"etc/console-setup")?.is_some_and(|found| found.kind == Kind::Directory) {
         for name in root.list(b"etc/console-setup")? {
+            go_on(cancel)?;
             if name.starts_with(b"cached") && name.ends_with(b".gz") {
                 rewrite_with(root, &[b"etc/console-setup/", &name[..]].concat(), |bytes| gzip_time(bytes, epoch))?;
             }

@@ -119,7 +119,7 @@ pub fn tidy(root: &Root, options: &Tidy, cancel: &AtomicBool) -> Result<()> {
     for path in ["etc/shadow", "etc/shadow-"] {
         clamp_days(root, path.as_bytes(), options.epoch)?;
     }
-    canonical::rewrite_all(root, options.epoch)?;
+    canonical::rewrite_all(root, options.epoch, cancel)?;
     if options.image {
         apply(root, IMAGE)?;
         remove_below(root, b"var/log", cancel, |path, _| is_log(path))?;

@@ -9,7 +9,7 @@ use crate::path;
 use crate::place::Place;
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 /// How often a lookup is repeated before it counts as failed.
 const RETRIES: usize = 1000;
+
+/// The most bytes that are read of a file. A script can leave a file of any size without taking any space for it.
+const READ_LIMIT: u64 = 1 << 30;
 
 /// The error for a path with too many links, or with a link to itself.
 const ELOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
@@ -233,15 +236,23 @@ impl Root {
     /// Reads the file that `path` leads to; `None` if there is none.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or has more than 1 GiB.
     pub fn read(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut file = match self.open_file(path) {
+        let file = match self.open_file(path) {
             Ok(file) => file,
             Err(error) if error.is_absent() => return Ok(None),
             Err(error) => return Err(error),
         };
+        let failed = |error| Error::new("read", path, error);
+        let size = file.metadata().map_err(failed)?.len();
         let mut contents = Vec::new();
-        file.read_to_end(&mut contents).map_err(|error| Error::new("read", path, error))?;
+        if size <= READ_LIMIT {
+            // It may grow in the meantime.
+            (&file).take(READ_LIMIT + 1).read_to_end(&mut contents).map_err(failed)?;
+        }
+        if size.max(contents.len() as u64) > READ_LIMIT {
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 GiB")));
+        }
         Ok(Some(contents))
     }
 
@@ -361,6 +372,15 @@ impl Root {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    /// A script can leave a file of any size without taking any space for it.
+    #[test]
+    fn a_huge_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::File::create(dir.path().join("huge")).unwrap().set_len(1 << 40).unwrap();
+        let error = Root::open(dir.path()).unwrap().read(b"huge").unwrap_err();
+        assert_eq!(error.io().kind(), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn links_and_dots_stay_inside() {

@@ -26,7 +26,7 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
     let is_image = inputs.output.is_base_image();
     if !selection.variant.runs_scripts() {
         if slim {
-            slim::sweep(root)?;
+            slim::sweep(root, &machine.cancel)?;
         }
         copies::make(inputs.copies, root, epoch, &machine.cancel)?;
         if selection.variant == Variant::Distroless && !inputs.copies.is_empty() {
@@ -37,7 +37,7 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
     }
     write_files(root, context, inputs)?;
     if slim {
-        slim::sweep(root)?;
+        slim::sweep(root, &machine.cancel)?;
     }
     rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image }, &machine.cancel)?;
     if is_image {

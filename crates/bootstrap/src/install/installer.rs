@@ -1,6 +1,6 @@
 //! One phase into the root: files, dpkg's database, and the scripts around them.
 
-use crate::error::Error;
+use crate::error::{Error, go_on};
 use crate::event::{Event, Report, Stage};
 use crate::install::context::BuildContext;
 use crate::install::debs::{Debs, StagedDeb};
@@ -18,6 +18,7 @@ use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::Merged;
 use rootstrap_unpack::reason_for_dpkg;
 use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, after_scripts, triggers};
+use std::sync::atomic::AtomicBool;
 
 /// Where .debs lie while the target's dpkg unpacks them.
 const HANDOVER: &str = "var/cache/apt/archives/rootstrap";
@@ -38,11 +39,12 @@ pub(super) struct Installer<'a> {
     dpkg_version: String,
     epoch: i64,
     is_emulated: bool,
+    cancel: &'a AtomicBool,
 }
 
 impl<'a> Installer<'a> {
     pub fn new(context: &BuildContext<'a>) -> Self {
-        let &BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, report, .. } = context;
+        let &BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, report, machine, .. } = context;
         let (claims, dpkg_version) = (Claims::default(), dpkg_version(plan));
         let is_emulated = !context.emulation.emulators.is_empty();
         let alternatives = Vec::new();
@@ -59,6 +61,7 @@ impl<'a> Installer<'a> {
             dpkg_version,
             epoch,
             is_emulated,
+            cancel: &machine.cancel,
         }
     }
 
@@ -79,6 +82,7 @@ impl<'a> Installer<'a> {
         }
         let (mut merged, mut for_dpkg) = (Vec::new(), Vec::new());
         for deb in packages {
+            go_on(self.cancel)?;
             let verdict = match self.reason_of_architecture(deb) {
                 None => rootstrap_unpack::merge(self.root, &deb.staged, rules, &mut self.claims)?,
                 Some(reason) => Verdict::ForDpkg(reason),
@@ -224,6 +228,7 @@ impl<'a> Installer<'a> {
         };
         let mut merged = Vec::new();
         for deb in packages {
+            go_on(self.cancel)?;
             let reason = match self.reason_of_architecture(deb) {
                 None => reason_for_dpkg(self.root, &deb.staged, rules, &self.claims)?,
                 reason => reason,

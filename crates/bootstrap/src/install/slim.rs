@@ -4,12 +4,13 @@
 //! package that this program or the target's dpkg unpacks; dpkg finds them in its configuration. At the end, what scripts wrote is
 //! removed by the same rules.
 
-use crate::error::Error;
+use crate::error::{Error, go_on};
 use crate::install::debs::StagedDeb;
 use rootstrap_rootfs::{Attributes, Kind, Root, walk};
 use rootstrap_suites::Suite;
 use rootstrap_unpack::filters::{self, Filter, is_excluded};
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 
 const EXCLUDED: [&str; 9] = [
     "/usr/share/doc/*",
@@ -118,7 +119,10 @@ fn areas() -> impl Iterator<Item = &'static str> {
 }
 
 /// Removes what scripts wrote against the rules: files first, then empty directories and dangling links until none is left.
-pub(crate) fn sweep(root: &Root) -> Result<(), Error> {
+///
+/// # Errors
+/// The tree cannot be read or changed, or `cancel` was set.
+pub(crate) fn sweep(root: &Root, cancel: &AtomicBool) -> Result<(), Error> {
     let mut rules = rules();
     rules.push(filter(true, SECTIONS));
     loop {
@@ -130,6 +134,7 @@ pub(crate) fn sweep(root: &Root) -> Result<(), Error> {
             let mut found = Vec::new();
             let top = root.below(area.as_bytes())?;
             walk::<Error>(&top, &mut |visit| {
+                go_on(cancel)?;
                 let path = [area.as_bytes(), b"/", visit.path].concat();
                 if visit.path.is_empty() || !is_excluded(&rules, &path) {
                     return Ok(true);
@@ -146,6 +151,7 @@ pub(crate) fn sweep(root: &Root) -> Result<(), Error> {
             })?;
             removed |= !found.is_empty();
             for path in found {
+                go_on(cancel)?;
                 root.remove_tree(&path)?;
             }
         }

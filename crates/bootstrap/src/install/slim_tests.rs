@@ -75,7 +75,7 @@ fn what_scripts_wrote_against_the_rules_is_removed() {
     symlink("../gone", share.join("kept/dangling")).unwrap();
     let root = Root::open(dir.path()).unwrap();
     for _ in 0..2 {
-        sweep(&root).unwrap();
+        sweep(&root, &AtomicBool::new(false)).unwrap();
         let expect = [
             "",
             "doc",
@@ -100,5 +100,8 @@ fn what_scripts_wrote_against_the_rules_is_removed() {
         assert_eq!(list(&share), expect);
     }
     assert!(outside.path().join("file").exists());
-    sweep(&Root::open(outside.path()).unwrap()).unwrap();
+    sweep(&Root::open(outside.path()).unwrap(), &AtomicBool::new(false)).unwrap();
+    std::fs::write(share.join("doc/a/README"), "").unwrap();
+    assert!(sweep(&root, &AtomicBool::new(true)).unwrap_err().is_cancelled());
+    assert!(share.join("doc/a/README").exists());
 }

@@ -56,7 +56,7 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
 
     report(Event::Stage(Stage::Finish));
     if plan.slim {
-        slim::sweep(&root)?;
+        slim::sweep(&root, &machine.cancel)?;
     }
     rootstrap_normalize::tidy(&root, &Tidy { epoch: plan.epoch, image: false }, &machine.cancel)?;
     // One flush takes the place of all those that the scripts asked for. Until then every step can be repeated.
