@@ -27,28 +27,16 @@ pub(super) fn answer(task: &Task<'_>, call: Call, arguments: &[u64; 6], init: u3
     let [first, second, ..] = *arguments;
     let kernel_if = |allowed: bool| if allowed { Reply::Kernel } else { Reply::Fails(Errno::PERM) };
     let own = || task.process_of(task.pid);
+    let is_own = |id: u32| id == task.pid || own() == Some(id);
     Some(match call {
         Call::Kill => kill(task, descriptor(first), descriptor(second), init),
         Call::Tkill => kernel_if(number(first) == task.pid),
         Call::Tgkill | Call::RtSigqueueinfo | Call::RtTgsigqueueinfo => kernel_if(own() == Some(number(first))),
-        Call::SetOfProcess => kernel_if(is_inside(task, number(first), init)),
-        Call::Setpriority | Call::IoprioSet => kernel_if(is_inside(task, number(second), init)),
+        // The kernel takes a number, which could belong to a process outside by then. Only the caller's own stays its own.
+        Call::SetOfProcess => kernel_if(is_own(number(first))),
+        Call::Setpriority | Call::IoprioSet => kernel_if(is_own(number(second))),
         _ => return None,
     })
-}
-
-/// Whether a process or thread descends from `init`.
-fn is_inside(task: &Task<'_>, id: u32, init: u32) -> bool {
-    let mut known = HashSet::new();
-    let mut id = Some(id);
-    // Ids that are used again while they are read could make a circle.
-    while let Some(current) = id.filter(|id| *id != init && known.insert(*id)) {
-        id = task.parent_of(current);
-        if id == Some(init) {
-            return true;
-        }
-    }
-    false
 }
 
 /// kill(2).
