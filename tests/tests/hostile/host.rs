@@ -455,7 +455,7 @@ fn few_open_files() {
 fn many_runs_and_prunings_share_a_cache() {
     need!(machine::root());
     let world = small_world();
-    case("8 runs and 4 prunings at once");
+    case("11 runs and 5 prunings at once");
     let run = |number: usize| {
         let target = world.target(&format!("root{number}"));
         let mut command = world.command(&small(&target, &["--cache-size=1M"]));
@@ -468,11 +468,11 @@ fn many_runs_and_prunings_share_a_cache() {
     };
     world.run(&small(&world.target("first"), &[])).expect(0);
     let before = Before::of(&world);
-    let children: Vec<Child> = (0..12).map(|number| if number % 3 == 2 { prune() } else { run(number) }).collect();
+    let children: Vec<Child> = (0..16).map(|number| if number % 3 == 2 { prune() } else { run(number) }).collect();
     for child in children {
         end(&world, child).expect(0);
     }
-    assert_eq!(world.names("out").len(), 9);
+    assert_eq!(world.names("out").len(), 12);
     clear(&world);
     nothing_left(&world, &before);
 }
