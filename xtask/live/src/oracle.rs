@@ -6,6 +6,7 @@ mod accepted;
 mod apt;
 pub mod build;
 pub mod matrix;
+mod packages;
 mod requests;
 mod tree;
 
@@ -22,11 +23,13 @@ const USAGE: &str =
     "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--against mmdebstrap|debootstrap] [--arch A]
          [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- ARGUMENTS OF ROOTSTRAP]
        cargo xtask oracle --apt [--suite S[,S]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
+       cargo xtask oracle --packages N [--suite S] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
 
 Must be root. A set of packages of tests/oracle/matrix.txt can be added to a variant: minbase+ssh.
 --matrix  compare the cells of tests/oracle/matrix.txt (only those of the suites, variants and tools named) and print a table
 --apt     compare the plans for tests/oracle/requests.txt with what apt would install
+--packages  install the N packages that most others depend on, and all that have pre-dependencies, in batches
 --keep    keep the trees in DIR, and use a tree of the other tool that is there and still current
 --ours    PROGRAM instead of building rootstrap; mmdebstrap or debootstrap compares those tools with each other";
 
@@ -40,6 +43,7 @@ struct Options {
     ours: Option<String>,
     matrix: bool,
     apt: bool,
+    packages: Option<usize>,
     trees: Option<(PathBuf, PathBuf)>,
     epoch: Option<i64>,
     extra: Vec<String>,
@@ -95,6 +99,11 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
     let path = project::directory().join("tests/oracle/accepted-differences.txt");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if let Some(count) = options.packages {
+        let suite = options.suites.as_ref().and_then(|suites| suites.first()).map_or("trixie", String::as_str);
+        let (mirror, keep, program) = (options.mirror.as_deref(), options.keep.as_deref(), options.ours.as_deref());
+        return packages::run(&packages::Options { suite, count, mirror, keep, program }, &text);
+    }
     let matrix = Matrix::read()?;
     let mut failed = 0;
     let mut rows = Vec::new();
@@ -160,6 +169,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         ours: None,
         matrix: false,
         apt: false,
+        packages: None,
         trees: None,
         epoch: None,
         extra: Vec::new(),
@@ -178,6 +188,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--ours" => options.ours = Some(value()?),
             "--matrix" => options.matrix = true,
             "--apt" => options.apt = true,
+            "--packages" => options.packages = Some(value()?.parse().map_err(|_| "--packages needs a number")?),
             "--trees" => options.trees = Some((value()?.into(), value()?.into())),
             "--epoch" => options.epoch = Some(value()?.parse().map_err(|_| "--epoch needs seconds")?),
             "--" => options.extra.extend(words.by_ref().cloned()),

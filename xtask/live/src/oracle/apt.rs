@@ -130,16 +130,18 @@ fn refuses(error: &str) -> bool {
 }
 
 /// One suite with some of its components, for rootstrap and for apt.
-struct Archive {
+pub(super) struct Archive {
     suite: Suite,
     mirror: String,
-    epoch: i64,
+    /// The date of the archive's Release file.
+    pub epoch: i64,
     expired: bool,
     root: Root,
 }
 
 impl Archive {
-    fn open(request: &Request, mirror: Option<&str>, work: &Path) -> Result<Self, String> {
+    /// Opens the archive of a request's suite and components, and fetches its indexes.
+    pub fn open(request: &Request, mirror: Option<&str>, work: &Path) -> Result<Self, String> {
         let suite = build::suite(&request.suite)?;
         let mirror = mirror.map_or_else(|| suite.mirror(), str::to_owned);
         let (epoch, expired) = build::release_date(&mirror, &request.suite)?;
@@ -153,10 +155,21 @@ impl Archive {
         Ok(archive)
     }
 
-    fn build<'b>(&'b self, request: &'b Request, set: &'b Set, work: &'b Path) -> Build<'b> {
+    /// Returns how the tree of a request is built.
+    pub fn build<'b>(&'b self, request: &'b Request, set: &'b Set, work: &'b Path) -> Build<'b> {
         let (variant, arch) = (request.variant.as_str(), Some(ARCHITECTURE));
         let Self { suite, mirror, epoch, expired, .. } = self;
         Build { suite, variant, set, arch, mirror, epoch: *epoch, expired: *expired, work }
+    }
+
+    /// Returns the packages that mmdebstrap would install, with `first` beside the essential ones.
+    pub fn theirs(&mut self, request: &Request, first: &[String]) -> Answer {
+        self.root.theirs(request, first)
+    }
+
+    /// Returns the stanzas of all packages.
+    pub fn available(&self) -> Result<String, String> {
+        build::output(self.root.apt("apt-cache").arg("dumpavail"))
     }
 
     fn source(&self, request: &Request) -> String {
