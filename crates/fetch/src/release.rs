@@ -31,7 +31,7 @@ struct SignedText {
 
 /// Where a Release file came from.
 pub(crate) enum ReleaseSource {
-    /// The cache, because downloading is off.
+    /// The cache, because downloading is off, or because every mirror has an older one.
     Cache,
     /// The mirror at this position of the pocket's list.
     Mirror {
@@ -63,7 +63,8 @@ pub(crate) struct ReleaseFetch<'a> {
 }
 
 impl ReleaseFetch<'_> {
-    /// Fetches the Release from the first mirror that has an acceptable one. Reads it from the cache when downloading is off.
+    /// Fetches the Release from the first mirror that has an acceptable one. Reads it from the cache when downloading is off, and where
+    /// the mirrors have only an older one: behind one name of a mirror there may be servers that are days behind each other.
     pub async fn run(&self, mirrors: &[Mirror]) -> Result<(VerifiedRelease, ReleaseSource), Error> {
         let usable: Vec<(usize, &Mirror)> = mirrors
             .iter()
@@ -103,11 +104,21 @@ impl ReleaseFetch<'_> {
                 attempts.push_back((position, mirror, true));
             }
             let next = attempts.front().map(|(_, next, _)| next.shown.clone());
+            let newer = match refusal {
+                Some(Error::Rollback { seen, .. }) if next.is_none() => {
+                    self.read_cached().ok().filter(|it| it.release.date == seen)
+                }
+                _ => None,
+            };
+            let next = next.or_else(|| newer.as_ref().map(|_| "the newer one from the cache".to_owned()));
             (self.report)(Event::MirrorFailed { uri: mirror.shown.clone(), reason: fault.to_string(), next });
             if fault.is_about_mirror() {
                 failed.push(mirror);
             }
             failures.push((mirror.shown.clone(), fault));
+            if let Some(verified) = newer {
+                return Ok((verified, ReleaseSource::Cache));
+            }
         }
         Err(refusal.unwrap_or_else(|| Error::Fetch { what: self.name(), source: Failures(failures) }))
     }

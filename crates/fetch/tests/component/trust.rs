@@ -312,13 +312,27 @@ fn a_release_older_than_the_last_is_refused() {
     let older = || but(archive(), |a| a.date = EPOCH - DAY);
     assert!(ask(archive(), POLICY).is_ok());
     assert!(ask(archive().field("Description", "same date"), POLICY).is_ok());
-    let error = ask(older(), POLICY).unwrap_err();
-    assert!(matches!(error, Error::Rollback { .. }) && error.is_verification(), "{error:?}");
-    assert!(error.hint().unwrap().contains("--allow-rollback"));
+    // The newer one is still there, and is used in its place.
+    assert_eq!(ask(older(), POLICY).unwrap().release().date, EPOCH as i64);
     assert!(ask(but(older(), |a| a.origin = "Other".into()), POLICY).is_ok(), "another archive");
     assert!(ask(older(), Policy { allow_rollback: true, ..POLICY }).is_ok());
-    assert!(ask(older(), POLICY).is_err(), "the override holds for one run");
+    assert_eq!(ask(older(), POLICY).unwrap().release().date, EPOCH as i64, "the override holds for one run");
     assert!(ask(older(), Policy { now: NOW - 2 * DAY as i64, ..POLICY }).is_ok(), "judged at its own date");
+}
+
+/// Where the newer one cannot be used any more, the older one is still refused.
+#[test]
+fn an_older_release_does_not_come_back_when_the_newer_one_expires() {
+    let cache = tempfile::tempdir().unwrap();
+    let ask = |archive: Archive, now: i64| {
+        let (server, log) = (Server::start(archive.build()), Log::default());
+        let policy = Policy { now, ..POLICY };
+        ask_with(options(cache.path()), &pocket("x", &[server.url()]), &keyring(), &policy, &log)
+    };
+    assert!(ask(but(archive(), |a| a.valid_until = Some(EPOCH + DAY)), NOW).is_ok());
+    let error = ask(but(archive(), |a| a.date = EPOCH - DAY), NOW + 2 * DAY as i64).unwrap_err();
+    assert!(matches!(error, Error::Rollback { .. }) && error.is_verification(), "{error:?}");
+    assert!(error.hint().unwrap().contains("--allow-rollback"));
 }
 
 #[test]
