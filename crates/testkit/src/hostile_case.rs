@@ -17,8 +17,6 @@ pub enum HostileClass {
     Network,
     /// Disks, limits, clocks, and other users and processes of the machine.
     Host,
-    /// Images and roots that are given as input.
-    Input,
     /// One of many runs that are killed, each at another moment.
     Kill,
 }
