@@ -6,7 +6,7 @@ use rootstrap_testkit::archive::{AllIndex, Archive, Digest, Signing};
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::keys::{Key, KeyOptions, SignatureDigest, clearsign_with, detached_with};
 use rootstrap_testkit::server::Server;
-use rootstrap_testkit::{EPOCH, Files};
+use rootstrap_testkit::{EPOCH, Files, HostileClass, hostile_case};
 use sequoia_openpgp::armor::{Reader, ReaderMode};
 use std::io::Read;
 use std::time::Duration;
@@ -304,6 +304,7 @@ fn prefixed_components_and_separate_indexes_for_all_are_read() {
 
 #[test]
 fn a_release_older_than_the_last_is_refused() {
+    hostile_case(HostileClass::Release, "older than the last one seen");
     let cache = tempfile::tempdir().unwrap();
     let ask = |archive: Archive, policy: Policy| {
         let server = Server::start(archive.build());
@@ -323,6 +324,7 @@ fn a_release_older_than_the_last_is_refused() {
 /// Where the newer one cannot be used any more, the older one is still refused.
 #[test]
 fn an_older_release_does_not_come_back_when_the_newer_one_expires() {
+    hostile_case(HostileClass::Release, "older than the last one seen, which has expired");
     let cache = tempfile::tempdir().unwrap();
     let ask = |archive: Archive, now: i64| {
         let (server, log) = (Server::start(archive.build()), Log::default());
