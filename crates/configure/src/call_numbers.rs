@@ -47,7 +47,7 @@ const fn number(number: libc::c_long) -> u32 {
 
 /// The calls that only the architectures with the oldest ABIs have, beside their newer forms.
 #[cfg(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64"))]
-const OLD: [(Call, u32); 15] = [
+const OLD: [(Call, u32); 13] = [
     (Chown, number(libc::SYS_chown)),
     (Lchown, number(libc::SYS_lchown)),
     (Mknod, number(libc::SYS_mknod)),
@@ -61,8 +61,6 @@ const OLD: [(Call, u32); 15] = [
     (Symlink, number(libc::SYS_symlink)),
     (Fstatat, number(libc::SYS_newfstatat)),
     (Fstat, number(libc::SYS_fstat)),
-    (Fork, number(libc::SYS_fork)),
-    (Fork, number(libc::SYS_vfork)),
 ];
 #[cfg(all(
     target_pointer_width = "64",
@@ -71,7 +69,7 @@ const OLD: [(Call, u32); 15] = [
 const OLD: [(Call, u32); 2] = [(Fstatat, number(libc::SYS_newfstatat)), (Fstat, number(libc::SYS_fstat))];
 
 #[cfg(target_pointer_width = "64")]
-const NEW: [(Call, u32); 65] = [
+const NEW: [(Call, u32); 67] = [
     (Sync, number(libc::SYS_fsync)),
     (Sync, number(libc::SYS_fdatasync)),
     (Sync, number(libc::SYS_sync)),
@@ -103,6 +101,8 @@ const NEW: [(Call, u32); 65] = [
     (Ioctl, number(libc::SYS_ioctl)),
     (Unshare, number(libc::SYS_unshare)),
     (Clone, number(libc::SYS_clone)),
+    (SetGroup, number(libc::SYS_setsid)),
+    (SetGroup, number(libc::SYS_setpgid)),
     (Socket, number(libc::SYS_socket)),
     (Socketpair, number(libc::SYS_socketpair)),
     (Bind, number(libc::SYS_bind)),
@@ -203,8 +203,8 @@ const SHARED_32: [(Call, u32); 53] = [
     (Mkdir, 39),
     (Symlink, 83),
     (Ioctl, 54),
-    (Fork, 2),
-    (Fork, 190),
+    (SetGroup, 66),
+    (SetGroup, 57),
     (Clone, 120),
     (Trace, 26),
     (Kill, 37),

@@ -41,8 +41,8 @@ pub(crate) enum Call {
     Symlinkat,
     Ioctl,
     Unshare,
-    /// fork and vfork.
-    Fork,
+    /// setsid and setpgid.
+    SetGroup,
     Clone,
     Clone3,
     Socket,

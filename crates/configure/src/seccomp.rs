@@ -58,9 +58,6 @@ struct Rule {
 }
 
 const NEW_USER: u32 = 0x1000_0000; // CLONE_NEWUSER
-const THREAD: u32 = 0x1_0000; // CLONE_THREAD
-/// The argument of clone(2) that has the flags.
-const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 const KINDS: u32 = 0o170_000; // S_IFMT
 const DEVICES: &[u32] = &[0o020_000, 0o060_000]; // S_IFCHR, S_IFBLK
 /// TIOCSTI and TIOCLINUX put characters into a terminal's input as if its user typed them.
@@ -85,7 +82,11 @@ const ALWAYS: &[Rule] = &[
     Rule { calls: &[Call::Ioctl], when: arg(1, u32::MAX, TYPING), answer: Answer::Fails(libc::EPERM) },
     // A new user namespace would give a script all capabilities again.
     Rule { calls: &[Call::Unshare], when: arg(0, NEW_USER, &[NEW_USER]), answer: Answer::Fails(libc::EPERM) },
-    Rule { calls: &[Call::Clone], when: arg(CLONE_FLAGS, NEW_USER, &[NEW_USER]), answer: Answer::Fails(libc::EPERM) },
+    Rule {
+        calls: &[Call::Clone],
+        when: arg(if cfg!(target_arch = "s390x") { 1 } else { 0 }, NEW_USER, &[NEW_USER]),
+        answer: Answer::Fails(libc::EPERM),
+    },
     // Its flags are in memory, which a filter cannot read. On ENOSYS the C library falls back to clone(2).
     Rule { calls: &[Call::Clone3], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
     Rule { calls: &[Call::Trace], when: When::Always, answer: Answer::Fails(libc::EPERM) },
@@ -209,9 +210,8 @@ const NO_MOUNTS: &[Rule] = &[
         when: When::Always,
         answer: Answer::Supervise,
     },
-    // Nothing else bounds processes that start others for ever. A thread ends with its process.
-    Rule { calls: &[Call::Fork], when: When::Always, answer: Answer::Supervise },
-    Rule { calls: &[Call::Clone], when: arg_other_than(CLONE_FLAGS, THREAD, &[THREAD]), answer: Answer::Supervise },
+    // While the sandbox is being ended, no process may leave its group: groups are killed whole.
+    Rule { calls: &[Call::SetGroup], when: When::Always, answer: Answer::Supervise },
     // Which process the descriptor means can change before the kernel looks. Programs fall back to kill(2).
     Rule { calls: &[Call::PidfdSendSignal], when: When::Always, answer: Answer::Fails(libc::ENOSYS) },
     Rule { calls: &[Call::Fcntl], when: arg(1, u32::MAX, SIGNALLED), answer: Answer::Fails(libc::EPERM) },

@@ -73,7 +73,7 @@ pub(crate) struct Setting {
     pub init: u32,
     /// The sandbox's network namespace.
     pub network: Option<OwnedFd>,
-    /// Whether the sandbox is being ended, so that no process of it may start another one.
+    /// Whether the sandbox is being ended, so that no process of it may leave its group.
     pub is_ending: Arc<AtomicBool>,
 }
 
@@ -134,7 +134,7 @@ impl Supervisor {
             None => Reply::Kernel,
         };
         let (val, error, flags) = match reply {
-            Reply::Answered | Reply::Never => return,
+            Reply::Answered => return,
             Reply::Value(value) => (value, 0, 0),
             Reply::Fails(errno) => (0, -errno.raw_os_error(), 0),
             Reply::Kernel => (0, 0, u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or(1)),
@@ -147,9 +147,8 @@ impl Supervisor {
 
     fn answer(&self, task: &Task<'_>, call: Call, arguments: &[u64; 6]) -> Reply {
         let Setting { fake_ownership, has_proc, init, is_ending, .. } = &self.setting;
-        if matches!(call, Call::Fork | Call::Clone) && is_ending.load(Ordering::Relaxed) {
-            // Process 1 has to go on and end the others. They wait to be killed, and need no time of a processor meanwhile.
-            return if task.pid == *init { Reply::Fails(Errno::AGAIN) } else { Reply::Never };
+        if call == Call::SetGroup && is_ending.load(Ordering::Relaxed) {
+            return Reply::Fails(Errno::PERM);
         }
         if !has_proc
             && let Some(reply) =

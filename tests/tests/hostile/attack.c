@@ -30,6 +30,8 @@
 
 static int is(const char *one, const char *other) { return strcmp(one, other) == 0; }
 
+static void nothing(int signal) { (void)signal; }
+
 /* Whether the kernel executed a call that scripts do not have. */
 static int exists(long result) { return result >= 0 || errno != ENOSYS; }
 
@@ -385,6 +387,29 @@ static int try(int count, char **words) {
             /* The test has to go on beside them. */
             if (getpid() != first) { setsid(); nice(19); usleep(1000); }
         }
+    }
+    /* Processes that start another one in their place and end, in a new session each time: who looks for one of them finds it gone. */
+    if (is(name, "moves")) {
+        for (int count = 0; count < 8; count++) {
+            if (fork() != 0) continue;
+            for (nice(19);;) {
+                if (fork() > 0) _exit(0);
+                setsid();
+            }
+        }
+        return 0;
+    }
+    /* Starts processes while others end, as shells do for pipelines. The signal of an end must not fail the start of another one. */
+    if (is(name, "forks-beside-ends")) {
+        struct sigaction handled = {.sa_handler = nothing};
+        sigaction(SIGCHLD, &handled, NULL);
+        for (int count = 0; count < 4000; count++) {
+            pid_t child = fork();
+            if (child == 0) _exit(0);
+            if (child < 0) return fprintf(stderr, "fork: %s\n", strerror(errno)), 0;
+            while (waitpid(-1, NULL, count % 8 ? WNOHANG : 0) > 0) {}
+        }
+        return 1;
     }
     /* Takes memory until the kernel kills. */
     if (is(name, "hog-all")) {

@@ -151,6 +151,41 @@ fn processes_without_end() {
     fails.run_again(&[&fails.target("honest")]).expect(0);
 }
 
+#[test]
+fn processes_that_never_stay() {
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = need!(world("attack moves || exit 7"));
+    for (user, mode) in runs(&user) {
+        let who = if user.is_some() { "a user" } else { "root" };
+        hostile_case(
+            HostileClass::Script,
+            &format!("processes that end and start another one for ever, {who}, mode {mode}"),
+        );
+        let group = need!(Group::create(120, 2 << 30));
+        world.forget();
+        let before = Before::of(&world);
+        let (target, option) = (world.target("root.tar"), format!("--mode={mode}"));
+        let outcome = world.finish(&mut group.command(&command(&world, user, &[&target, "--include=bomb", &option])));
+        outcome.expect(1).says(&["error: cannot run the postinst of bomb: exit status 7"]);
+        assert!(group.processes().is_empty(), "{who}, mode {mode}: a process is left");
+        before.check(&world, &[]);
+    }
+}
+
+/// A shell that starts the second part of a pipeline hears the end of the first one meanwhile.
+#[test]
+fn a_process_that_ends_does_not_fail_the_start_of_another() {
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = need!(world("attack forks-beside-ends"));
+    for (user, mode) in runs(&user) {
+        world.forget();
+        let (target, option) = (world.target("root.tar"), format!("--mode={mode}"));
+        world.finish(&mut command(&world, user, &[&target, "--include=bomb", &option])).expect(0);
+    }
+}
+
 /// Memory runs out. The kernel ends the script, even if each of its processes is smaller than ours, and the error says so.
 #[test]
 fn memory_without_end() {

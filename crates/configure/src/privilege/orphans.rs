@@ -2,6 +2,7 @@
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::process::{self, Pid, Signal};
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -13,10 +14,11 @@ pub(crate) fn open_proc() -> rustix::io::Result<OwnedFd> {
     fs::open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Kills every child of this process that is not spared, until none is left.
+/// Kills every child of this process that is not spared, with all that they have started, until none is left.
 ///
 /// Processes that are orphaned below a subreaper become its children. A pid namespace ends its own processes; without
-/// one this is the only way.
+/// one this is the only way. The kernel kills a process group whole: none of it starts another process meanwhile. So processes that
+/// start others for ever end too, if they cannot make new groups for ever.
 pub(crate) fn end_orphans(proc: BorrowedFd<'_>, is_spared: &dyn Fn(Pid) -> bool) {
     loop {
         let mut orphans = children(proc);
@@ -24,17 +26,54 @@ pub(crate) fn end_orphans(proc: BorrowedFd<'_>, is_spared: &dyn Fn(Pid) -> bool)
         if orphans.is_empty() {
             return;
         }
-        // Stop all before the first one dies, so that none of them starts another process in the meantime.
-        for signal in [Signal::STOP, Signal::KILL] {
-            for pid in &orphans {
-                let _ = process::kill_process(*pid, signal);
-            }
+        for group in groups_below(proc, &orphans) {
+            let _ = process::kill_process_group(group, Signal::KILL);
+        }
+        for pid in &orphans {
+            let _ = process::kill_process(*pid, Signal::KILL);
         }
         for pid in orphans {
             // The children of the killed process become ours; the next turn of the loop finds them.
             let _ = process::waitpid(Some(pid), process::WaitOptions::empty());
         }
     }
+}
+
+/// Returns the process groups of these processes and of all that descend from them, without the group of this process.
+fn groups_below(proc: BorrowedFd<'_>, orphans: &[Pid]) -> HashSet<Pid> {
+    let mut children: HashMap<Pid, Vec<Relation>> = HashMap::new();
+    for relation in relations(proc) {
+        children.entry(relation.parent).or_default().push(relation);
+    }
+    let own = process::getpid();
+    let first = children.remove(&own).unwrap_or_default();
+    let mut left: Vec<Relation> = first.into_iter().filter(|relation| orphans.contains(&relation.pid)).collect();
+    let mut groups = HashSet::new();
+    while let Some(relation) = left.pop() {
+        groups.insert(relation.group);
+        left.extend(children.remove(&relation.pid).unwrap_or_default());
+    }
+    groups.remove(&process::getpgrp());
+    groups
+}
+
+/// A process, its parent and its group.
+struct Relation {
+    pid: Pid,
+    parent: Pid,
+    group: Pid,
+}
+
+/// Returns every process that has a parent here (proc_pid_stat(5)).
+fn relations(proc: BorrowedFd<'_>) -> Vec<Relation> {
+    let relation = |name: String| {
+        let stat = text(proc, &format!("{name}/stat"))?;
+        // The name in parentheses may hold any character; state, parent and group follow the last parenthesis.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace().skip(1).map(|field| Pid::from_raw(field.parse().ok()?));
+        Some(Relation { pid: Pid::from_raw(name.parse().ok()?)?, parent: fields.next()??, group: fields.next()?? })
+    };
+    names(proc, ".").into_iter().filter_map(relation).collect()
 }
 
 /// Returns the children of this process.
@@ -55,17 +94,10 @@ pub(crate) fn children_of(proc: BorrowedFd<'_>, parent: Pid) -> Vec<Pid> {
     numbers.filter_map(|number| Pid::from_raw(number.parse().ok()?)).collect()
 }
 
-/// Returns the same by reading the parent of every process (proc_pid_stat(5)).
+/// Returns the same by reading the parent of every process.
 fn children_by_parent(proc: BorrowedFd<'_>, parent: Pid) -> Vec<Pid> {
-    let parent = parent.as_raw_nonzero().to_string();
-    let children = names(proc, ".").into_iter().filter_map(|name| {
-        let pid = Pid::from_raw(name.parse().ok()?)?;
-        let stat = text(proc, &format!("{name}/stat"))?;
-        // The name in parentheses may hold any character; state and parent follow the last parenthesis.
-        let (_, rest) = stat.rsplit_once(')')?;
-        (rest.split_whitespace().nth(1)? == parent).then_some(pid)
-    });
-    children.collect()
+    let all = relations(proc).into_iter();
+    all.filter(|relation| relation.parent == parent).map(|relation| relation.pid).collect()
 }
 
 /// Returns the names of the entries of a directory in /proc that are numbers.

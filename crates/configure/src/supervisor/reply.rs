@@ -12,8 +12,6 @@ pub(super) enum Reply {
     Kernel,
     /// It was answered already.
     Answered,
-    /// It never returns: the process waits until it is killed.
-    Never,
 }
 
 impl From<Result<(), Errno>> for Reply {
