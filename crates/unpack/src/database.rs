@@ -50,7 +50,7 @@ const DROPPED: [&str; 7] =
 /// # Errors
 /// The tree cannot be changed.
 pub fn create(root: &Root, architectures: &[&str]) -> Result<(), Error> {
-    for directory in ["info", "updates", "triggers", "alternatives", "parts"] {
+    for directory in ["info", "updates", "triggers", "alternatives"] {
         root.create_directories(format!("var/lib/dpkg/{directory}").as_bytes(), 0o755)?;
     }
     root.write(b"var/lib/dpkg/info/format", b"1\n", 0o644)?;

@@ -5,6 +5,7 @@
 mod accepted;
 mod apt;
 pub mod build;
+mod content;
 pub mod matrix;
 mod packages;
 mod requests;

@@ -40,7 +40,7 @@ struct Tally {
     batches: usize,
     /// Packages that apt cannot install in this suite, or not beside the rest of a minbase system.
     refused: usize,
-    /// Batches that mmdebstrap cannot install either.
+    /// Packages that neither tool can install.
     both_fail: usize,
     failed: usize,
     compared: usize,
@@ -78,7 +78,19 @@ pub fn run(options: &Options<'_>, accepted: &str) -> Result<(), String> {
         };
         tally.batches += 1;
         let case = Case { archive: &archive, request: &request, number: tally.batches, work, program: &program };
-        case.judge(&theirs, accepted, &mut tally)?;
+        match (case.judge(&theirs, accepted, &mut tally)?, batch.as_slice()) {
+            (true, _) => {}
+            (false, [name]) => {
+                tally.both_fail += 1;
+                println!("both fail {name}");
+            }
+            // The others must not go untried because of one of them.
+            (false, _) => {
+                tally.batches -= 1;
+                let (first, second) = batch.split_at(batch.len() / 2);
+                waiting.extend([second.to_vec(), first.to_vec()]);
+            }
+        }
     }
     println!("| suite | packages | batches | apt refuses | mmdebstrap fails too | failed | compared whole |");
     println!("|---|--:|--:|--:|--:|--:|--:|");
@@ -111,8 +123,9 @@ impl Case<'_> {
         self.work.join(format!("{}-batch-{}-{whose}", self.request.suite, self.number))
     }
 
-    /// Installs the batch and counts what is wrong. `theirs` are the packages that apt would install.
-    fn judge(&self, theirs: &BTreeSet<String>, accepted: &str, tally: &mut Tally) -> Result<(), String> {
+    /// Installs the batch and counts what is wrong, or returns `false` if neither tool can install it. `theirs` are the packages that apt
+    /// would install.
+    fn judge(&self, theirs: &BTreeSet<String>, accepted: &str, tally: &mut Tally) -> Result<bool, String> {
         let set = Set { include: self.request.packages.clone(), ..Set::default() };
         let build = self.archive.build(self.request, &set, self.work);
         let (ours, reference) = (self.place("ours"), self.place("mmdebstrap"));
@@ -122,21 +135,27 @@ impl Case<'_> {
             Ok(_) => difference(&installed(&ours)?, theirs),
             Err(error) => {
                 if self.reference(&build, &reference).is_err() {
-                    tally.both_fail += 1;
-                    println!("both fail {}: {}", self.number, self.request.packages.join(" "));
-                    return build::remove(&reference);
+                    return Ok(false);
                 }
                 vec![error]
             }
         };
         if ours.exists() && self.number % COMPARED == 1 {
-            tally.compared += 1;
-            self.reference(&build, &reference)?;
-            wrong.extend(self.compare(&ours, &reference, &accepted::parse(accepted)?)?);
+            match self.reference(&build, &reference) {
+                Ok(()) => {
+                    tally.compared += 1;
+                    wrong.extend(self.compare(&ours, &reference, &accepted::parse(accepted)?)?);
+                }
+                Err(error) => println!("alone     {}: mmdebstrap fails, so nothing is compared: {error}", self.number),
+            }
         }
-        if ours.exists() {
-            wrong.extend(build::complaints(&ours)?);
+        let mut complaints = if ours.exists() { build::complaints(&ours)? } else { Vec::new() };
+        if !complaints.is_empty() && (reference.exists() || self.reference(&build, &reference).is_ok()) {
+            // Some packages remove what they install.
+            let of_theirs = build::complaints(&reference)?;
+            complaints.retain(|complaint| !of_theirs.contains(complaint));
         }
+        wrong.extend(complaints);
         if wrong.is_empty() {
             println!("equal     {}: {} packages", self.number, theirs.len());
             build::remove(&ours)?;
@@ -144,12 +163,17 @@ impl Case<'_> {
             tally.failed += 1;
             println!("FAILED    {}: {}\n    {}", self.number, self.request.packages.join(" "), wrong.join("\n    "));
         }
-        build::remove(&reference)
+        build::remove(&reference)?;
+        Ok(true)
     }
 
     fn reference(&self, build: &Build<'_>, target: &Path) -> Result<(), String> {
         build::remove(target)?;
-        build::logged(&mut build.theirs("mmdebstrap", target, None)?, &target.with_extension("log")).map(drop)
+        let made = build::logged(&mut build.theirs("mmdebstrap", target, None)?, &target.with_extension("log"));
+        if made.is_err() {
+            build::remove(target)?;
+        }
+        made.map(drop)
     }
 
     fn compare(&self, ours: &Path, theirs: &Path, list: &[Accepted]) -> Result<Vec<String>, String> {

@@ -1,5 +1,6 @@
 //! Compares two trees path by path and lists every difference.
 
+use super::content::{diff, same_lines, unclassified, undated, unnumbered};
 use rootstrap_normalize::pyc;
 use rootstrap_rootfs::{Device, Kind, Root, walk};
 use sha2::{Digest, Sha256};
@@ -27,6 +28,9 @@ struct Node {
 pub struct Tree {
     root: Root,
     nodes: BTreeMap<Vec<u8>, Node>,
+    epoch: i64,
+    users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
 }
 
 /// A difference at one path.
@@ -42,14 +46,14 @@ pub struct Difference {
 /// All kinds of difference that a list of accepted ones may name. Some differences of content have kinds of their own,
 /// so that nobody has to accept more than those: the same lines in another `order`, dpkg's status with other `priority`
 /// and section fields, a shadow file with another `day` of the last change, a `compiled` Python module that loads the
-/// same objects.
-pub const KINDS: [&str; 15] = [
-    "missing", "extra", "type", "mode", "owner", "content", "order", "priority", "day", "compiled", "target", "device",
-    "xattr", "hardlink", "mtime",
+/// same objects. `ids` are users or groups of the same names with other numbers, as owners and in the files that name them.
+/// `touched` is a directory in which only one of the tools made or removed an entry after it had unpacked the directory; `shared` is a
+/// directory that has its time from another package.
+pub const KINDS: [&str; 18] = [
+    "missing", "extra", "type", "mode", "owner", "ids", "content", "order", "priority", "day", "compiled", "target",
+    "device", "xattr", "hardlink", "mtime", "touched", "shared",
 ];
 
-/// The most lines that are shown for one text.
-const LINES: usize = 12;
 /// Texts larger than this are compared by digest alone.
 const TEXT: u64 = 16 << 20;
 
@@ -98,12 +102,18 @@ impl Tree {
                 }
             }
         }
-        Ok(Self { root, nodes })
+        let (users, groups) = (names(&root, b"etc/passwd"), names(&root, b"etc/group"));
+        Ok(Self { root, nodes, epoch, users, groups })
     }
 
     /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Returns the names of a user and a group.
+    fn owner(&self, (uid, gid): (u32, u32)) -> (Option<&String>, Option<&String>) {
+        (self.users.get(&uid), self.groups.get(&gid))
     }
 
     /// Returns the content of a file, if it is text.
@@ -112,6 +122,20 @@ impl Tree {
         let bytes = if node.size == 0 { Vec::new() } else { self.root.read(path).ok()?? };
         String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
     }
+}
+
+/// Returns the names of the ids in `etc/passwd` or `etc/group`. The first line of an id names it.
+fn names(root: &Root, path: &[u8]) -> BTreeMap<u32, String> {
+    let bytes = root.read(path).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut names = BTreeMap::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(Ok(id))) = (fields.next(), fields.nth(1).map(str::parse)) {
+            names.entry(id).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
 }
 
 /// Returns everything in which `ours` differs from `theirs`, by path.
@@ -146,7 +170,8 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
     }
     if our.owner != their.owner {
         let text = |(uid, gid): (u32, u32)| format!("{uid}:{gid}");
-        push(found, "owner", path, text(our.owner), text(their.owner));
+        let is_same = ours.0.owner(our.owner) == theirs.0.owner(their.owner);
+        push(found, if is_same { "ids" } else { "owner" }, path, text(our.owner), text(their.owner));
     }
     if our.digest != their.digest || (our.kind == Kind::File && our.digest.is_none()) {
         compare_contents(path, ours, theirs, found);
@@ -171,10 +196,14 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
         let text = |node: &Node| node.first_path.as_deref().map_or_else(|| "alone".into(), shown);
         push(found, "hardlink", path, text(our), text(their));
     }
-    // The time of a directory only shows when an entry in it was made or removed, and the tools may do that at
-    // different times.
-    if our.mtime != their.mtime && matches!(our.kind, Kind::File | Kind::Symlink) {
-        push(found, "mtime", path, our.mtime.to_string(), their.mtime.to_string());
+    if our.mtime != their.mtime {
+        let is_touched = |tree: &Tree, node: &Node| node.mtime == tree.epoch;
+        let kind = match our.kind {
+            Kind::Directory if is_touched(ours.0, our) || is_touched(theirs.0, their) => "touched",
+            Kind::Directory if our.mtime > 0 && their.mtime > 0 => "shared",
+            _ => "mtime",
+        };
+        push(found, kind, path, our.mtime.to_string(), their.mtime.to_string());
     }
 }
 
@@ -190,6 +219,8 @@ fn compare_contents(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), f
             last.kind = "priority";
         } else if path.starts_with(b"etc/shadow") && undated(&our) == undated(&their) {
             last.kind = "day";
+        } else if unnumbered(path, &our).is_some_and(|own| unnumbered(path, &their) == Some(own)) {
+            last.kind = "ids";
         }
     } else if let (Some(version), Some(last)) = (pyc::version(path), found.last_mut()) {
         let same = |tree: &Tree| {
@@ -212,87 +243,6 @@ fn describe(node: &Node) -> String {
         Kind::Socket => "socket".into(),
     };
     format!("({what}, {:04o} {}:{})", node.mode, node.owner.0, node.owner.1)
-}
-
-/// Returns the lines that only one side has. In dpkg's database each line also shows its stanza.
-fn diff(ours: &str, theirs: &str) -> String {
-    let (ours, theirs) = (lines(ours), lines(theirs));
-    let count = |lines: &[String]| {
-        let mut counts = BTreeMap::<String, i64>::new();
-        for line in lines {
-            *counts.entry(line.clone()).or_default() += 1;
-        }
-        counts
-    };
-    let (mut left, right) = (count(&ours), count(&theirs));
-    for (line, number) in right {
-        *left.entry(line).or_default() -= number;
-    }
-    let only: Vec<String> = ours
-        .iter()
-        .filter(|line| left.get(*line).is_some_and(|&count| count > 0))
-        .map(|line| format!("ours   + {line}"))
-        .chain(
-            theirs
-                .iter()
-                .filter(|line| left.get(*line).is_some_and(|&count| count < 0))
-                .map(|line| format!("theirs + {line}")),
-        )
-        .collect();
-    let mut text = String::new();
-    if only.is_empty() {
-        let first = ours.iter().zip(&theirs).position(|(our, their)| our != their);
-        let at = first.map_or_else(
-            || "at the end".into(),
-            |at| format!("from line {}: {}", at + 1, ours.get(at).cloned().unwrap_or_default()),
-        );
-        let _ = write!(text, "\n      the same lines in another order or ended otherwise, {at}");
-    }
-    for line in only.iter().take(LINES) {
-        let _ = write!(text, "\n      {line}");
-    }
-    if only.len() > LINES {
-        let _ = write!(text, "\n      … {} more lines", only.len() - LINES);
-    }
-    text
-}
-
-/// Returns the stanzas of dpkg's status, sorted, because dpkg before 1.19.1 wrote them in the order of its hash table.
-/// The fields that an archive can override are left out.
-fn unclassified(status: &str) -> Vec<String> {
-    let kept = |line: &&str| !line.starts_with("Priority: ") && !line.starts_with("Section: ");
-    let stanzas = status.split("\n\n").map(|stanza| stanza.lines().filter(kept).collect::<Vec<_>>().join("\n"));
-    let mut stanzas: Vec<String> = stanzas.filter(|stanza| !stanza.is_empty()).collect();
-    stanzas.sort();
-    stanzas
-}
-
-/// Returns the lines of a shadow file without the day of the last change.
-fn undated(shadow: &str) -> Vec<Vec<&str>> {
-    let fields = |line| str::split(line, ':').enumerate().filter(|(at, _)| *at != 2).map(|(_, field)| field).collect();
-    shadow.lines().map(fields).collect()
-}
-
-/// Returns whether two texts differ only in the order of their lines.
-fn same_lines(ours: &str, theirs: &str) -> bool {
-    let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    sorted(ours) == sorted(theirs)
-}
-
-fn lines(text: &str) -> Vec<String> {
-    let mut package = None;
-    text.lines()
-        .map(|line| {
-            if let Some(name) = line.strip_prefix("Package: ") {
-                package = Some(name);
-            }
-            package.map_or_else(|| line.to_owned(), |package| format!("[{package}] {line}"))
-        })
-        .collect()
 }
 
 fn shown(path: &[u8]) -> String {
@@ -376,6 +326,13 @@ mod tests {
             std::fs::write(theirs.join("mtime"), "").unwrap();
             let root = Root::open(theirs).unwrap();
             root.at(b"mtime").unwrap().set_mtime(7).unwrap();
+            for (dir, times) in [(ours, [0, 7, 7]), (theirs, [7, 8, 1000])] {
+                let root = Root::open(dir).unwrap();
+                for (name, time) in [("old", times[0]), ("shared", times[1]), ("touched", times[2])] {
+                    std::fs::create_dir(dir.join(name)).unwrap();
+                    root.at(name.as_bytes()).unwrap().set_mtime(time).unwrap();
+                }
+            }
         });
         let expected = [
             ("content", "/content"),
@@ -383,8 +340,11 @@ mod tests {
             ("missing", "/missing"),
             ("mode", "/mode"),
             ("mtime", "/mtime"),
+            ("mtime", "/old"),
             ("hardlink", "/same"),
+            ("shared", "/shared"),
             ("target", "/target"),
+            ("touched", "/touched"),
             ("hardlink", "/twin"),
             ("type", "/type"),
         ];
@@ -407,6 +367,10 @@ mod tests {
                 )
                 .unwrap();
                 std::fs::write(dir.join("etc/shadow-"), format!("root:*:1:{}:9:\n", other.len())).unwrap();
+                let number = other.len();
+                std::fs::write(dir.join("etc/passwd"), format!("u:x:{number}:{number}::/:\n")).unwrap();
+                std::fs::write(dir.join("etc/passwd-"), format!("{other}:x:{number}:{number}::/:\n")).unwrap();
+                std::fs::write(dir.join("etc/group"), format!("u:x:{number}:\n")).unwrap();
                 std::fs::create_dir_all(dir.join("__pycache__")).unwrap();
                 // A set of two letters, written in the order of a random seed.
                 let module = |letters: [&str; 2]| {
@@ -424,22 +388,14 @@ mod tests {
             ("compiled", "/__pycache__/a.cpython-38.pyc"),
             ("content", "/__pycache__/b.cpython-38.pyc"),
             ("content", "/__pycache__/c.cpython-311.pyc"),
+            ("ids", "/etc/group"),
+            ("ids", "/etc/passwd"),
+            ("content", "/etc/passwd-"),
             ("day", "/etc/shadow"),
             ("content", "/etc/shadow-"),
             ("content", "/other"),
             ("priority", "/var/lib/dpkg/status"),
         ];
         assert_eq!(both, expected);
-    }
-
-    #[test]
-    fn lines_of_a_database_name_their_stanza() {
-        let text = diff(
-            "Package: a\nSection: x\n\nPackage: b\nSection: x\n",
-            "Package: a\nSection: x\n\nPackage: b\nSection: y\n",
-        );
-        assert_eq!(text, "\n      ours   + [b] Section: x\n      theirs + [b] Section: y");
-        assert!(diff("a\nb\n", "b\na\n").contains("another order or ended otherwise, from line 1: a"));
-        assert!(same_lines("a\nb\n", "b\na\n") && !same_lines("a\na\nb\n", "a\nb\nb\n"));
     }
 }
