@@ -7,17 +7,20 @@ use crate::sandbox::Sandbox;
 /// dpkg's own configuration sets the log file, but may not be in place yet.
 const LOG: &str = "--log=/var/log/dpkg.log";
 
+/// A conffile that is there before its package stays, without a question. dpkg tells scripts what it is forced to do (`DPKG_FORCE`), and
+/// ucf(1) would take `confold` alone to mean that no package may renew its own generated file; `confdef` leaves that to ucf.
+const CONFFILES: &str = "--force-confdef,confold";
+
 /// The arguments before the names of the first packages. Dependencies are not enforced, because these packages need each
 /// other.
-pub const CONFIGURE_FIRST: [&str; 4] = [LOG, "--force-depends", "--force-confold", "--configure"];
+pub const CONFIGURE_FIRST: [&str; 4] = [LOG, "--force-depends", CONFFILES, "--configure"];
 
 /// The arguments that configure everything.
-pub const CONFIGURE_ALL: [&str; 4] = [LOG, "--force-confold", "--configure", "-a"];
+pub const CONFIGURE_ALL: [&str; 4] = [LOG, CONFFILES, "--configure", "-a"];
 
 /// The arguments before the names of .deb files. Triggers wait until the phase is configured, as the triggers of packages
 /// do that are unpacked without dpkg.
-pub const UNPACK: [&str; 6] =
-    [LOG, "--force-depends", "--force-confold", "--force-unsafe-io", "--no-triggers", "--unpack"];
+pub const UNPACK: [&str; 6] = [LOG, "--force-depends", CONFFILES, "--force-unsafe-io", "--no-triggers", "--unpack"];
 
 /// Configures `packages` without regard to dependencies: the first packages of a system need each other.
 ///

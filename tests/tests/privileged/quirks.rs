@@ -80,12 +80,16 @@ fn conffiles_are_known_to_dpkg() {
     let deb = Deb::new("configured", "1")
         .conffile("/etc/configured/a.conf", "a\n")
         .conffile("/etc/configured/b.conf", "b\n")
+        .script("postinst", "#!/bin/sh\necho \"$DPKG_FORCE\" >/var/lib/force\n")
         .script("preinst", "#!/bin/sh\nset -e\nmkdir -p /etc/configured\necho kept >/etc/configured/b.conf\n");
     let (_world, root, outcome) = need!(build(name, vec![deb]));
     outcome.expect(0);
     assert_eq!(fs::read_to_string(root.join("etc/configured/a.conf")).unwrap(), "a\n");
     // A conffile that exists before its package belongs to the administrator (--force-confold).
     assert_eq!(fs::read_to_string(root.join("etc/configured/b.conf")).unwrap(), "kept\n");
+    // A generated file belongs to its package: ucf would renew none beside `confold` alone.
+    let force = fs::read_to_string(root.join("var/lib/force")).unwrap();
+    assert!(force.contains("confdef") && force.contains("confold"), "{force}");
     let listed = base::prints(&root, &["dpkg-query", "-W", "-f", "${Conffiles}", "configured"]);
     assert!(listed.contains("/etc/configured/a.conf 60b725f10c9c85c70d97880dfe8191b3"), "{listed}");
     assert_eq!(base::prints(&root, &["dpkg", "--audit"]), "");
