@@ -24,13 +24,14 @@ const USAGE: &str =
     "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--against mmdebstrap|debootstrap] [--arch A]
          [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- ARGUMENTS OF ROOTSTRAP]
        cargo xtask oracle --apt [--suite S[,S]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
-       cargo xtask oracle --packages N [--suite S] [--mirror URL] [--keep DIR] [--ours PROGRAM]
+       cargo xtask oracle --packages N [--part K/M] [--suite S] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
 
 Must be root. A set of packages of tests/oracle/matrix.txt can be added to a variant: minbase+ssh.
 --matrix  compare the cells of tests/oracle/matrix.txt (only those of the suites, variants and tools named) and print a table
 --apt     compare the plans for tests/oracle/requests.txt with what apt would install
 --packages  install the N packages that most others depend on, and all that have pre-dependencies, in batches
+--part    try only the K-th of M parts of the batches
 --keep    keep the trees in DIR, and use a tree of the other tool that is there and still current
 --ours    PROGRAM instead of building rootstrap; mmdebstrap or debootstrap compares those tools with each other";
 
@@ -45,6 +46,7 @@ struct Options {
     matrix: bool,
     apt: bool,
     packages: Option<usize>,
+    part: (usize, usize),
     trees: Option<(PathBuf, PathBuf)>,
     epoch: Option<i64>,
     extra: Vec<String>,
@@ -103,7 +105,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if let Some(count) = options.packages {
         let suite = options.suites.as_ref().and_then(|suites| suites.first()).map_or("trixie", String::as_str);
         let (mirror, keep, program) = (options.mirror.as_deref(), options.keep.as_deref(), options.ours.as_deref());
-        return packages::run(&packages::Options { suite, count, mirror, keep, program }, &text);
+        return packages::run(&packages::Options { suite, count, part: options.part, mirror, keep, program }, &text);
     }
     let matrix = Matrix::read()?;
     let mut failed = 0;
@@ -171,6 +173,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         matrix: false,
         apt: false,
         packages: None,
+        part: (1, 1),
         trees: None,
         epoch: None,
         extra: Vec::new(),
@@ -190,6 +193,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--matrix" => options.matrix = true,
             "--apt" => options.apt = true,
             "--packages" => options.packages = Some(value()?.parse().map_err(|_| "--packages needs a number")?),
+            "--part" => options.part = part(&value()?)?,
             "--trees" => options.trees = Some((value()?.into(), value()?.into())),
             "--epoch" => options.epoch = Some(value()?.parse().map_err(|_| "--epoch needs seconds")?),
             "--" => options.extra.extend(words.by_ref().cloned()),
@@ -197,6 +201,12 @@ fn parse(args: &[String]) -> Result<Options, String> {
         }
     }
     Ok(options)
+}
+
+/// Reads `K/M`.
+fn part(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    numbers.filter(|(part, of)| (1..=*of).contains(part)).ok_or_else(|| format!("--part needs K/M, not {text}"))
 }
 
 fn compare(options: &Options, matrix: &Matrix, cell: &Comparison, list: &[Accepted]) -> Result<Outcome, Failure> {

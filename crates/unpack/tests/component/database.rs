@@ -153,7 +153,8 @@ fn long_names_of_members() {
     let long = deb("members").control_member(&"m".repeat(101), 0o644, "");
     assert!(ours.put(&long.build()).unwrap_err().to_string().contains("impossible name"));
     let refusal = theirs.dpkg_unpack(&[long], &[]).unwrap_err();
-    assert!(refusal.contains("overly-long control info file name"), "{refusal}");
+    // dpkg 1.23 says "metadata" instead of "control info".
+    assert!(refusal.contains("overly-long") && refusal.contains("file name (starting"), "{refusal}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Options<'o> {
     pub suite: &'o str,
     /// How many packages are taken by the number of those that depend on them.
     pub count: usize,
+    /// Which of how many parts of the batches are tried, counted from 1.
+    pub part: (usize, usize),
     /// The mirror to use instead of the suite's own.
     pub mirror: Option<&'o str>,
     /// The directory that keeps indexes, logs and the trees of batches that failed.
@@ -58,8 +60,8 @@ pub fn run(options: &Options<'_>, accepted: &str) -> Result<(), String> {
     let mut archive = Archive::open(&request(options.suite, &[]), options.mirror, work)?;
     let first = requests::read()?.first.remove(options.suite).unwrap_or_default();
     let names = chosen(&archive.available()?, options.count);
-    let mut tally = Tally { packages: names.len(), ..Tally::default() };
-    let mut waiting: Vec<Vec<String>> = names.chunks(BATCH).rev().map(<[String]>::to_vec).collect();
+    let mut waiting = batches(&names, options.part);
+    let mut tally = Tally { packages: waiting.iter().map(Vec::len).sum(), ..Tally::default() };
     while let Some(batch) = waiting.pop() {
         let request = request(options.suite, &batch);
         let theirs = match (archive.theirs(&request, &first), batch.as_slice()) {
@@ -97,6 +99,14 @@ pub fn run(options: &Options<'_>, accepted: &str) -> Result<(), String> {
     let Tally { packages, batches, refused, both_fail, failed, compared } = tally;
     println!("| {} | {packages} | {batches} | {refused} | {both_fail} | {failed} | {compared} |", options.suite);
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {batches} batches failed")) }
+}
+
+/// Returns the batches of a part, the first one last. Every part has batches from the whole list.
+fn batches(names: &[String], (part, of): (usize, usize)) -> Vec<Vec<String>> {
+    let all = names.chunks(BATCH).enumerate().filter(|(number, _)| number % of == part - 1);
+    let mut batches: Vec<Vec<String>> = all.map(|(_, batch)| batch.to_vec()).collect();
+    batches.reverse();
+    batches
 }
 
 fn request(suite: &str, packages: &[String]) -> Request {
@@ -234,6 +244,15 @@ mod tests {
         assert_eq!(chosen(text, 1), ["b", "c"]);
         assert_eq!(chosen(text, 2), ["b", "c", "d"]);
         assert_eq!(chosen(text, 9), ["b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn parts_have_all_batches_together() {
+        let names: Vec<String> = (0..BATCH * 5).map(|number| number.to_string()).collect();
+        let first = |part| -> Vec<String> { batches(&names, part).into_iter().map(|batch| batch[0].clone()).collect() };
+        assert_eq!(first((1, 2)), ["200", "100", "0"]);
+        assert_eq!(first((2, 2)), ["150", "50"]);
+        assert_eq!(first((1, 1)).len(), 5);
     }
 
     #[test]
