@@ -108,8 +108,9 @@ fn try_suite(name: &str, mirror: Option<&str>, program: &Path, tests: &Path) -> 
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o755)))
             .map_err(told)?;
     }
-    // The tests' own files have the same paths inside.
-    let script = "mkdir -p $0$TMPDIR && mount --bind $TMPDIR $0$TMPDIR && mount --bind /proc $0/proc && dpkg --version && exec \"$@\"";
+    // The tests' own files are in memory, and have the same paths inside.
+    let script = "mount -t tmpfs tmpfs $TMPDIR && mkdir -p $0$TMPDIR && mount --bind $TMPDIR $0$TMPDIR &&
+        mount --bind /proc $0/proc && dpkg --version && exec \"$@\"";
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "sh", "-c", script])

@@ -57,7 +57,14 @@ pub fn run(options: &Options<'_>, accepted: &str) -> Result<(), String> {
     let scratch =
         tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
     let work = options.keep.unwrap_or(scratch.path());
-    let mut archive = Archive::open(&request(options.suite, &[]), options.mirror, work)?;
+    let mirror = options
+        .mirror
+        .map_or_else(|| build::suite(options.suite).map(|suite| suite.mirror()), |mirror| Ok(mirror.into()))?;
+    if let Err(error) = build::release_date(&mirror, options.suite) {
+        println!("skipped: {}: its archive does not answer: {error}", options.suite);
+        return Ok(());
+    }
+    let mut archive = Archive::open(&request(options.suite, &[]), Some(&mirror), work)?;
     let first = requests::read()?.first.remove(options.suite).unwrap_or_default();
     let names = chosen(&archive.available()?, options.count);
     let mut waiting = batches(&names, options.part);
