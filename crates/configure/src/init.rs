@@ -14,7 +14,7 @@ use rustix::process::{self, Signal};
 use rustix::thread::UnshareFlags;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -222,7 +222,7 @@ fn run(words: &[String], mode: Mode, keeper: &Keeper, victim: &Victim) -> Result
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
     unsafe { command.pre_exec(move || drop_capabilities(mode)) };
     let starting = keeper.starting.lock();
-    let child = victim.of(|| command.spawn()).map_err(|error| format!("cannot start {program}: {error}"))?;
+    let child = victim.of(|| command.spawn()).map_err(|error| not_started(program, &error))?;
     drop(starting);
     let wanted = process::Pid::from_child(&child);
     // Process 1 inherits every orphan, so it reaps whatever ends until the command itself does.
@@ -232,6 +232,20 @@ fn run(words: &[String], mode: Mode, keeper: &Keeper, victim: &Victim) -> Result
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(format!("cannot wait for {program}: {errno}")),
         }
+    }
+}
+
+/// Says why a program cannot be started. The kernel reports the absence of a script's interpreter as that of the script (execve(2)).
+fn not_started(program: &str, error: &std::io::Error) -> String {
+    let mut head = Vec::new();
+    let is_there = error.kind() == std::io::ErrorKind::NotFound
+        && File::open(program).is_ok_and(|file| file.take(256).read_to_end(&mut head).is_ok());
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let interpreter = line.strip_prefix(b"#!").map(String::from_utf8_lossy);
+    match interpreter.as_ref().and_then(|line| line.split_whitespace().next()) {
+        Some(interpreter) => format!("cannot start {program}: its interpreter {interpreter} is not in the root"),
+        None if is_there => format!("cannot start {program}: the loader that it names is not in the root"),
+        None => format!("cannot start {program}: {error}"),
     }
 }
 

@@ -49,6 +49,20 @@ fn a_postinst_of_the_first_phase_that_fails() {
 }
 
 #[test]
+fn a_script_without_its_interpreter() {
+    need!(machine::root());
+    for (text, reason) in [
+        ("#!/opt/lisp -x\n", "its interpreter /opt/lisp is not in the root\n"),
+        ("#! /bin/missing\n", "its interpreter /bin/missing is not in the root\n"),
+    ] {
+        let bad = Deb::new("bad", "1").script("preinst", text);
+        let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
+        world.run(&[&world.target("root"), "--include=bad"]).expect(1).says(&["cannot start ", "preinst: ", reason]);
+        base::assert_nothing_left(&world, &[]);
+    }
+}
+
+#[test]
 fn a_user_hears_of_a_failing_script_too() {
     let user = need!(machine::user());
     let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\necho alas\nexit 3\n");
