@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// The environment of every program that runs in a root, except `SOURCE_DATE_EPOCH`.
-pub const ENVIRONMENT: [(&str, &str); 11] = [
+pub const ENVIRONMENT: [(&str, &str); 12] = [
     ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
     ("HOME", "/root"),
     ("USER", "root"),
@@ -32,6 +32,8 @@ pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("LANG", "C.UTF-8"),
     ("LC_ALL", "C.UTF-8"),
     ("DEBIAN_FRONTEND", "noninteractive"),
+    // TeX writes the date into formats; with this it takes SOURCE_DATE_EPOCH (pdftex manual, "FORCE_SOURCE_DATE").
+    ("FORCE_SOURCE_DATE", "1"),
     ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
 ];
 

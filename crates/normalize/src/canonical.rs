@@ -3,6 +3,7 @@
 //! The files come from package scripts, so a file that is not understood stays as it is.
 
 use crate::error::{Result, go_on};
+use crate::keystore;
 use crate::rewrite::rewrite;
 use rootstrap_rootfs::{Kind, Root};
 use std::sync::atomic::AtomicBool;
@@ -13,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 /// The tree cannot be read or changed, or `cancel` was set.
 pub(crate) fn rewrite_all(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     rewrite_with(root, b"var/lib/systemd/catalog/database", catalog)?;
+    rewrite_with(root, b"etc/ssl/certs/java/cacerts", |bytes| keystore::normalized(bytes, epoch))?;
     if root.metadata(b"etc/console-setup")?.is_some_and(|found| found.kind == Kind::Directory) {
         for name in root.list(b"etc/console-setup")? {
             go_on(cancel)?;

@@ -8,6 +8,7 @@
 
 mod canonical;
 mod error;
+mod keystore;
 pub mod pyc;
 mod rewrite;
 mod root_directory;

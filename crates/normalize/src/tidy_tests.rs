@@ -70,11 +70,14 @@ const FILES: &[(&str, &str)] = &[
     ("var/lib/dpkg/status", "new"),
     ("var/lib/dpkg/status-old", "old"),
     ("var/lib/systemd/random-seed", "secret"),
+    ("var/lib/texmf/web2c/updmap.log", "today"),
     ("var/log/apt/history.log", "today"),
     ("var/log/dpkg.log", "today"),
+    ("var/log/daemon.log", "today"),
     ("var/log/fontconfig.log", "today"),
     ("var/log/lastlog", "today"),
     ("var/log/messages.1", "today"),
+    ("var/log/sysstat/sa28", "the host"),
 ];
 
 #[test]
@@ -116,10 +119,12 @@ fn directories_keep_what_a_system_needs() {
         "var/lib/dpkg/status",
         "var/lib/dpkg/status-old",
         "var/lib/systemd",
+        "var/lib/texmf/web2c",
         "var/log/apt",
-        "var/log/fontconfig.log",
+        "var/log/daemon.log",
         "var/log/lastlog",
         "var/log/messages.1",
+        "var/log/sysstat",
     ];
     assert_eq!(list(&root), expected);
     assert_eq!(root.read(b"etc/machine-id").unwrap().unwrap(), b"");
@@ -159,8 +164,10 @@ fn images_keep_no_identity_and_no_logs() {
         "var/lib/apt/lists",
         "var/lib/dpkg/status",
         "var/lib/systemd",
+        "var/lib/texmf/web2c",
         "var/log/apt",
         "var/log/lastlog",
+        "var/log/sysstat",
     ];
     assert_eq!(list(&root), expected);
     assert_eq!(root.read(b"var/log/lastlog").unwrap().unwrap(), b"");
