@@ -16,9 +16,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -221,6 +222,10 @@ fn run(words: &[String], mode: Mode, keeper: &Keeper, victim: &Victim) -> Result
     command.args(arguments).env_clear().envs(environment).stdin(Stdio::null());
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
     unsafe { command.pre_exec(move || drop_capabilities(mode)) };
+    if mode == Mode::Chroot {
+        // The end kills groups, and must not kill this process with them.
+        command.process_group(0);
+    }
     let starting = keeper.starting.lock();
     let child = victim.of(|| command.spawn()).map_err(|error| not_started(program, &error))?;
     drop(starting);
@@ -235,18 +240,26 @@ fn run(words: &[String], mode: Mode, keeper: &Keeper, victim: &Victim) -> Result
     }
 }
 
-/// Says why a program cannot be started. The kernel reports the absence of a script's interpreter as that of the script (execve(2)).
+/// Says why a program cannot be started. The kernel reports the absence of a script's interpreter, or of the loader that a program names,
+/// as that of the script or program itself (execve(2)).
 fn not_started(program: &str, error: &std::io::Error) -> String {
     let mut head = Vec::new();
+    // A script may have put a pipe there since then, which must not be waited for.
+    let open = || File::options().read(true).custom_flags(libc::O_NONBLOCK).open(program);
     let is_there = error.kind() == std::io::ErrorKind::NotFound
-        && File::open(program).is_ok_and(|file| file.take(256).read_to_end(&mut head).is_ok());
+        && open().is_ok_and(|file| file.take(256).read_to_end(&mut head).is_ok());
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let interpreter = line.strip_prefix(b"#!").map(String::from_utf8_lossy);
-    match interpreter.as_ref().and_then(|line| line.split_whitespace().next()) {
-        Some(interpreter) => format!("cannot start {program}: its interpreter {interpreter} is not in the root"),
-        None if is_there => format!("cannot start {program}: the loader that it names is not in the root"),
-        None => format!("cannot start {program}: {error}"),
-    }
+    let interpreter = interpreter.as_ref().and_then(|line| line.split_whitespace().next());
+    let reason = match interpreter {
+        _ if !is_there => error.to_string(),
+        Some(name) if Path::new(name).exists() => {
+            format!("its interpreter {name} names a loader that is not in the root")
+        }
+        Some(name) => format!("its interpreter {name} is not in the root"),
+        None => "it names a loader that is not in the root".to_owned(),
+    };
+    format!("cannot start {program}: {reason}")
 }
 
 /// Has the kernel choose commands, and not this process or programs of the user, when memory runs out.
@@ -329,5 +342,34 @@ fn raise_loopback() {
         }
         request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
         libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS, &raw const request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = |content: Option<&[u8]>, error: std::io::ErrorKind| {
+            let path = dir.path().join("program");
+            let _ = std::fs::remove_file(&path);
+            content.inspect(|content| std::fs::write(&path, content).unwrap());
+            let text = not_started(path.to_str().unwrap(), &error.into());
+            text.strip_prefix(&format!("cannot start {}: ", path.display())).unwrap().to_owned()
+        };
+        let missing = std::io::ErrorKind::NotFound;
+        assert_eq!(
+            said(Some(b"#! /bin/missing -e\nexit\n"), missing),
+            "its interpreter /bin/missing is not in the root"
+        );
+        assert_eq!(
+            said(Some(b"#!/proc/self/exe\n"), missing),
+            "its interpreter /proc/self/exe names a loader that is not in the root"
+        );
+        assert_eq!(said(Some(b"\x7fELF\xff"), missing), "it names a loader that is not in the root");
+        assert_eq!(said(None, missing), "entity not found");
+        assert_eq!(said(Some(b"#!/bin/missing\n"), std::io::ErrorKind::PermissionDenied), "permission denied");
     }
 }

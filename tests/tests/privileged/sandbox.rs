@@ -97,9 +97,14 @@ fn reaches_nothing_but(more: &[&str], user: Option<&User>, expected: &str) {
 
     let environment = fs::read_to_string(root.join("var/lib/environment")).unwrap();
     assert!(!environment.contains(&token) && !environment.contains("/nowhere"), "{environment}");
-    for line in
-        ["DEBIAN_FRONTEND=noninteractive", "SOURCE_DATE_EPOCH=1735689600", "TZ=UTC", "LC_ALL=C.UTF-8", "HOME=/root"]
-    {
+    for line in [
+        "DEBIAN_FRONTEND=noninteractive",
+        "FORCE_SOURCE_DATE=1",
+        "SOURCE_DATE_EPOCH=1735689600",
+        "TZ=UTC",
+        "LC_ALL=C.UTF-8",
+        "HOME=/root",
+    ] {
         assert!(environment.lines().any(|known| known == line), "{line} is not in {environment}");
     }
     fs::remove_file(format!("{target}.mtree")).ok();

@@ -30,7 +30,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         match name.as_str() {
             "--suite" => suites = list(&value()?),
             "--mirror" => mirror = Some(value()?),
-            "--ours" => ours = Some(PathBuf::from(value()?)),
+            "--ours" => ours = Some(arguments::program(&value()?)?.into()),
             _ => return Err(format!("what is {name}?\n{USAGE}")),
         }
     }

@@ -189,7 +189,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--against" => options.against = Some(value()?),
             "--mirror" => options.mirror = Some(value()?),
             "--keep" => options.keep = Some(value()?.into()),
-            "--ours" => options.ours = Some(value()?),
+            "--ours" => options.ours = Some(arguments::program(&value()?)?),
             "--matrix" => options.matrix = true,
             "--apt" => options.apt = true,
             "--packages" => options.packages = Some(value()?.parse().map_err(|_| "--packages needs a number")?),

@@ -26,6 +26,7 @@ pub(crate) fn end_orphans(proc: BorrowedFd<'_>, is_spared: &dyn Fn(Pid) -> bool)
         if orphans.is_empty() {
             return;
         }
+        // The number of a group that ended meanwhile belongs to nobody: the kernel gives out all others first.
         for group in groups_below(proc, &orphans) {
             let _ = process::kill_process_group(group, Signal::KILL);
         }

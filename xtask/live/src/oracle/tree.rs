@@ -111,11 +111,6 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// Returns the names of a user and a group.
-    fn owner(&self, (uid, gid): (u32, u32)) -> (Option<&String>, Option<&String>) {
-        (self.users.get(&uid), self.groups.get(&gid))
-    }
-
     /// Returns the content of a file, if it is text.
     fn text(&self, path: &[u8]) -> Option<String> {
         let node = self.nodes.get(path).filter(|node| node.kind == Kind::File && node.size <= TEXT)?;
@@ -136,6 +131,11 @@ fn names(root: &Root, path: &[u8]) -> BTreeMap<u32, String> {
         }
     }
     names
+}
+
+/// Whether two ids are equal, or numbers of the same name.
+fn is_same(our: u32, their: u32, ours: &BTreeMap<u32, String>, theirs: &BTreeMap<u32, String>) -> bool {
+    our == their || ours.get(&our).is_some_and(|name| theirs.get(&their) == Some(name))
 }
 
 /// Returns everything in which `ours` differs from `theirs`, by path.
@@ -170,7 +170,8 @@ fn compare_nodes(path: &[u8], ours: (&Tree, &Node), theirs: (&Tree, &Node), foun
     }
     if our.owner != their.owner {
         let text = |(uid, gid): (u32, u32)| format!("{uid}:{gid}");
-        let is_same = ours.0.owner(our.owner) == theirs.0.owner(their.owner);
+        let is_same = is_same(our.owner.0, their.owner.0, &ours.0.users, &theirs.0.users)
+            && is_same(our.owner.1, their.owner.1, &ours.0.groups, &theirs.0.groups);
         push(found, if is_same { "ids" } else { "owner" }, path, text(our.owner), text(their.owner));
     }
     if our.digest != their.digest || (our.kind == Kind::File && our.digest.is_none()) {
@@ -350,6 +351,14 @@ mod tests {
         ];
         let both: Vec<_> = both.iter().map(|(kind, path)| (*kind, path.as_str())).collect();
         assert_eq!(both, expected);
+    }
+
+    #[test]
+    fn ids_are_the_same_by_name_alone() {
+        let names = |id: u32| BTreeMap::from([(id, "user".to_owned())]);
+        assert!(is_same(100, 101, &names(100), &names(101)) && is_same(7, 7, &names(1), &names(2)));
+        assert!(!is_same(100, 101, &names(1), &names(2)), "neither has a name");
+        assert!(!is_same(100, 101, &names(100), &names(2)), "one has no name");
     }
 
     #[test]
