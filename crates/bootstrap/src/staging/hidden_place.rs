@@ -10,7 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// What follows the dot and the stem in every hidden name. The number of the process follows it. It is so long that nobody else comes up
+/// What follows the dot and the stem in every hidden name. The number of the thread follows it. It is so long that nobody else comes up
 /// with such a name, because the next run removes what has one.
 const MARK: &str = ".rootstrap-unfinished-";
 
@@ -21,13 +21,14 @@ pub(super) const FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlag
 /// The longest stem, in bytes, that leaves room for the rest of a name, which has at most 255 bytes.
 const LONGEST_STEM: usize = 190;
 
-/// Returns names to try. Several are needed: runs in different containers can have the same process number, and a killed run may have
-/// left its name.
+/// Returns names to try. Several are needed: runs in different containers can have the same numbers, and a killed run may have
+/// left its name. Each thread has names of its own: platforms are built at once, and a thread that finds the name of another one taken
+/// would tell the janitor to keep it.
 pub(super) fn names(stem: &OsStr) -> impl Iterator<Item = OsString> {
     let stem = if stem.len() > LONGEST_STEM { OsStr::new("staging") } else { stem };
     let mut start = OsString::from(".");
     start.push(stem);
-    start.push(format!("{MARK}{}", std::process::id()));
+    start.push(format!("{MARK}{}", rustix::thread::gettid().as_raw_nonzero()));
     (0..1000).map(move |number| {
         let mut name = start.clone();
         if number > 0 {
@@ -166,6 +167,14 @@ pub(super) fn is_at(file: impl AsFd, directory: BorrowedFd<'_>, name: impl rusti
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn two_threads_never_try_the_same_name() {
+        let tried = || names(OsStr::new("staging")).take(3).collect::<Vec<_>>();
+        let own = tried();
+        let others = std::thread::scope(|scope| scope.spawn(tried).join()).unwrap();
+        assert!(others.iter().all(|name| !own.contains(name)), "{others:?}");
+    }
 
     #[test]
     fn only_names_made_here_count_as_ours() {
