@@ -5,6 +5,7 @@
 use crate::error::{Result, go_on};
 use crate::keystore;
 use crate::rewrite::rewrite;
+use crate::texmf;
 use rootstrap_rootfs::{Kind, Root};
 use std::sync::atomic::AtomicBool;
 
@@ -14,6 +15,10 @@ use std::sync::atomic::AtomicBool;
 /// The tree cannot be read or changed, or `cancel` was set.
 pub(crate) fn rewrite_all(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     rewrite_with(root, b"var/lib/systemd/catalog/database", catalog)?;
+    for list in [&b"var/lib/texmf/fmtutil.cnf-TEXLIVEDIST"[..], b"var/lib/texmf/updmap.cfg-TEXLIVEDIST"] {
+        rewrite_with(root, list, texmf::sorted_list)?;
+    }
+    rewrite_with(root, b"var/lib/texmf/ls-R", texmf::sorted_names)?;
     rewrite_with(root, b"etc/ssl/certs/java/cacerts", |bytes| keystore::normalized(bytes, epoch))?;
     if root.metadata(b"etc/console-setup")?.is_some_and(|found| found.kind == Kind::Directory) {
         for name in root.list(b"etc/console-setup")? {

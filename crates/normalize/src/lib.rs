@@ -12,8 +12,11 @@ mod keystore;
 pub mod pyc;
 mod rewrite;
 mod root_directory;
+mod texmf;
 mod tidy;
+mod varying;
 
 pub use error::{Error, Result};
 pub use root_directory::{clamp_times, set_root_attributes};
 pub use tidy::{Tidy, commands, tidy};
+pub use varying::{varying, varying_in};

@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod dpkgs;
+mod elsewhere;
 mod keyrings;
 mod oracle;
 mod project;
@@ -16,11 +17,12 @@ fn main() -> ExitCode {
         Some((chore, rest)) if chore == "keyrings" => keyrings::run(&project::directory(), rest),
         Some((chore, rest)) if chore == "oracle" => oracle::run(rest),
         Some((chore, rest)) if chore == "dpkgs" => dpkgs::run(rest),
+        Some((chore, rest)) if chore == "elsewhere" => elsewhere::run(rest),
         Some((chore, rest)) if chore == "bench" => bench::run(rest),
         // `bench` runs each part of the floor as a process of its own, to measure it in the same way as a tool.
         Some((chore, rest)) if chore == "bench-floor" => bench::floor::work(rest),
         _ => {
-            eprintln!("usage: cargo xtask keyrings|oracle|dpkgs|bench …");
+            eprintln!("usage: cargo xtask keyrings|oracle|dpkgs|elsewhere|bench …");
             return ExitCode::from(2);
         }
     };

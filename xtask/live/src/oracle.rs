@@ -10,6 +10,7 @@ pub mod matrix;
 mod packages;
 mod requests;
 mod tree;
+mod twice;
 
 use crate::arguments::{self, list};
 use crate::project;
@@ -24,12 +25,14 @@ const USAGE: &str =
     "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--against mmdebstrap|debootstrap] [--arch A]
          [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- ARGUMENTS OF ROOTSTRAP]
        cargo xtask oracle --apt [--suite S[,S]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
+       cargo xtask oracle --twice [--suite S[,S]] [--variant V[,V]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --packages N [--part K/M] [--suite S] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
 
 Must be root. A set of packages of tests/oracle/matrix.txt can be added to a variant: minbase+ssh.
 --matrix  compare the cells of tests/oracle/matrix.txt (only those of the suites, variants and tools named) and print a table
 --apt     compare the plans for tests/oracle/requests.txt with what apt would install
+--twice   build each `twice` of tests/oracle/matrix.txt on two machines on two days, as far as a program can tell
 --packages  install the N packages that most others depend on, and all that have pre-dependencies, in batches
 --part    try only the K-th of M parts of the batches
 --keep    keep the trees in DIR, and use a tree of the other tool that is there and still current
@@ -45,6 +48,7 @@ struct Options {
     ours: Option<String>,
     matrix: bool,
     apt: bool,
+    twice: bool,
     packages: Option<usize>,
     part: (usize, usize),
     trees: Option<(PathBuf, PathBuf)>,
@@ -95,6 +99,15 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if options.apt {
         return apt::run(&apt::Options {
             suites: options.suites.as_deref(),
+            mirror: options.mirror.as_deref(),
+            keep: options.keep.as_deref(),
+            program: options.ours.as_deref(),
+        });
+    }
+    if options.twice {
+        return twice::run(&twice::Options {
+            suites: options.suites.as_deref(),
+            variants: options.variants.as_deref(),
             mirror: options.mirror.as_deref(),
             keep: options.keep.as_deref(),
             program: options.ours.as_deref(),
@@ -172,6 +185,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         ours: None,
         matrix: false,
         apt: false,
+        twice: false,
         packages: None,
         part: (1, 1),
         trees: None,
@@ -192,6 +206,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--ours" => options.ours = Some(arguments::program(&value()?)?),
             "--matrix" => options.matrix = true,
             "--apt" => options.apt = true,
+            "--twice" => options.twice = true,
             "--packages" => options.packages = Some(value()?.parse().map_err(|_| "--packages needs a number")?),
             "--part" => options.part = part(&value()?)?,
             "--trees" => options.trees = Some((value()?.into(), value()?.into())),

@@ -1,6 +1,7 @@
 //! The steps that bring a configured root into the state in which it is published, in their order.
 
 use crate::error::Error;
+use crate::event::Event;
 use crate::finish::image_settings::{self, ImageSettings};
 use crate::finish::{copies, marks, sources};
 use crate::install::{BuildContext, slim};
@@ -40,6 +41,9 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
         slim::sweep(root, &machine.cancel)?;
     }
     rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image }, &machine.cancel)?;
+    for (path, reason) in rootstrap_normalize::varying_in(root, &machine.cancel)? {
+        (context.report)(Event::Note(format!("{path} differs from build to build: {reason}")));
+    }
     if is_image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");
         let settings = ImageSettings {

@@ -185,12 +185,9 @@ impl Archive {
     }
 
     fn ours(&self, program: &Path, request: &Request) -> Answer {
-        let set = Set { include: request.packages.clone(), ..Set::default() };
+        let set = Set { include: request.packages.clone(), recommends: request.recommends, ..Set::default() };
         let mut extra = vec!["--print-plan".to_owned(), "--quiet".to_owned()];
         extra.push(format!("--components={}", request.components));
-        if request.recommends {
-            extra.push("--recommends".to_owned());
-        }
         let text = build::output(&mut self.build(request, &set, &self.root.path).ours(program, "apt", &extra))?;
         let package = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             &[_, name, version, architecture, _] => Ok(format!("{name} {version} {architecture}")),

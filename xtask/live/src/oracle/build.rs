@@ -201,6 +201,7 @@ impl Build<'_> {
         }
         command.args(self.set.add_architecture.as_ref().map(|arch| format!("--add-architecture={arch}")));
         command.args(self.arch.map(|arch| format!("--arch={arch}")));
+        command.args(self.set.recommends.then_some("--recommends"));
         command.args(self.expired.then(|| format!("--valid-at=@{}", self.epoch)));
         command.args(extra);
         self.environment(&mut command);
@@ -220,6 +221,7 @@ impl Build<'_> {
                 if !self.set.include.is_empty() {
                     command.arg(format!("--include={}", self.set.include.join(",")));
                 }
+                command.args(self.set.recommends.then_some("--aptopt=APT::Install-Recommends \"true\""));
                 if matches!(self.variant, "minbase" | "buildd") {
                     // mmdebstrap takes these names for `required`, with the compiler for buildd. In some suites that
                     // has no apt.

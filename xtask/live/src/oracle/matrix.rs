@@ -11,6 +11,8 @@ pub struct Set {
     pub pockets: bool,
     /// A further architecture of the root.
     pub add_architecture: Option<String>,
+    /// Whether recommended packages are installed too.
+    pub recommends: bool,
     /// The packages that debootstrap installs in addition, like `also` in suites.txt.
     pub also: Vec<String>,
     /// The packages to include.
@@ -19,8 +21,10 @@ pub struct Set {
 
 /// The content of the file.
 pub struct Matrix {
-    /// All comparisons, in the order of the file.
+    /// All comparisons with other tools, in the order of the file.
     pub cells: Vec<Comparison>,
+    /// The suites and variants that are built twice, in the order of the file.
+    pub twice: Vec<(String, String)>,
     sets: BTreeMap<String, Set>,
 }
 
@@ -33,9 +37,9 @@ impl Matrix {
         Self::parse(&text)
     }
 
-    /// Parses lines `set NAME WORDS…` and `cells SUITES VARIANTS TOOLS`. Lists are separated by commas.
+    /// Parses lines `set NAME WORDS…`, `cells SUITES VARIANTS TOOLS` and `twice SUITES VARIANTS`. Lists are separated by commas.
     fn parse(text: &str) -> Result<Self, String> {
-        let mut matrix = Self { cells: Vec::new(), sets: BTreeMap::new() };
+        let mut matrix = Self { cells: Vec::new(), twice: Vec::new(), sets: BTreeMap::new() };
         for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
             match line.split_whitespace().collect::<Vec<_>>().as_slice() {
                 ["set", name, words @ ..] => {
@@ -43,6 +47,7 @@ impl Matrix {
                     for word in words {
                         match word.split_once('=') {
                             Some(("pockets", "all")) => set.pockets = true,
+                            Some(("recommends", "yes")) => set.recommends = true,
                             Some(("also", name)) => set.also.push(name.to_owned()),
                             Some(("arch", arch)) => set.add_architecture = Some(arch.to_owned()),
                             Some(_) => return Err(format!("matrix.txt: what is {word}?")),
@@ -53,20 +58,21 @@ impl Matrix {
                 }
                 ["cells", suites, variants, tools] => {
                     let all = tools.split(',').flat_map(|tool| {
-                        let pairs = suites.split(',').flat_map(|suite| variants.split(',').map(move |to| (suite, to)));
-                        pairs.map(move |(suite, variant)| Comparison {
-                            suite: suite.into(),
-                            variant: variant.into(),
+                        pairs(suites, variants).into_iter().map(move |(suite, variant)| Comparison {
+                            suite,
+                            variant,
                             against: tool.into(),
                         })
                     });
                     matrix.cells.extend(all);
                 }
-                _ => return Err(format!("matrix.txt: neither set nor cells: {line}")),
+                ["twice", suites, variants] => matrix.twice.extend(pairs(suites, variants)),
+                _ => return Err(format!("matrix.txt: neither set nor cells nor twice: {line}")),
             }
         }
-        for cell in &matrix.cells {
-            matrix.variant(&cell.variant)?;
+        let compared = matrix.cells.iter().map(|cell| &cell.variant);
+        for variant in compared.chain(matrix.twice.iter().map(|(_, variant)| variant)) {
+            matrix.variant(variant)?;
         }
         Ok(matrix)
     }
@@ -83,6 +89,12 @@ impl Matrix {
     }
 }
 
+/// Returns every combination of two lists.
+fn pairs(suites: &str, variants: &str) -> Vec<(String, String)> {
+    let all = suites.split(',').flat_map(|suite| variants.split(',').map(move |variant| (suite, variant)));
+    all.map(|(suite, variant)| (suite.to_owned(), variant.to_owned())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,18 +102,22 @@ mod tests {
     #[test]
     fn cells_are_products_and_sets_have_names() {
         let matrix =
-            Matrix::parse("set more pockets=all arch=i386 also=c a b\ncells s,t minbase,minbase+more x\n").unwrap();
+            Matrix::parse("set more pockets=all arch=i386 recommends=yes also=c a b\ncells s,t minbase,minbase+more x\ntwice s minbase\n")
+                .unwrap();
         let names: Vec<_> = matrix.cells.iter().map(|cell| format!("{} {}", cell.suite, cell.variant)).collect();
         assert_eq!(names, ["s minbase", "s minbase+more", "t minbase", "t minbase+more"]);
         let set = Set {
             pockets: true,
             add_architecture: Some("i386".into()),
+            recommends: true,
             also: vec!["c".into()],
             include: vec!["a".into(), "b".into()],
         };
         assert_eq!(matrix.variant("minbase+more").unwrap(), ("minbase", set));
-        assert!(Matrix::parse("cells s minbase+none x").is_err());
+        assert_eq!(matrix.twice, [("s".to_owned(), "minbase".to_owned())]);
+        assert!(Matrix::parse("cells s minbase+none x").is_err() && Matrix::parse("twice s minbase+none").is_err());
         assert!(Matrix::parse("set x colour=red").is_err());
-        assert!(Matrix::read().unwrap().cells.len() > 80);
+        let own = Matrix::read().unwrap();
+        assert!(own.cells.len() > 80 && own.twice.len() >= 40);
     }
 }

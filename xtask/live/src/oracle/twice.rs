@@ -1,0 +1,124 @@
+//! `cargo xtask oracle --twice`: builds a tree here, and again on what looks like another machine on another day.
+//!
+//! Clock, time zone, host name, kernel, place of the staging area and number of processors differ ([`crate::elsewhere`]). Nothing may
+//! differ in the trees but the files that rootstrap itself lists ([`rootstrap_normalize::varying`]).
+
+use super::build::{self, Build};
+use super::matrix::Matrix;
+use super::tree::{self, Tree};
+use std::path::Path;
+use std::process::Command;
+
+/// The options of the chore.
+pub struct Options<'o> {
+    /// Only these suites.
+    pub suites: Option<&'o [String]>,
+    /// Only these variants.
+    pub variants: Option<&'o [String]>,
+    /// The mirror to use instead of a suite's own.
+    pub mirror: Option<&'o str>,
+    /// The directory that keeps logs, and trees that differ.
+    pub keep: Option<&'o Path>,
+    /// The path of rootstrap; it is built if `None`.
+    pub program: Option<&'o str>,
+}
+
+/// What was found, in the columns of the table.
+struct Outcome {
+    entries: usize,
+    listed: usize,
+    rest: usize,
+}
+
+/// Builds everything twice and prints a row of the table in docs/trees.md for each.
+pub fn run(options: &Options<'_>) -> Result<(), String> {
+    if !rustix::process::getuid().is_root() {
+        return Err("must be root: it traces programs of root".to_owned());
+    }
+    let program = options.program.map_or_else(build::our_program, |path| Ok(path.into()))?;
+    let matrix = Matrix::read()?;
+    let wanted = |list: Option<&[String]>, name: &String| list.is_none_or(|list| list.contains(name));
+    let (mut rows, mut failed) = (Vec::new(), 0);
+    for (name, variant) in &matrix.twice {
+        if !wanted(options.suites, name) || !wanted(options.variants, variant) {
+            continue;
+        }
+        println!("# {name} {variant} twice");
+        let suite = build::suite(name)?;
+        let mirror = options.mirror.map_or_else(|| suite.mirror(), str::to_owned);
+        let epoch = match build::release_date(&mirror, name) {
+            Ok((epoch, _)) => epoch,
+            Err(error) => {
+                println!("skipped: {name}: its archive does not answer: {error}");
+                continue;
+            }
+        };
+        let scratch =
+            tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
+        let work = options.keep.unwrap_or(scratch.path());
+        let (plain, set) = matrix.variant(variant)?;
+        // An expired suite is judged at its own date, which is what the second day needs of every suite.
+        let expired = true;
+        let build =
+            Build { suite: &suite, variant: plain, set: &set, arch: None, mirror: &mirror, epoch, expired, work };
+        let cells = match twice(&build, &program, variant) {
+            Ok(Outcome { entries, listed, rest }) => {
+                failed += usize::from(rest > 0);
+                format!("{entries} | {listed} | {rest}")
+            }
+            Err(error) => {
+                println!("{error}");
+                failed += 1;
+                "– | – | failed".to_owned()
+            }
+        };
+        rows.push(format!("| {name} | {variant} | {cells} |"));
+    }
+    println!("| suite | variant | entries | listed | unexplained |\n|---|---|--:|--:|--:|\n{}", rows.join("\n"));
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} pairs differ or cannot be built", rows.len())) }
+}
+
+fn twice(build: &Build<'_>, program: &Path, variant: &str) -> Result<Outcome, String> {
+    let place = |which: &str| build.work.join(format!("{}-{variant}-{which}", build.suite.name));
+    let (here, there) = (place("here"), place("elsewhere"));
+    for (target, is_here) in [(&here, true), (&there, false)] {
+        build::remove(target)?;
+        // The downloads of the first build serve the second one. Nothing that the first one made may do so.
+        let cache = build.work.join("cache");
+        for layer in ["first-phase", "archive"] {
+            build::remove(&cache.join("v1").join(layer))?;
+        }
+        let own = [
+            if is_here { "--staging=memory" } else { "--staging=disk" },
+            if is_here { "--jobs=8" } else { "--jobs=1" },
+        ];
+        let mut command = build.ours(program, "mmdebstrap", &own.map(str::to_owned));
+        command.arg("--cache-dir").arg(&cache).arg(target);
+        if !is_here {
+            command = elsewhere(&command)?;
+        }
+        build::logged(&mut command, &target.with_extension("log"))?;
+    }
+    let trees = [&here, &there].map(|path| Tree::read(path, build.epoch));
+    let [Ok(first), Ok(second)] = trees else { return Err("cannot read the trees".to_owned()) };
+    let found = tree::compare(&first, &second);
+    let all = found.len();
+    let rest: Vec<_> = found.into_iter().filter(|found| rootstrap_normalize::varying(&found.path).is_none()).collect();
+    for difference in &rest {
+        println!("{:<8} {}: {}", difference.kind, difference.path, difference.detail);
+    }
+    if rest.is_empty() {
+        build::remove(&here)?;
+        build::remove(&there)?;
+    }
+    Ok(Outcome { entries: first.len(), listed: all - rest.len(), rest: rest.len() })
+}
+
+/// Returns the command that runs `command` elsewhere.
+fn elsewhere(command: &Command) -> Result<Command, String> {
+    let own = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let mut outer = Command::new(own);
+    outer.arg("elsewhere").arg(command.get_program()).args(command.get_args()).env_clear().current_dir("/");
+    outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Ok(outer)
+}
