@@ -70,9 +70,10 @@ fn lists(list: &str, word: &str) -> bool {
 impl Accepted {
     fn applies(&self, to: &Comparison) -> bool {
         // A line for a variant also applies to the variant with more packages.
-        let plain = to.variant.split_once('+').map_or(to.variant.as_str(), |(plain, _)| plain);
+        let with_packages = to.variant.split_once('+').map(|(plain, _)| (plain, format!("{plain}+*")));
+        let is_listed = |(plain, any): (&str, String)| lists(&self.variants, plain) || lists(&self.variants, &any);
         lists(&self.suites, &to.suite)
-            && (lists(&self.variants, &to.variant) || lists(&self.variants, plain))
+            && (lists(&self.variants, &to.variant) || with_packages.is_some_and(is_listed))
             && lists(&self.against, &to.against)
     }
 
@@ -152,13 +153,14 @@ mod tests {
     fn lines_of_a_variant_hold_for_it_with_more_packages() {
         let list = parse(
             "* minbase * /base mode # of the variant, whatever comes on top\n\
-             * minbase+x * /set mode # of that set of packages alone\n",
+             * minbase+x * /set mode # of that set of packages alone\n\
+             * minbase+* * /any mode # of every set of packages\n",
         )
         .unwrap();
-        let found = || vec![difference("mode", "/base"), difference("mode", "/set")];
+        let found = || ["/base", "/set", "/any"].map(|path| difference("mode", path)).into();
         assert_eq!(sift(found(), &list, &cell("minbase")).0, 1);
-        assert_eq!(sift(found(), &list, &cell("minbase+x")).0, 2);
-        assert_eq!(sift(found(), &list, &cell("minbase+y")).0, 1);
+        assert_eq!(sift(found(), &list, &cell("minbase+x")).0, 3);
+        assert_eq!(sift(found(), &list, &cell("minbase+y")).0, 2);
         assert_eq!(sift(found(), &list, &cell("important")).0, 0);
     }
 
