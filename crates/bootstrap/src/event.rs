@@ -66,6 +66,13 @@ pub enum Event {
     },
     /// A line that a script or dpkg printed.
     Output(String),
+    /// Another build of the same plan has something else there.
+    Varying {
+        /// An absolute path in the root. If it ends in a slash, all that is below a directory.
+        path: &'static str,
+        /// The reason, in a few words.
+        reason: &'static str,
+    },
 }
 
 /// Where events go.

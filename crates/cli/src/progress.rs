@@ -121,6 +121,10 @@ impl Progress {
             Event::Configuring { .. } => state.configured += 1,
             Event::Note(text) => self.print(&state, Level::Verbose, text),
             Event::Warning(text) => self.print(&state, Level::Normal, &format!("warning: {text}")),
+            Event::Varying { path, reason } => {
+                let text = format!("{path} differs from build to build: {reason}");
+                self.print(&state, Level::Verbose, &text);
+            }
             Event::Output(line) => self.print(&state, Level::Verbose, &format!("  | {line}")),
             Event::Fetch(event) => self.fetch_event(&mut state, event),
         }

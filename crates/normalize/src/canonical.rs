@@ -15,8 +15,11 @@ use std::sync::atomic::AtomicBool;
 /// The tree cannot be read or changed, or `cancel` was set.
 pub(crate) fn rewrite_all(root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<()> {
     rewrite_with(root, b"var/lib/systemd/catalog/database", catalog)?;
-    for list in [&b"var/lib/texmf/fmtutil.cnf-TEXLIVEDIST"[..], b"var/lib/texmf/updmap.cfg-TEXLIVEDIST"] {
-        rewrite_with(root, list, texmf::sorted_list)?;
+    for list in [&b"var/lib/texmf/fmtutil.cnf-TEXLIVEDIST"[..], b"var/lib/texmf/fmtutil.cnf-DEBIAN"] {
+        rewrite_with(root, list, texmf::sorted_formats)?;
+    }
+    for list in [&b"var/lib/texmf/updmap.cfg-TEXLIVEDIST"[..], b"var/lib/texmf/updmap.cfg-DEBIAN"] {
+        rewrite_with(root, list, texmf::sorted_maps)?;
     }
     rewrite_with(root, b"var/lib/texmf/ls-R", texmf::sorted_names)?;
     rewrite_with(root, b"etc/ssl/certs/java/cacerts", |bytes| keystore::normalized(bytes, epoch))?;

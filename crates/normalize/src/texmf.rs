@@ -2,19 +2,38 @@
 
 use std::collections::BTreeSet;
 
-/// Sorts the lines of `fmtutil.cnf-TEXLIVEDIST` and `updmap.cfg-TEXLIVEDIST` after their comment. Of two lines for one format or map, the
-/// order can decide, so a file that has such lines stays.
-pub(crate) fn sorted_list(file: &[u8]) -> Option<Vec<u8>> {
+/// Sorts the formats in a `fmtutil.cnf-TEXLIVEDIST` or `fmtutil.cnf-DEBIAN` (fmtutil.cnf(5)). Where two lines are for one format and engine,
+/// their order decides, and such a file stays.
+pub(crate) fn sorted_formats(file: &[u8]) -> Option<Vec<u8>> {
+    sorted_lines(file, |line| {
+        let mut words = line.split_whitespace();
+        Some([words.next()?, words.next()?])
+    })
+}
+
+/// Sorts the maps in an `updmap.cfg-TEXLIVEDIST` or `updmap.cfg-DEBIAN` (updmap.cfg(5)). A file with settings, or with two lines for one map,
+/// stays, because there the order decides.
+pub(crate) fn sorted_maps(file: &[u8]) -> Option<Vec<u8>> {
+    sorted_lines(file, |line| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        &["Map" | "MixedMap" | "KanjiMap", map] => Some(map),
+        _ => None,
+    })
+}
+
+/// Sorts the lines after the comment at the beginning. `None` if a line has no subject or two have the same.
+fn sorted_lines<'f, S: Ord>(file: &'f [u8], subject: impl Fn(&'f str) -> Option<S>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(file).ok().filter(|text| text.ends_with('\n'))?;
-    let (comment, mut lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
-    let is_head = text.lines().take(comment.len()).all(|line| line.starts_with('#'));
-    let subject = |line: &&str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
-    let subjects: BTreeSet<Vec<String>> = lines.iter().map(subject).collect();
-    if !is_head || subjects.len() != lines.len() {
-        return None;
+    let comment: usize = text.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
+    let (comment, rest) = text.split_at_checked(comment)?;
+    let mut lines: Vec<&str> = rest.split_inclusive('\n').collect();
+    let mut subjects = BTreeSet::new();
+    for line in &lines {
+        if line.starts_with('#') || !subjects.insert(subject(line)?) {
+            return None;
+        }
     }
     lines.sort_unstable();
-    Some(comment.into_iter().chain(lines).flat_map(|line| [line, "\n"]).collect::<String>().into_bytes())
+    Some([&[comment], lines.as_slice()].concat().concat().into_bytes())
 }
 
 /// Sorts an `ls-R` file: the directories, and the names in each of them (mktexlsr(1), kpathsea manual, "Filename database format").
@@ -44,15 +63,28 @@ pub(crate) fn sorted_names(file: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn list(lines: &str) -> Option<String> {
-        sorted_list(lines.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+    fn text(sorted: Option<Vec<u8>>) -> Option<String> {
+        sorted.map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
-    fn lists_are_sorted_below_their_comment() {
-        assert_eq!(list("### x\n#\ntex tex -\nlatex pdftex a\n").unwrap(), "### x\n#\nlatex pdftex a\ntex tex -\n");
-        for kept in ["# x\nb b\n# y\na a\n", "Map a\nMap  a\n", "b b\na a", "\u{fffd}"] {
-            assert_eq!(list(kept), None, "{kept}");
+    fn formats_are_sorted_below_their_comment() {
+        let sorted = |lines: &str| text(sorted_formats(lines.as_bytes()));
+        assert_eq!(sorted("### x\n#\ntex tex -\nlatex pdftex a\n").unwrap(), "### x\n#\nlatex pdftex a\ntex tex -\n");
+        for kept in ["# x\nb b\n# y\na a\n", "tex tex -\ntex  tex x\n", "b b\na a", "b\na\n", "\n"] {
+            assert_eq!(sorted(kept), None, "{kept}");
+        }
+    }
+
+    #[test]
+    fn maps_are_sorted_where_the_order_means_nothing() {
+        let sorted = |lines: &str| text(sorted_maps(lines.as_bytes()));
+        assert_eq!(
+            sorted("#\nMixedMap b.map\nMap c.map\nMap a.map\n").unwrap(),
+            "#\nMap a.map\nMap c.map\nMixedMap b.map\n"
+        );
+        for kept in ["MixedMap a.map\nMap a.map\n", "Map b.map\ndvipsPreferOutline true\nMap a.map\n", "Map b x\n"] {
+            assert_eq!(sorted(kept), None, "{kept}");
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result, go_on};
 use crate::rewrite::rewrite;
 use crate::root_directory::set_root_attributes;
+use crate::varying::varying_in;
 use crate::{canonical, pyc};
 use rootstrap_rootfs::{Kind, Root, path, walk};
 use std::sync::atomic::AtomicBool;
@@ -103,11 +104,12 @@ pub fn commands() -> String {
     ALWAYS.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Brings `root` into the state in which it is published. A second call changes nothing.
+/// Brings `root` into the state in which it is published. A second call changes nothing. Returns what remains that differs from build to
+/// build, as absolute paths with the reasons; a path that ends in a slash means all that is below a directory.
 ///
 /// # Errors
 /// The tree cannot be read or changed, or `cancel` was set.
-pub fn tidy(root: &Root, options: &Tidy, cancel: &AtomicBool) -> Result<()> {
+pub fn tidy(root: &Root, options: &Tidy, cancel: &AtomicBool) -> Result<Vec<(&'static str, &'static str)>> {
     apply(root, ALWAYS)?;
     // An empty file means "not set up yet" (machine-id(5)). It has to exist for a read-only /etc, but only where systemd is.
     if root.metadata(b"etc/machine-id")?.is_some() {
@@ -131,7 +133,8 @@ pub fn tidy(root: &Root, options: &Tidy, cancel: &AtomicBool) -> Result<()> {
         remove_below(root, b"usr", cancel, is_bytecode)?;
     }
     rewrite_pyc(root, options.epoch, cancel)?;
-    set_root_attributes(root)
+    set_root_attributes(root)?;
+    varying_in(root, cancel)
 }
 
 fn apply(root: &Root, rules: &[Rule]) -> Result<()> {

@@ -70,6 +70,9 @@ const FILES: &[(&str, &str)] = &[
     ("var/lib/dpkg/status", "new"),
     ("var/lib/dpkg/status-old", "old"),
     ("var/lib/systemd/random-seed", "secret"),
+    ("var/lib/texmf/fmtutil.cnf-DEBIAN", "#\ntex tex -\netex pdftex -\n"),
+    ("var/lib/texmf/ls-R", "% ls-R\n\n./:\nweb2c\nls-R\n\n"),
+    ("var/lib/texmf/updmap.cfg-TEXLIVEDIST", "#\nMap b.map\nMap a.map\n"),
     ("var/lib/texmf/web2c/updmap.log", "today"),
     ("var/log/apt/history.log", "today"),
     ("var/log/dpkg.log", "today"),
@@ -92,7 +95,8 @@ fn directories_keep_what_a_system_needs() {
     std::os::unix::fs::chown(dir.path().join("etc/shadow"), Some(0), Some(42)).unwrap();
     let root = Root::open(dir.path()).unwrap();
     let options = Tidy { epoch: EPOCH, image: false };
-    tidy(&root, &options, &GO_ON).unwrap();
+    let varying = tidy(&root, &options, &GO_ON).unwrap();
+    assert_eq!(varying.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["/etc/ssh/ssh_host_rsa_key"]);
     let expected = [
         "etc/apt/trusted.gpg~",
         "etc/machine-id",
@@ -119,6 +123,9 @@ fn directories_keep_what_a_system_needs() {
         "var/lib/dpkg/status",
         "var/lib/dpkg/status-old",
         "var/lib/systemd",
+        "var/lib/texmf/fmtutil.cnf-DEBIAN",
+        "var/lib/texmf/ls-R",
+        "var/lib/texmf/updmap.cfg-TEXLIVEDIST",
         "var/lib/texmf/web2c",
         "var/log/apt",
         "var/log/daemon.log",
@@ -131,6 +138,13 @@ fn directories_keep_what_a_system_needs() {
     assert_eq!(root.read(b"var/lib/dpkg/status-old").unwrap().unwrap(), b"new");
     let shadow = String::from_utf8(root.read(b"etc/shadow").unwrap().unwrap()).unwrap();
     assert_eq!(shadow, "root:*:19675:0:99999:7:::\ndaemon:*:15000:0:99999:7:::\nodd\nx:!::\n");
+    for (path, sorted) in [
+        ("var/lib/texmf/fmtutil.cnf-DEBIAN", "#\netex pdftex -\ntex tex -\n"),
+        ("var/lib/texmf/ls-R", "% ls-R\n\n./:\nls-R\nweb2c\n\n"),
+        ("var/lib/texmf/updmap.cfg-TEXLIVEDIST", "#\nMap a.map\nMap b.map\n"),
+    ] {
+        assert_eq!(root.read(path.as_bytes()).unwrap().unwrap(), sorted.as_bytes(), "{path}");
+    }
     let attributes = root.metadata(b"etc/shadow").unwrap().unwrap().attributes;
     assert_eq!((attributes.mode, attributes.gid), (0o640, 42));
     assert_eq!(std::fs::metadata(dir.path()).unwrap().mode() & 0o7777, 0o755);
@@ -146,7 +160,7 @@ fn images_keep_no_identity_and_no_logs() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), FILES);
     let root = Root::open(dir.path()).unwrap();
-    tidy(&root, &Tidy { epoch: EPOCH, image: true }, &GO_ON).unwrap();
+    assert_eq!(tidy(&root, &Tidy { epoch: EPOCH, image: true }, &GO_ON).unwrap(), []);
     let expected = [
         "etc/apt",
         "etc/passwd",
@@ -164,6 +178,9 @@ fn images_keep_no_identity_and_no_logs() {
         "var/lib/apt/lists",
         "var/lib/dpkg/status",
         "var/lib/systemd",
+        "var/lib/texmf/fmtutil.cnf-DEBIAN",
+        "var/lib/texmf/ls-R",
+        "var/lib/texmf/updmap.cfg-TEXLIVEDIST",
         "var/lib/texmf/web2c",
         "var/log/apt",
         "var/log/lastlog",

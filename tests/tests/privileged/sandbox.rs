@@ -106,6 +106,8 @@ fn reaches_nothing_but(more: &[&str], user: Option<&User>, expected: &str) {
     ] {
         assert!(environment.lines().any(|known| known == line), "{line} is not in {environment}");
     }
+    // The zone is that of the root's own /etc/localtime.
+    assert!(!environment.lines().any(|line| line.starts_with("TZ=")), "{environment}");
     fs::remove_file(format!("{target}.mtree")).ok();
     base::assert_nothing_left(&world, &["root"]);
 }

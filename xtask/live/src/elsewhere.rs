@@ -1,9 +1,13 @@
 //! `cargo xtask elsewhere PROGRAM ARGUMENT…`: runs a program on what looks like another machine on another day.
 //!
-//! The host name, the time zone and the kernel's release are others, and the clock is more than a year ahead. There is no namespace for the
-//! clock, and programs read it without a system call. So this process traces the program and all that it starts: it hides the vDSO from
-//! each of them (getauxval(3), `AT_SYSINFO_EHDR`), and answers the system calls that they make instead. A filter (seccomp(2),
-//! `SECCOMP_RET_TRACE`) stops them at these calls alone. The times of files are the kernel's own, and stay true.
+//! The host name, the time zone, the number of processors and the kernel's release in uname(2) are others, and the clock is more than a year
+//! ahead. Time namespaces change the monotonic and the boot clock alone (time_namespaces(7)), and programs read the clock without a system
+//! call. So this process traces the program and all that it starts: it hides the vDSO from each of them (getauxval(3),
+//! `AT_SYSINFO_EHDR`), and answers the system calls that they make instead. A filter (seccomp(2), `SECCOMP_RET_TRACE`) stops them at these
+//! calls alone.
+//!
+//! The kernel's own clock stays: files have true times, and a program that waits until a moment of the clock waits for more than a year.
+//! Whoever starts a program here sets a limit. /proc shows the true kernel.
 #![cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "ptrace(2) and seccomp(2) have no safe form"))]
 
 /// Runs the program. Its exit status becomes that of this process.
@@ -23,8 +27,9 @@ pub fn run(_: &[String]) -> Result<(), String> {
 #[cfg(target_arch = "x86_64")]
 mod tracer {
     use libc::{c_int, c_long, pid_t};
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use std::fs::{File, OpenOptions};
-    use std::io::{self, Error};
+    use std::io::{self, Error, ErrorKind};
     use std::os::unix::fs::FileExt;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
@@ -55,6 +60,11 @@ mod tracer {
         // SAFETY: this process has one thread.
         unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWUTS) }?;
         rustix::system::sethostname(HOST.as_bytes())?;
+        let (all, mut one) = (sched_getaffinity(None)?, CpuSet::new());
+        if let Some(processor) = (0..CpuSet::MAX_CPU).find(|processor| all.is_set(*processor)) {
+            one.set(processor);
+            sched_setaffinity(None, &one)?;
+        }
         // The shell waits until this process traces it.
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "kill -STOP $$; exec \"$@\"", "sh", program]).args(arguments).env("TZ", ZONE);
@@ -109,19 +119,24 @@ mod tracer {
             let pid = match check(unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) }.into()) {
                 Ok(pid) => pid_t::try_from(pid).map_err(Error::other)?,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(code),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             if libc::WIFSTOPPED(status) {
-                // A process can be killed while it is stopped.
                 match stopped(pid, status) {
-                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                    Err(error) if has_ended(&error) => {}
                     result => result?,
                 }
             } else if pid == first {
                 code = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) };
             }
         }
+    }
+
+    /// Whether the process was killed while it was stopped. Its memory is empty then.
+    fn has_ended(error: &Error) -> bool {
+        error.raw_os_error() == Some(libc::ESRCH)
+            || matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::WriteZero | ErrorKind::NotFound)
     }
 
     /// Does what a stop is for, and lets the process go on.
@@ -147,18 +162,26 @@ mod tracer {
         let is_real = matches!(registers.rdi as c_int, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE);
         let (address, bytes, result) = match registers.orig_rax as c_long {
             libc::SYS_clock_gettime if is_real => (registers.rsi, pair(now.tv_nsec), 0),
-            libc::SYS_gettimeofday if registers.rdi != 0 => (registers.rdi, pair(now.tv_nsec / 1000), 0),
+            // The kernel answers where a program asks for the zone too, which none does today.
+            libc::SYS_gettimeofday if registers.rdi != 0 && registers.rsi == 0 => {
+                (registers.rdi, pair(now.tv_nsec / 1000), 0)
+            }
             libc::SYS_time => (registers.rdi, seconds.to_ne_bytes().to_vec(), seconds as u64),
             // Its answer is changed when the call returns.
             libc::SYS_uname => return trace(libc::PTRACE_SYSCALL, pid, 0),
             _ => return trace(libc::PTRACE_CONT, pid, 0),
         };
-        if address != 0 {
-            memory(pid)?.write_all_at(&bytes, address)?;
-        }
         // No call has this number, so the kernel makes none.
         registers.orig_rax = u64::MAX;
         registers.rax = result;
+        if address != 0 {
+            match memory(pid)?.write_all_at(&bytes, address) {
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                    registers.rax = i64::from(-libc::EFAULT).cast_unsigned();
+                }
+                written => written?,
+            }
+        }
         set_registers(pid, &registers)?;
         trace(libc::PTRACE_CONT, pid, 0)
     }

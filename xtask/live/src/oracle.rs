@@ -32,7 +32,7 @@ const USAGE: &str =
 Must be root. A set of packages of tests/oracle/matrix.txt can be added to a variant: minbase+ssh.
 --matrix  compare the cells of tests/oracle/matrix.txt (only those of the suites, variants and tools named) and print a table
 --apt     compare the plans for tests/oracle/requests.txt with what apt would install
---twice   build each `twice` of tests/oracle/matrix.txt on two machines on two days, as far as a program can tell
+--twice   build each tree of the lines `twice` of tests/oracle/matrix.txt here, and with another clock, host and kernel
 --packages  install the N packages that most others depend on, and all that have pre-dependencies, in batches
 --part    try only the K-th of M parts of the batches
 --keep    keep the trees in DIR, and use a tree of the other tool that is there and still current

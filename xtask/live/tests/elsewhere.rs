@@ -12,17 +12,18 @@ fn clock_kernel_and_host_are_others() {
     if !rustix::process::geteuid().is_root() {
         return rootstrap_testkit::skip("only root can filter calls without giving up rights");
     }
-    // A second program is started by the first one, in a process of its own. Both ask the C library.
-    let script = "date +%s; (date +%s; uname -r; uname -n); exit 7";
+    // A second program is started by the first one, in a process of its own. date(1) calls clock_gettime, Perl the two others.
+    let script = "date +%s; (date +%s; perl -MTime::HiRes=gettimeofday -e 'print time, qq(\\n), int gettimeofday, qq(\\n)'); \
+                  uname -r; uname -n; nproc; echo $TZ; exit 7";
     let output =
         Command::new(env!("CARGO_BIN_EXE_xtask-live")).args(["elsewhere", "sh", "-c", script]).output().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!((output.status.code(), lines.len()), (Some(7), 4), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    for line in &lines[..2] {
+    assert_eq!((output.status.code(), lines.len()), (Some(7), 8), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for line in &lines[..4] {
         let ahead = line.parse::<u64>().unwrap() - now;
         assert!((390..410).contains(&(ahead / 86400)), "{line}");
     }
-    assert_eq!(lines[2..4], ["99.9.9-elsewhere", "elsewhere"]);
+    assert_eq!(lines[4..], ["99.9.9-elsewhere", "elsewhere", "1", "Pacific/Kiritimati"]);
 }

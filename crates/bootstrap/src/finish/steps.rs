@@ -40,9 +40,8 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
     if slim {
         slim::sweep(root, &machine.cancel)?;
     }
-    rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image }, &machine.cancel)?;
-    for (path, reason) in rootstrap_normalize::varying_in(root, &machine.cancel)? {
-        (context.report)(Event::Note(format!("{path} differs from build to build: {reason}")));
+    for (path, reason) in rootstrap_normalize::tidy(root, &Tidy { epoch, image: is_image }, &machine.cancel)? {
+        (context.report)(Event::Varying { path, reason });
     }
     if is_image {
         let ubuntu = suite.vendor().is_some_and(|vendor| vendor.name == "ubuntu");

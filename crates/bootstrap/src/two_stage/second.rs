@@ -58,7 +58,10 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     if plan.slim {
         slim::sweep(&root, &machine.cancel)?;
     }
-    rootstrap_normalize::tidy(&root, &Tidy { epoch: plan.epoch, image: false }, &machine.cancel)?;
+    for (path, reason) in rootstrap_normalize::tidy(&root, &Tidy { epoch: plan.epoch, image: false }, &machine.cancel)?
+    {
+        report(Event::Varying { path, reason });
+    }
     // One flush takes the place of all those that the scripts asked for. Until then every step can be repeated.
     rustix::fs::syncfs(root.fd()).map_err(Error::errno("flush", &path))?;
     root.remove_tree(PLACE.as_bytes())?;
