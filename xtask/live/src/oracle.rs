@@ -7,6 +7,7 @@ mod apt;
 pub mod build;
 mod content;
 pub mod matrix;
+mod mirror;
 mod packages;
 mod requests;
 mod tree;

@@ -210,9 +210,10 @@ impl Build<'_> {
 
     /// Returns the command of another tool, with its target. debootstrap can keep packages in a `cache`.
     pub fn theirs(&self, tool: &str, target: &Path, cache: Option<&Path>) -> Result<Command, String> {
-        // Each tool gets its own mount namespace. So the mounts of a killed tool are gone before its tree is removed.
+        // The mounts of a killed tool are gone before its tree is removed. The host has the name that ours gives to scripts, because
+        // names of this machine say nothing about a tool.
         let mut command = Command::new("unshare");
-        command.args(["--mount", tool]);
+        command.args(["--mount", "--uts", "sh", "-c", "hostname localhost && exec \"$@\"", "sh", tool]);
         match tool {
             "mmdebstrap" => {
                 command.args(["--mode=root", &format!("--variant={}", self.variant)]);
@@ -223,8 +224,7 @@ impl Build<'_> {
                 }
                 command.args(self.set.recommends.then_some("--aptopt=APT::Install-Recommends \"true\""));
                 if matches!(self.variant, "minbase" | "buildd") {
-                    // mmdebstrap takes these names for `required`, with the compiler for buildd. In some suites that
-                    // has no apt.
+                    // mmdebstrap takes these names for `required`, with the compiler for buildd. In some suites that has no apt.
                     command.arg("--include=apt");
                 }
                 match self.suite.merged.as_str() {

@@ -2,7 +2,7 @@
 //! pre-dependencies, in batches that apt can install together.
 //!
 //! rootstrap has to succeed where mmdebstrap does, with the packages that apt would install, and dpkg and apt must have nothing to say
-//! about the tree. Every tenth tree is compared with mmdebstrap's as a whole.
+//! about the tree. Every tenth tree is compared with mmdebstrap's as a whole. Both fetch from a mirror on the loopback interface.
 
 use super::accepted::{self, Accepted, Comparison};
 use super::apt::Archive;
@@ -64,6 +64,7 @@ pub fn run(options: &Options<'_>, accepted: &str) -> Result<(), String> {
         println!("skipped: {}: its archive does not answer: {error}", options.suite);
         return Ok(());
     }
+    let mirror = super::mirror::start(&mirror, &work.join(format!("mirror-of-{}", options.suite)))?;
     let mut archive = Archive::open(&request(options.suite, &[]), Some(&mirror), work)?;
     let first = requests::read()?.first.remove(options.suite).unwrap_or_default();
     let names = chosen(&archive.available()?, options.count);
