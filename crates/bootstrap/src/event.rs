@@ -66,9 +66,9 @@ pub enum Event {
     },
     /// A line that a script or dpkg printed.
     Output(String),
-    /// Another build of the same plan has something else there.
+    /// Another build of the same plan can have something else there.
     Varying {
-        /// An absolute path in the root. If it ends in a slash, all that is below a directory.
+        /// An absolute path in the root. A slash at its end means all that is below a directory, and a star all names that begin so.
         path: &'static str,
         /// The reason, in a few words.
         reason: &'static str,

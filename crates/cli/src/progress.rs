@@ -122,7 +122,7 @@ impl Progress {
             Event::Note(text) => self.print(&state, Level::Verbose, text),
             Event::Warning(text) => self.print(&state, Level::Normal, &format!("warning: {text}")),
             Event::Varying { path, reason } => {
-                let text = format!("{path} differs from build to build: {reason}");
+                let text = format!("{path} can differ from build to build: {reason}");
                 self.print(&state, Level::Verbose, &text);
             }
             Event::Output(line) => self.print(&state, Level::Verbose, &format!("  | {line}")),

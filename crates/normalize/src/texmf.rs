@@ -20,20 +20,36 @@ pub(crate) fn sorted_maps(file: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Sorts the lines after the comment at the beginning. `None` if a line has no subject or two have the same.
+/// Sorts the lines below the comment at the beginning, which ends with a line `###`. Comments of the packages' own files come first, sorted.
+/// `None` if a line has no subject or two have the same.
 fn sorted_lines<'f, S: Ord>(file: &'f [u8], subject: impl Fn(&'f str) -> Option<S>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(file).ok().filter(|text| text.ends_with('\n'))?;
-    let comment: usize = text.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
-    let (comment, rest) = text.split_at_checked(comment)?;
-    let mut lines: Vec<&str> = rest.split_inclusive('\n').collect();
-    let mut subjects = BTreeSet::new();
-    for line in &lines {
-        if line.starts_with('#') || !subjects.insert(subject(line)?) {
-            return None;
+    let head = text.split_inclusive('\n').take_while(|line| line.starts_with('#'));
+    let head = head.scan(0, |end, line| {
+        *end += line.len();
+        Some((*end, line))
+    });
+    let (head, rest) =
+        text.split_at_checked(head.filter(|(_, line)| *line == "###\n").last().map_or(0, |(end, _)| end))?;
+    let (mut comments, mut lines, mut subjects) = (Vec::<String>::new(), Vec::new(), BTreeSet::new());
+    let mut follows_comment = false;
+    for line in rest.split_inclusive('\n') {
+        let is_comment = line.starts_with('#');
+        match (is_comment, comments.last_mut()) {
+            (true, Some(comment)) if follows_comment => comment.push_str(line),
+            (true, _) => comments.push(line.to_owned()),
+            (false, _) => {
+                if !subjects.insert(subject(line)?) {
+                    return None;
+                }
+                lines.push(line);
+            }
         }
+        follows_comment = is_comment;
     }
+    comments.sort_unstable();
     lines.sort_unstable();
-    Some([&[comment], lines.as_slice()].concat().concat().into_bytes())
+    Some(format!("{head}{}{}", comments.concat(), lines.concat()).into_bytes())
 }
 
 /// Sorts an `ls-R` file: the directories, and the names in each of them (mktexlsr(1), kpathsea manual, "Filename database format").
@@ -70,8 +86,9 @@ mod tests {
     #[test]
     fn formats_are_sorted_below_their_comment() {
         let sorted = |lines: &str| text(sorted_formats(lines.as_bytes()));
-        assert_eq!(sorted("### x\n#\ntex tex -\nlatex pdftex a\n").unwrap(), "### x\n#\nlatex pdftex a\ntex tex -\n");
-        for kept in ["# x\nb b\n# y\na a\n", "tex tex -\ntex  tex x\n", "b b\na a", "b\na\n", "\n"] {
+        let (head, file) = ("### x\n#\n###\n", "tex tex -\nlatex pdftex a\n");
+        assert_eq!(sorted(&format!("{head}{file}")).unwrap(), format!("{head}latex pdftex a\ntex tex -\n"));
+        for kept in ["tex tex -\ntex  tex x\n", "b b\na a", "b\na\n", "\n"] {
             assert_eq!(sorted(kept), None, "{kept}");
         }
     }
@@ -79,10 +96,12 @@ mod tests {
     #[test]
     fn maps_are_sorted_where_the_order_means_nothing() {
         let sorted = |lines: &str| text(sorted_maps(lines.as_bytes()));
-        assert_eq!(
-            sorted("#\nMixedMap b.map\nMap c.map\nMap a.map\n").unwrap(),
-            "#\nMap a.map\nMap c.map\nMixedMap b.map\n"
-        );
+        // Two packages, of which one says something, in either order.
+        let (one, other) = ("# one\n# two\nMap b.map\n", "MixedMap c.map\nMap a.map\n");
+        for file in [[one, other], [other, one]] {
+            let file = format!("###\n#\n###\n{}", file.concat());
+            assert_eq!(sorted(&file).unwrap(), "###\n#\n###\n# one\n# two\nMap a.map\nMap b.map\nMixedMap c.map\n");
+        }
         for kept in ["MixedMap a.map\nMap a.map\n", "Map b.map\ndvipsPreferOutline true\nMap a.map\n", "Map b x\n"] {
             assert_eq!(sorted(kept), None, "{kept}");
         }

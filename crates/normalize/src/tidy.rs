@@ -104,8 +104,9 @@ pub fn commands() -> String {
     ALWAYS.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Brings `root` into the state in which it is published. A second call changes nothing. Returns what remains that differs from build to
-/// build, as absolute paths with the reasons; a path that ends in a slash means all that is below a directory.
+/// Brings `root` into the state in which it is published. A second call changes nothing. Returns what remains that can differ from build
+/// to build, as absolute paths with the reasons. A slash at the end of a path means all that is below a directory, and a star all
+/// names that begin so.
 ///
 /// # Errors
 /// The tree cannot be read or changed, or `cancel` was set.

@@ -1,4 +1,4 @@
-//! Files that differ between two builds of one plan and cannot be made equal, with the reasons. A run names those that its tree has.
+//! Files that can differ between two builds of one plan and cannot be made equal, with the reasons. A run names those that its tree has.
 
 use crate::error::{Result, go_on};
 use rootstrap_rootfs::{Kind, Root};
@@ -7,26 +7,27 @@ use std::sync::atomic::AtomicBool;
 const RANDOM: &str = "made from random numbers";
 const DATABASE: &str = "a database with times and random numbers";
 const FORMAT: &str = "a compiled format of TeX, with the time of the build and random hashes";
+const READDIR: &str = "names in the order of readdir(3), which the filesystem decides";
+const ENDED: &str = "made from the day on which the suite's support ends";
+const LINKED: &str = "fractions of the second at which scripts made links to pages, in some suites";
 const COMPILED: &str = "compiled code, with random numbers";
 
-/// A path and why it differs. A slash at the end means all that is below a directory.
+/// A path and why it can differ. A slash at the end means all that is below a directory, and a star all names that begin so.
 const VARYING: &[(&str, &str)] = &[
+    ("/etc/apt/preferences.d/ubuntu-esm-infra", ENDED),
+    ("/etc/apt/sources.list.d/ubuntu-esm-infra.list", ENDED),
+    ("/etc/apt/trusted.gpg.d/ubuntu-advantage-esm-*", ENDED),
     ("/etc/bind/rndc.key", RANDOM),
+    ("/etc/init.d/.depend.*", READDIR),
     ("/etc/ldap/slapd.d/", DATABASE),
     ("/etc/nvme/hostid", RANDOM),
     ("/etc/nvme/hostnqn", RANDOM),
     ("/etc/popularity-contest.conf", RANDOM),
-    ("/etc/ssh/ssh_host_dsa_key", RANDOM),
-    ("/etc/ssh/ssh_host_dsa_key.pub", RANDOM),
-    ("/etc/ssh/ssh_host_ecdsa_key", RANDOM),
-    ("/etc/ssh/ssh_host_ecdsa_key.pub", RANDOM),
-    ("/etc/ssh/ssh_host_ed25519_key", RANDOM),
-    ("/etc/ssh/ssh_host_ed25519_key.pub", RANDOM),
-    ("/etc/ssh/ssh_host_rsa_key", RANDOM),
-    ("/etc/ssh/ssh_host_rsa_key.pub", RANDOM),
+    ("/etc/ssh/ssh_host_*", RANDOM),
     ("/etc/ssl/certs/ssl-cert-snakeoil.pem", RANDOM),
     ("/etc/ssl/private/ssl-cert-snakeoil.key", RANDOM),
     ("/usr/lib/mono/aot-cache/", COMPILED),
+    ("/var/cache/man/index.db", LINKED),
     ("/var/lib/inetsim/certs/", RANDOM),
     ("/var/lib/ldap/", DATABASE),
     ("/var/lib/mysql/", DATABASE),
@@ -39,7 +40,11 @@ const VARYING: &[(&str, &str)] = &[
 /// Returns why what is at this absolute path of a root may differ from build to build; `None` if it may not.
 #[must_use]
 pub fn varying(path: &str) -> Option<&'static str> {
-    let covers = |known: &str| if known.ends_with('/') { path.starts_with(known) } else { path == known };
+    let covers = |known: &str| match known.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None if known.ends_with('/') => path.starts_with(known),
+        None => path == known,
+    };
     VARYING.iter().find(|(known, _)| covers(known)).map(|(_, reason)| *reason)
 }
 
@@ -48,11 +53,15 @@ pub(crate) fn varying_in(root: &Root, cancel: &AtomicBool) -> Result<Vec<(&'stat
     let mut found = Vec::new();
     for &(path, reason) in VARYING {
         go_on(cancel)?;
-        let name = path.trim_matches('/').as_bytes();
-        let Some(metadata) = root.metadata(name)? else { continue };
-        let is_there = match path.ends_with('/') {
-            true => metadata.kind == Kind::Directory && !root.list(name)?.is_empty(),
-            false => true,
+        let (directory, name) = path.trim_start_matches('/').rsplit_once('/').unwrap_or_default();
+        let directory = directory.as_bytes();
+        // Where the name is empty, every entry of the directory begins so.
+        let is_there = match name.strip_suffix('*').or(name.is_empty().then_some("")) {
+            None => root.metadata(path.trim_start_matches('/').as_bytes())?.is_some(),
+            Some(start) => {
+                root.metadata(directory)?.is_some_and(|found| found.kind == Kind::Directory)
+                    && root.list(directory)?.iter().any(|name| name.starts_with(start.as_bytes()))
+            }
         };
         if is_there {
             found.push((path, reason));
@@ -66,17 +75,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documentation_has_all() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/trees.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for (path, reason) in VARYING {
+            assert!(page.contains(&format!("| `{path}` | {reason} |")), "{path}");
+        }
+    }
+
+    #[test]
     fn a_tree_is_told_what_differs_in_it() {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(place.path().join("var/lib/postgresql/17")).unwrap();
         std::fs::create_dir_all(place.path().join("var/lib/mysql")).unwrap();
         std::fs::create_dir_all(place.path().join("etc/ssh")).unwrap();
         std::fs::write(place.path().join("etc/ssh/ssh_host_rsa_key.pub"), "").unwrap();
+        std::fs::create_dir_all(place.path().join("etc/init.d/x")).unwrap();
         let root = Root::open(place.path()).unwrap();
         let found = varying_in(&root, &AtomicBool::new(false)).unwrap();
-        assert_eq!(found, [("/etc/ssh/ssh_host_rsa_key.pub", RANDOM), ("/var/lib/postgresql/", DATABASE)]);
+        assert_eq!(found, [("/etc/ssh/ssh_host_*", RANDOM), ("/var/lib/postgresql/", DATABASE)]);
         assert_eq!(varying("/var/lib/postgresql/17/main/pg_wal"), Some(DATABASE));
-        for path in ["/var/lib/postgresql", "/var/lib/postgresql2/x", "/etc/ssh/ssh_host_rsa_key.pub.old"] {
+        for path in ["/var/lib/postgresql", "/var/lib/postgresql2/x", "/etc/bind/rndc.key.old", "/etc/ssh/ssh_config"] {
             assert_eq!(varying(path), None, "{path}");
         }
     }
