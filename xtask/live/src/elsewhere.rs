@@ -7,7 +7,7 @@
 //! calls alone.
 //!
 //! The kernel's own clock stays: files have true times, and a program that waits until a moment of the clock waits for more than a year.
-//! Whoever starts a program here sets a limit. /proc shows the true kernel.
+//! Whoever starts a program here sets a limit. /proc shows the true kernel, and programs of 32 bits see the true clock.
 #![cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "ptrace(2) and seccomp(2) have no safe form"))]
 
 /// Runs the program. Its exit status becomes that of this process.
@@ -85,8 +85,10 @@ mod tracer {
         std::process::exit(code)
     }
 
-    /// Has the kernel stop this process and its children at the calls that are answered.
+    /// Has the kernel stop this process and its children at the calls that are answered, and end it with its parent: until it is traced, it
+    /// would stay stopped for ever.
     fn filter() -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
         let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
         let calls = [libc::SYS_clock_gettime, libc::SYS_gettimeofday, libc::SYS_time, libc::SYS_uname];
         // The offsets are those of `struct seccomp_data`: the number of the call, and the architecture. The first is AUDIT_ARCH_X86_64.
@@ -162,8 +164,11 @@ mod tracer {
         let is_real = matches!(registers.rdi as c_int, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE);
         let (address, bytes, result) = match registers.orig_rax as c_long {
             libc::SYS_clock_gettime if is_real => (registers.rsi, pair(now.tv_nsec), 0),
-            // The kernel answers where a program asks for the zone too, which none does today.
-            libc::SYS_gettimeofday if registers.rdi != 0 && registers.rsi == 0 => {
+            // The kernel's zone, which the second argument asks for, is UTC.
+            libc::SYS_gettimeofday => {
+                if registers.rsi != 0 {
+                    memory(pid)?.write_all_at(&[0; 8], registers.rsi)?;
+                }
                 (registers.rdi, pair(now.tv_nsec / 1000), 0)
             }
             libc::SYS_time => (registers.rdi, seconds.to_ne_bytes().to_vec(), seconds as u64),

@@ -8,54 +8,20 @@ pub mod build;
 mod content;
 pub mod matrix;
 mod mirror;
+mod options;
 mod packages;
 mod requests;
 mod tree;
 mod twice;
 
-use crate::arguments::{self, list};
 use crate::project;
 use accepted::{Accepted, Comparison};
 use build::Build;
 use matrix::Matrix;
-use std::path::{Path, PathBuf};
+use options::Options;
+use std::path::Path;
 use std::time::Duration;
 use tree::{Difference, Tree};
-
-const USAGE: &str =
-    "usage: cargo xtask oracle [--suite S[,S]] [--variant V[,V]] [--against mmdebstrap|debootstrap] [--arch A]
-         [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- ARGUMENTS OF ROOTSTRAP]
-       cargo xtask oracle --apt [--suite S[,S]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
-       cargo xtask oracle --twice [--suite S[,S]] [--variant V[,V]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
-       cargo xtask oracle --packages N [--part K/M] [--suite S] [--mirror URL] [--keep DIR] [--ours PROGRAM]
-       cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
-
-Must be root. A set of packages of tests/oracle/matrix.txt can be added to a variant: minbase+ssh.
---matrix  compare the cells of tests/oracle/matrix.txt (only those of the suites, variants and tools named) and print a table
---apt     compare the plans for tests/oracle/requests.txt with what apt would install
---twice   build each tree of the lines `twice` of tests/oracle/matrix.txt here, and with another clock, host and kernel
---packages  install the N packages that most others depend on, and all that have pre-dependencies, in batches
---part    try only the K-th of M parts of the batches
---keep    keep the trees in DIR, and use a tree of the other tool that is there and still current
---ours    PROGRAM instead of building rootstrap; mmdebstrap or debootstrap compares those tools with each other";
-
-struct Options {
-    suites: Option<Vec<String>>,
-    variants: Option<Vec<String>>,
-    arch: Option<String>,
-    against: Option<String>,
-    mirror: Option<String>,
-    keep: Option<PathBuf>,
-    ours: Option<String>,
-    matrix: bool,
-    apt: bool,
-    twice: bool,
-    packages: Option<usize>,
-    part: (usize, usize),
-    trees: Option<(PathBuf, PathBuf)>,
-    epoch: Option<i64>,
-    extra: Vec<String>,
-}
 
 /// The result of one comparison.
 struct Outcome {
@@ -96,23 +62,12 @@ impl std::fmt::Display for Failure {
 
 /// Runs the chore.
 pub fn run(args: &[String]) -> Result<(), String> {
-    let options = parse(args)?;
+    let options = options::parse(args)?;
     if options.apt {
-        return apt::run(&apt::Options {
-            suites: options.suites.as_deref(),
-            mirror: options.mirror.as_deref(),
-            keep: options.keep.as_deref(),
-            program: options.ours.as_deref(),
-        });
+        return apt::run(&options);
     }
     if options.twice {
-        return twice::run(&twice::Options {
-            suites: options.suites.as_deref(),
-            variants: options.variants.as_deref(),
-            mirror: options.mirror.as_deref(),
-            keep: options.keep.as_deref(),
-            program: options.ours.as_deref(),
-        });
+        return twice::run(&options);
     }
     let path = project::directory().join("tests/oracle/accepted-differences.txt");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
@@ -173,56 +128,6 @@ fn cells(options: &Options, matrix: &Matrix) -> Result<Vec<Comparison>, String> 
         against: against.clone(),
     };
     Ok(all.map(cell).collect())
-}
-
-fn parse(args: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        suites: None,
-        variants: None,
-        arch: None,
-        against: None,
-        mirror: None,
-        keep: None,
-        ours: None,
-        matrix: false,
-        apt: false,
-        twice: false,
-        packages: None,
-        part: (1, 1),
-        trees: None,
-        epoch: None,
-        extra: Vec::new(),
-    };
-    let words = arguments::split(args);
-    let mut words = words.iter();
-    while let Some(name) = words.next() {
-        let mut value = || arguments::value(name, &mut words);
-        match name.as_str() {
-            "--suite" => options.suites = Some(list(&value()?)),
-            "--variant" => options.variants = Some(list(&value()?)),
-            "--arch" => options.arch = Some(value()?),
-            "--against" => options.against = Some(value()?),
-            "--mirror" => options.mirror = Some(value()?),
-            "--keep" => options.keep = Some(value()?.into()),
-            "--ours" => options.ours = Some(arguments::program(&value()?)?),
-            "--matrix" => options.matrix = true,
-            "--apt" => options.apt = true,
-            "--twice" => options.twice = true,
-            "--packages" => options.packages = Some(value()?.parse().map_err(|_| "--packages needs a number")?),
-            "--part" => options.part = part(&value()?)?,
-            "--trees" => options.trees = Some((value()?.into(), value()?.into())),
-            "--epoch" => options.epoch = Some(value()?.parse().map_err(|_| "--epoch needs seconds")?),
-            "--" => options.extra.extend(words.by_ref().cloned()),
-            _ => return Err(format!("what is {name}?\n{USAGE}")),
-        }
-    }
-    Ok(options)
-}
-
-/// Reads `K/M`.
-fn part(text: &str) -> Result<(usize, usize), String> {
-    let numbers = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
-    numbers.filter(|(part, of)| (1..=*of).contains(part)).ok_or_else(|| format!("--part needs K/M, not {text}"))
 }
 
 fn compare(options: &Options, matrix: &Matrix, cell: &Comparison, list: &[Accepted]) -> Result<Outcome, Failure> {

@@ -7,6 +7,7 @@
 
 use super::build::{self as build, Build, Suite};
 use super::matrix::Set;
+use super::options::Options;
 use super::requests::{self as requests, Accepted, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,18 +20,6 @@ const ARCHITECTURE: &str = "amd64";
 /// `name version architecture` of every package, or the error of the tool.
 pub type Answer = Result<BTreeSet<String>, String>;
 
-/// The options of the chore.
-pub struct Options<'o> {
-    /// The suites to compare; all if `None`.
-    pub suites: Option<&'o [String]>,
-    /// The mirror to use for all suites, instead of their own.
-    pub mirror: Option<&'o str>,
-    /// The directory that keeps the indexes for the next run.
-    pub keep: Option<&'o Path>,
-    /// The path of rootstrap; it is built if `None`.
-    pub program: Option<&'o str>,
-}
-
 /// The directory of an apt with its own configuration, for one suite and some of its components.
 struct Root {
     path: PathBuf,
@@ -39,19 +28,19 @@ struct Root {
 }
 
 /// Compares every request and prints one line for each.
-pub fn run(options: &Options<'_>) -> Result<(), String> {
+pub fn run(options: &Options) -> Result<(), String> {
     let all = requests::read()?;
-    let program = options.program.map_or_else(build::our_program, |path| Ok(path.into()))?;
+    let program = options.ours.as_deref().map_or_else(build::our_program, |path| Ok(path.into()))?;
     let scratch =
         tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
-    let work = options.keep.unwrap_or(scratch.path());
-    let wanted = |request: &&Request| options.suites.is_none_or(|suites| suites.contains(&request.suite));
+    let work = options.keep.as_deref().unwrap_or(scratch.path());
+    let wanted = |request: &&Request| options.suites.as_ref().is_none_or(|suites| suites.contains(&request.suite));
     let (mut equal, mut explained, mut failed) = (0, 0, 0);
     let mut archives: BTreeMap<(String, String), Archive> = BTreeMap::new();
     for request in all.requests.iter().filter(wanted) {
         let key = (request.suite.clone(), request.components.clone());
         if !archives.contains_key(&key) {
-            let archive = Archive::open(request, options.mirror, work)?;
+            let archive = Archive::open(request, options.mirror.as_deref(), work)?;
             archives.insert(key.clone(), archive);
         }
         let Some(archive) = archives.get_mut(&key) else { continue };

@@ -304,12 +304,12 @@ impl Build<'_> {
     pub fn environment(&self, command: &mut Command) {
         command.env_clear().current_dir("/");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        for name in ["HOME", "http_proxy", "https_proxy", "no_proxy"] {
+        for name in ["HOME", "http_proxy", "https_proxy"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
         }
-        command.env("LC_ALL", "C.UTF-8").env("SOURCE_DATE_EPOCH", self.epoch.to_string());
+        command.env("no_proxy", no_proxy()).env("LC_ALL", "C.UTF-8").env("SOURCE_DATE_EPOCH", self.epoch.to_string());
     }
 
     /// Writes all keys of the vendor into one file, removed ones too, and returns its path. The oracle compares trees
@@ -340,6 +340,11 @@ impl Build<'_> {
         let more = if matches!(arch.as_str(), "amd64" | "ppc64el" | "loong64") { " lib64" } else { "" };
         Ok(format!(r#"for d in bin sbin lib{more}; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done"#))
     }
+}
+
+/// Returns the hosts that are asked without a proxy: those of the caller, and this machine, on which the oracle's own mirror is.
+pub fn no_proxy() -> String {
+    std::env::var("no_proxy").map_or_else(|_| "127.0.0.1".to_owned(), |hosts| format!("127.0.0.1,{hosts}"))
 }
 
 /// The host's architecture.

@@ -5,24 +5,11 @@
 
 use super::build::{self, Build};
 use super::matrix::Matrix;
+use super::options::Options;
 use super::tree::{self, Difference, Tree};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-
-/// The options of the chore.
-pub struct Options<'o> {
-    /// Only these suites.
-    pub suites: Option<&'o [String]>,
-    /// Only these variants.
-    pub variants: Option<&'o [String]>,
-    /// The mirror to use instead of a suite's own.
-    pub mirror: Option<&'o str>,
-    /// The directory that keeps logs, and trees that differ.
-    pub keep: Option<&'o Path>,
-    /// The path of rootstrap; it is built if `None`.
-    pub program: Option<&'o str>,
-}
 
 /// What was found, in the columns of the table.
 struct Outcome {
@@ -32,22 +19,22 @@ struct Outcome {
 }
 
 /// Builds everything twice and prints a row of the table in docs/trees.md for each.
-pub fn run(options: &Options<'_>) -> Result<(), String> {
+pub fn run(options: &Options) -> Result<(), String> {
     if !rustix::process::getuid().is_root() {
         return Err("must be root: it traces programs of root".to_owned());
     }
-    let program = options.program.map_or_else(build::our_program, |path| Ok(path.into()))?;
+    let program = options.ours.as_deref().map_or_else(build::our_program, |path| Ok(path.into()))?;
     let matrix = Matrix::read()?;
-    let wanted = |list: Option<&[String]>, name: &String| list.is_none_or(|list| list.contains(name));
+    let wanted = |list: &Option<Vec<String>>, name: &String| list.as_ref().is_none_or(|list| list.contains(name));
     let (mut rows, mut selected, mut failed) = (Vec::new(), 0, 0);
     for (name, variant) in &matrix.twice {
-        if !wanted(options.suites, name) || !wanted(options.variants, variant) {
+        if !wanted(&options.suites, name) || !wanted(&options.variants, variant) {
             continue;
         }
         selected += 1;
         println!("# {name} {variant} twice");
         let suite = build::suite(name)?;
-        let mirror = options.mirror.map_or_else(|| suite.mirror(), str::to_owned);
+        let mirror = options.mirror.clone().unwrap_or_else(|| suite.mirror());
         let epoch = match build::release_date(&mirror, name) {
             Ok((epoch, _)) => epoch,
             Err(error) => {
@@ -57,7 +44,7 @@ pub fn run(options: &Options<'_>) -> Result<(), String> {
         };
         let scratch =
             tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
-        let work = options.keep.unwrap_or(scratch.path());
+        let work = options.keep.as_deref().unwrap_or(scratch.path());
         std::fs::create_dir_all(work).map_err(|error| format!("cannot make {}: {error}", work.display()))?;
         let (plain, set) = matrix.variant(variant)?;
         // On the second day every Release file with a Valid-Until has expired, so each suite is judged at its own date.
