@@ -41,7 +41,7 @@ pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Incl
     }
 }
 
-/// Returns the versions that the includes of a request name, by package name.
+/// Returns the versions that the includes of a request name, and those to keep that the archive still has, by package name.
 ///
 /// # Errors
 /// [`Error::BadSelection`]; [`Error::UnknownVersion`] with the versions that the archive has.
@@ -60,6 +60,16 @@ pub(crate) fn pins<'r>(request: &'r Request, indexes: &[Index<'_>]) -> Result<BT
         if pins.insert(include.name, version).is_some_and(|other| Version::new(other) != Version::new(version)) {
             let why = "another version of it is included too".to_owned();
             return Err(Error::BadSelection { what: text.clone(), why });
+        }
+    }
+    if !request.keep.is_empty() {
+        let heads = indexes.iter().flat_map(|index| (0..index.packages.len()).map(|at| index.packages.head(at)));
+        for head in heads {
+            if let Some((name, version)) = request.keep.get_key_value(head.name)
+                && version == head.version
+            {
+                pins.entry(name).or_insert(version);
+            }
         }
     }
     Ok(pins)

@@ -9,8 +9,8 @@
 //! knows which of that a tree without scripts does not need. `select` turns variant, includes and excludes into the
 //! packages to start from. `walk` follows their dependencies as apt does; `solve` (a SAT solver) replaces it where the walk
 //! ends in a conflict; `closure` decides between the two, and `explain` says why nothing works. `order` cuts the result
-//! into the phases that debootstrap would install, and `unpack_order` puts each of them into apt's order. [`mod@plan`] is
-//! the result.
+//! into the phases that debootstrap would install, and `unpack_order` puts each of them into apt's order. `reason` says why
+//! each package is there. [`mod@plan`] is the result.
 
 mod archive;
 mod closure;
@@ -27,6 +27,7 @@ pub mod plan;
 mod planned;
 #[cfg(test)]
 mod properties;
+mod reason;
 pub mod request;
 mod select;
 mod solve;

@@ -8,6 +8,7 @@ use crate::index::Index;
 use crate::needs::Graph;
 use crate::order::phases;
 use crate::planned::Planned;
+use crate::reason::reasons;
 use crate::request::{Request, Variant};
 use crate::select::select;
 use crate::without::Without;
@@ -67,7 +68,11 @@ fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Res
     let selection = select(archive, request)?;
     let set = close(&graph, &selection, request.recommends)?;
     let kept = essential(&graph, &selection, &set)?;
-    let planned = |id: &Id| planned(archive, *id, !selection.chosen.contains_key(id) && !kept.contains(id));
+    let reasons = reasons(&graph, &selection, &set, request.recommends)?;
+    let planned = |id: &Id| {
+        let is_automatic = !selection.chosen.contains_key(id) && !kept.contains(id);
+        planned(archive, *id, is_automatic, reasons.get(id).cloned().unwrap_or_default())
+    };
     let phases = phases(&graph, request, &set)?.into_iter().map(|step| {
         let packages = step.ids.iter().map(planned).collect::<Result<Vec<Planned>, Error>>()?;
         Ok(Phase { name: step.name, packages })
@@ -83,7 +88,7 @@ fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Res
     Ok(Plan { phases, without: without.into_iter().map(str::to_owned).collect() })
 }
 
-fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Error> {
+fn planned(archive: &Archive<'_>, id: Id, automatic: bool, why: String) -> Result<Planned, Error> {
     let (package, index) = (archive.package(id), archive.index(id));
     let (path, size, digest) = package.file().map_err(|error| {
         let field = match () {
@@ -110,6 +115,7 @@ fn planned(archive: &Archive<'_>, id: Id, automatic: bool) -> Result<Planned, Er
         priority: package.priority.to_owned(),
         section: package.section.to_owned(),
         source: package.source.to_owned(),
+        why,
     };
     match planned.flaw() {
         None => Ok(planned),

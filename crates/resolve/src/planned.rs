@@ -40,6 +40,10 @@ pub struct Planned {
     pub section: String,
     /// The index's `Source`; empty if it is the package's own name.
     pub source: String,
+    /// Why it is in the plan: `included`, `essential`, `priority` or `variant` (the variant selects it), `suite` (the suite's rules do),
+    /// or `needed by NAME` or `recommended by NAME`. It decides nothing.
+    #[serde(default)]
+    pub why: String,
 }
 
 impl Planned {
@@ -60,6 +64,7 @@ impl Planned {
             ("Priority", !self.priority.contains(char::is_control)),
             ("Section", !self.section.contains(char::is_control)),
             ("Source", !self.source.contains(char::is_control)),
+            ("why", !self.why.contains(char::is_control)),
         ]
         .into_iter()
         .find_map(|(field, good)| (!good).then_some(field))

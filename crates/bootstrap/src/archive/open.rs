@@ -190,6 +190,7 @@ impl Archive {
                 recommends: selection.recommends,
                 add: if is_unmerged { Vec::new() } else { suite.required.clone() },
                 avoid: suite.exclude.clone(),
+                keep: BTreeMap::new(),
                 hash_bins: suite.dpkg_bins,
             },
             &self.cancel,

@@ -202,6 +202,7 @@ fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBui
         priority: _,
         section: _,
         source: _,
+        why: _,
     } = package;
     key.text("name", name)
         .text("version", version)

@@ -102,6 +102,7 @@ fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBui
         priority,
         section,
         source,
+        why: _,
     } = package;
     key.text("name", name)
         .text("version", version)

@@ -70,6 +70,7 @@ fn planned(name: &str, version: &str, architecture: &str) -> Planned {
         priority: String::new(),
         section: String::new(),
         source: String::new(),
+        why: String::new(),
     }
 }
 
