@@ -90,8 +90,13 @@ impl World {
 
     /// Returns the program with the suite, these arguments, and this world's mirror and keyring.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.bare(&[self.suite.as_str()]);
-        command.args(arguments).args(self.own_arguments());
+        self.with_own_arguments(&[&[self.suite.as_str()], arguments].concat())
+    }
+
+    /// Returns the program with these arguments, and this world's mirror and keyring.
+    pub fn with_own_arguments(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.args(self.own_arguments());
         command
     }
 

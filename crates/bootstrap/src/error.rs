@@ -42,6 +42,18 @@ pub enum Error {
     CopySource { path: PathBuf, source: rootstrap_rootfs::Error },
     #[error("cannot finish {}: {reason}", path.display())]
     FirstStage { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot use {} as a lock", path.display())]
+    LockFile { path: PathBuf, source: rootstrap_lock::Error },
+    #[error("cannot find the lock {}", path.display())]
+    NoLock { path: PathBuf },
+    #[error("cannot build from {}, because it was made for another request: {}", path.display(), differences.join("; "))]
+    LockMismatch { path: PathBuf, differences: Vec<String> },
+    #[error("cannot build from {}: {reason}", path.display())]
+    Lock { path: PathBuf, reason: String },
+    #[error("cannot build from {}, because no key that signed {suite} is trusted ({})", path.display(), keys.join(", "))]
+    LockKeys { path: PathBuf, suite: String, keys: Vec<String> },
+    #[error("cannot lock these packages: {reason}")]
+    NotLockable { reason: String },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
     NoDpkg,
     #[error("cannot {verb} {}", path.display())]
@@ -139,7 +151,12 @@ impl Error {
             | Self::Sbom { .. }
             | Self::Copy { .. }
             | Self::FirstStage { .. }
+            | Self::NoLock { .. }
+            | Self::LockMismatch { .. }
+            | Self::Lock { .. }
             | Self::Temporary { .. } => 2,
+            Self::LockKeys { .. } | Self::LockFile { source: rootstrap_lock::Error::Changed, .. } => 3,
+            Self::LockFile { .. } => 2,
             Self::Fetch(error) if error.is_verification() => 3,
             Self::Resolve(rootstrap_resolve::Error::Malformed { .. })
             | Self::Unpack(rootstrap_unpack::Error::Damaged { .. } | rootstrap_unpack::Error::Control { .. }) => 3,
@@ -197,6 +214,27 @@ impl Error {
             Self::Fetch(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
             Self::Configure(error) => error.hint().map(str::to_owned),
+            _ => self.lock_hint(),
+        }
+    }
+
+    /// Returns what the user can do about a lock.
+    fn lock_hint(&self) -> Option<String> {
+        match self {
+            Self::LockFile { source, .. } => Some(source.hint().to_owned()),
+            Self::NoLock { .. } => Some("`rootstrap lock SUITE -o FILE` makes one".to_owned()),
+            Self::LockMismatch { differences, .. } if differences.iter().any(|it| it.starts_with("suite: ")) => {
+                Some("make a lock of this suite with `rootstrap lock`".to_owned())
+            }
+            Self::LockMismatch { .. } => Some(
+                "make a new lock with `rootstrap lock` and the same options, or take this one as it is with --frozen"
+                    .to_owned(),
+            ),
+            Self::Lock { .. } => Some("make a new lock with `rootstrap lock`".to_owned()),
+            Self::LockKeys { .. } => Some(
+                "name a keyring with one of these keys (--keyring), or make a new lock with `rootstrap lock --upgrade`"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

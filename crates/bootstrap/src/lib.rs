@@ -3,7 +3,7 @@
 //! Invariant: everything that a run depends on is in the [`Request`]. Nothing here reads arguments, environment or clock, nothing prints,
 //! and there is no process-wide state. What happens is reported as [`Event`]s. After an error nothing is published.
 //!
-//! To read: `recipe` (the whole on one page), `request` (what can be asked), then the folders in the order of their imports: `publish`,
+//! To read: `recipe` (the whole on one page), `lock` (the packages alone, written down), `request` (what can be asked), then the folders in the order of their imports: `publish`,
 //! `finish`, `two_stage`, `install`, `staging`, `archive`.
 
 mod archive;
@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod finish;
 mod install;
+mod lock;
 mod platforms;
 mod publish;
 mod recipe;
@@ -33,11 +34,12 @@ pub use archive::proxies;
 pub use convert::image;
 pub use error::Error;
 pub use event::{Event, Stage};
+pub use lock::{Upgrade, lock, lock_differences, locked_request, read_lock, write_lock};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
 pub use request::{
-    Container, Copy, Customization, Format, FormatName, Host, Machine, Output, Purpose, Push, Request, Selection,
-    Sources, StagingPlace, Target, native_architecture,
+    Container, Copy, Customization, Format, FormatName, Host, LockChoice, Machine, Output, Purpose, Push, Request,
+    Selection, Sources, StagingPlace, Target, native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};
@@ -46,5 +48,6 @@ pub use rootstrap_fetch::Event as FetchEvent;
 pub use rootstrap_http as http;
 pub use rootstrap_image::compress::{Algorithm, Compression};
 pub use rootstrap_image::tar::spoil;
+pub use rootstrap_lock as lock_file;
 pub use rootstrap_resolve::{Error as ResolveError, Plan, Variant};
 pub use two_stage::second_stage;

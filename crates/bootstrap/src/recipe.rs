@@ -1,6 +1,6 @@
 //! The whole of a build on one page: suite, indexes, plan, debs, phases, finish, publish.
 
-use crate::archive::{self, Archive, ArchiveOptions};
+use crate::archive::{self, Archive, ArchiveOptions, locked};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::finish::{self, FinishInputs, copies};
@@ -9,12 +9,12 @@ use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
 use crate::install::first_phase_snapshot::{FirstPhaseSnapshot, SnapshotInputs};
 use crate::install::phases;
+use crate::lock::{self, LockInUse};
 use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::{Summary, container, mtree, target};
-use crate::request::check;
-use crate::request::{Machine, Request, Selection, Sources, Target};
+use crate::request::{Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden;
@@ -25,6 +25,7 @@ use rootstrap_image::oci::Name;
 use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
 use rootstrap_suites::Suite;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// What mode `chroot` lacks.
@@ -37,16 +38,21 @@ const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran
 /// # Errors
 /// The name of an architecture is not valid, the suite is unknown, its indexes cannot be fetched or verified, or no set of packages
 /// satisfies the selection.
-pub fn plan(selection: &Selection, sources: &Sources, machine: &Machine, report: Report<'_>) -> Result<Plan, Error> {
-    check::selection(selection)?;
-    let suite = archive::find_suite(sources)?;
+pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
+    request.check_for_plan()?;
+    let suite = archive::find_suite(&request.sources)?;
+    let (request, lock) = lock::apply(request, &suite, report)?;
+    let Request { selection, sources, machine, .. } = &request;
+    if let Some(LockInUse { lock, path }) = &lock {
+        return locked::plan(lock, &selection.architecture, path);
+    }
     report(Event::Stage(Stage::Indexes));
     let downloads = Downloads::create(machine)?;
     let options =
         ArchiveOptions { selection, sources, machine, suite: &suite, cache: &downloads.path(machine), report };
     let archive = archive::open(&options)?;
     report(Event::Stage(Stage::Plan));
-    archive.plan(selection, &suite)
+    archive.plan(selection, &suite, BTreeMap::new())
 }
 
 /// Makes the root filesystem that `request` asks for and publishes it. The caller has to obtain the rights first, with
@@ -60,7 +66,8 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     let program = ProgramDigest::start();
     let suite = archive::find_suite(&request.sources)?;
     let given = &request.output.target;
-    let request = &resolve(request)?;
+    let (request, lock) = lock::apply(&resolve(request)?, &suite, report)?;
+    let request = &request;
     let copied_bytes = prepare(request, given, report)?;
     let names = container::names(&request.output, Some(&suite.codename))?;
     let requests = request.platforms();
@@ -68,7 +75,8 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
         // Every platform is checked before the first one is built.
         requests.iter().try_for_each(|request| emulation::find_for(request).map(drop))?;
     }
-    let run = Run { suite: &suite, program: &program, names: &names, copied_bytes, at_once: at_once(&requests) };
+    let (lock, at_once) = (lock.as_ref(), at_once(&requests));
+    let run = Run { suite: &suite, program: &program, names: &names, lock, copied_bytes, at_once };
     let mut summary =
         Summary { target: given.clone(), unfinished: request.output.is_first_stage(), ..Summary::default() };
     summary.suite.clone_from(&suite.codename);
@@ -154,6 +162,8 @@ struct Run<'a> {
     suite: &'a Suite,
     program: &'a ProgramDigest,
     names: &'a [Name],
+    /// The lock that decides the packages, if there is one.
+    lock: Option<&'a LockInUse>,
     /// The size, in bytes, of the host's files that are copied into the root.
     copied_bytes: u64,
     /// How many roots are built at the same time.
@@ -170,12 +180,20 @@ impl Run<'_> {
         report(Event::Stage(Stage::Indexes));
         let downloads = Downloads::create(machine)?;
         let options = ArchiveOptions { selection, sources, machine, suite, cache: &downloads.path(machine), report };
-        let archive = archive::open(&options)?;
-        let epoch = output.epoch.unwrap_or_else(|| archive.date());
-
-        report(Event::Stage(Stage::Plan));
-        archive.prefetch(selection, suite);
-        let plan = archive.plan(selection, suite)?;
+        let (archive, plan, epoch) = match self.lock {
+            Some(LockInUse { lock, path }) => {
+                let plan = locked::plan(lock, &selection.architecture, path)?;
+                (archive::open_locked(&options, lock, path)?, plan, lock.epoch)
+            }
+            None => {
+                let archive = archive::open(&options)?;
+                report(Event::Stage(Stage::Plan));
+                archive.prefetch(selection, suite);
+                let plan = archive.plan(selection, suite, BTreeMap::new())?;
+                let epoch = output.epoch.unwrap_or_else(|| archive.date());
+                (archive, plan, epoch)
+            }
+        };
         report(Event::Planned { packages: plan.packages().count() });
         Ok(BuildInputs { emulation, archive, plan, epoch, _downloads: downloads })
     }
@@ -184,7 +202,7 @@ impl Run<'_> {
     fn archive_entry(&self, request: &Request, inputs: &BuildInputs) -> Option<rootstrap_cache::Entry> {
         request.machine.cache.as_ref()?;
         let BuildInputs { archive, plan, epoch, emulation, .. } = inputs;
-        let (pockets, epoch) = (archive.pockets.as_slice(), *epoch);
+        let (pockets, epoch) = (archive.served.as_slice(), *epoch);
         let inputs = ArchiveInputs { request, suite: self.suite, pockets, plan, epoch, emulation };
         archive_cache::entry(archive.session.cache(), self.program, &inputs)
     }
@@ -219,7 +237,7 @@ impl Run<'_> {
     fn build(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Result<BuiltRoot, Error> {
         let Request { selection, sources, customization, output, machine } = request;
         let &BuildInputs { ref emulation, ref archive, ref plan, epoch, .. } = inputs;
-        let (suite, slim, pockets) = (self.suite, customization.slim, archive.pockets.as_slice());
+        let (suite, slim, pockets) = (self.suite, customization.slim, archive.served.as_slice());
         let wanted = archive.wanted(plan);
 
         let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
@@ -237,7 +255,7 @@ impl Run<'_> {
         let context =
             BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, emulation, machine, report };
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets };
-        let file_bytes = std::thread::scope(|scope| {
+        let (file_bytes, controls) = std::thread::scope(|scope| {
             let mut pipeline = debs::start(scope, &source);
             let result = match output.is_first_stage() {
                 true => first::make(&context, &mut pipeline, &|root| finish::write_files(root, &context, finish)),
@@ -247,11 +265,11 @@ impl Run<'_> {
             if result.is_err() {
                 machine.cancel.store(true, Ordering::Relaxed);
             }
-            result
+            result.map(|bytes| (bytes, pipeline.controls))
         })?;
 
         report(Event::Stage(Stage::Finish));
-        let facts = BuildFacts { root, request, suite, served: pockets, plan, epoch };
+        let facts = BuildFacts { root, request, suite, served: pockets, plan, controls: &controls, epoch };
         let facts = (output.attest || !output.sboms.is_empty()).then(|| sbom::facts(&facts)).transpose()?;
         match output.is_first_stage() {
             true => first::finish(root, matches!(output.target, Target::Directory(_)), epoch, &machine.cancel)?,

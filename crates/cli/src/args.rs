@@ -2,10 +2,14 @@
 
 use crate::commands::cache::Cache;
 use crate::container::ContainerArgs;
+use crate::lock_args::LockArgs;
+use crate::network_args::NetworkArgs;
+use crate::request_args::{DownloadArgs, PackageArgs};
+use crate::verbosity::Verbosity;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
-use rootstrap_bootstrap::{Copy, StagingPlace, Variant, parse_moment};
+use rootstrap_bootstrap::{Copy, StagingPlace};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -25,6 +29,12 @@ pub(crate) struct CommandLine {
     pub bootstrap: Option<Args>,
 
     // These are beside the others because clap cannot tell whether a group with a group in it is present.
+    #[command(flatten)]
+    pub packages: PackageArgs,
+
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
+
     #[command(flatten)]
     pub shared: SharedArgs,
 }
@@ -48,7 +58,12 @@ impl CommandLine {
     /// Returns whether anything that was asked for goes to standard output.
     pub(crate) fn prints(&self) -> bool {
         let prints_plan = self.bootstrap.as_ref().is_some_and(|args| args.print_plan.is_some());
-        self.streams() || prints_plan || matches!(self.command, Some(Command::Cache(_)))
+        let prints = match &self.command {
+            Some(Command::Cache(_)) => true,
+            Some(Command::Lock(lock)) => lock.prints(),
+            _ => prints_plan,
+        };
+        self.streams() || prints
     }
 }
 
@@ -62,6 +77,9 @@ pub(crate) enum Command {
     ///
     /// After a failure, the same command continues where it stopped.
     SecondStage(SecondStage),
+
+    /// Write down which packages a root filesystem gets, so that it can be built again exactly
+    Lock(Box<LockArgs>),
 
     /// Show where the cache is and what it holds, or make it smaller
     Cache(Cache),
@@ -124,10 +142,6 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Container images")]
     pub attest: bool,
 
-    /// Leave out manuals, translations and documentation except licences; later installations in the target do so too
-    #[arg(long)]
-    pub slim: bool,
-
     /// Put a file, or the contents of a directory, into the finished root; may be repeated
     #[arg(long, value_name = "SRC:DEST", value_parser = OsStringValueParser::new().try_map(copy))]
     pub copy: Vec<Copy>,
@@ -136,79 +150,21 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "image")]
     pub foreign: bool,
 
-    /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract,
-    /// distroless
-    #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
-    pub variant: Variant,
-
-    /// Packages to add, separated by commas: NAME or NAME=VERSION
-    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
-    pub include: Vec<String>,
-
-    /// Packages that must not be installed, separated by commas
-    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
-    pub exclude: Vec<String>,
-
-    /// Install recommended packages too
-    #[arg(long)]
-    pub recommends: bool,
-
-    /// Debian architecture; by default this machine's own. Several, separated by commas, make one container image for all of them
-    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
-    pub arch: Vec<String>,
-
-    /// Further architectures of the root, separated by commas; include their packages as name:arch
-    #[arg(long, value_name = "ARCHS", value_delimiter = ',')]
-    pub add_architecture: Vec<String>,
-
-    /// Components to choose from, separated by commas; main by default
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub components: Vec<String>,
-
-    /// Pockets to choose from, separated by commas: release,updates,security (the default) and backports
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub pockets: Vec<String>,
-
-    /// Mirror to use, in the order given: http:, https:, file: or copy: [env: ROOTSTRAP_MIRROR]
-    #[arg(long, value_name = "URI")]
-    pub mirror: Vec<String>,
-
-    /// Keys to trust instead of the suite's own, in the form of gpg --export
+    /// Take the packages from a lock file, which has to be a lock of this very request
     #[arg(long, value_name = "FILE")]
-    pub keyring: Vec<PathBuf>,
+    pub lock: Option<PathBuf>,
+
+    /// The same as --lock rootstrap.lock, if no other lock is named
+    #[arg(long, conflicts_with = "frozen")]
+    pub locked: bool,
+
+    /// Take the packages from the lock as they are, whatever request it was made for
+    #[arg(long)]
+    pub frozen: bool,
 
     /// Print the packages that would be installed and stop; =json for JSON
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub print_plan: Option<PlanFormat>,
-
-    /// Where downloads are kept [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-
-    /// How large the cache may be after the run, if no other run uses it: what was used longest ago is removed
-    /// [default: 10GB, at most a tenth of the disk]
-    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::size)]
-    pub cache_size: Option<u64>,
-
-    /// Keep no downloads
-    #[arg(long, conflicts_with_all = ["cache_dir", "cache_size"])]
-    pub no_cache: bool,
-
-    /// Use only what is in the cache
-    #[arg(long, conflicts_with = "no_cache")]
-    pub offline: bool,
-
-    /// Judge expiry at this moment instead of now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
-    #[arg(long, value_name = "DATE", value_parser = moment)]
-    pub valid_at: Option<i64>,
-
-    /// Accept a Release file older than the last one seen
-    #[arg(long)]
-    pub allow_rollback: bool,
-
-    /// How many packages to download at once
-    #[arg(long, short, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
 }
 
 /// The arguments that `rootstrap SUITE TARGET` and `rootstrap image` share.
@@ -241,34 +197,6 @@ pub(crate) struct SharedArgs {
     pub verbosity: Verbosity,
 }
 
-/// How downloads and pushes treat a slow or failing server.
-#[derive(Debug, clap::Args)]
-pub(crate) struct NetworkArgs {
-    /// How many times to try again after a failure of the network or a server [default: 8, which takes about 30 s]
-    #[arg(long, value_name = "N")]
-    pub retries: Option<u32>,
-
-    /// How many seconds to wait for a connection, and for the next byte [default: 15 and 30]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub timeout: Option<u32>,
-}
-
-/// What is shown, and where the log goes.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Verbosity {
-    /// Say nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub quiet: bool,
-
-    /// Show everything, the packages' own output too
-    #[arg(long, short)]
-    pub verbose: bool,
-
-    /// Write everything to a file as well
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-}
-
 /// Where the root grows.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Staging {
@@ -299,13 +227,6 @@ pub(crate) enum PlanFormat {
     Json,
 }
 
-fn variant(name: &str) -> Result<Variant, String> {
-    name.parse().map_err(|error: rootstrap_bootstrap::ResolveError| match error.hint() {
-        Some(hint) => format!("{error}\n  hint: {hint}"),
-        None => error.to_string(),
-    })
-}
-
 fn copy(text: OsString) -> Result<Copy, &'static str> {
     let bytes = text.into_vec();
     let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
@@ -319,14 +240,11 @@ fn mode(name: &str) -> Result<Mode, String> {
     Mode::from_name(name).ok_or_else(|| "it must be root, unshare, single or chroot".to_owned())
 }
 
-fn moment(text: &str) -> Result<i64, String> {
-    parse_moment(text).ok_or_else(|| "it is not a date".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use rootstrap_bootstrap::Variant;
 
     #[test]
     fn the_arguments_are_consistent() {
@@ -336,7 +254,7 @@ mod tests {
     #[test]
     fn lists_variants_and_missing_targets() {
         let line = ["rootstrap", "trixie", "-", "--variant=-", "--include=a,b", "--include", "c"];
-        let args = CommandLine::parse_from(line).bootstrap.unwrap();
+        let args = CommandLine::parse_from(line).packages;
         assert_eq!(args.variant, Variant::Important);
         assert_eq!(args.include, ["a", "b", "c"]);
         assert!(CommandLine::try_parse_from(["rootstrap"]).is_err());

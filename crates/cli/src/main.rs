@@ -6,12 +6,17 @@ mod args;
 mod commands;
 mod container;
 mod environment;
+mod lock_args;
 mod log;
+mod network_args;
 mod progress;
+mod request_args;
 mod stdout;
+mod verbosity;
 mod visible;
 
 use clap::Parser;
+use commands::bootstrap::Given;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -39,7 +44,11 @@ fn main() -> ExitCode {
         (Some(args::Command::Image(args)), _) => commands::image::run(*args, &invocation),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &invocation),
         (Some(args::Command::Cache(args)), _) => commands::cache::run(args),
-        (None, Some(args)) => commands::bootstrap::run(args, line.shared, &invocation),
+        (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
+        (None, Some(args)) => {
+            let given = Given { packages: line.packages, downloads: line.downloads, shared: line.shared };
+            commands::bootstrap::run(args, given, &invocation)
+        }
         // clap reports a missing suite before this.
         (None, None) => 2,
     };

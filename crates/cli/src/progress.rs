@@ -194,6 +194,12 @@ impl Progress {
         state.bar.finish_and_clear();
     }
 
+    /// Prints a line of a result.
+    pub(crate) fn say(&self, text: &str) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.print(&state, Level::Normal, text);
+    }
+
     /// Prints what was made, where it is, and how long each stage took.
     pub(crate) fn summary(&self, summary: &Summary) {
         self.end();

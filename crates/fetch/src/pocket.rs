@@ -1,6 +1,5 @@
 //! Pockets: what is asked of an archive, and what the archive has proven to offer.
 
-use rootstrap_cache::KeyBuilder;
 use rootstrap_debian::packages::Table;
 use rootstrap_debian::release::Release;
 use std::sync::Arc;
@@ -118,14 +117,6 @@ impl VerifiedPocket {
     #[must_use]
     pub fn mirrors(&self) -> &[String] {
         &self.mirrors
-    }
-
-    /// Adds to a key what a result can show of the pocket besides the packages of its plan: the target's apt sources name the suite
-    /// and the mirror, and the date may be the date of the files.
-    pub fn add_to_key<'k>(&self, key: &'k mut KeyBuilder) -> &'k mut KeyBuilder {
-        // A plan is made from the indexes. The keys and the other mirrors decide what is accepted, not what is made of it.
-        let Self { name, suite, release, text: _, keys: _, mirrors: _, indexes: _ } = self;
-        key.text("name", name).text("suite", suite).text("mirror", self.mirror()).number("date", release.date)
     }
 
     /// Returns the indexes, in the order of [`Pocket::components`].

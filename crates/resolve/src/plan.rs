@@ -164,7 +164,11 @@ impl Plan {
         serde_json::from_str(text).map_err(|error| Error::InvalidPlan { reason: error.to_string() })
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Checks the rules that every plan follows, for a plan that was put together from elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPlan`].
+    pub fn check(&self) -> Result<(), Error> {
         let invalid = |reason: String| Err(Error::InvalidPlan { reason });
         if let Some(name) = self.without.iter().find(|name| !relation::is_package_name(name)) {
             return invalid(format!("{name:?} is no package name"));

@@ -18,12 +18,15 @@ pub(crate) fn reasons(
     recommends: bool,
 ) -> Result<BTreeMap<Id, String>, Error> {
     let mut reasons: BTreeMap<Id, String> = BTreeMap::new();
-    for &id in &selection.order {
+    // What the variant has by itself comes first, so that an include changes as few reasons as possible.
+    let mut roots: Vec<Id> = selection.chosen.keys().copied().collect();
+    roots.sort_by_key(|id| selection.chosen.get(id).map(|why| rank(*why)));
+    for &id in &roots {
         reasons.insert(id, selected(selection, id).to_owned());
     }
     // The first alternative that is installed is the one that is needed. The others count only if nothing else explains them.
     for alternatives in [1, usize::MAX] {
-        let mut reached: VecDeque<Id> = selection.order.iter().copied().collect();
+        let mut reached: VecDeque<Id> = roots.iter().copied().collect();
         reached.extend(reasons.keys().filter(|id| !selection.chosen.contains_key(id)));
         let mut seen: BTreeSet<Id> = reached.iter().copied().collect();
         while let Some(id) = reached.pop_front() {
@@ -39,6 +42,16 @@ pub(crate) fn reasons(
         }
     }
     Ok(reasons)
+}
+
+fn rank(why: Why) -> u8 {
+    match why {
+        Why::Essential => 0,
+        Why::Suite => 1,
+        Why::Priority => 2,
+        Why::Variant => 3,
+        Why::Included => 4,
+    }
 }
 
 fn selected(selection: &Selection, id: Id) -> &'static str {

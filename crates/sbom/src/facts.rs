@@ -56,13 +56,13 @@ pub struct Package {
     pub installed_size: u64,
     /// The address of the .deb on the mirror that the result itself uses.
     pub uri: String,
-    /// The index's `Maintainer`: `NAME <MAIL>`.
+    /// The package's `Maintainer`: `NAME <MAIL>`.
     pub maintainer: String,
-    /// The index's `Original-Maintainer`: who maintains the package in the distribution that a derivative took it from.
+    /// The package's `Original-Maintainer`: who maintains the package in the distribution that a derivative took it from.
     pub original_maintainer: String,
-    /// The index's `Homepage`.
+    /// The package's `Homepage`.
     pub homepage: String,
-    /// The first line of the index's `Description`.
+    /// The first line of the package's `Description`.
     pub summary: String,
     /// The absolute path of the file with the package's licence, in a system that has the package installed.
     pub licence: String,

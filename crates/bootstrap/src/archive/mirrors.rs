@@ -4,6 +4,7 @@ use crate::archive::host_mirrors::host_mirrors;
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::request::{Host, Sources};
+use rootstrap_http::redact;
 use rootstrap_suites::{Pocket, Suite};
 use std::collections::HashSet;
 
@@ -32,6 +33,7 @@ pub(crate) fn pockets(
             [] => host.chain(vendor).collect(),
             named => named.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect(),
         };
+        mirrors.extend(sources.further_mirrors.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)));
         let mut seen = HashSet::new();
         mirrors.retain(|mirror| seen.insert(mirror.clone()));
         if pocket == Pocket::Release && !of_host.is_empty() {
@@ -50,6 +52,31 @@ pub(crate) fn pockets(
         });
     }
     Ok(found)
+}
+
+/// Returns the addresses of a pocket that a lock names: those of the user's mirrors or else of the vendor's, and none that only this
+/// machine knows. `serving` is the mirror that sent the Release.
+pub(crate) fn lasting_uris(
+    sources: &Sources,
+    suite: &Suite,
+    architecture: &str,
+    name: &str,
+    serving: &str,
+) -> Vec<String> {
+    let Some(pocket) = Pocket::ALL.into_iter().find(|pocket| pocket.name() == name) else { return Vec::new() };
+    let mut uris: Vec<String> = match sources.mirrors.as_slice() {
+        [] => suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect(),
+        [first, ..] => {
+            let is_first = |uri: &String| uri == serving && at_pocket(first, suite, pocket).contains(uri);
+            let mut all: Vec<String> =
+                sources.mirrors.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect();
+            all.sort_by_key(|uri| !is_first(uri));
+            all.iter().map(|uri| redact::userinfo(uri)).collect()
+        }
+    };
+    let mut seen = HashSet::new();
+    uris.retain(|uri| seen.insert(uri.clone()));
+    uris
 }
 
 /// Returns where a mirror that the user named may have a pocket. A vendor that keeps security fixes in an archive of their own has

@@ -3,10 +3,13 @@
 //! Rule: this folder alone decides which mirrors are asked. What it returns is verified; nothing here touches the target.
 
 pub(crate) mod host_mirrors;
+pub(crate) mod locked;
 mod mirrors;
 mod open;
 mod proxies;
+mod served;
 
-pub(crate) use mirrors::{at_pocket, wanted_pockets};
-pub(crate) use open::{Archive, ArchiveOptions, find_suite, open};
+pub(crate) use mirrors::{at_pocket, lasting_uris, wanted_pockets};
+pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked, trusted_keys};
 pub use proxies::proxies;
+pub(crate) use served::ServedPocket;

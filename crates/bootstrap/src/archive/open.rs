@@ -1,6 +1,8 @@
 //! An open archive: the verified pockets of one suite, the plan made of them, and the way to their debs.
 
+use crate::archive::locked;
 use crate::archive::mirrors::pockets;
+use crate::archive::served::ServedPocket;
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::request::{Machine, Selection, Sources};
@@ -8,6 +10,7 @@ use rootstrap_debian::packages::{Head, Package};
 use rootstrap_debian::release::parse_moment;
 use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
+use rootstrap_lock::Lock;
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Suite};
 use rustix::fs::{Mode, OFlags};
@@ -19,10 +22,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The verified pockets of one suite, and the session that fetches from them.
+/// The pockets of one suite, and the session that fetches from them.
 pub(crate) struct Archive {
     pub session: Session,
-    pub pockets: Vec<VerifiedPocket>,
+    /// The pockets that serve a build, in the order in which plans number them.
+    pub served: Vec<ServedPocket>,
+    /// The same pockets with their indexes.
+    pockets: Vec<VerifiedPocket>,
     /// Set from outside to stop.
     cancel: Arc<AtomicBool>,
 }
@@ -63,6 +69,46 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
     let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
     let is_unsupported = is_unsupported(suite, policy.now);
     pockets.iter_mut().for_each(|pocket| pocket.unsupported = is_unsupported);
+    let session = session(machine, cache, report)?;
+    let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
+        let hit = match event {
+            rootstrap_fetch::Event::CacheHit { .. } => Some(true),
+            rootstrap_fetch::Event::IndexDone { .. } => Some(false),
+            _ => None,
+        };
+        report(Event::Fetch(event));
+        if let Some(hit) = hit {
+            report(Event::Cache { layer: "indexes", hit, bytes: 0 });
+        }
+    })?;
+    let served = pockets.iter().map(ServedPocket::from).collect();
+    Ok(Archive { session, served, pockets, cancel: machine.cancel.clone() })
+}
+
+/// Opens the archive as a lock has it. Nothing is fetched but debs.
+///
+/// # Errors
+/// No key that signed a Release file in the lock is trusted.
+pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path) -> Result<Archive, Error> {
+    let &ArchiveOptions { selection, sources, machine, suite, cache, report } = options;
+    let trusted = keyring(sources, suite)?.fingerprints();
+    for source in lock.sources_of(&selection.architecture) {
+        if !source.signed_by.iter().any(|key| trusted.contains(key)) {
+            let (path, suite) = (path.to_owned(), source.suite.clone());
+            return Err(Error::LockKeys { path, suite, keys: source.signed_by.clone() });
+        }
+    }
+    let pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    let mirrors = |name: &str| {
+        let pocket = pockets.iter().find(|pocket| pocket.name == name);
+        pocket.map(|pocket| pocket.mirrors.clone()).unwrap_or_default()
+    };
+    let served = locked::served(lock, &selection.architecture, &mirrors);
+    let session = session(machine, cache, report)?;
+    Ok(Archive { session, served, pockets: Vec::new(), cancel: machine.cancel.clone() })
+}
+
+fn session(machine: &Machine, cache: &Path, report: Report<'_>) -> Result<Session, Error> {
     let session = Session::open(Options {
         cache: Some(cache.to_owned()),
         temporary: machine.temporary.clone(),
@@ -77,18 +123,12 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         let kept = "only downloads are kept there, and they are verified at each use";
         report(Event::Warning(format!("the cache is not yours alone ({reason}): {kept}")));
     }
-    let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
-        let hit = match event {
-            rootstrap_fetch::Event::CacheHit { .. } => Some(true),
-            rootstrap_fetch::Event::IndexDone { .. } => Some(false),
-            _ => None,
-        };
-        report(Event::Fetch(event));
-        if let Some(hit) = hit {
-            report(Event::Cache { layer: "indexes", hit, bytes: 0 });
-        }
-    })?;
-    Ok(Archive { session, pockets, cancel: machine.cancel.clone() })
+    Ok(session)
+}
+
+/// Returns the fingerprints of the keys that are trusted instead of the suite's own, if any are named.
+pub(crate) fn trusted_keys(sources: &Sources, suite: &Suite) -> Result<Vec<String>, Error> {
+    if sources.keyrings.is_empty() { Ok(Vec::new()) } else { Ok(keyring(sources, suite)?.fingerprints()) }
 }
 
 /// Returns whether the vendor's support of a suite has ended at `now`, in seconds since 1970.
@@ -135,7 +175,7 @@ fn read_keyring(path: &Path) -> std::io::Result<Vec<u8>> {
 impl Archive {
     /// Returns the newest date among the Release files: the default epoch of whatever is made from them.
     pub fn date(&self) -> i64 {
-        self.pockets.iter().map(|pocket| pocket.release().date).max().unwrap_or_default()
+        self.served.iter().map(|pocket| pocket.date).max().unwrap_or_default()
     }
 
     /// Starts to fetch the packages that are certain to be installed, while the plan is made. The plan does not depend on this: a
@@ -174,8 +214,8 @@ impl Archive {
         self.session.prefetch(&wanted.collect::<Vec<_>>());
     }
 
-    /// Decides what is installed.
-    pub fn plan(&self, selection: &Selection, suite: &Suite) -> Result<Plan, Error> {
+    /// Decides what is installed. Versions in `keep`, by package name, are taken where the archive still has them.
+    pub fn plan(&self, selection: &Selection, suite: &Suite, keep: BTreeMap<String, String>) -> Result<Plan, Error> {
         let pockets = self.pockets.iter().enumerate();
         let indexes: Vec<Index<'_>> = pockets.flat_map(|(number, pocket)| indexes(number, pocket)).collect();
         let is_unmerged = suite.merged_usr(selection.variant == Variant::Buildd) == MergedUsr::No;
@@ -190,7 +230,7 @@ impl Archive {
                 recommends: selection.recommends,
                 add: if is_unmerged { Vec::new() } else { suite.required.clone() },
                 avoid: suite.exclude.clone(),
-                keep: BTreeMap::new(),
+                keep,
                 hash_bins: suite.dpkg_bins,
             },
             &self.cancel,
@@ -207,7 +247,7 @@ impl Archive {
                 path: package.path.clone(),
                 size: package.size,
                 digest: package.digest,
-                mirrors: self.pockets.get(package.pocket).map(|p| p.mirrors().to_vec()).unwrap_or_default(),
+                mirrors: self.served.get(package.pocket).map(|pocket| pocket.mirrors.clone()).unwrap_or_default(),
             })
             .collect()
     }

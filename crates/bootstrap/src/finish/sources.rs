@@ -1,10 +1,9 @@
 //! The apt sources of the target: where the finished system gets its updates. They depend on the request and the suite alone, and not on
 //! which mirror served this run.
 
-use crate::archive::{self, host_mirrors};
+use crate::archive::{self, ServedPocket, host_mirrors};
 use crate::error::Error;
 use crate::request::Sources;
-use rootstrap_fetch::VerifiedPocket;
 use rootstrap_http::redact;
 use rootstrap_rootfs::Root;
 use rootstrap_suites::{Pocket, SourceEntry, SourcesFormat, Suite, Vendor};
@@ -18,7 +17,7 @@ pub(crate) fn pocket_uris(
     architecture: &str,
     sources: &Sources,
     suite: &Suite,
-    served: &[VerifiedPocket],
+    served: &[ServedPocket],
 ) -> Result<Vec<(String, String)>, Error> {
     // The tree of a first stage already has the sources themselves, but not always the package that documents them.
     let written = [&deb822_path(suite), SOURCES_LIST];
@@ -34,7 +33,7 @@ pub(crate) fn write(
     architecture: &str,
     sources: &Sources,
     suite: &Suite,
-    served: &[VerifiedPocket],
+    served: &[ServedPocket],
 ) -> Result<(), Error> {
     if root.metadata(b"etc/apt")?.is_none() {
         return Ok(());
@@ -68,7 +67,7 @@ struct Entries<'a> {
     architecture: &'a str,
     sources: &'a Sources,
     suite: &'a Suite,
-    served: &'a [VerifiedPocket],
+    served: &'a [ServedPocket],
 }
 
 impl Entries<'_> {
@@ -76,7 +75,7 @@ impl Entries<'_> {
     fn entries(&self, documents: &[&str]) -> Result<Vec<SourceEntry>, Error> {
         let mut wanted = archive::wanted_pockets(self.sources, self.suite)?;
         // No mirror has every pocket of an old suite. An entry for a pocket that no mirror has would make each `apt update` fail.
-        wanted.retain(|(_, name)| self.served.iter().any(|served| served.suite() == name));
+        wanted.retain(|(_, name)| self.served.iter().any(|served| served.suite == *name));
         let mut listed = self.suite.sources(self.architecture);
         if !self.sources.mirrors.is_empty() {
             return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_first_mirror(pocket, name))));
@@ -105,10 +104,12 @@ impl Entries<'_> {
     fn at_first_mirror(&self, pocket: Pocket, name: String) -> (String, String) {
         let first = self.sources.mirrors.first().map_or("", String::as_str);
         let places = archive::at_pocket(first, self.suite, pocket);
-        let serving = self.served.iter().find(|served| served.suite() == name).map(VerifiedPocket::mirror);
-        let place = places.iter().find(|place| Some(place.as_str()) == serving).or(places.first());
+        let serving = self.served.iter().find(|served| served.suite == name);
         // User and password are for this run, not for every reader of the target.
-        (place.map(|uri| redact::userinfo(uri)).unwrap_or_default(), name)
+        let serving = serving.map(|served| redact::userinfo(served.mirror()));
+        let mut places = places.iter().map(|place| redact::userinfo(place));
+        let first = places.next().unwrap_or_default();
+        (places.find(|place| Some(place) == serving.as_ref()).unwrap_or(first), name)
     }
 
     /// Returns one entry for each URI.

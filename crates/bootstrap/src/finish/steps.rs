@@ -1,12 +1,12 @@
 //! The steps that bring a configured root into the state in which it is published, in their order.
 
+use crate::archive::ServedPocket;
 use crate::error::Error;
 use crate::event::Event;
 use crate::finish::image_settings::{self, ImageSettings};
 use crate::finish::{copies, marks, sources};
 use crate::install::{BuildContext, slim};
 use crate::request::{Copy, Output, Sources, Target};
-use rootstrap_fetch::VerifiedPocket;
 use rootstrap_normalize::Tidy;
 use rootstrap_resolve::Variant;
 use rootstrap_rootfs::{Root, skeleton};
@@ -18,7 +18,7 @@ pub(crate) struct FinishInputs<'a> {
     pub copies: &'a [Copy],
     pub output: &'a Output,
     /// The pockets that served the build.
-    pub pockets: &'a [VerifiedPocket],
+    pub pockets: &'a [ServedPocket],
 }
 
 /// Brings a configured root into the state in which it is published.

@@ -74,6 +74,8 @@ impl Debs<'_> {
 pub(crate) struct DebPipeline<'s> {
     arrivals: mpsc::Receiver<Result<(usize, StagedDeb), Error>>,
     ready: Vec<Option<StagedDeb>>,
+    /// The control file of each package that was taken, in plan order.
+    pub controls: Vec<String>,
     stop: &'s AtomicBool,
 }
 
@@ -159,7 +161,8 @@ pub(crate) fn start<'scope, 'env: 'scope>(
             let _ = sender.send(Err(error.into()));
         }
     });
-    DebPipeline { arrivals, ready: source.wanted.iter().map(|_| None).collect(), stop: source.stop }
+    let ready = source.wanted.iter().map(|_| None).collect();
+    DebPipeline { arrivals, ready, controls: Vec::new(), stop: source.stop }
 }
 
 /// Decodes a deb into the store. The decompressed form is kept in the cache when a deb is used for the second time, so that a deb that
@@ -199,7 +202,10 @@ impl DebPipeline<'_> {
         loop {
             let waiting = self.ready.get(positions.clone()).unwrap_or_default();
             if waiting.iter().all(Option::is_some) {
-                return Ok(positions.filter_map(|position| self.ready.get_mut(position)?.take()).collect());
+                let taken = positions.filter_map(|position| self.ready.get_mut(position)?.take());
+                let taken: Vec<StagedDeb> = taken.collect();
+                self.controls.extend(taken.iter().map(|deb| deb.staged.control.text.clone()));
+                return Ok(taken);
             }
             match self.arrivals.recv() {
                 Ok(Ok((position, deb))) => {

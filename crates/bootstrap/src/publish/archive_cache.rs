@@ -1,5 +1,6 @@
 //! Finished archives that are kept in the cache. The same request at the same state of the archive gets a copy.
 
+use crate::archive::ServedPocket;
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report, Stage};
 use crate::install::emulation::Emulation;
@@ -9,7 +10,6 @@ use crate::request::{Container, Customization, Format, Machine, Output, Purpose,
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Retention, direct_io};
-use rootstrap_fetch::VerifiedPocket;
 use rootstrap_image::StoppableWriter;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_resolve::{Phase, Plan, Planned};
@@ -39,7 +39,7 @@ pub(crate) struct ArchiveInputs<'a> {
     pub request: &'a Request,
     pub suite: &'a Suite,
     /// The pockets that serve the build.
-    pub pockets: &'a [VerifiedPocket],
+    pub pockets: &'a [ServedPocket],
     pub plan: &'a Plan,
     pub epoch: i64,
     pub emulation: &'a Emulation,
@@ -132,7 +132,18 @@ fn add_selection(key: &mut KeyBuilder, selection: &Selection) {
 }
 
 fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
-    let Sources { suite: _, pockets, components, mirrors, keyrings, valid_at: _, allow_rollback: _ } = sources;
+    // What a lock decides is in the plan and in the pockets.
+    let Sources {
+        suite: _,
+        pockets,
+        components,
+        mirrors,
+        further_mirrors: _,
+        keyrings,
+        valid_at: _,
+        allow_rollback: _,
+        lock: _,
+    } = sources;
     key.texts("components", components)
         .texts("wanted-pockets", pockets)
         .texts("mirrors", mirrors)

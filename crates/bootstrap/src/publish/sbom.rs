@@ -3,7 +3,7 @@
 //! An SBOM depends on the request, the suite and the archive alone, as the result does: its addresses are those of the mirror that is
 //! written into the target, whichever mirror served this run.
 
-use crate::archive;
+use crate::archive::{self, ServedPocket};
 use crate::error::Error;
 use crate::finish::sources;
 use crate::publish::target::{self, check_file};
@@ -13,19 +13,16 @@ use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
 use rootstrap_configure::privilege::Janitor;
-use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages;
 use rootstrap_debian::relation::{self, Relation};
 use rootstrap_debian::version::Version;
-use rootstrap_fetch::VerifiedPocket;
 use rootstrap_http::redact;
 use rootstrap_image::compress::Compression;
 use rootstrap_resolve::{Plan, Planned};
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::{Facts, Package, Release, uri};
 use rootstrap_suites::Suite;
-use sha2::Digest as _;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -103,8 +100,10 @@ pub(crate) struct BuildFacts<'a> {
     pub request: &'a Request,
     pub suite: &'a Suite,
     /// The pockets that served the build.
-    pub served: &'a [VerifiedPocket],
+    pub served: &'a [ServedPocket],
     pub plan: &'a Plan,
+    /// The control file of each package of the plan, in its order.
+    pub controls: &'a [String],
     pub epoch: i64,
 }
 
@@ -113,7 +112,7 @@ pub(crate) struct BuildFacts<'a> {
 /// # Errors
 /// The tree cannot be read.
 pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
-    let &BuildFacts { request, suite, served, plan, epoch, .. } = build;
+    let &BuildFacts { request, suite, served, plan, controls, epoch, .. } = build;
     let architecture = request.selection.architecture.as_str();
     let bases = bases(build)?;
     let base = |pocket: usize| bases.get(pocket).map_or("", String::as_str);
@@ -121,20 +120,20 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         Some(vendor) => vendor.name.clone(),
         // Derivatives sign their Release with a name of their own.
         None => {
-            let origin = served.first().map_or("", |pocket| pocket.release().origin.as_str());
+            let origin = served.first().map_or("", |pocket| pocket.origin.as_str());
             origin.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
         }
     };
     let variant = request.selection.variant.name();
     let name = [vendor.as_str(), &suite.codename, variant, architecture].join("-");
     let releases = served.iter().enumerate().map(|(number, pocket)| Release {
-        pocket: pocket.name().to_owned(),
-        suite: pocket.suite().to_owned(),
-        codename: pocket.release().codename.clone(),
-        date: pocket.release().date,
-        uri: uri(base(number), &format!("dists/{}/Release", pocket.suite())),
-        digest: release_digest(pocket.release_text()),
-        keys: pocket.keys().to_vec(),
+        pocket: pocket.name.clone(),
+        suite: pocket.suite.clone(),
+        codename: pocket.codename.clone(),
+        date: pocket.date,
+        uri: uri(base(number), &format!("dists/{}/Release", pocket.suite)),
+        digest: pocket.release,
+        keys: pocket.keys.clone(),
     });
     Ok(Facts {
         name: name.trim_start_matches('-').to_owned(),
@@ -147,16 +146,9 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: variant.to_owned(),
         options: options(request),
-        packages: materials(served, plan, base),
+        packages: materials(plan, controls, base),
         releases: releases.collect(),
     })
-}
-
-/// Returns the digest of the file `Release`, from the text that a signature covers. In a message with its signature inside, that text
-/// lacks the line end before the signature (RFC 9580 §7.2); otherwise both are the same bytes.
-fn release_digest(text: &str) -> Digest {
-    let end = if text.ends_with('\n') { "" } else { "\n" };
-    Digest::Sha256(sha2::Sha256::new().chain_update(text).chain_update(end).finalize().into())
 }
 
 /// Returns the base URI of each served pocket on the mirror that the target will use.
@@ -173,11 +165,11 @@ fn bases(build: &BuildFacts<'_>) -> Result<Vec<String>, Error> {
         false => sources::pocket_uris(root, architecture, sources, suite, served)?,
     };
     let wanted = archive::wanted_pockets(sources, suite)?;
-    let base = |pocket: &VerifiedPocket| {
-        let listed = uris.iter().find(|(name, _)| name == pocket.suite()).map(|(_, uri)| uri.clone());
+    let base = |pocket: &ServedPocket| {
+        let listed = uris.iter().find(|(name, _)| *name == pocket.suite).map(|(_, uri)| uri.clone());
         // The target's sources leave out pockets of an ended suite that never change.
         listed.or_else(|| {
-            let (kind, _) = wanted.iter().find(|(_, name)| name == pocket.suite())?;
+            let (kind, _) = wanted.iter().find(|(_, name)| *name == pocket.suite)?;
             suite.mirrors(architecture).last().map(|mirror| mirror.base(*kind).to_owned())
         })
     };
@@ -189,6 +181,8 @@ fn options(request: &Request) -> Vec<(String, String)> {
     let Request { selection, sources, customization, output, .. } = request;
     let date = |seconds: Option<i64>| seconds.map(|seconds| format!("@{seconds}"));
     let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
+    // Their order makes no difference.
+    let set = |words: &[String]| list(&words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     let flag = |set: bool| set.then(|| "true".to_owned());
     // Where the files are on the host concerns nobody else.
     let copied: Vec<String> = customization.copies.iter().map(|copy| copy.to.display().to_string()).collect();
@@ -197,8 +191,8 @@ fn options(request: &Request) -> Vec<(String, String)> {
         ("image", flag(output.is_base_image())),
         ("slim", flag(customization.slim)),
         ("copy", list(&copied)),
-        ("include", list(&selection.include)),
-        ("exclude", list(&selection.exclude)),
+        ("include", set(&selection.include)),
+        ("exclude", set(&selection.exclude)),
         ("recommends", flag(selection.recommends)),
         ("add-architecture", list(&selection.add_architectures)),
         ("components", list(&sources.components)),
@@ -212,10 +206,11 @@ fn options(request: &Request) -> Vec<(String, String)> {
     .collect()
 }
 
-/// Returns the packages of the plan, in its order, with what their index says of them.
-fn materials<'a>(served: &'a [VerifiedPocket], plan: &Plan, base: impl Fn(usize) -> &'a str) -> Vec<Package> {
+/// Returns the packages of the plan, in its order, with what their control files say of them.
+fn materials<'a>(plan: &Plan, controls: &[String], base: impl Fn(usize) -> &'a str) -> Vec<Package> {
     let planned: Vec<&Planned> = plan.packages().map(|(_, package)| package).collect();
-    let entries = entries(served, &planned);
+    let entry = |position: usize| controls.get(position).and_then(|text| packages::parse(text).into_iter().next());
+    let entries: Vec<packages::Package<'_>> = (0..planned.len()).map(|at| entry(at).unwrap_or_default()).collect();
     let graph = Graph::new(&planned, &entries);
     let material = |(position, package): (usize, &&Planned)| {
         let entry = entries.get(position).copied().unwrap_or_default();
@@ -240,24 +235,6 @@ fn materials<'a>(served: &'a [VerifiedPocket], plan: &Plan, base: impl Fn(usize)
         }
     };
     planned.iter().enumerate().map(material).collect()
-}
-
-/// Returns the index entry of each package. The plan was made from these entries, so each package has one.
-fn entries<'a>(served: &'a [VerifiedPocket], planned: &[&Planned]) -> Vec<packages::Package<'a>> {
-    let mut found = vec![packages::Package::default(); planned.len()];
-    for (number, pocket) in served.iter().enumerate() {
-        let of_pocket = planned.iter().enumerate().filter(|(_, package)| package.pocket == number);
-        let wanted: HashMap<&str, usize> =
-            of_pocket.map(|(position, package)| (package.path.as_str(), position)).collect();
-        for entry in pocket.indexes().iter().flat_map(|index| index.packages().packages()) {
-            if let Some(slot) = wanted.get(entry.filename).and_then(|position| found.get_mut(*position))
-                && slot.name.is_empty()
-            {
-                *slot = entry;
-            }
-        }
-    }
-    found
 }
 
 /// Which package of a plan satisfies which dependency.

@@ -39,6 +39,15 @@ impl Request {
         first_stage(self)
     }
 
+    /// Refuses what makes no sense if the packages are to be locked.
+    ///
+    /// # Errors
+    /// As for [`Self::check`].
+    pub fn check_for_lock(&self) -> Result<(), Error> {
+        selection(&self.selection)?;
+        self.output.further_platforms.iter().try_for_each(|name| architecture(name))
+    }
+
     /// Refuses what makes no sense even if only the plan is wanted, wherever the result would go.
     ///
     /// # Errors

@@ -7,6 +7,8 @@
 pub(crate) mod check;
 mod container;
 mod customization;
+mod lock_choice;
+mod locked;
 mod machine;
 mod output;
 mod parts;
@@ -17,6 +19,7 @@ pub(crate) mod target;
 
 pub use container::{Container, Push};
 pub use customization::{Copy, Customization};
+pub use lock_choice::LockChoice;
 pub use machine::{Host, Machine, StagingPlace};
 pub use output::{Output, Purpose};
 pub use parts::Request;

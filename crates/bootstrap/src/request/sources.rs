@@ -1,5 +1,6 @@
 //! Where packages come from and whom to trust.
 
+use crate::request::lock_choice::LockChoice;
 use std::path::PathBuf;
 
 /// The suite, its mirrors, and the rules by which its signatures are judged.
@@ -14,12 +15,16 @@ pub struct Sources {
     pub components: Vec<String>,
     /// The mirrors to use instead of all others, in the order in which they are tried. The first is written into the target.
     pub mirrors: Vec<String>,
+    /// Mirrors that packages may be fetched from as well. They are not written into the target.
+    pub further_mirrors: Vec<String>,
     /// The keyring files to trust instead of the suite's own.
     pub keyrings: Vec<PathBuf>,
     /// The moment at which expiry is judged, in seconds since 1970; the present if `None`.
     pub valid_at: Option<i64>,
     /// Whether a Release file is accepted that is older than the last one seen.
     pub allow_rollback: bool,
+    /// The lock to build from; what the archive has now if `None`.
+    pub lock: Option<LockChoice>,
 }
 
 impl Sources {

@@ -2,21 +2,26 @@
 
 use super::cache::keep_within;
 use super::deadline::Deadline;
-use super::network::set_network;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::{Args, CommandLine, PlanFormat, SharedArgs};
-use crate::environment;
+use crate::lock_args::LOCK;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
+use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::visible::visible;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
-use rootstrap_bootstrap::{
-    Customization, Error, Event, FormatName, Machine, Output, Purpose, Request, Selection, Sources, Target,
-    native_architecture,
-};
+use rootstrap_bootstrap::{Customization, Error, Event, FormatName, LockChoice, Output, Purpose, Request, Target};
 use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The groups of arguments beside those of `rootstrap SUITE TARGET` alone.
+pub(crate) struct Given {
+    pub packages: PackageArgs,
+    pub downloads: DownloadArgs,
+    pub shared: SharedArgs,
+}
 
 /// What the command line asks for beside the request itself.
 struct Around {
@@ -29,12 +34,14 @@ struct Around {
 }
 
 /// Runs the command and returns the exit status.
-pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8 {
+pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
+    let Given { packages, downloads, shared } = given;
     let level = Level::from_switches(shared.verbosity.quiet, shared.verbosity.verbose);
     let log = shared.verbosity.log.clone();
     let mode = shared.mode;
-    let around = Around { plan: args.print_plan, deadline: shared.deadline, cache_size: args.cache_size };
-    let mut request = match request(args, shared) {
+    let around = Around { plan: args.print_plan, deadline: shared.deadline, cache_size: downloads.cache_size };
+    let unused = unused_lock(&args);
+    let mut request = match request(args, &packages, &downloads, shared) {
         Ok(request) => request,
         Err(Problem::Usage(problem)) => return usage(&problem),
         Err(Problem::Request(error)) => return fail(&error, None),
@@ -56,7 +63,9 @@ pub(crate) fn run(args: Args, shared: SharedArgs, invocation: &Invocation) -> u8
             Err(error) => return fail(&error.into(), None),
         }
     }
-    make(request, held.as_ref(), &around, Progress::new(level, log))
+    let progress = Progress::new(level, log);
+    unused.into_iter().for_each(|text| progress.event(&Event::Warning(text)));
+    make(request, held.as_ref(), &around, progress)
 }
 
 /// Makes what is asked for, or prints the plan, and returns the exit status.
@@ -68,9 +77,9 @@ fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Pr
         apply(held, &mut request.machine);
         report_mode(held, &report);
     }
-    let Request { selection, sources, machine, .. } = &request;
+    let machine = &request.machine;
     let result = match around.plan {
-        Some(format) => rootstrap_bootstrap::plan(selection, sources, machine, &report).and_then(|plan| {
+        Some(format) => rootstrap_bootstrap::plan(&request, &report).and_then(|plan| {
             progress.end();
             let text = match format {
                 PlanFormat::Text => visible(&plan.to_text()).into_owned(),
@@ -111,12 +120,17 @@ impl From<String> for Problem {
 }
 
 /// Turns arguments, environment and host into a request.
-fn request(args: Args, shared: SharedArgs) -> Result<Request, Problem> {
+fn request(
+    args: Args,
+    packages: &PackageArgs,
+    downloads: &DownloadArgs,
+    shared: SharedArgs,
+) -> Result<Request, Problem> {
     if CommandLine::command().find_subcommand(&args.suite).is_some() {
         let hint = format!("hint: options come after the command: rootstrap {} …", args.suite);
         return Err(format!("cannot use `{}` as a suite\n{hint}", args.suite).into());
     }
-    if args.arch.len() > 1 && args.print_plan.is_some() {
+    if packages.arch.len() > 1 && args.print_plan.is_some() {
         return Err("cannot print one plan for several architectures\nhint: ask for one after the other"
             .to_owned()
             .into());
@@ -125,32 +139,17 @@ fn request(args: Args, shared: SharedArgs) -> Result<Request, Problem> {
         Some(_) => Target::Nowhere,
         None => shared.container.target(args.target.as_deref(), FormatName::Tar)?,
     };
-    let machine = machine(&args, &shared);
-    let mut architectures = args.arch.clone().into_iter();
-    let architecture = match architectures.next() {
-        Some(architecture) => architecture,
-        None => native_architecture(&machine.host.machine).map_err(Problem::Request)?.to_owned(),
-    };
-    let (mirrors, purpose, push) = (mirrors(&args), purpose(&args), shared.container.push(&target));
+    let mut machine = downloads.machine(&shared.network);
+    machine.staging = shared.staging.into();
+    machine.sync = shared.sync == "yes";
+    let (selection, further_platforms) = packages.selection(&machine).map_err(Problem::Request)?;
+    let mut sources = packages.sources(&args.suite, args.mirror_argument.as_ref());
+    sources.lock = lock(&args);
+    let (purpose, push) = (purpose(&args), shared.container.push(&target));
     let request = Request {
-        selection: Selection {
-            architecture,
-            add_architectures: args.add_architecture,
-            variant: args.variant,
-            include: words(&args.include),
-            exclude: words(&args.exclude),
-            recommends: args.recommends,
-        },
-        sources: Sources {
-            suite: args.suite,
-            pockets: words(&args.pockets),
-            components: words(&args.components),
-            mirrors,
-            keyrings: args.keyring,
-            valid_at: args.valid_at,
-            allow_rollback: args.allow_rollback,
-        },
-        customization: Customization { slim: args.slim, copies: args.copy },
+        selection,
+        sources,
+        customization: Customization { slim: packages.slim, copies: args.copy },
         output: Output {
             target,
             purpose,
@@ -158,7 +157,7 @@ fn request(args: Args, shared: SharedArgs) -> Result<Request, Problem> {
             attest: args.attest && args.print_plan.is_none(),
             sboms: args.sbom,
             push,
-            further_platforms: architectures.collect(),
+            further_platforms,
             epoch: epoch()?,
         },
         machine,
@@ -168,10 +167,17 @@ fn request(args: Args, shared: SharedArgs) -> Result<Request, Problem> {
     Ok(request)
 }
 
-/// Returns the mirrors of the command line, or else that of the environment.
-fn mirrors(args: &Args) -> Vec<String> {
-    let given: Vec<String> = args.mirror_argument.iter().chain(&args.mirror).cloned().collect();
-    if given.is_empty() { environment::variable("ROOTSTRAP_MIRROR").into_iter().collect() } else { given }
+/// Returns the lock that the packages are taken from.
+fn lock(args: &Args) -> Option<LockChoice> {
+    let default = || (args.locked || args.frozen).then(|| PathBuf::from(LOCK));
+    let path = args.lock.clone().or_else(default)?;
+    Some(LockChoice { path, frozen: args.frozen })
+}
+
+/// Returns what to say of a lock that is here and that nobody asked for.
+fn unused_lock(args: &Args) -> Option<String> {
+    let is_unused = lock(args).is_none() && Path::new(LOCK).is_file();
+    is_unused.then(|| format!("{LOCK} is here and is not used: --locked or --frozen take the packages from it"))
 }
 
 /// Returns what the tree is made for.
@@ -181,26 +187,4 @@ fn purpose(args: &Args) -> Purpose {
         (_, true) => Purpose::FirstStage,
         _ => Purpose::System,
     }
-}
-
-/// Returns the machine, and how the run uses it.
-fn machine(args: &Args, shared: &SharedArgs) -> Machine {
-    let mut machine = Machine::new(environment::host(), environment::now());
-    machine.cache = match &args.cache_dir {
-        _ if args.no_cache => None,
-        Some(directory) => Some(directory.clone()),
-        None => environment::cache_directory(),
-    };
-    machine.offline = args.offline;
-    set_network(&mut machine, &shared.network);
-    machine.jobs = args.jobs.into();
-    machine.staging = shared.staging.into();
-    machine.temporary = environment::temporary_directory();
-    machine.sync = shared.sync == "yes";
-    machine
-}
-
-/// Splits the elements of a list at blanks.
-fn words(list: &[String]) -> Vec<String> {
-    list.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
 }

@@ -1,7 +1,6 @@
 //! `rootstrap image SOURCE [TARGET]`: makes a container image, or any other format, from an existing root filesystem.
 
 use super::deadline::Deadline;
-use super::network::set_network;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Image;
@@ -87,7 +86,7 @@ fn output(args: Image) -> Result<Output, String> {
 
 fn machine(args: &Image) -> Machine {
     let mut machine = Machine::new(environment::host(), environment::now());
-    set_network(&mut machine, &args.shared.network);
+    args.shared.network.apply(&mut machine);
     machine.staging = args.shared.staging.into();
     machine.temporary = environment::temporary_directory();
     machine.sync = args.shared.sync == "yes";

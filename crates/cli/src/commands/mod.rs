@@ -4,7 +4,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod cache;
 mod deadline;
 pub(crate) mod image;
-mod network;
+pub(crate) mod lock;
 mod outcome;
 mod rights;
 pub(crate) mod second_stage;

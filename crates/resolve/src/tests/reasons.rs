@@ -27,7 +27,7 @@ fn every_package_has_a_reason_that_leads_to_the_request() {
     assert_eq!(
         reasons(&minbase("by the shortest way").include("tool")),
         "apt: variant, base: priority, core: essential, deep: needed by tool, libapt: needed by apt, \
-         libc: needed by core, mailer: needed by apt, tool: included"
+         libc: needed by core, mailer: needed by base, tool: included"
     );
     let recommends = minbase("a recommended package").with(|request| request.recommends = true);
     assert!(reasons(&recommends).contains("extra: recommended by deep"));

@@ -1,0 +1,187 @@
+//! `rootstrap lock`: which packages a request gets, written down; and the request that a lock makes of another.
+
+use crate::archive::{self, ArchiveOptions, lasting_uris, locked};
+use crate::error::Error;
+use crate::event::{Event, Report, Stage};
+use crate::request::{Machine, Request, Selection, Sources, Target};
+use crate::staging::downloads::Downloads;
+use crate::staging::new_file::NewFile;
+use crate::staging::place::parent;
+use rootstrap_configure::privilege::Janitor;
+use rootstrap_lock::{Lock, Source};
+use rootstrap_suites::Suite;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Which packages of an earlier lock may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Only those whose version the archive does not have any more.
+    Needed,
+    /// Those, and the ones with these names.
+    Packages(Vec<String>),
+    /// All of them.
+    All,
+}
+
+/// Decides which packages `request` gets now, for all of its architectures. Versions of `earlier` are kept as `upgrade` says.
+///
+/// # Errors
+/// As for [`plan`](crate::plan); a package that [`Upgrade::Packages`] names is not in the result.
+pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report: Report<'_>) -> Result<Lock, Error> {
+    request.check_for_lock()?;
+    let suite = archive::find_suite(&request.sources)?;
+    let mut lock = Lock { epoch: 0, request: as_locked(request, &suite)?, sources: Vec::new(), platforms: Vec::new() };
+    report(Event::Stage(Stage::Indexes));
+    for request in request.platforms() {
+        let Request { selection, sources, machine, .. } = &request;
+        let architecture = selection.architecture.as_str();
+        let downloads = Downloads::create(machine)?;
+        let cache = &downloads.path(machine);
+        let archive = archive::open(&ArchiveOptions { selection, sources, machine, suite: &suite, cache, report })?;
+        report(Event::Stage(Stage::Plan));
+        let plan = archive.plan(selection, &suite, kept(earlier, architecture, upgrade))?;
+        lock.epoch = lock.epoch.max(archive.date());
+        for pocket in &archive.served {
+            let uris = lasting_uris(sources, &suite, architecture, &pocket.name, pocket.mirror());
+            add_source(&mut lock.sources, locked::source(pocket, architecture, uris));
+        }
+        lock.platforms.push(locked::platform(&plan, &archive.served, architecture)?);
+    }
+    if let Some(epoch) = request.output.epoch {
+        lock.epoch = epoch;
+    }
+    if let Upgrade::Packages(names) = upgrade {
+        let is_there = |name: &&String| lock.platforms.iter().flat_map(|it| &it.packages).any(|it| it.name == **name);
+        if let Some(name) = names.iter().find(|name| !is_there(name)) {
+            return Err(Error::NotLockable { reason: format!("{name}, which is to be upgraded, is not among them") });
+        }
+    }
+    // As it is read back.
+    Lock::parse(&lock.to_text()).map_err(|error| Error::NotLockable { reason: error.to_string() })
+}
+
+/// Returns the request that a lock was made for. Of `sources`, it takes whom to trust, and how freshness is judged.
+///
+/// # Errors
+/// The lock names a variant that there is not.
+pub fn locked_request(lock: &Lock, sources: Sources, machine: Machine) -> Result<Request, Error> {
+    let mut architectures = lock.request.architectures.iter().cloned();
+    let selection = Selection::new(&architectures.next().unwrap_or_default());
+    let mut request = Request::new(selection, sources, Target::Nowhere, machine);
+    request.output.further_platforms = architectures.collect();
+    request.with_locked(&lock.request)
+}
+
+/// Returns in what `lock` is not a lock of exactly this request, one sentence each. Nothing is fetched.
+///
+/// # Errors
+/// The suite is unknown, or a keyring cannot be read.
+pub fn lock_differences(request: &Request, lock: &Lock) -> Result<Vec<String>, Error> {
+    let suite = archive::find_suite(&request.sources)?;
+    let asked = as_locked(request, &suite)?;
+    let mut found = lock.request.differences(&asked);
+    let fewer = asked.sorted().architectures != lock.request.clone().sorted().architectures;
+    if found.is_empty() && fewer {
+        found.push(format!("arch: {} in the lock, fewer here", lock.request.architectures.join(",")));
+    }
+    Ok(found)
+}
+
+/// Reads a lock file.
+///
+/// # Errors
+/// There is no such file, it cannot be read, or it is no lock.
+pub fn read_lock(path: &Path) -> Result<Lock, Error> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NoLock { path: path.to_owned() },
+        _ => Error::io("read", path)(error),
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(rootstrap_lock::SIZE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let parsed = match String::from_utf8(bytes) {
+        Ok(text) if text.len() as u64 <= rootstrap_lock::SIZE => Lock::parse(&text),
+        Ok(_) => Err(rootstrap_lock::Error::Invalid { reason: "it is larger than 64 MiB".to_owned() }),
+        Err(_) => Err(rootstrap_lock::Error::Invalid { reason: "it is not text".to_owned() }),
+    };
+    parsed.map_err(|source| Error::LockFile { path: path.to_owned(), source })
+}
+
+/// Writes a lock file. What has that name stays until the new file is complete.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_lock(lock: &Lock, path: &Path) -> Result<(), Error> {
+    let mut new = NewFile::create(parent(path), &Janitor::default())?;
+    new.file.write_all(lock.to_text().as_bytes()).map_err(Error::io("write", path))?;
+    new.sync(true, path)?;
+    new.publish(path, true).map(drop)
+}
+
+/// The lock of a run.
+pub(crate) struct LockInUse {
+    pub lock: Lock,
+    pub path: PathBuf,
+}
+
+/// Returns the lock that a request names, and the request that it makes of it.
+///
+/// # Errors
+/// The lock cannot be used, or is one of another request and not frozen.
+pub(crate) fn apply(
+    request: &Request,
+    suite: &Suite,
+    report: Report<'_>,
+) -> Result<(Request, Option<LockInUse>), Error> {
+    let Some(choice) = &request.sources.lock else { return Ok((request.clone(), None)) };
+    let path = choice.path.clone();
+    let lock = read_lock(&path)?;
+    let asked = as_locked(request, suite)?;
+    let differences = lock.request.differences(&asked);
+    if lock.request.suite != asked.suite || (!choice.frozen && !differences.is_empty()) {
+        return Err(Error::LockMismatch { path, differences });
+    }
+    if !differences.is_empty() {
+        let text = format!("{} is taken as it is, although it was made for another request", path.display());
+        let text = format!("{text}: {}", differences.join("; "));
+        // Whoever names nothing but the suite wants what is in the lock.
+        report(if asked.is_plain() { Event::Note(text) } else { Event::Warning(text) });
+    }
+    if let Some(epoch) = request.output.epoch.filter(|epoch| *epoch != lock.epoch) {
+        let text = format!("the epoch of {} is taken ({})", path.display(), lock.epoch);
+        report(Event::Warning(format!("{text}, not SOURCE_DATE_EPOCH ({epoch})")));
+    }
+    Ok((request.with_locked(&lock.request)?, Some(LockInUse { lock, path })))
+}
+
+fn as_locked(request: &Request, suite: &Suite) -> Result<rootstrap_lock::Request, Error> {
+    Ok(request.to_locked(&suite.codename, archive::trusted_keys(&request.sources, suite)?).distinct())
+}
+
+/// Returns the versions of an earlier lock that may not change, by package name.
+fn kept(earlier: Option<&Lock>, architecture: &str, upgrade: &Upgrade) -> BTreeMap<String, String> {
+    let free: &[String] = match upgrade {
+        Upgrade::All => return BTreeMap::new(),
+        Upgrade::Packages(names) => names,
+        Upgrade::Needed => &[],
+    };
+    let platform = earlier.and_then(|lock| lock.platform(architecture));
+    let packages = platform.into_iter().flat_map(|platform| &platform.packages);
+    let kept = packages.filter(|package| !free.contains(&package.name));
+    kept.map(|package| (package.name.clone(), package.version.clone())).collect()
+}
+
+/// Adds a source, or the architecture to one that is otherwise the same.
+fn add_source(sources: &mut Vec<Source>, new: Source) {
+    let is_same = |known: &&mut Source| Source { architectures: new.architectures.clone(), ..(**known).clone() } == new;
+    match sources.iter_mut().find(is_same) {
+        Some(known) => {
+            known.architectures.extend(new.architectures);
+            known.architectures.sort();
+        }
+        None => sources.push(new),
+    }
+}

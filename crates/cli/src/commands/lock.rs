@@ -1,0 +1,126 @@
+//! `rootstrap lock`: writes down which packages a request gets.
+
+use super::deadline::Deadline;
+use super::outcome::{fail, usage};
+use super::rights::{epoch, stop_on_signals};
+use crate::lock_args::LockArgs;
+use crate::log::Log;
+use crate::progress::{Level, Progress};
+use crate::visible::visible;
+use rootstrap_bootstrap::lock_file::{self, Change, ChangedPackage, Package};
+use rootstrap_bootstrap::{Error, Machine, Request, Target, Upgrade};
+use std::io::Write;
+
+/// The exit status for a lock that is no longer right.
+const DIFFERS: u8 = 10;
+
+/// Runs the command and returns the exit status.
+pub(crate) fn run(args: LockArgs) -> u8 {
+    let log = match Log::open(args.verbosity.log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return usage(&format!("cannot write the log: {error}")),
+    };
+    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let epoch = match epoch() {
+        Ok(epoch) => epoch,
+        Err(problem) => return usage(&problem),
+    };
+    if args.suite.is_none() && !args.packages.is_plain() {
+        return usage(
+            "cannot tell of which suite\nhint: name the suite, or leave the other options out: the lock has its own",
+        );
+    }
+    let machine = args.downloads.machine(&args.network);
+    stop_on_signals(&machine.cancel);
+    let deadline = Deadline::begin(args.deadline, &machine.cancel);
+    match make(&args, machine, epoch, &progress) {
+        Ok(code) => code,
+        Err(error) => {
+            progress.end();
+            fail(&deadline.or(error), None)
+        }
+    }
+}
+
+fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progress) -> Result<u8, Error> {
+    let upgrade = match &args.upgrade {
+        None => Upgrade::Needed,
+        Some(names) if names.is_empty() => Upgrade::All,
+        Some(names) => Upgrade::Packages(names.clone()),
+    };
+    let earlier = match rootstrap_bootstrap::read_lock(&args.output) {
+        Ok(lock) => Some(lock),
+        Err(Error::NoLock { .. }) if args.suite.is_some() && !args.check => None,
+        // All of it is written anew.
+        Err(Error::LockFile { .. }) if args.suite.is_some() && upgrade == Upgrade::All => None,
+        Err(error) => return Err(error),
+    };
+    let mut request = match (&args.suite, &earlier) {
+        (None, Some(lock)) => {
+            let sources = args.packages.sources(&lock.request.suite, None);
+            rootstrap_bootstrap::locked_request(lock, sources, machine)?
+        }
+        (suite, _) => {
+            let suite = suite.as_deref().unwrap_or_default();
+            let (selection, further) = args.packages.selection(&machine)?;
+            let sources = args.packages.sources(suite, args.mirror_argument.as_ref());
+            let mut request = Request::new(selection, sources, Target::Nowhere, machine);
+            request.customization.slim = args.packages.slim;
+            request.output.further_platforms = further;
+            request
+        }
+    };
+    request.output.epoch = epoch;
+    let report = |event| progress.event(&event);
+    if let (Some(lock), true) = (&earlier, args.check || upgrade == Upgrade::Needed) {
+        let differences = rootstrap_bootstrap::lock_differences(&request, lock)?;
+        progress.end();
+        let path = args.output.display();
+        if args.check && !differences.is_empty() {
+            let text = format!("{path} is a lock of another request: {}\n", differences.join("; "));
+            let _ = std::io::stderr().write_all(visible(&text).as_bytes());
+            return Ok(DIFFERS);
+        }
+        if differences.is_empty() {
+            progress.say(&format!("{path} is a lock of this request; --upgrade takes what the archive has now"));
+            return Ok(0);
+        }
+    }
+    let lock = rootstrap_bootstrap::lock(&request, earlier.as_ref(), &upgrade, &report)?;
+    progress.end();
+    match args.prints() {
+        true => std::io::stdout().write_all(lock.to_text().as_bytes()).map_err(Error::Stdout)?,
+        false => rootstrap_bootstrap::write_lock(&lock, &args.output)?,
+    }
+    for text in said(&lock, earlier.as_ref(), args) {
+        progress.say(&text);
+    }
+    Ok(0)
+}
+
+/// Returns what a lock has, and what it has that the earlier one had not.
+fn said(lock: &lock_file::Lock, earlier: Option<&lock_file::Lock>, args: &LockArgs) -> Vec<String> {
+    let mut said = Vec::new();
+    for platform in &lock.platforms {
+        let (architecture, count) = (&platform.architecture, platform.packages.len());
+        let place = if args.prints() { String::new() } else { format!(", in {}", args.output.display()) };
+        said.push(format!("locked {} {architecture}: {count} packages{place}", lock.request.suite));
+        let earlier = earlier.and_then(|lock| lock.platform(architecture));
+        let changes = earlier.map(|earlier| lock_file::changes(earlier, platform)).unwrap_or_default();
+        said.extend(changes.iter().map(sentence));
+    }
+    said
+}
+
+/// Returns what happened to a package.
+fn sentence(changed: &ChangedPackage<'_>) -> String {
+    let version = |package: Option<&Package>| package.map(|package| package.version.clone()).unwrap_or_default();
+    let (name, old, new) = (&changed.label, version(changed.old), version(changed.new));
+    match changed.change {
+        Change::Added => format!("  added {name} {new}"),
+        Change::Removed => format!("  removed {name} {old}"),
+        Change::Upgraded => format!("  upgraded {name} {old} -> {new}"),
+        Change::Downgraded => format!("  downgraded {name} {old} -> {new}"),
+        Change::Rebuilt => format!("  {name} {new} has other content"),
+    }
+}

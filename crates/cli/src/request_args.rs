@@ -1,0 +1,169 @@
+//! The arguments that say which packages are wanted and where they come from, for every command that decides that.
+
+use crate::environment;
+use crate::network_args::NetworkArgs;
+use rootstrap_bootstrap::{Error, Machine, Selection, Sources, Variant, native_architecture, parse_moment};
+use std::path::PathBuf;
+
+/// Which packages are wanted, and whom to trust.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PackageArgs {
+    /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract,
+    /// distroless
+    #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
+    pub variant: Variant,
+
+    /// Packages to add, separated by commas: NAME or NAME=VERSION
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    pub include: Vec<String>,
+
+    /// Packages that must not be installed, separated by commas
+    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+
+    /// Install recommended packages too
+    #[arg(long)]
+    pub recommends: bool,
+
+    /// Debian architecture; by default this machine's own. Several, separated by commas, make one container image for all of them
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    pub arch: Vec<String>,
+
+    /// Further architectures of the root, separated by commas; include their packages as name:arch
+    #[arg(long, value_name = "ARCHS", value_delimiter = ',')]
+    pub add_architecture: Vec<String>,
+
+    /// Components to choose from, separated by commas; main by default
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub components: Vec<String>,
+
+    /// Pockets to choose from, separated by commas: release,updates,security (the default) and backports
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub pockets: Vec<String>,
+
+    /// Mirror to use, in the order given: http:, https:, file: or copy: [env: ROOTSTRAP_MIRROR]
+    #[arg(long, value_name = "URI")]
+    pub mirror: Vec<String>,
+
+    /// Keys to trust instead of the suite's own, in the form of gpg --export
+    #[arg(long, value_name = "FILE")]
+    pub keyring: Vec<PathBuf>,
+
+    /// Leave out manuals, translations and documentation except licences; later installations in the target do so too
+    #[arg(long)]
+    pub slim: bool,
+
+    /// Judge expiry at this moment instead of now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub valid_at: Option<i64>,
+
+    /// Accept a Release file older than the last one seen
+    #[arg(long)]
+    pub allow_rollback: bool,
+}
+
+/// Where downloads go, and how they are made.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DownloadArgs {
+    /// Where downloads are kept [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// How large the cache may be after the run, if no other run uses it: what was used longest ago is removed
+    /// [default: 10GB, at most a tenth of the disk]
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::size)]
+    pub cache_size: Option<u64>,
+
+    /// Keep no downloads
+    #[arg(long, conflicts_with_all = ["cache_dir", "cache_size"])]
+    pub no_cache: bool,
+
+    /// Use only what is in the cache
+    #[arg(long, conflicts_with = "no_cache")]
+    pub offline: bool,
+
+    /// How many packages to download at once
+    #[arg(long, short, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+}
+
+impl PackageArgs {
+    /// Returns whether nothing is asked for that a lock decides.
+    pub(crate) fn is_plain(&self) -> bool {
+        let lists = [&self.include, &self.exclude, &self.arch, &self.add_architecture, &self.components, &self.pockets];
+        let is_empty = lists.iter().all(|list| list.is_empty()) && self.mirror.is_empty();
+        is_empty && self.variant == Variant::default() && !self.recommends && !self.slim
+    }
+
+    /// Returns the packages that are wanted for a host, and the further architectures that are named.
+    ///
+    /// # Errors
+    /// Debian has no architecture for the host, and none is named.
+    pub(crate) fn selection(&self, machine: &Machine) -> Result<(Selection, Vec<String>), Error> {
+        let mut architectures = self.arch.iter().cloned();
+        let architecture = match architectures.next() {
+            Some(architecture) => architecture,
+            None => native_architecture(&machine.host.machine)?.to_owned(),
+        };
+        let selection = Selection {
+            architecture,
+            add_architectures: self.add_architecture.clone(),
+            variant: self.variant,
+            include: words(&self.include),
+            exclude: words(&self.exclude),
+            recommends: self.recommends,
+        };
+        Ok((selection, architectures.collect()))
+    }
+
+    /// Returns where the packages of a suite come from. The mirror beside the suite comes first, and that of the environment counts if no
+    /// other is named.
+    pub(crate) fn sources(&self, suite: &str, mirror: Option<&String>) -> Sources {
+        let mut mirrors: Vec<String> = mirror.into_iter().chain(&self.mirror).cloned().collect();
+        if mirrors.is_empty() {
+            mirrors.extend(environment::variable("ROOTSTRAP_MIRROR"));
+        }
+        Sources {
+            pockets: words(&self.pockets),
+            components: words(&self.components),
+            mirrors,
+            keyrings: self.keyring.clone(),
+            valid_at: self.valid_at,
+            allow_rollback: self.allow_rollback,
+            ..Sources::new(suite)
+        }
+    }
+}
+
+impl DownloadArgs {
+    /// Returns this machine, as downloads use it.
+    pub(crate) fn machine(&self, network: &NetworkArgs) -> Machine {
+        let mut machine = Machine::new(environment::host(), environment::now());
+        machine.cache = match &self.cache_dir {
+            _ if self.no_cache => None,
+            Some(directory) => Some(directory.clone()),
+            None => environment::cache_directory(),
+        };
+        machine.offline = self.offline;
+        network.apply(&mut machine);
+        machine.jobs = self.jobs.into();
+        machine.temporary = environment::temporary_directory();
+        machine
+    }
+}
+
+/// Splits the elements of a list at blanks.
+fn words(list: &[String]) -> Vec<String> {
+    list.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
+}
+
+fn variant(name: &str) -> Result<Variant, String> {
+    name.parse().map_err(|error: rootstrap_bootstrap::ResolveError| match error.hint() {
+        Some(hint) => format!("{error}\n  hint: {hint}"),
+        None => error.to_string(),
+    })
+}
+
+fn moment(text: &str) -> Result<i64, String> {
+    parse_moment(text).ok_or_else(|| "it is not a date".to_owned())
+}
