@@ -13,6 +13,7 @@ mod event;
 mod finish;
 mod install;
 mod lock;
+mod outdated;
 mod platforms;
 mod publish;
 mod recipe;
@@ -35,6 +36,7 @@ pub use convert::image;
 pub use error::Error;
 pub use event::{Event, Stage};
 pub use lock::{Upgrade, lock, lock_differences, locked_request, read_lock, write_lock};
+pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
 pub use request::{

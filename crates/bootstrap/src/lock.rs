@@ -1,6 +1,6 @@
 //! `rootstrap lock`: which packages a request gets, written down; and the request that a lock makes of another.
 
-use crate::archive::{self, ArchiveOptions, lasting_uris, locked};
+use crate::archive::{self, Archive, ArchiveOptions, lasting_uris, locked};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::request::{Machine, Request, Selection, Sources, Target};
@@ -29,19 +29,34 @@ pub enum Upgrade {
 /// Decides which packages `request` gets now, for all of its architectures. Versions of `earlier` are kept as `upgrade` says.
 ///
 /// # Errors
-/// As for [`plan`](crate::plan); a package that [`Upgrade::Packages`] names is not in the result.
+/// As for [`plan`](crate::plan()); a package that [`Upgrade::Packages`] names is not in the result.
 pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report: Report<'_>) -> Result<Lock, Error> {
-    request.check_for_lock()?;
+    let mut archives = Archives::new(&request.machine, report)?;
+    archives.open(request)?;
+    let lock = lock_from(&archives, request, earlier, upgrade)?;
+    if let Upgrade::Packages(names) = upgrade {
+        let is_there = |name: &&String| lock.platforms.iter().flat_map(|it| &it.packages).any(|it| it.name == **name);
+        if let Some(name) = names.iter().find(|name| !is_there(name)) {
+            return Err(Error::NotLockable { reason: format!("{name}, which is to be upgraded, is not among them") });
+        }
+    }
+    // As it is read back.
+    Lock::parse(&lock.to_text()).map_err(|error| Error::NotLockable { reason: error.to_string() })
+}
+
+/// Decides which packages `request` gets from `archives`, which were opened for it.
+pub(crate) fn lock_from(
+    archives: &Archives<'_>,
+    request: &Request,
+    earlier: Option<&Lock>,
+    upgrade: &Upgrade,
+) -> Result<Lock, Error> {
     let suite = archive::find_suite(&request.sources)?;
     let mut lock = Lock { epoch: 0, request: as_locked(request, &suite)?, sources: Vec::new(), platforms: Vec::new() };
-    report(Event::Stage(Stage::Indexes));
     for request in request.platforms() {
-        let Request { selection, sources, machine, .. } = &request;
+        let Request { selection, sources, .. } = &request;
         let architecture = selection.architecture.as_str();
-        let downloads = Downloads::create(machine)?;
-        let cache = &downloads.path(machine);
-        let archive = archive::open(&ArchiveOptions { selection, sources, machine, suite: &suite, cache, report })?;
-        report(Event::Stage(Stage::Plan));
+        let archive = archives.of(&request)?;
         let plan = archive.plan(selection, &suite, kept(earlier, architecture, upgrade))?;
         lock.epoch = lock.epoch.max(archive.date());
         for pocket in &archive.served {
@@ -53,14 +68,63 @@ pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report
     if let Some(epoch) = request.output.epoch {
         lock.epoch = epoch;
     }
-    if let Upgrade::Packages(names) = upgrade {
-        let is_there = |name: &&String| lock.platforms.iter().flat_map(|it| &it.packages).any(|it| it.name == **name);
-        if let Some(name) = names.iter().find(|name| !is_there(name)) {
-            return Err(Error::NotLockable { reason: format!("{name}, which is to be upgraded, is not among them") });
+    Ok(lock)
+}
+
+/// The archives that a run has opened, each of them once.
+pub(crate) struct Archives<'a> {
+    machine: &'a Machine,
+    report: Report<'a>,
+    downloads: Downloads,
+    opened: Vec<(OpenedAs, Archive)>,
+}
+
+/// What decides which indexes are read.
+#[derive(PartialEq, Eq)]
+struct OpenedAs {
+    architectures: Vec<String>,
+    sources: Sources,
+}
+
+impl<'a> Archives<'a> {
+    pub fn new(machine: &'a Machine, report: Report<'a>) -> Result<Self, Error> {
+        Ok(Self { machine, report, downloads: Downloads::create(machine)?, opened: Vec::new() })
+    }
+
+    /// Opens the archives for all architectures of a request, those that were not opened before.
+    pub fn open(&mut self, request: &Request) -> Result<(), Error> {
+        request.check_for_lock()?;
+        let suite = &archive::find_suite(&request.sources)?;
+        for request in request.platforms() {
+            let wanted = OpenedAs::of(&request);
+            if self.opened.iter().all(|(known, _)| *known != wanted) {
+                let Request { selection, sources, .. } = &request;
+                let (machine, report, cache) = (self.machine, self.report, &self.downloads.path(self.machine));
+                report(Event::Stage(Stage::Indexes));
+                let archive = archive::open(&ArchiveOptions { selection, sources, machine, suite, cache, report })?;
+                report(Event::Stage(Stage::Plan));
+                self.opened.push((wanted, archive));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the archive that was opened for a request of one architecture.
+    pub fn of(&self, request: &Request) -> Result<&Archive, Error> {
+        let wanted = OpenedAs::of(request);
+        let found = self.opened.iter().find(|(known, _)| *known == wanted);
+        found.map(|(_, archive)| archive).ok_or(Error::Cancelled)
+    }
+}
+
+impl OpenedAs {
+    fn of(request: &Request) -> Self {
+        let Request { selection, sources, .. } = request;
+        Self {
+            architectures: selection.architectures().into_iter().map(str::to_owned).collect(),
+            sources: Sources { lock: None, ..sources.clone() },
         }
     }
-    // As it is read back.
-    Lock::parse(&lock.to_text()).map_err(|error| Error::NotLockable { reason: error.to_string() })
 }
 
 /// Returns the request that a lock was made for. Of `sources`, it takes whom to trust, and how freshness is judged.

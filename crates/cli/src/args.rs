@@ -4,6 +4,7 @@ use crate::commands::cache::Cache;
 use crate::container::ContainerArgs;
 use crate::lock_args::LockArgs;
 use crate::network_args::NetworkArgs;
+use crate::outdated_args::OutdatedArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::verbosity::Verbosity;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -59,7 +60,7 @@ impl CommandLine {
     pub(crate) fn prints(&self) -> bool {
         let prints_plan = self.bootstrap.as_ref().is_some_and(|args| args.print_plan.is_some());
         let prints = match &self.command {
-            Some(Command::Cache(_)) => true,
+            Some(Command::Cache(_) | Command::Outdated(_)) => true,
             Some(Command::Lock(lock)) => lock.prints(),
             _ => prints_plan,
         };
@@ -80,6 +81,9 @@ pub(crate) enum Command {
 
     /// Write down which packages a root filesystem gets, so that it can be built again exactly
     Lock(Box<LockArgs>),
+
+    /// List what a rebuild of locks would change
+    Outdated(Box<OutdatedArgs>),
 
     /// Show where the cache is and what it holds, or make it smaller
     Cache(Cache),

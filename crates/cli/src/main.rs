@@ -3,12 +3,14 @@
 //! This package only reads arguments and writes messages and the exit status. `rootstrap-bootstrap` does the work.
 
 mod args;
+mod change_list;
 mod commands;
 mod container;
 mod environment;
 mod lock_args;
 mod log;
 mod network_args;
+mod outdated_args;
 mod progress;
 mod request_args;
 mod stdout;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         (Some(args::Command::Image(args)), _) => commands::image::run(*args, &invocation),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &invocation),
         (Some(args::Command::Cache(args)), _) => commands::cache::run(args),
+        (Some(args::Command::Outdated(args)), _) => commands::outdated::run(&args),
         (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
         (None, Some(args)) => {
             let given = Given { packages: line.packages, downloads: line.downloads, shared: line.shared };

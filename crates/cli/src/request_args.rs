@@ -5,7 +5,7 @@ use crate::network_args::NetworkArgs;
 use rootstrap_bootstrap::{Error, Machine, Selection, Sources, Variant, native_architecture, parse_moment};
 use std::path::PathBuf;
 
-/// Which packages are wanted, and whom to trust.
+/// Which packages are wanted, where they come from, and whom to trust.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PackageArgs {
     /// Which packages to start from: minbase, essential, apt, important (or -), standard, buildd, custom, extract,
@@ -45,13 +45,20 @@ pub(crate) struct PackageArgs {
     #[arg(long, value_name = "URI")]
     pub mirror: Vec<String>,
 
-    /// Keys to trust instead of the suite's own, in the form of gpg --export
-    #[arg(long, value_name = "FILE")]
-    pub keyring: Vec<PathBuf>,
-
     /// Leave out manuals, translations and documentation except licences; later installations in the target do so too
     #[arg(long)]
     pub slim: bool,
+
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Whom to trust, and how freshness is judged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrustArgs {
+    /// Keys to trust instead of the suite's own, in the form of gpg --export
+    #[arg(long, value_name = "FILE")]
+    pub keyring: Vec<PathBuf>,
 
     /// Judge expiry at this moment instead of now: 2026-09-12, 2026-09-12T08:00:00Z or @SECONDS
     #[arg(long, value_name = "DATE", value_parser = moment)]
@@ -60,6 +67,18 @@ pub(crate) struct PackageArgs {
     /// Accept a Release file older than the last one seen
     #[arg(long)]
     pub allow_rollback: bool,
+}
+
+impl TrustArgs {
+    /// Returns the default sources of a suite, with these keys and rules.
+    pub(crate) fn sources(&self, suite: &str) -> Sources {
+        Sources {
+            keyrings: self.keyring.clone(),
+            valid_at: self.valid_at,
+            allow_rollback: self.allow_rollback,
+            ..Sources::new(suite)
+        }
+    }
 }
 
 /// Where downloads go, and how they are made.
@@ -127,10 +146,7 @@ impl PackageArgs {
             pockets: words(&self.pockets),
             components: words(&self.components),
             mirrors,
-            keyrings: self.keyring.clone(),
-            valid_at: self.valid_at,
-            allow_rollback: self.allow_rollback,
-            ..Sources::new(suite)
+            ..self.trust.sources(suite)
         }
     }
 }

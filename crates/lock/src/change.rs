@@ -1,12 +1,10 @@
 //! What differs between the packages of two roots.
 
 use crate::model::{Package, Platform};
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What happened to a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Only the new root has it.
     Added,
@@ -18,6 +16,20 @@ pub enum Change {
     Downgraded,
     /// Both have the same version with other content.
     Rebuilt,
+}
+
+impl Change {
+    /// Returns the word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Upgraded => "upgraded",
+            Self::Downgraded => "downgraded",
+            Self::Rebuilt => "rebuilt",
+        }
+    }
 }
 
 /// A package that differs, as each root has it.

@@ -6,6 +6,7 @@
 mod cache;
 mod lock;
 mod mirrors;
+mod outdated;
 mod packages;
 mod plan;
 mod targets;

@@ -7,7 +7,7 @@ use super::tree::{Finding, Tree, finding, is_test_file};
 
 /// The modules of `bootstrap`, from the top: a module imports only modules further down.
 const ORDER: [&[&str]; 11] = [
-    &["lib", "recipe", "convert", "lock"],
+    &["lib", "recipe", "convert", "outdated", "lock"],
     &["platforms"],
     &["publish"],
     &["finish"],

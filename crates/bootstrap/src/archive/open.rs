@@ -12,10 +12,10 @@ use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
 use rootstrap_lock::Lock;
 use rootstrap_resolve::{Index, Plan, Variant};
-use rootstrap_suites::{MergedUsr, Suite};
+use rootstrap_suites::{MergedUsr, Pocket, Suite};
 use rustix::fs::{Mode, OFlags};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -235,6 +235,20 @@ impl Archive {
             },
             &self.cancel,
         )?)
+    }
+
+    /// Returns the newest versions of all packages in the security pocket, by name and architecture.
+    pub fn security_fixes(&self) -> HashMap<(&str, &str), Version<'_>> {
+        let mut fixes: HashMap<(&str, &str), Version<'_>> = HashMap::new();
+        let pockets = self.pockets.iter().filter(|pocket| pocket.name() == Pocket::Security.name());
+        for packages in pockets.flat_map(VerifiedPocket::indexes).map(rootstrap_fetch::Index::packages) {
+            for head in (0..packages.len()).map(|position| packages.head(position)) {
+                let version = Version::new(head.version);
+                let known = fixes.entry((head.name, head.architecture)).or_insert(version);
+                *known = version.max(*known);
+            }
+        }
+        fixes
     }
 
     /// Returns what to download for a plan, in plan order.

@@ -4,7 +4,7 @@ use crate::request::lock_choice::LockChoice;
 use std::path::PathBuf;
 
 /// The suite, its mirrors, and the rules by which its signatures are judged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// The codename, alias or version of the suite.
     pub suite: String,

@@ -3,11 +3,12 @@
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::{epoch, stop_on_signals};
+use crate::change_list::lines;
 use crate::lock_args::LockArgs;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
-use rootstrap_bootstrap::lock_file::{self, Change, ChangedPackage, Package};
+use rootstrap_bootstrap::lock_file;
 use rootstrap_bootstrap::{Error, Machine, Request, Target, Upgrade};
 use std::io::Write;
 
@@ -106,21 +107,8 @@ fn said(lock: &lock_file::Lock, earlier: Option<&lock_file::Lock>, args: &LockAr
         let place = if args.prints() { String::new() } else { format!(", in {}", args.output.display()) };
         said.push(format!("locked {} {architecture}: {count} packages{place}", lock.request.suite));
         let earlier = earlier.and_then(|lock| lock.platform(architecture));
-        let changes = earlier.map(|earlier| lock_file::changes(earlier, platform)).unwrap_or_default();
-        said.extend(changes.iter().map(sentence));
+        let updates = earlier.map(|earlier| rootstrap_bootstrap::updates(earlier, platform)).unwrap_or_default();
+        said.extend(lines(&updates));
     }
     said
-}
-
-/// Returns what happened to a package.
-fn sentence(changed: &ChangedPackage<'_>) -> String {
-    let version = |package: Option<&Package>| package.map(|package| package.version.clone()).unwrap_or_default();
-    let (name, old, new) = (&changed.label, version(changed.old), version(changed.new));
-    match changed.change {
-        Change::Added => format!("  added {name} {new}"),
-        Change::Removed => format!("  removed {name} {old}"),
-        Change::Upgraded => format!("  upgraded {name} {old} -> {new}"),
-        Change::Downgraded => format!("  downgraded {name} {old} -> {new}"),
-        Change::Rebuilt => format!("  {name} {new} has other content"),
-    }
 }

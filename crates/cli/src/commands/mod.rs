@@ -6,5 +6,6 @@ mod deadline;
 pub(crate) mod image;
 pub(crate) mod lock;
 mod outcome;
+pub(crate) mod outdated;
 mod rights;
 pub(crate) mod second_stage;

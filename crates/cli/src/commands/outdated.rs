@@ -1,0 +1,95 @@
+//! `rootstrap outdated`: lists what a rebuild of locks would change.
+
+use super::deadline::Deadline;
+use super::outcome::{fail, usage};
+use super::rights::stop_on_signals;
+use crate::change_list::ChangeList;
+use crate::log::Log;
+use crate::outdated_args::{ListFormat, OutdatedArgs};
+use crate::progress::{Level, Progress};
+use crate::visible::visible;
+use rootstrap_bootstrap::{Error, Outdated};
+use std::io::Write;
+
+/// The exit status if something is listed and `--exit-code` is given.
+const DUE: u8 = 10;
+
+/// Runs the command and returns the exit status.
+pub(crate) fn run(args: &OutdatedArgs) -> u8 {
+    let log = match Log::open(args.verbosity.log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return usage(&format!("cannot write the log: {error}")),
+    };
+    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let machine = args.downloads.machine(&args.network);
+    stop_on_signals(&machine.cancel);
+    let deadline = Deadline::begin(args.deadline, &machine.cancel);
+    let ended = |error| {
+        progress.end();
+        fail(&deadline.or(error), None)
+    };
+    let mut locks = Vec::new();
+    for path in &args.locks {
+        match rootstrap_bootstrap::read_lock(path) {
+            Ok(lock) => locks.push(lock),
+            Err(error) => return ended(error),
+        }
+    }
+    let sources = args.trust.sources("");
+    let report = |event| progress.event(&event);
+    let found = match rootstrap_bootstrap::outdated(&locks, &sources, &machine, &report) {
+        Ok(found) => found,
+        Err(error) => return ended(error),
+    };
+    progress.end();
+    let (mut lists, mut code) = (Vec::new(), 0);
+    for ((path, lock), outdated) in args.locks.iter().zip(&locks).zip(found) {
+        let what = path.display().to_string();
+        match outdated {
+            Ok(roots) => {
+                let list = |root: Outdated| ChangeList {
+                    what: what.clone(),
+                    suite: lock.request.suite.clone(),
+                    architecture: root.architecture,
+                    updates: root.updates.into_iter().filter(|it| it.security || !args.security_only).collect(),
+                };
+                lists.push(roots.into_iter().map(list).collect::<Vec<_>>());
+            }
+            Err(error) => {
+                // The others are listed all the same.
+                let _ = writeln!(std::io::stderr(), "{}: this lock cannot be compared", visible(&what));
+                code = fail(&error, None);
+            }
+        }
+    }
+    let is_due = lists.iter().flatten().any(|list| !list.updates.is_empty());
+    let text = write(&lists, args.list_format());
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        return fail(&Error::Stdout(error), None);
+    }
+    match code {
+        0 if is_due && args.exit_code => DUE,
+        code => code,
+    }
+}
+
+/// Returns the lists of all locks as one text.
+fn write(locks: &[Vec<ChangeList>], format: ListFormat) -> String {
+    let all = || locks.iter().flatten();
+    match format {
+        ListFormat::Text => visible(&all().map(ChangeList::text).collect::<String>()).into_owned(),
+        ListFormat::Markdown => all().map(ChangeList::markdown).collect::<Vec<_>>().join("\n"),
+        ListFormat::Json => {
+            let lock = |roots: &Vec<ChangeList>| {
+                let first = roots.first();
+                serde_json::json!({
+                    "lock": first.map(|root| &root.what),
+                    "suite": first.map(|root| &root.suite),
+                    "due": roots.iter().any(|root| !root.updates.is_empty()),
+                    "roots": roots.iter().map(ChangeList::json).collect::<Vec<_>>(),
+                })
+            };
+            format!("{:#}\n", serde_json::json!({ "locks": locks.iter().map(lock).collect::<Vec<_>>() }))
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The arguments of `rootstrap outdated`.
+
+use crate::lock_args::LOCK;
+use crate::network_args::NetworkArgs;
+use crate::request_args::{DownloadArgs, TrustArgs};
+use crate::verbosity::Verbosity;
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+/// The arguments of `rootstrap outdated`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutdatedArgs {
+    /// The lock files
+    #[arg(value_name = "LOCK", default_value = LOCK)]
+    pub locks: Vec<PathBuf>,
+
+    /// How the list is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ListFormat,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+
+    /// List only what has a security fix
+    #[arg(long)]
+    pub security_only: bool,
+
+    /// End with status 10 if anything is listed
+    #[arg(long)]
+    pub exit_code: bool,
+
+    #[command(flatten)]
+    pub trust: TrustArgs,
+
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
+
+    /// How many seconds the whole run may take
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub deadline: Option<u32>,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+impl OutdatedArgs {
+    /// Returns how the list is written.
+    pub(crate) fn list_format(&self) -> ListFormat {
+        if self.json { ListFormat::Json } else { self.format }
+    }
+}
+
+/// How a list of changes is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// One line for each package
+    Text,
+    /// For other programs
+    Json,
+    /// Tables, as in the description of a pull request
+    Markdown,
+}
