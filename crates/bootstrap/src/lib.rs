@@ -41,7 +41,7 @@ pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
 pub use request::{
     Container, Copy, Customization, Format, FormatName, Host, LockChoice, Machine, Output, Purpose, Push, Request,
-    Selection, Sources, StagingPlace, Target, native_architecture,
+    Selection, Snapshot, Sources, StagingPlace, Target, native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};

@@ -2,8 +2,11 @@
 
 use crate::environment;
 use crate::network_args::NetworkArgs;
-use rootstrap_bootstrap::{Error, Machine, Selection, Sources, Variant, native_architecture, parse_moment};
+use rootstrap_bootstrap::{Error, Machine, Selection, Snapshot, Sources, Variant, native_architecture, parse_moment};
 use std::path::PathBuf;
+
+/// What stands in the address of a service of snapshots in the place of the moment.
+const MOMENT: &str = "{timestamp}";
 
 /// Which packages are wanted, where they come from, and whom to trust.
 #[derive(Debug, clap::Args)]
@@ -44,6 +47,15 @@ pub(crate) struct PackageArgs {
     /// Mirror to use, in the order given: http:, https:, file: or copy: [env: ROOTSTRAP_MIRROR]
     #[arg(long, value_name = "URI")]
     pub mirror: Vec<String>,
+
+    /// Take the archive as it was at this moment, from the vendor's service of snapshots, or from mirrors with {timestamp} in their
+    /// addresses: 2026-09-01, 20260901T000000Z or @SECONDS
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub snapshot: Option<i64>,
+
+    /// Where the target's apt gets its packages: from the vendor's current archive, or from the snapshot too
+    #[arg(long, value_name = "WHICH", default_value = "vendor", value_parser = ["vendor", "snapshot"])]
+    pub sources: String,
 
     /// Leave out manuals, translations and documentation except licences; later installations in the target do so too
     #[arg(long)]
@@ -111,7 +123,12 @@ impl PackageArgs {
     pub(crate) fn is_plain(&self) -> bool {
         let lists = [&self.include, &self.exclude, &self.arch, &self.add_architecture, &self.components, &self.pockets];
         let is_empty = lists.iter().all(|list| list.is_empty()) && self.mirror.is_empty();
-        is_empty && self.variant == Variant::default() && !self.recommends && !self.slim
+        is_empty
+            && self.snapshot.is_none()
+            && self.sources == "vendor"
+            && self.variant == Variant::default()
+            && !self.recommends
+            && !self.slim
     }
 
     /// Returns the packages that are wanted for a host, and the further architectures that are named.
@@ -140,12 +157,19 @@ impl PackageArgs {
     pub(crate) fn sources(&self, suite: &str, mirror: Option<&String>) -> Sources {
         let mut mirrors: Vec<String> = mirror.into_iter().chain(&self.mirror).cloned().collect();
         if mirrors.is_empty() {
-            mirrors.extend(environment::variable("ROOTSTRAP_MIRROR"));
+            let of_environment = environment::variable("ROOTSTRAP_MIRROR");
+            // It may have only the archive of now.
+            mirrors.extend(of_environment.filter(|uri| self.snapshot.is_none() || uri.contains(MOMENT)));
         }
+        let (mut services, mirrors): (Vec<String>, _) = mirrors.into_iter().partition(|uri| uri.contains(MOMENT));
+        let snapshot = self.snapshot.map(|at| Snapshot { at, services: std::mem::take(&mut services) });
         Sources {
             pockets: words(&self.pockets),
             components: words(&self.components),
             mirrors,
+            services,
+            snapshot,
+            write_snapshot: self.sources == "snapshot",
             ..self.trust.sources(suite)
         }
     }

@@ -16,6 +16,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// Downloads files. All downloads of a session share its connections and what it learns about mirrors.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Downloader {
     /// For a mirror after which another one is left.
     brief_timeouts: Timeouts,
     pub offline: bool,
+    /// The beginnings of URIs of servers that are spared, and how many more files they may be asked for now.
+    gentle: Arc<(Vec<String>, Semaphore)>,
     /// The URIs of mirrors that failed as such. They are asked last from then on.
     failed: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -71,6 +74,7 @@ impl Downloader {
             patience: Patience::Full,
             brief_timeouts: http.timeouts.at_most(options.brief_timeouts),
             offline: options.offline,
+            gentle: Arc::new((options.gentle.clone(), Semaphore::new(limits::GENTLE_JOBS))),
             failed: Arc::default(),
         })
     }
@@ -169,6 +173,10 @@ impl Downloader {
         partial: &mut Partial,
     ) -> Result<(), Failure> {
         let location = mirror.locate(path);
+        let (spared, permits) = &*self.gentle;
+        let is_spared = spared.iter().any(|start| mirror.uri.starts_with(start));
+        // The semaphore is never closed.
+        let _permit = if is_spared { permits.acquire().await.ok() } else { None };
         // A validator is valid only for the URI whose answer had it.
         partial.validator = None;
         let mut fresh = false;
@@ -258,6 +266,7 @@ impl Downloader {
             }
         }
         partial.validator = validator(response.headers());
+        partial.came_from = Some(response.url().clone());
         let begun = Instant::now();
         while let Some(chunk) = response.chunk().await? {
             partial.write(&chunk)?;

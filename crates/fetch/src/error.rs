@@ -130,6 +130,12 @@ impl Failures {
         if all(|fault| matches!(fault, Fault::Missing)) {
             return Some("check the suite's name and the mirror; ended suites move to another archive".to_owned());
         }
+        if self.0.iter().any(|(_, fault)| fault.is_refusal()) {
+            return Some(
+                "the server refuses this network or wants to be asked less: try later, or another with --mirror"
+                    .to_owned(),
+            );
+        }
         if self.0.iter().any(|(_, fault)| fault.is_mismatch()) {
             return Some(
                 "the mirror may be in the middle of an update: try again, or another with --mirror".to_owned(),
@@ -179,6 +185,11 @@ impl Fault {
     /// Whether bytes were received and are wrong.
     pub(crate) fn is_mismatch(&self) -> bool {
         matches!(self, Self::Size { .. } | Self::TooLong { .. } | Self::Digest { .. } | Self::Untrusted(_))
+    }
+
+    /// Whether the server does not want to be asked.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Http(http::Error::Status { status: 403 | 429, .. }))
     }
 
     /// Whether the server refuses this path in a way in which it may serve another one. Object stores answer 403 for a file that does

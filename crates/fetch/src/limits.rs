@@ -53,3 +53,6 @@ pub const STALL_RETRIES: u32 = 2;
 /// xz and 56.6/640 = 0.09 s from gzip (facts/crates.md §2). So gzip saves 0.25 s of decoding and costs 3.6 MB more of transfer,
 /// which is equal at 15 MB/s. The limit is 20 MB/s, because a measurement of a short transfer is more often too high than too low.
 pub const FAST_LINK: f64 = 20e6;
+
+/// How many files are asked for at once of a server that asks to be spared, as services of snapshots do.
+pub const GENTLE_JOBS: usize = 2;

@@ -19,6 +19,8 @@ pub struct Options {
     pub for_later: bool,
     /// How many debs to fetch at once.
     pub jobs: usize,
+    /// The beginnings of URIs of servers that are asked for at most [`limits::GENTLE_JOBS`] files at once.
+    pub gentle: Vec<String>,
     /// How to speak HTTP. [`Self::jobs`] replaces its number of connections.
     pub http: rootstrap_http::Options,
     /// How long to wait for a mirror while another one is left, where that is shorter than what [`Self::http`] says.
@@ -35,6 +37,7 @@ impl Default for Options {
             offline: false,
             for_later: true,
             jobs: 16,
+            gentle: Vec::new(),
             http: rootstrap_http::Options::default(),
             brief_timeouts: limits::BRIEF_TIMEOUTS,
             cancel: Arc::default(),

@@ -4,6 +4,7 @@ use crate::error::{Error, Failure, Fault};
 use crate::hasher::Hasher;
 use rootstrap_cache::NewFile;
 use rootstrap_debian::digest::Digest;
+use rootstrap_http::Url;
 use rootstrap_http::header::HeaderValue;
 use std::io::{Seek, Write};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(crate) struct Partial {
     pub expected: Expected,
     /// Identifies the version of the file that the received bytes belong to.
     pub validator: Option<HeaderValue>,
+    /// The address of the last answer, after all redirects. Files of a directory have none.
+    pub came_from: Option<Url>,
     /// How long the bytes took, without the wait for the first.
     pub body_time: Duration,
     sink: Sink,
@@ -46,7 +49,16 @@ impl Partial {
 
     fn new(sink: Sink, expected: Expected, digest: Option<Digest>) -> Self {
         let hasher = Hasher::new(digest.as_ref());
-        Self { expected, validator: None, body_time: Duration::ZERO, sink, digest, hasher, received: 0 }
+        Self {
+            expected,
+            validator: None,
+            came_from: None,
+            body_time: Duration::ZERO,
+            sink,
+            digest,
+            hasher,
+            received: 0,
+        }
     }
 
     /// Returns the number of bytes so far.

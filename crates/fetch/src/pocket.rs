@@ -71,6 +71,7 @@ pub struct VerifiedPocket {
     pub(crate) text: String,
     pub(crate) keys: Vec<String>,
     pub(crate) mirrors: Vec<String>,
+    pub(crate) moved_to: Option<String>,
     pub(crate) indexes: Vec<Index>,
 }
 
@@ -117,6 +118,12 @@ impl VerifiedPocket {
     #[must_use]
     pub fn mirrors(&self) -> &[String] {
         &self.mirrors
+    }
+
+    /// Returns the base URI that the Release came from, if a redirect led there from [`Self::mirror`].
+    #[must_use]
+    pub fn moved_to(&self) -> Option<&str> {
+        self.moved_to.as_deref()
     }
 
     /// Returns the indexes, in the order of [`Pocket::components`].

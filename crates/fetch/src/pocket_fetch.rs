@@ -49,8 +49,10 @@ impl PocketFetch<'_> {
         let indexes = self.indexes(&verified.release, &mirrors, source.is_fast()).await?;
         // Stored only now: a mirror that has a new Release but not yet its indexes must not make the older Release of a complete
         // mirror look like a rollback.
-        if let ReleaseSource::Mirror { signed, .. } = &source {
-            history.add(date, signed)?;
+        let mut moved_to = None;
+        if let ReleaseSource::Mirror { signed, moved_to: base, .. } = source {
+            history.add(date, &signed)?;
+            moved_to = base;
         }
         Ok(VerifiedPocket {
             name: name.clone(),
@@ -58,6 +60,7 @@ impl PocketFetch<'_> {
             release: verified.release,
             text: verified.text,
             keys: verified.keys,
+            moved_to,
             mirrors: mirrors.into_iter().map(|mirror| mirror.uri).collect(),
             indexes,
         })

@@ -40,6 +40,8 @@ pub enum SignatureProblem {
     Unusable { key: String, reason: String },
     #[error("it is signed by unknown keys only: {}", keys.join(", "))]
     Unknown { keys: Vec<String> },
+    #[error("it is not signed: it is a web page, not a Release file")]
+    Page,
     #[error("it is not signed: {reason}")]
     Unsigned { reason: String },
 }
@@ -55,6 +57,9 @@ impl SignatureProblem {
             | Self::KeyExpired { .. }
             | Self::Weak { .. }
             | Self::Unusable { .. } => "a newer keyring may hold a better key: name it with --keyring FILE",
+            Self::Page => {
+                "this network or the mirror blocks the request: look at the address in a browser, or use another with --mirror"
+            }
             Self::Unsigned { .. } => "the mirror answered with something else: try another with --mirror",
         };
         Some(hint.to_owned())
@@ -69,7 +74,7 @@ impl SignatureProblem {
             Self::Weak { .. } => 3,
             Self::Unusable { .. } => 2,
             Self::Unknown { .. } => 1,
-            Self::Unsigned { .. } => 0,
+            Self::Unsigned { .. } | Self::Page => 0,
         }
     }
 }

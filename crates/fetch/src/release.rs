@@ -7,6 +7,7 @@ use crate::keyring::Keyring;
 use crate::limits;
 use crate::mirror::Mirror;
 use crate::partial::Partial;
+use crate::problem::SignatureProblem;
 use crate::release_criteria::ReleaseCriteria;
 use crate::release_history::{ReleaseHistory, SignedRelease};
 use crate::signature::{GoodSignature, keys_good_at, verify_detached, verify_inline};
@@ -40,6 +41,8 @@ pub(crate) enum ReleaseSource {
         signed: SignedRelease,
         /// Whether it came at [`limits::FAST_LINK`] or faster.
         is_fast: bool,
+        /// The base URI that a redirect led to, if one did.
+        moved_to: Option<String>,
     },
 }
 
@@ -51,6 +54,15 @@ impl ReleaseSource {
             Self::Mirror { is_fast, .. } => *is_fast,
         }
     }
+}
+
+/// A file as a mirror sent it.
+struct Answer {
+    bytes: Vec<u8>,
+    /// Whether the link is fast.
+    is_fast: bool,
+    /// The base URI that a redirect led to, if one did.
+    moved_to: Option<String>,
 }
 
 /// The request for the Release of one pocket.
@@ -88,8 +100,9 @@ impl ReleaseFetch<'_> {
             let downloader = if is_brief { &brief } else { self.downloader };
             let fetch = ReleaseFetch { downloader, ..*self };
             let fault = match fetch.fetch_from_mirror(mirror).await {
-                Ok((verified, signed, is_fast)) => {
-                    return Ok((verified, ReleaseSource::Mirror { position, signed, is_fast }));
+                Ok((verified, signed, answer)) => {
+                    let Answer { is_fast, moved_to, .. } = answer;
+                    return Ok((verified, ReleaseSource::Mirror { position, signed, is_fast, moved_to }));
                 }
                 Err(Failure::Fault(fault)) => fault,
                 // Another mirror may be newer or intact. If none has an acceptable Release, the first refusal is reported.
@@ -128,18 +141,22 @@ impl ReleaseFetch<'_> {
         format!("the Release file of {}", self.criteria.pocket.suite)
     }
 
-    /// Fetches and verifies the Release of one mirror. Returns it with the file as it was sent, and whether the link is fast.
-    async fn fetch_from_mirror(&self, mirror: &Mirror) -> Result<(VerifiedRelease, SignedRelease, bool), Failure> {
-        let (signed, file, is_fast) = match self.download(mirror, "InRelease", limits::RELEASE).await {
-            Ok((message, is_fast)) => (SignedRelease::Inline(message), "InRelease", is_fast),
+    /// Fetches and verifies the Release of one mirror. Returns it with the file as it was sent, and how it came.
+    async fn fetch_from_mirror(&self, mirror: &Mirror) -> Result<(VerifiedRelease, SignedRelease, Answer), Failure> {
+        let (signed, file, answer) = match self.download(mirror, "InRelease", limits::RELEASE).await {
+            Ok(mut answer) => {
+                let message = std::mem::take(&mut answer.bytes);
+                (SignedRelease::Inline(message), "InRelease", answer)
+            }
             Err(Failure::Fault(fault)) if fault.is_about_path() => {
-                let (text, is_fast) = match self.download(mirror, "Release", limits::RELEASE).await {
+                let mut answer = match self.download(mirror, "Release", limits::RELEASE).await {
                     // The first answer may say more than "not found".
                     Err(Failure::Fault(Fault::Missing)) => return Err(fault.into()),
                     result => result?,
                 };
-                let (signature, _) = self.download(mirror, "Release.gpg", limits::SIGNATURE).await?;
-                (SignedRelease::Detached { text, signature }, "Release", is_fast)
+                let signature = self.download(mirror, "Release.gpg", limits::SIGNATURE).await?.bytes;
+                let text = std::mem::take(&mut answer.bytes);
+                (SignedRelease::Detached { text, signature }, "Release", answer)
             }
             Err(failure) => return Err(failure),
         };
@@ -149,7 +166,7 @@ impl ReleaseFetch<'_> {
         if !self.criteria.policy.allow_rollback {
             self.refuse_rollback(&verified.release, &what).await?;
         }
-        Ok((verified, signed, is_fast))
+        Ok((verified, signed, answer))
     }
 
     /// Returns the path of one of the Release files below a mirror.
@@ -157,8 +174,8 @@ impl ReleaseFetch<'_> {
         format!("dists/{}/{file}", self.criteria.pocket.suite)
     }
 
-    /// Downloads a file of at most `limit` bytes into memory. Returns its bytes, and whether the link is fast.
-    async fn download(&self, mirror: &Mirror, file: &str, limit: u64) -> Result<(Vec<u8>, bool), Failure> {
+    /// Downloads a file of at most `limit` bytes into memory.
+    async fn download(&self, mirror: &Mirror, file: &str, limit: u64) -> Result<Answer, Failure> {
         let path = self.path(file);
         let job = Job { what: &path, report: self.report, progress: &|_| () };
         let mut partial = Partial::in_memory(limit);
@@ -166,7 +183,11 @@ impl ReleaseFetch<'_> {
         // A download that takes no measurable time is fast.
         #[allow(clippy::cast_precision_loss, reason = "a speed needs no 53 bits")]
         let speed = partial.received() as f64 / partial.body_time.as_secs_f64().max(1e-6);
-        Ok((partial.into_bytes(), speed >= limits::FAST_LINK))
+        let address = partial.came_from.take().map(|url| url.to_string());
+        let base = address.as_deref().and_then(|address| address.strip_suffix(&format!("/{path}")));
+        let moved_to = base.filter(|base| *base != mirror.uri).map(str::to_owned);
+        let bytes = partial.into_bytes();
+        Ok(Answer { bytes, is_fast: speed >= limits::FAST_LINK, moved_to })
     }
 
     /// Checks what a signed Release says, and that a key that signed it was still good then.
@@ -233,9 +254,16 @@ async fn verify_on_thread(signed: SignedRelease, keyring: Keyring, what: &str) -
     verified.await.map_err(|error| Error::Threads { source: error.into() })?
 }
 
+/// Whether a file is a web page, as blocked networks and hotels get it in place of any file.
+fn is_page(file: &[u8]) -> bool {
+    file.trim_ascii_start().starts_with(b"<")
+}
+
 /// Verifies the signature and parses the signed text. `what` names the file in errors.
 fn verify(signed: SignedRelease, keyring: &Keyring, what: &str) -> Result<SignedText, Error> {
     let signed = match signed {
+        SignedRelease::Inline(message) if is_page(&message) => Err(SignatureProblem::Page),
+        SignedRelease::Detached { text, .. } if is_page(&text) => Err(SignatureProblem::Page),
         SignedRelease::Inline(message) => verify_inline(&message, keyring),
         SignedRelease::Detached { text, signature } => verify_detached(text, &signature, keyring),
     };

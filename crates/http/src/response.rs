@@ -33,6 +33,12 @@ impl Response {
         self.inner.headers()
     }
 
+    /// The address that the answer came from, after all redirects.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        self.inner.url()
+    }
+
     /// The length of the body in bytes, where the server says it.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {

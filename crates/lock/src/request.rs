@@ -35,6 +35,15 @@ pub struct Request {
     /// The mirror that is written into the target, without user and password, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
+    /// The moment of the snapshot that the packages come from, as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// The addresses of the services that have the snapshot; the vendor's if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshot_services: Vec<String>,
+    /// `snapshot` if the target's apt gets its packages from the snapshot too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<String>,
     /// The fingerprints of the keys that are trusted instead of the suite's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
@@ -110,6 +119,9 @@ impl Request {
         compare("pockets", list(&locked.pockets), list(&asked.pockets));
         compare("components", list(&locked.components), list(&asked.components));
         compare("mirror", locked.mirror.unwrap_or_default(), asked.mirror.unwrap_or_default());
+        compare("snapshot", locked.snapshot.unwrap_or_default(), asked.snapshot.unwrap_or_default());
+        compare("snapshot services", list(&locked.snapshot_services), list(&asked.snapshot_services));
+        compare("sources", locked.sources.unwrap_or_default(), asked.sources.unwrap_or_default());
         compare("keyring", list(&locked.keys), list(&asked.keys));
         compare("slim", flag(locked.slim), flag(asked.slim));
         found
@@ -157,11 +169,14 @@ mod tests {
             pockets: words("release"),
             components: words("main"),
             mirror: Some("http://m.example".into()),
+            snapshot: Some("2026-09-01T00:00:00Z".into()),
+            snapshot_services: words("http://s.example/{timestamp}"),
+            sources: Some("snapshot".into()),
             keys: words("AB"),
             slim: true,
         };
         let found = locked.differences(&asked);
-        assert_eq!(found.len(), 12, "{found:?}");
+        assert_eq!(found.len(), 15, "{found:?}");
         assert!(found.contains(&"include: curl in the lock, none here".to_owned()), "{found:?}");
     }
 }

@@ -12,4 +12,4 @@ mod vendor;
 
 pub use list::{all, keyring, lookup, nearest, unlisted, vendors};
 pub use suite::{MergedUsr, Pockets, SourcesFormat, Suite};
-pub use vendor::{Account, Mirror, Pocket, Set, SourceEntry, Vendor};
+pub use vendor::{Account, Mirror, Pocket, Set, SnapshotService, SourceEntry, Vendor};

@@ -207,6 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn every_service_of_snapshots_has_a_place_for_the_moment() {
+        for vendor in all().filter_map(Suite::vendor) {
+            for service in &vendor.snapshots {
+                for pocket in Pocket::ALL {
+                    assert_eq!(service.base(pocket).matches("{timestamp}").count(), 1, "{}", vendor.name);
+                }
+                assert_eq!(service.since.len(), 10, "{}", vendor.name);
+            }
+        }
+        let debian = &suite("trixie").vendor().unwrap().snapshots[0];
+        assert_eq!(debian.base(Pocket::Updates), "https://snapshot.debian.org/archive/debian/{timestamp}");
+        assert_eq!(debian.base(Pocket::Security), "https://snapshot.debian.org/archive/debian-security/{timestamp}");
+        assert_eq!(suite("noble").vendor().unwrap().snapshots[0].since, "2023-03-01");
+    }
+
+    #[test]
     fn pockets_by_name() {
         assert_eq!(suite("sid").pocket(Pocket::Updates), None);
         assert_eq!(suite("trixie").pocket(Pocket::Security), Some("trixie-security"));

@@ -22,9 +22,32 @@ pub struct Vendor {
     /// The mirrors that packages are downloaded from, in the order in which they are tried.
     #[serde(rename = "mirror")]
     mirrors: Vec<Mirror>,
+    /// The services that have the vendor's archive as it was, in the order in which they are tried.
+    #[serde(rename = "snapshot", default)]
+    pub snapshots: Vec<SnapshotService>,
     /// What is written into the target's apt sources.
     #[serde(default)]
     pub(crate) sources: Vec<Source>,
+}
+
+/// A service that has an archive as it was at earlier moments.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotService {
+    /// The first day that it has, as YYYY-MM-DD.
+    pub since: String,
+    /// The base URI of `dists/` and `pool/`, with `{timestamp}` in the place of a moment such as 20260901T000000Z.
+    pub uri: String,
+    /// The same for the security pocket.
+    pub security: String,
+}
+
+impl SnapshotService {
+    /// Returns the base URI of a pocket, with `{timestamp}` in it.
+    #[must_use]
+    pub fn base(&self, pocket: Pocket) -> &str {
+        if pocket == Pocket::Security { &self.security } else { &self.uri }
+    }
 }
 
 /// Files in which the target's apt package documents the vendor's own sources (package apt, `doc/examples`).

@@ -157,6 +157,7 @@ fn a_build_from_a_lock_has_the_bytes_of_the_first_one() {
     assert!(String::from_utf8(plan.stdout).unwrap().contains("libc6       2.41-12"), "the plan is the lock's");
 
     let gone = "pool/main/libc/libc6/libc6_2.41-12_amd64.deb";
+    let deb = archive("fixture").build()[gone].clone();
     world.server.set(gone, b"something else".to_vec());
     let mut command = world.command(&[&[target.as_str()], &EXTRACT[..], &["--locked", "--no-cache"]].concat());
     world.finish(&mut command).expect(3);
@@ -164,6 +165,15 @@ fn a_build_from_a_lock_has_the_bytes_of_the_first_one() {
     let mut command = world.command(&[&[target.as_str()], &EXTRACT[..], &["--locked", "--no-cache"]].concat());
     world.finish(&mut command).expect(1).says(&["cannot fetch libc6_2.41-12_amd64.deb"]);
     assert!(bytes("other.tar") == bytes("first.tar"), "what was there stays");
+
+    // What the archive has dropped is in a service of snapshots, some hours after the date of the Release.
+    world.server.set(&format!("snapshot/20250101T060000Z/{gone}"), deb);
+    let service = format!("--mirror={}/snapshot/{{timestamp}}", world.server.url());
+    let target = world.target("snapshot.tar");
+    let mut command =
+        world.command(&[&[target.as_str()], &EXTRACT[..], &["--locked", "--no-cache", &service]].concat());
+    world.finish(&mut command).expect(0);
+    assert!(bytes("snapshot.tar") == bytes("first.tar"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod mirrors;
 mod outdated;
 mod packages;
 mod plan;
+mod snapshot;
 mod targets;
 mod trust;
 mod words;

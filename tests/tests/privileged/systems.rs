@@ -133,3 +133,24 @@ fn an_archive_of_the_old_kind() {
     assert!(asked.iter().all(|request| !request.path.contains("by-hash")));
     base::assert_nothing_left(&world, &["root"]);
 }
+
+/// What serves a build is one thing, and what the target uses later another.
+#[test]
+fn the_target_uses_the_snapshot_only_if_it_is_asked_to() {
+    need!(machine::root());
+    let archive = need!(base::archive(Layout::Merged, []));
+    let at = |path: String| format!("x/20250101T120000Z/{path}");
+    let files = archive.build().into_iter().map(|(path, bytes)| (at(path), bytes)).collect();
+    let world = World::serving_below(base::SUITE, "/x/{timestamp}", files);
+    let sources = |name: &str, arguments: &[&str]| {
+        let target = world.target(name);
+        world.run(&[&[target.as_str(), "--snapshot=2025-01-01T12:00:00Z"], arguments].concat()).expect(0);
+        let path = Path::new(&target).join("etc/apt/sources.list.d/rootstrap.sources");
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    let plain = sources("plain", &[]);
+    assert!(plain.contains("URIs: http://archive.example/debian\n") && !plain.contains("2025"), "{plain}");
+    let named = sources("named", &["--sources=snapshot"]);
+    let uri = format!("URIs: {}/x/20250101T120000Z\n", world.server.url());
+    assert!(named.contains(&uri) && named.contains("\nCheck-Valid-Until: no\n"), "{named}");
+}

@@ -1,6 +1,7 @@
 //! The archive as a lock has it: what a lock records of pockets and plans, and how a build takes both from it.
 
 use crate::archive::served::ServedPocket;
+use crate::archive::snapshot::moment_of;
 use crate::error::Error;
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::source as source_package;
@@ -19,7 +20,7 @@ pub(crate) fn source(pocket: &ServedPocket, architecture: &str, uris: Vec<String
         origin: pocket.origin.clone(),
         architectures: vec![architecture.to_owned()],
         uris,
-        snapshot: None,
+        snapshot: pocket.snapshot.clone(),
         release_sha256: pocket.release,
         date: pocket.date,
         valid_until: pocket.valid_until,
@@ -156,6 +157,11 @@ pub(crate) fn plan(lock: &Lock, architecture: &str, path: &Path) -> Result<Plan,
 pub(crate) fn served(lock: &Lock, architecture: &str, mirrors: &dyn Fn(&str) -> Vec<String>) -> Vec<ServedPocket> {
     let served = |source: &Source| {
         let mut all = mirrors(&source.pocket);
+        // The service is asked for the moment that it had, not for the one that it would have to look for.
+        if let Some(moment) = &source.snapshot {
+            let found = |uri: &String| moment_of(uri).map(|asked| uri.replace(asked, moment));
+            all = all.iter().map(|uri| found(uri).unwrap_or_else(|| uri.clone())).collect();
+        }
         let known: Vec<String> = all.iter().map(|uri| redact::userinfo(uri)).collect();
         all.extend(source.uris.iter().filter(|uri| !known.contains(uri)).cloned());
         if lock.request.mirror.is_some() {
@@ -171,6 +177,8 @@ pub(crate) fn served(lock: &Lock, architecture: &str, mirrors: &dyn Fn(&str) -> 
             valid_until: source.valid_until,
             release: source.release_sha256,
             keys: source.signed_by.clone(),
+            snapshot: source.snapshot.clone(),
+            current: Vec::new(),
             mirrors: all,
         }
     };

@@ -1,6 +1,8 @@
 //! Which pockets a request wants, and on which mirrors each of them is tried.
 
+use crate::archive::at_pocket::at_pocket;
 use crate::archive::host_mirrors::host_mirrors;
+use crate::archive::snapshot;
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::request::{Host, Sources};
@@ -20,7 +22,7 @@ pub(crate) fn pockets(
         host.sources.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let of_host = match suite.vendor() {
         // The host's mirrors hold current suites only.
-        Some(vendor) if sources.mirrors.is_empty() && !suite.ended => {
+        Some(vendor) if sources.mirrors.is_empty() && !suite.ended && sources.snapshot.is_none() => {
             host_mirrors(&host.os_release, &apt_sources, vendor, architecture)
         }
         _ => Vec::new(),
@@ -29,9 +31,10 @@ pub(crate) fn pockets(
     for (pocket, name) in wanted_pockets(sources, suite)? {
         let host = of_host.iter().filter(|mirror| mirror.serves(pocket)).map(|mirror| mirror.uri.clone());
         let vendor = suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned());
-        let mut mirrors: Vec<String> = match sources.mirrors.as_slice() {
-            [] => host.chain(vendor).collect(),
-            named => named.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect(),
+        let mut mirrors: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
+            (Some(snapshot), _) => snapshot::uris(snapshot, suite, pocket),
+            (None, []) => host.chain(vendor).collect(),
+            (None, named) => named.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect(),
         };
         mirrors.extend(sources.further_mirrors.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)));
         let mut seen = HashSet::new();
@@ -64,9 +67,11 @@ pub(crate) fn lasting_uris(
     serving: &str,
 ) -> Vec<String> {
     let Some(pocket) = Pocket::ALL.into_iter().find(|pocket| pocket.name() == name) else { return Vec::new() };
-    let mut uris: Vec<String> = match sources.mirrors.as_slice() {
-        [] => suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect(),
-        [first, ..] => {
+    let mut uris: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
+        // Where the service has the moment that it took.
+        (Some(_), _) => vec![redact::userinfo(serving)],
+        (None, []) => suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect(),
+        (None, [first, ..]) => {
             let is_first = |uri: &String| uri == serving && at_pocket(first, suite, pocket).contains(uri);
             let mut all: Vec<String> =
                 sources.mirrors.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect();
@@ -77,19 +82,6 @@ pub(crate) fn lasting_uris(
     let mut seen = HashSet::new();
     uris.retain(|uri| seen.insert(uri.clone()));
     uris
-}
-
-/// Returns where a mirror that the user named may have a pocket. A vendor that keeps security fixes in an archive of their own has
-/// that archive beside the main one, and its mirrors follow this layout (`…/debian` and `…/debian-security`).
-pub(crate) fn at_pocket(mirror: &str, suite: &Suite, pocket: Pocket) -> Vec<String> {
-    let mirror = mirror.trim_end_matches('/');
-    let is_apart = suite.vendor().is_some_and(|vendor| vendor.separate_security());
-    // A bare host name has no directory, so nothing can be beside it.
-    let has_path = mirror.split_once("://").is_none_or(|(_, rest)| rest.contains('/'));
-    if pocket == Pocket::Security && is_apart && has_path && !mirror.ends_with("-security") {
-        return vec![format!("{mirror}-security"), mirror.to_owned()];
-    }
-    vec![mirror.to_owned()]
 }
 
 /// Returns the pockets wanted and their names under `dists/`.

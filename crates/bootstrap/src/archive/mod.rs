@@ -2,14 +2,18 @@
 //!
 //! Rule: this folder alone decides which mirrors are asked. What it returns is verified; nothing here touches the target.
 
+mod at_pocket;
 pub(crate) mod host_mirrors;
 pub(crate) mod locked;
 mod mirrors;
 mod open;
 mod proxies;
 mod served;
+mod snapshot;
 
-pub(crate) use mirrors::{at_pocket, lasting_uris, wanted_pockets};
+pub(crate) use at_pocket::at_pocket;
+pub(crate) use mirrors::{lasting_uris, wanted_pockets};
 pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked, trusted_keys};
 pub use proxies::proxies;
 pub(crate) use served::ServedPocket;
+pub(crate) use snapshot::uris as snapshot_uris;

@@ -3,6 +3,7 @@
 use crate::archive::locked;
 use crate::archive::mirrors::pockets;
 use crate::archive::served::ServedPocket;
+use crate::archive::snapshot::{self, FAR};
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::request::{Machine, Selection, Sources};
@@ -36,9 +37,11 @@ pub(crate) struct Archive {
 /// Returns the suite that is asked for. A suite that is not listed gets the rules of a modern suite if mirror and keyring are given.
 pub(crate) fn find_suite(sources: &Sources) -> Result<Cow<'static, Suite>, Error> {
     let name = sources.suite.as_str();
+    let is_served = !sources.mirrors.is_empty() || sources.snapshot.as_ref().is_some_and(|it| !it.services.is_empty());
     match rootstrap_suites::lookup(name) {
         Some(suite) => Ok(Cow::Borrowed(suite)),
-        None if !sources.mirrors.is_empty() && !sources.keyrings.is_empty() && is_suite_name(name) => {
+        // A lock names its mirror itself.
+        None if (is_served || sources.lock.is_some()) && !sources.keyrings.is_empty() && is_suite_name(name) => {
             Ok(Cow::Owned(rootstrap_suites::unlisted(name, None)))
         }
         None => Err(Error::UnknownSuite { name: name.to_owned(), nearest: rootstrap_suites::nearest(name) }),
@@ -63,13 +66,17 @@ pub(crate) struct ArchiveOptions<'a> {
 
 /// Fetches and verifies all pockets that are asked for.
 pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
-    let &ArchiveOptions { selection, sources, machine, suite, cache, report } = options;
+    let &ArchiveOptions { selection, sources, machine, suite, report, .. } = options;
     let keyring = keyring(sources, suite)?;
+    if let Some(snapshot) = &sources.snapshot {
+        snapshot::check(snapshot, suite, machine.now)?;
+    }
     let mut pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
-    let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
+    let moment = sources.valid_at.or(sources.snapshot.as_ref().map(|snapshot| snapshot.at));
+    let policy = Policy { now: moment.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
     let is_unsupported = is_unsupported(suite, policy.now);
     pockets.iter_mut().for_each(|pocket| pocket.unsupported = is_unsupported);
-    let session = session(machine, cache, report)?;
+    let session = session(options)?;
     let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
         let hit = match event {
             rootstrap_fetch::Event::CacheHit { .. } => Some(true),
@@ -81,7 +88,16 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
             report(Event::Cache { layer: "indexes", hit, bytes: 0 });
         }
     })?;
-    let served = pockets.iter().map(ServedPocket::from).collect();
+    let mut served: Vec<ServedPocket> = pockets.iter().map(ServedPocket::from).collect();
+    if let Some(snapshot) = &sources.snapshot {
+        let current = current(options)?;
+        for (served, pocket) in served.iter_mut().zip(&pockets) {
+            let said = snapshot::settle(served, pocket.moved_to(), snapshot);
+            let is_far = served.snapshot.as_deref().and_then(parse_moment).is_some_and(|at| snapshot.at - at >= FAR);
+            said.into_iter().for_each(|text| report(if is_far { Event::Warning(text) } else { Event::Note(text) }));
+            served.current = current(&served.name);
+        }
+    }
     Ok(Archive { session, served, pockets, cancel: machine.cancel.clone() })
 }
 
@@ -90,7 +106,7 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
 /// # Errors
 /// No key that signed a Release file in the lock is trusted.
 pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path) -> Result<Archive, Error> {
-    let &ArchiveOptions { selection, sources, machine, suite, cache, report } = options;
+    let &ArchiveOptions { selection, sources, machine, suite, report, .. } = options;
     let trusted = keyring(sources, suite)?.fingerprints();
     for source in lock.sources_of(&selection.architecture) {
         if !source.signed_by.iter().any(|key| trusted.contains(key)) {
@@ -103,18 +119,43 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
         let pocket = pockets.iter().find(|pocket| pocket.name == name);
         pocket.map(|pocket| pocket.mirrors.clone()).unwrap_or_default()
     };
-    let served = locked::served(lock, &selection.architecture, &mirrors);
-    let session = session(machine, cache, report)?;
+    let mut served = locked::served(lock, &selection.architecture, &mirrors);
+    let current = current(options)?;
+    for served in &mut served {
+        if sources.snapshot.is_some() {
+            served.current = current(&served.name);
+        }
+        served.mirrors.extend(snapshot::fallbacks(sources, suite, &served.name, served.date, machine.now));
+    }
+    let session = session(options)?;
     Ok(Archive { session, served, pockets: Vec::new(), cancel: machine.cancel.clone() })
 }
 
-fn session(machine: &Machine, cache: &Path, report: Report<'_>) -> Result<Session, Error> {
+/// Returns the mirrors of a pocket that have the archive as it is now, for a request of a snapshot from the vendor's own services. Those
+/// services are to be spared: most packages of a snapshot are still in the archive.
+fn current(options: &ArchiveOptions<'_>) -> Result<impl Fn(&str) -> Vec<String>, Error> {
+    let &ArchiveOptions { selection, sources, machine, suite, .. } = options;
+    let is_vendors = sources.snapshot.as_ref().is_some_and(|snapshot| snapshot.services.is_empty());
+    let now = Sources { snapshot: None, ..sources.clone() };
+    let pockets = match is_vendors {
+        true => pockets(&now, &machine.host, suite, &selection.architecture, &|_| ())?,
+        false => Vec::new(),
+    };
+    Ok(move |name: &str| {
+        let pocket = pockets.iter().find(|pocket| pocket.name == name);
+        pocket.map(|pocket| pocket.mirrors.clone()).unwrap_or_default()
+    })
+}
+
+fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
+    let &ArchiveOptions { sources, machine, suite, cache, report, .. } = options;
     let session = Session::open(Options {
         cache: Some(cache.to_owned()),
         temporary: machine.temporary.clone(),
         offline: machine.offline,
         for_later: machine.cache.is_some(),
         jobs: machine.jobs,
+        gentle: snapshot::servers(sources, suite),
         http: machine.network.clone(),
         cancel: machine.cancel.clone(),
         ..Options::default()
@@ -208,7 +249,7 @@ impl Archive {
         }
         let wanted = newest.into_values().filter_map(|(_, pocket, package)| {
             let (path, size, digest) = package.file().ok()?;
-            let mirrors = self.pockets.get(pocket)?.mirrors().to_vec();
+            let mirrors = self.served.get(pocket)?.deb_mirrors();
             Some(ListedDeb { label: package.name.to_owned(), path: path.to_owned(), size, digest, mirrors })
         });
         self.session.prefetch(&wanted.collect::<Vec<_>>());
@@ -261,7 +302,7 @@ impl Archive {
                 path: package.path.clone(),
                 size: package.size,
                 digest: package.digest,
-                mirrors: self.served.get(package.pocket).map(|pocket| pocket.mirrors.clone()).unwrap_or_default(),
+                mirrors: self.served.get(package.pocket).map(ServedPocket::deb_mirrors).unwrap_or_default(),
             })
             .collect()
     }

@@ -24,6 +24,10 @@ pub(crate) struct ServedPocket {
     pub release: Digest,
     /// The fingerprints of the primary keys whose signatures are good.
     pub keys: Vec<String>,
+    /// The moment of the archive, as the service of snapshots has resolved it.
+    pub snapshot: Option<String>,
+    /// Mirrors of the archive as it is now, which are asked for debs first. They may have dropped some.
+    pub current: Vec<String>,
     /// The mirrors that debs are fetched from, the one that sent the Release first. They contain passwords.
     pub mirrors: Vec<String>,
 }
@@ -40,6 +44,8 @@ impl From<&VerifiedPocket> for ServedPocket {
             valid_until: release.valid_until,
             release: release_digest(pocket.release_text()),
             keys: pocket.keys().to_vec(),
+            snapshot: None,
+            current: Vec::new(),
             mirrors: pocket.mirrors().to_vec(),
         }
     }
@@ -51,11 +57,28 @@ impl ServedPocket {
         self.mirrors.first().map_or("", String::as_str)
     }
 
+    /// Returns the mirrors that debs are fetched from, in the order in which they are tried.
+    pub fn deb_mirrors(&self) -> Vec<String> {
+        self.current.iter().chain(&self.mirrors).cloned().collect()
+    }
+
     /// Adds to a key what a result can show of the pocket besides the packages of its plan: the target's apt sources name the suite
     /// and the mirror, and the date may be the date of the files.
     pub fn add_to_key<'k>(&self, key: &'k mut KeyBuilder) -> &'k mut KeyBuilder {
         // The keys and the other mirrors decide what is accepted, not what is made of it. What SBOMs say is in no archive that is kept.
-        let Self { name, suite, codename: _, origin: _, date, valid_until: _, release: _, keys: _, mirrors: _ } = self;
+        let Self {
+            name,
+            suite,
+            codename: _,
+            origin: _,
+            date,
+            valid_until: _,
+            release: _,
+            keys: _,
+            snapshot: _,
+            current: _,
+            mirrors: _,
+        } = self;
         key.text("name", name).text("suite", suite).text("mirror", self.mirror()).number("date", *date)
     }
 }

@@ -43,13 +43,19 @@ pub(crate) fn write(
         return Ok(());
     }
     let signed_by = signed_by(root, sources, suite)?;
+    // A snapshot is used long after it has expired.
+    let is_old = sources.snapshot.is_some() && sources.write_snapshot;
     match suite.sources_format {
         SourcesFormat::OneLine => {
-            root.write(SOURCES_LIST.as_bytes(), one_line(&entries).as_bytes(), 0o644)?;
+            root.write(SOURCES_LIST.as_bytes(), one_line(&entries, is_old).as_bytes(), 0o644)?;
         }
         SourcesFormat::Deb822 => {
             root.create_directories(b"etc/apt/sources.list.d", 0o755)?;
-            root.write(deb822_path(suite).as_bytes(), deb822(&entries, signed_by.as_deref()).as_bytes(), 0o644)?;
+            root.write(
+                deb822_path(suite).as_bytes(),
+                deb822(&entries, signed_by.as_deref(), is_old).as_bytes(),
+                0o644,
+            )?;
         }
     }
     Ok(())
@@ -76,6 +82,11 @@ impl Entries<'_> {
         let mut wanted = archive::wanted_pockets(self.sources, self.suite)?;
         // No mirror has every pocket of an old suite. An entry for a pocket that no mirror has would make each `apt update` fail.
         wanted.retain(|(_, name)| self.served.iter().any(|served| served.suite == *name));
+        if let Some(snapshot) = self.sources.snapshot.as_ref().filter(|_| self.sources.write_snapshot) {
+            let first = |pocket| archive::snapshot_uris(snapshot, self.suite, pocket).into_iter().next();
+            let at = |pocket| redact::userinfo(&first(pocket).unwrap_or_default());
+            return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| (at(pocket), name))));
+        }
         let mut listed = self.suite.sources(self.architecture);
         if !self.sources.mirrors.is_empty() {
             return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_first_mirror(pocket, name))));
@@ -156,21 +167,23 @@ fn signed_by(root: &Root, sources: &Sources, suite: &Suite) -> Result<Option<Str
     Ok(None)
 }
 
-fn one_line(entries: &[SourceEntry]) -> String {
+fn one_line(entries: &[SourceEntry], is_old: bool) -> String {
     let mut text = String::new();
     for entry in entries {
         for suite in &entry.suites {
-            text.push_str(&format!("deb {} {suite} {}\n", entry.uri, entry.components.join(" ")));
+            let options = if is_old { "[check-valid-until=no] " } else { "" };
+            text.push_str(&format!("deb {options}{} {suite} {}\n", entry.uri, entry.components.join(" ")));
         }
     }
     text
 }
 
-fn deb822(entries: &[SourceEntry], signed_by: Option<&str>) -> String {
+fn deb822(entries: &[SourceEntry], signed_by: Option<&str>, is_old: bool) -> String {
     let stanzas = entries.iter().map(|entry| {
         let (suites, components) = (entry.suites.join(" "), entry.components.join(" "));
         let signed_by = signed_by.map(|path| format!("Signed-By: {path}\n")).unwrap_or_default();
-        format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: {components}\n{signed_by}", entry.uri)
+        let check = if is_old { "Check-Valid-Until: no\n" } else { "" };
+        format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: {components}\n{check}{signed_by}", entry.uri)
     });
     stanzas.collect::<Vec<_>>().join("\n")
 }

@@ -6,7 +6,9 @@ use crate::event::{Event, Report, Stage};
 use crate::install::emulation::Emulation;
 use crate::install::first_phase_snapshot::{add_emulation, add_suite, mode_of};
 use crate::publish::summary::Summary;
-use crate::request::{Container, Customization, Format, Machine, Output, Purpose, Request, Selection, Sources, Target};
+use crate::request::{
+    Container, Customization, Format, Machine, Output, Purpose, Request, Selection, Snapshot, Sources, Target,
+};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Retention, direct_io};
@@ -139,11 +141,19 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
         components,
         mirrors,
         further_mirrors: _,
+        services: _,
         keyrings,
         valid_at: _,
         allow_rollback: _,
+        snapshot,
+        write_snapshot,
         lock: _,
     } = sources;
+    // Nothing but the target's apt sources may name the snapshot.
+    let written = snapshot.as_ref().filter(|_| *write_snapshot);
+    key.optional("snapshot", written, |key, Snapshot { at, services }| {
+        key.number("at", *at).texts("services", services)
+    });
     key.texts("components", components)
         .texts("wanted-pockets", pockets)
         .texts("mirrors", mirrors)

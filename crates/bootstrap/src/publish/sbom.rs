@@ -198,6 +198,8 @@ fn options(request: &Request) -> Vec<(String, String)> {
         ("components", list(&sources.components)),
         ("pockets", list(&sources.pockets)),
         ("mirror", sources.mirrors.first().map(|uri| redact::userinfo(uri))),
+        ("snapshot", date(sources.snapshot.as_ref().map(|snapshot| snapshot.at))),
+        ("sources", sources.write_snapshot.then(|| "snapshot".to_owned())),
         ("valid-at", date(sources.valid_at)),
         ("allow-rollback", flag(sources.allow_rollback)),
     ]

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::request::output::{Output, Purpose};
 use crate::request::parts::Request;
 use crate::request::selection::Selection;
+use crate::request::sources::Sources;
 use crate::request::target::Target;
 use rootstrap_debian::arch;
 use rootstrap_image::compress::Algorithm;
@@ -34,6 +35,7 @@ impl Request {
     /// [`Error::Combination`] names the option at fault; the other errors name an architecture.
     pub fn check(&self) -> Result<(), Error> {
         selection(&self.selection)?;
+        sources(&self.sources)?;
         platforms(&self.selection, &self.output)?;
         output(&self.output)?;
         first_stage(self)
@@ -45,6 +47,7 @@ impl Request {
     /// As for [`Self::check`].
     pub fn check_for_lock(&self) -> Result<(), Error> {
         selection(&self.selection)?;
+        sources(&self.sources)?;
         self.output.further_platforms.iter().try_for_each(|name| architecture(name))
     }
 
@@ -54,7 +57,27 @@ impl Request {
     /// As for [`Self::check`].
     pub fn check_for_plan(&self) -> Result<(), Error> {
         selection(&self.selection)?;
+        sources(&self.sources)?;
         first_stage(self)
+    }
+}
+
+/// Refuses mirrors that cannot have what is asked for.
+fn sources(sources: &Sources) -> Result<(), Error> {
+    let hint = "put {timestamp} into its address, in the place of the moment, or leave it out";
+    match &sources.snapshot {
+        Some(_) if !sources.mirrors.is_empty() => {
+            refuse("--mirror", "a mirror has the archive as it is now, and --snapshot asks for another moment", hint)
+        }
+        None if !sources.services.is_empty() && sources.lock.is_none() => refuse(
+            "--mirror",
+            "{timestamp} stands for the moment of a snapshot or of a lock",
+            "name it with --snapshot",
+        ),
+        None if sources.write_snapshot => {
+            refuse("--sources=snapshot", "there is no snapshot", "name its moment with --snapshot")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,8 +2,18 @@
 
 use crate::error::Error;
 use crate::request::parts::Request;
+use crate::request::sources::Snapshot;
+use rootstrap_debian::release::{format_date, parse_moment};
 use rootstrap_http::redact;
 use rootstrap_resolve::Variant;
+
+/// What a lock says of sources that name the snapshot.
+const SNAPSHOT: &str = "snapshot";
+
+/// Returns the services that the user named, without user and password.
+fn services(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.services.iter().map(|uri| redact::userinfo(uri)).collect()
+}
 
 impl Request {
     /// Returns what a lock says of this request. `codename` is that of the suite, `keys` are the fingerprints of the keys that are trusted
@@ -22,6 +32,9 @@ impl Request {
             pockets: sources.pockets.clone(),
             components: sources.components.clone(),
             mirror: sources.mirrors.first().map(|uri| redact::userinfo(uri.trim_end_matches('/'))),
+            snapshot: sources.snapshot.as_ref().map(|snapshot| format_date(snapshot.at)),
+            snapshot_services: sources.snapshot.as_ref().map(services).unwrap_or_default(),
+            sources: sources.write_snapshot.then(|| SNAPSHOT.to_owned()),
             keys,
             slim: customization.slim,
         }
@@ -45,6 +58,9 @@ impl Request {
             pockets,
             components,
             mirror,
+            snapshot,
+            snapshot_services,
+            sources: which,
             keys: _,
             slim,
         } = locked;
@@ -65,6 +81,12 @@ impl Request {
             Some(mirror) => sources.mirrors = vec![mirror.clone()],
         }
         sources.further_mirrors.clone_from(&self.sources.mirrors);
+        // The services as the user names them may have a password.
+        let same = |given: &Snapshot| services(given) == *snapshot_services;
+        let given = sources.snapshot.as_ref().filter(|given| same(given)).map(|given| given.services.clone());
+        let services = given.unwrap_or_else(|| snapshot_services.clone());
+        sources.snapshot = snapshot.as_deref().and_then(parse_moment).map(|at| Snapshot { at, services });
+        sources.write_snapshot = which.as_deref() == Some(SNAPSHOT);
         request.customization.slim = *slim;
         Ok(request)
     }

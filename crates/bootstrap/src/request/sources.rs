@@ -17,14 +17,30 @@ pub struct Sources {
     pub mirrors: Vec<String>,
     /// Mirrors that packages may be fetched from as well. They are not written into the target.
     pub further_mirrors: Vec<String>,
+    /// Services of snapshots that are asked, before the vendor's, for packages of a lock that the archive has dropped. The address has
+    /// `{timestamp}` in the place of the moment.
+    pub services: Vec<String>,
     /// The keyring files to trust instead of the suite's own.
     pub keyrings: Vec<PathBuf>,
     /// The moment at which expiry is judged, in seconds since 1970; the present if `None`.
     pub valid_at: Option<i64>,
     /// Whether a Release file is accepted that is older than the last one seen.
     pub allow_rollback: bool,
+    /// The moment at which the archive is taken, from a service that has it as it was; the present if `None`.
+    pub snapshot: Option<Snapshot>,
+    /// Whether the target's apt gets its packages from the snapshot too.
+    pub write_snapshot: bool,
     /// The lock to build from; what the archive has now if `None`.
     pub lock: Option<LockChoice>,
+}
+
+/// A moment of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Seconds since 1970. Services answer with the nearest earlier moment that they have.
+    pub at: i64,
+    /// The addresses of the services, with `{timestamp}` in the place of the moment; the vendor's if empty.
+    pub services: Vec<String>,
 }
 
 impl Sources {

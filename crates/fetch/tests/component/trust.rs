@@ -176,11 +176,15 @@ fn a_bad_signature_beside_a_good_one_is_fatal_if_its_key_is_known() {
 
 #[test]
 fn unsigned_text_is_refused() {
-    for message in ["", "<html>log in first</html>", "Origin: Debian\nSuite: x\n"] {
+    let page = "<html>log in first</html>";
+    for message in ["", page, "Origin: Debian\nSuite: x\n"] {
         let mut files = archive().build();
         files.insert("dists/x/InRelease".into(), message.into());
         let problem = refused(files, &keyring());
-        assert!(matches!(problem, SignatureProblem::Unsigned { .. }), "{problem:?}");
+        match problem {
+            SignatureProblem::Page => assert_eq!(message, page),
+            problem => assert!(message != page && matches!(problem, SignatureProblem::Unsigned { .. }), "{problem:?}"),
+        }
     }
     let mut files = archive().build();
     let signed = clearsign_with(&[&KEY], b"Origin: Debian\n", Default::default());

@@ -27,7 +27,7 @@ fn beside(key: &Key, is_it: fn(&Error) -> bool) -> Refusal {
 }
 
 fn is_unsigned(error: &Error) -> bool {
-    matches!(error, Error::Signature { source: SignatureProblem::Unsigned { .. }, .. })
+    matches!(error, Error::Signature { source: SignatureProblem::Unsigned { .. } | SignatureProblem::Page, .. })
 }
 
 fn is_bad(error: &Error) -> bool {
