@@ -52,6 +52,8 @@ pub enum Error {
     Lock { path: PathBuf, reason: String },
     #[error("cannot build from {}, because no key that signed {suite} is trusted ({})", path.display(), keys.join(", "))]
     LockKeys { path: PathBuf, suite: String, keys: Vec<String> },
+    #[error("cannot compare {}: {reason}", path.display())]
+    NotComparable { path: PathBuf, reason: String },
     #[error("cannot lock these packages: {reason}")]
     NotLockable { reason: String },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
@@ -154,6 +156,7 @@ impl Error {
             | Self::NoLock { .. }
             | Self::LockMismatch { .. }
             | Self::Lock { .. }
+            | Self::NotComparable { .. }
             | Self::Temporary { .. } => 2,
             Self::LockKeys { .. } | Self::LockFile { source: rootstrap_lock::Error::Changed, .. } => 3,
             Self::LockFile { .. } => 2,

@@ -7,7 +7,9 @@
 //! `finish`, `two_stage`, `install`, `staging`, `archive`.
 
 mod archive;
+mod compare;
 mod convert;
+mod diff;
 mod error;
 mod event;
 mod finish;
@@ -20,6 +22,7 @@ mod recipe;
 mod request;
 mod staging;
 mod two_stage;
+mod verify;
 
 /// The layers of the cache, for counting and pruning.
 pub const CACHE_LAYERS: [rootstrap_cache::Layer; 6] = [
@@ -31,11 +34,13 @@ pub const CACHE_LAYERS: [rootstrap_cache::Layer; 6] = [
     publish::archive_cache::ARCHIVES,
 ];
 
-pub use archive::proxies;
+pub use archive::{proxies, read_lock};
+pub use compare::{Aspect, PathDifference};
 pub use convert::image;
+pub use diff::{RootDifference, diff};
 pub use error::Error;
 pub use event::{Event, Stage};
-pub use lock::{Upgrade, lock, lock_differences, locked_request, read_lock, write_lock};
+pub use lock::{Upgrade, lock, lock_differences, locked_request, write_lock};
 pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
@@ -53,3 +58,4 @@ pub use rootstrap_image::tar::spoil;
 pub use rootstrap_lock as lock_file;
 pub use rootstrap_resolve::{Error as ResolveError, Plan, Variant};
 pub use two_stage::second_stage;
+pub use verify::{VerifyOptions, verify};

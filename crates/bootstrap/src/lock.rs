@@ -1,6 +1,6 @@
 //! `rootstrap lock`: which packages a request gets, written down; and the request that a lock makes of another.
 
-use crate::archive::{self, Archive, ArchiveOptions, lasting_uris, locked};
+use crate::archive::{self, Archive, ArchiveOptions, lasting_uris, locked, read_lock};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::request::{Machine, Request, Selection, Sources, Target};
@@ -11,8 +11,7 @@ use rootstrap_configure::privilege::Janitor;
 use rootstrap_lock::{Lock, Source};
 use rootstrap_suites::Suite;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Which packages of an earlier lock may change.
@@ -152,26 +151,6 @@ pub fn lock_differences(request: &Request, lock: &Lock) -> Result<Vec<String>, E
         found.push(format!("arch: {} in the lock, fewer here", lock.request.architectures.join(",")));
     }
     Ok(found)
-}
-
-/// Reads a lock file.
-///
-/// # Errors
-/// There is no such file, it cannot be read, or it is no lock.
-pub fn read_lock(path: &Path) -> Result<Lock, Error> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::NoLock { path: path.to_owned() },
-        _ => Error::io("read", path)(error),
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(rootstrap_lock::SIZE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let parsed = match String::from_utf8(bytes) {
-        Ok(text) if text.len() as u64 <= rootstrap_lock::SIZE => Lock::parse(&text),
-        Ok(_) => Err(rootstrap_lock::Error::Invalid { reason: "it is larger than 64 MiB".to_owned() }),
-        Err(_) => Err(rootstrap_lock::Error::Invalid { reason: "it is not text".to_owned() }),
-    };
-    parsed.map_err(|source| Error::LockFile { path: path.to_owned(), source })
 }
 
 /// Writes a lock file. What has that name stays until the new file is complete.

@@ -200,7 +200,7 @@ impl Run<'_> {
 
     /// Returns the place of the finished archive in the cache, if the cache can hold it.
     fn archive_entry(&self, request: &Request, inputs: &BuildInputs) -> Option<rootstrap_cache::Entry> {
-        request.machine.cache.as_ref()?;
+        request.machine.cache.as_ref().filter(|_| request.machine.reuse)?;
         let BuildInputs { archive, plan, epoch, emulation, .. } = inputs;
         let (pockets, epoch) = (archive.served.as_slice(), *epoch);
         let inputs = ArchiveInputs { request, suite: self.suite, pockets, plan, epoch, emulation };
@@ -247,7 +247,7 @@ impl Run<'_> {
         let (staging, root) = (&area, &area.root);
         let inputs = SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine };
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
-        let may_keep = request.runs_scripts() && machine.cache.is_some();
+        let may_keep = request.runs_scripts() && machine.cache.is_some() && machine.reuse;
         let find = || FirstPhaseSnapshot::find(session.cache(), self.program, &inputs, report);
         let snapshot = if may_keep { find() } else { None };
         let source = DebSource { session, wanted: &wanted, store, stop, report };

@@ -1,18 +1,16 @@
 //! The command line as it is typed.
 
 use crate::commands::cache::Cache;
+use crate::compare_args::{DiffArgs, VerifyArgs};
 use crate::container::ContainerArgs;
 use crate::lock_args::LockArgs;
 use crate::network_args::NetworkArgs;
 use crate::outdated_args::OutdatedArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::verbosity::Verbosity;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
 use rootstrap_bootstrap::{Copy, StagingPlace};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -60,7 +58,7 @@ impl CommandLine {
     pub(crate) fn prints(&self) -> bool {
         let prints_plan = self.bootstrap.as_ref().is_some_and(|args| args.print_plan.is_some());
         let prints = match &self.command {
-            Some(Command::Cache(_) | Command::Outdated(_)) => true,
+            Some(Command::Cache(_) | Command::Outdated(_) | Command::Diff(_) | Command::Verify(_)) => true,
             Some(Command::Lock(lock)) => lock.prints(),
             _ => prints_plan,
         };
@@ -81,6 +79,12 @@ pub(crate) enum Command {
 
     /// Write down which packages a root filesystem gets, so that it can be built again exactly
     Lock(Box<LockArgs>),
+
+    /// List how two locks, images, archives or directories differ
+    Diff(DiffArgs),
+
+    /// Build a root again from its lock, and list how the two differ: exit status 0, or 4 if they do
+    Verify(Box<VerifyArgs>),
 
     /// List what a rebuild of locks would change
     Outdated(Box<OutdatedArgs>),
@@ -147,7 +151,7 @@ pub(crate) struct Args {
     pub attest: bool,
 
     /// Put a file, or the contents of a directory, into the finished root; may be repeated
-    #[arg(long, value_name = "SRC:DEST", value_parser = OsStringValueParser::new().try_map(copy))]
+    #[arg(long, value_name = "SRC:DEST", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
 
     /// Run nothing of the target; /rootstrap/second-stage finishes it on a machine that runs its programs
@@ -176,7 +180,7 @@ pub(crate) struct Args {
 pub(crate) struct SharedArgs {
     /// How to get the rights to read and keep all owners: root, unshare (users with a range in /etc/subuid), single (all others) or
     /// chroot (root of a plain container); by default the best that works
-    #[arg(long, value_name = "MODE", value_parser = mode)]
+    #[arg(long, value_name = "MODE", value_parser = crate::mode::parse)]
     pub mode: Option<Mode>,
 
     /// Where the root grows before it is moved to TARGET; in memory, nothing is left behind whatever happens
@@ -231,19 +235,6 @@ pub(crate) enum PlanFormat {
     Json,
 }
 
-fn copy(text: OsString) -> Result<Copy, &'static str> {
-    let bytes = text.into_vec();
-    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
-    match bytes.iter().rposition(|&b| b == b':').map(|at| bytes.split_at(at)) {
-        Some((from @ [_, ..], [_, to @ ..])) => Ok(Copy { from: path(from), to: path(to) }),
-        _ => Err("it must be SRC:DEST"),
-    }
-}
-
-fn mode(name: &str) -> Result<Mode, String> {
-    Mode::from_name(name).ok_or_else(|| "it must be root, unshare, single or chroot".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,18 +256,6 @@ mod tests {
         assert!(CommandLine::try_parse_from(["rootstrap", "trixie"]).is_err());
         assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--image"]).is_ok());
         assert!(CommandLine::try_parse_from(["rootstrap", "trixie", "--print-plan=json"]).is_ok());
-    }
-
-    #[test]
-    fn copies_are_cut_at_the_last_colon() {
-        let copies = |word: &str| {
-            let line = ["rootstrap", "trixie", "-", "--copy", word];
-            CommandLine::try_parse_from(line).map(|line| line.bootstrap.unwrap().copy)
-        };
-        assert_eq!(copies("a:b:/c").unwrap(), [Copy { from: "a:b".into(), to: "/c".into() }]);
-        for wrong in ["a", ":/a", ":"] {
-            assert!(copies(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -54,32 +54,39 @@ impl ChangeList {
         if self.updates.is_empty() {
             return title + "Nothing to update.\n";
         }
+        title + &Self::table(&self.updates)
+    }
+
+    /// Returns packages as a table of Markdown.
+    pub fn table(updates: &[Update]) -> String {
         let row = |update: &Update| {
             let security = if update.security { "security" } else { "" };
             let (old, new) = (or_empty(&update.old), or_empty(&update.new));
             let cells = [&update.name, update.change.name(), old, new, or_empty(&update.pocket), security];
             format!("| {} |\n", cells.map(escaped).join(" | "))
         };
-        let rows: String = self.updates.iter().map(row).collect();
-        format!("{title}| package | change | from | to | pocket | fix |\n|---|---|---|---|---|---|\n{rows}")
+        let rows: String = updates.iter().map(row).collect();
+        format!("| package | change | from | to | pocket | fix |\n|---|---|---|---|---|---|\n{rows}")
+    }
+
+    /// Returns a package as a value of JSON.
+    pub fn json_of(update: &Update) -> Value {
+        let Update { name, change, old, new, pocket, security } = update;
+        json!({
+            "name": name,
+            "change": change.name(),
+            "old": old,
+            "new": new,
+            "pocket": pocket,
+            "security": security,
+        })
     }
 
     /// Returns the list as a value of JSON.
     pub fn json(&self) -> Value {
-        let update = |update: &Update| {
-            let Update { name, change, old, new, pocket, security } = update;
-            json!({
-                "name": name,
-                "change": change.name(),
-                "old": old,
-                "new": new,
-                "pocket": pocket,
-                "security": security,
-            })
-        };
         json!({
             "architecture": self.architecture,
-            "updates": self.updates.iter().map(update).collect::<Vec<_>>(),
+            "updates": self.updates.iter().map(Self::json_of).collect::<Vec<_>>(),
         })
     }
 }
@@ -89,7 +96,7 @@ fn or_empty(text: &Option<String>) -> &str {
 }
 
 /// Escapes what has a meaning in a table of Markdown.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         if "\\`*_[]<>|#".contains(c) {

@@ -5,10 +5,14 @@
 mod args;
 mod change_list;
 mod commands;
+mod compare_args;
 mod container;
+mod copy;
+mod difference_list;
 mod environment;
 mod lock_args;
 mod log;
+mod mode;
 mod network_args;
 mod outdated_args;
 mod progress;
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         (Some(args::Command::Image(args)), _) => commands::image::run(*args, &invocation),
         (Some(args::Command::SecondStage(args)), _) => commands::second_stage::run(&args, &invocation),
         (Some(args::Command::Cache(args)), _) => commands::cache::run(args),
+        (Some(args::Command::Diff(args)), _) => commands::diff::run(&args),
+        (Some(args::Command::Verify(args)), _) => commands::verify::run(&args, &invocation),
         (Some(args::Command::Outdated(args)), _) => commands::outdated::run(&args),
         (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
         (None, Some(args)) => {

@@ -82,6 +82,12 @@ pub(crate) struct TrustArgs {
 }
 
 impl TrustArgs {
+    /// Returns the default sources of a suite, with these keys and rules, and with mirrors and services to fetch packages from as well.
+    pub(crate) fn sources_with(&self, suite: &str, mirrors: Vec<String>) -> Sources {
+        let (services, mirrors) = mirrors.into_iter().partition(|uri| uri.contains(MOMENT));
+        Sources { mirrors, services, ..self.sources(suite) }
+    }
+
     /// Returns the default sources of a suite, with these keys and rules.
     pub(crate) fn sources(&self, suite: &str) -> Sources {
         Sources {

@@ -164,7 +164,7 @@ fn portable_xattrs(entry: &TarEntry) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The path below the root, without empty and `.` parts. `None` if it has a `..` part or a zero byte.
-fn clean(path: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn clean(path: &[u8]) -> Option<Vec<u8>> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|&b| b == b'/') {
         match part {
@@ -177,12 +177,12 @@ fn clean(path: &[u8]) -> Option<Vec<u8>> {
     Some(parts.join(&b'/'))
 }
 
-fn unusable(path: &[u8], why: &str) -> Error {
+pub(crate) fn unusable(path: &[u8], why: &str) -> Error {
     Error::Archive(io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", String::from_utf8_lossy(path))))
 }
 
 /// Recognises the compression by the first bytes, as container engines do.
-fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+pub(crate) fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
     // A pipe may hand out one byte at a time.
     let mut head = Vec::new();
     input.by_ref().take(compression::MAGIC_LENGTH as u64).read_to_end(&mut head)?;

@@ -21,6 +21,7 @@ mod entries;
 mod error;
 pub mod filters;
 pub mod limits;
+pub mod list;
 pub mod merge;
 pub mod payload;
 mod stage;

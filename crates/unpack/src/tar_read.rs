@@ -52,6 +52,12 @@ impl<R: Read> Entries<R> {
         Self { input, left: 0, padding: 0 }
     }
 
+    /// Returns one that is in the middle of an entry, of which so many bytes are left.
+    #[cfg(test)]
+    pub fn holding(input: R, left: u64) -> Self {
+        Self { input, left, padding: 0 }
+    }
+
     /// Skips the rest of the current entry and reads the next one; `None` at the end of the archive.
     pub fn next(&mut self) -> io::Result<Option<TarEntry>> {
         let mut records = BTreeMap::new();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod cache;
+mod diff;
 mod lock;
 mod mirrors;
 mod outdated;

@@ -19,6 +19,7 @@ mod second_stage;
 mod slim;
 mod staging;
 mod systems;
+mod verify;
 
 use rootstrap_testkit::deb::Deb;
 

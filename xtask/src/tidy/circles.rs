@@ -6,8 +6,9 @@ use super::modules::{Imports, imports};
 use super::tree::{Finding, Tree, finding, is_test_file};
 
 /// The modules of `bootstrap`, from the top: a module imports only modules further down.
-const ORDER: [&[&str]; 11] = [
-    &["lib", "recipe", "convert", "outdated", "lock"],
+const ORDER: [&[&str]; 12] = [
+    &["lib", "recipe", "convert", "diff", "lock", "outdated", "verify"],
+    &["compare"],
     &["platforms"],
     &["publish"],
     &["finish"],

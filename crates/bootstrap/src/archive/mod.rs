@@ -4,6 +4,7 @@
 
 mod at_pocket;
 pub(crate) mod host_mirrors;
+mod lock_file;
 pub(crate) mod locked;
 mod mirrors;
 mod open;
@@ -12,6 +13,7 @@ mod served;
 mod snapshot;
 
 pub(crate) use at_pocket::at_pocket;
+pub use lock_file::read_lock;
 pub(crate) use mirrors::{lasting_uris, wanted_pockets};
 pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked, trusted_keys};
 pub use proxies::proxies;

@@ -162,6 +162,7 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
         temporary: _,
         sync: _,
         now: _,
+        reuse: _,
         cancel: _,
     } = machine;
     mode

@@ -41,6 +41,8 @@ pub struct Machine {
     pub janitor: Janitor,
     /// The cache directory; `None` keeps nothing.
     pub cache: Option<PathBuf>,
+    /// Whether finished archives and first-phase snapshots of earlier runs are taken from the cache, and kept there.
+    pub reuse: bool,
     /// Whether the network must not be used.
     pub offline: bool,
     /// Proxies, deadlines and retries.
@@ -68,6 +70,7 @@ impl Machine {
             mode: Mode::Root,
             janitor: Janitor::default(),
             cache: None,
+            reuse: true,
             offline: false,
             network: rootstrap_http::Options::default(),
             jobs: 16,

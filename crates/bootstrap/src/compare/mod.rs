@@ -1,0 +1,14 @@
+//! What is in a root, whatever form it has, and how two roots differ.
+//!
+//! Rule: nothing here unpacks anything. Archives and layers are read from beginning to end, and of every file only the digest is kept.
+
+mod difference;
+mod image;
+mod inventory;
+mod root;
+mod subject;
+
+pub use difference::{Aspect, PathDifference};
+pub(crate) use difference::{Times, differences};
+pub(crate) use root::ComparedRoot;
+pub(crate) use subject::{Form, Subject, open};

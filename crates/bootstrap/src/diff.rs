@@ -1,0 +1,180 @@
+//! `rootstrap diff`: how two roots differ, whatever form each of them has.
+
+use crate::compare::{ComparedRoot, PathDifference, Subject, Times, differences, open};
+use crate::error::Error;
+use crate::outdated::{Update, updates};
+use rootstrap_debian::version::Version;
+use rootstrap_lock::{Change, Lock, Platform};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// How two roots of one architecture differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootDifference {
+    /// The architecture, where it is known.
+    pub platform: Option<String>,
+    /// What is wrong with the form of either one, one sentence each.
+    pub findings: Vec<String>,
+    /// The packages that differ, sorted by name.
+    pub packages: Vec<Update>,
+    /// The paths that differ, sorted. Locks have none.
+    pub paths: Vec<PathDifference>,
+    /// How many bytes the files of each root have. For locks, this is an estimate.
+    pub bytes: (u64, u64),
+}
+
+impl RootDifference {
+    /// Whether there is no difference.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.packages.is_empty() && self.paths.is_empty()
+    }
+}
+
+/// Compares two locks, images, archives or directories, architecture by architecture. Of a lock and a root, only the packages are compared.
+/// The times of files make no difference. `cancel` is set from outside to stop.
+///
+/// # Errors
+/// One of them cannot be read, or they have no architecture in common.
+pub fn diff(first: &Path, second: &Path, cancel: &AtomicBool) -> Result<Vec<RootDifference>, Error> {
+    let (first, other) = (open(first, cancel)?, open(second, cancel)?);
+    let (first, other) = (sides(first), sides(other));
+    let mut found = Vec::new();
+    for one in &first {
+        // Where only one of them says which architecture it is, that is the one.
+        let fits = |two: &&Side| one.platform.is_none() || two.platform.is_none() || one.platform == two.platform;
+        if let Some(two) = other.iter().find(fits) {
+            found.push(one.compare(two));
+        }
+    }
+    if found.is_empty() {
+        let reason = "they have no architecture in common".to_owned();
+        return Err(Error::NotComparable { path: second.to_owned(), reason });
+    }
+    Ok(found)
+}
+
+/// One of the two roots.
+struct Side {
+    platform: Option<String>,
+    what: Content,
+}
+
+enum Content {
+    Lock(Box<Platform>),
+    Root(Box<ComparedRoot>),
+}
+
+fn sides(subject: Subject) -> Vec<Side> {
+    match subject {
+        Subject::Lock(lock) => {
+            let Lock { platforms, .. } = *lock;
+            let side = |platform: Platform| Side {
+                platform: Some(container_name(&platform.architecture)),
+                what: Content::Lock(Box::new(platform)),
+            };
+            platforms.into_iter().map(side).collect()
+        }
+        Subject::Roots(_, roots) => {
+            let side =
+                |root: ComparedRoot| Side { platform: root.platform.clone(), what: Content::Root(Box::new(root)) };
+            roots.into_iter().map(side).collect()
+        }
+    }
+}
+
+/// Returns how images name a Debian architecture, with its variant after a slash; the architecture itself if they have no name for it.
+pub(crate) fn container_name(architecture: &str) -> String {
+    match rootstrap_image::oci::Platform::of_debian(architecture) {
+        Some(platform) => {
+            let variant = platform.variant.map(|variant| format!("/{variant}")).unwrap_or_default();
+            format!("{}{variant}", platform.architecture)
+        }
+        None => architecture.to_owned(),
+    }
+}
+
+impl Side {
+    fn compare(&self, other: &Self) -> RootDifference {
+        let platform = self.platform.clone().or_else(|| other.platform.clone());
+        let bytes = (self.bytes(), other.bytes());
+        match (&self.what, &other.what) {
+            (Content::Lock(old), Content::Lock(new)) => {
+                let packages = updates(old, new);
+                RootDifference { platform, findings: Vec::new(), packages, paths: Vec::new(), bytes }
+            }
+            (Content::Root(one), Content::Root(two)) => {
+                let findings = one.findings.iter().chain(&two.findings).cloned().collect();
+                let paths = differences(&one.inventory, &two.inventory, Times::Ignored);
+                RootDifference {
+                    platform,
+                    findings,
+                    packages: package_updates(&self.packages(), &other.packages()),
+                    paths,
+                    bytes,
+                }
+            }
+            _ => {
+                let packages = package_updates(&self.packages(), &other.packages());
+                RootDifference { platform, findings: Vec::new(), packages, paths: Vec::new(), bytes }
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match &self.what {
+            Content::Lock(platform) => platform.packages.iter().map(|package| package.installed_size).sum(),
+            Content::Root(root) => root.inventory.bytes(),
+        }
+    }
+
+    /// Returns the versions of the packages, by name and architecture.
+    fn packages(&self) -> BTreeMap<(String, String), String> {
+        match &self.what {
+            Content::Root(root) => root.inventory.packages(),
+            Content::Lock(platform) => {
+                let entry = |package: &rootstrap_lock::Package| {
+                    ((package.name.clone(), package.architecture.clone()), package.version.clone())
+                };
+                platform.packages.iter().map(entry).collect()
+            }
+        }
+    }
+}
+
+/// Returns the packages that differ, by name, with the architecture where one root has a name for several.
+pub(crate) fn package_updates(
+    old: &BTreeMap<(String, String), String>,
+    new: &BTreeMap<(String, String), String>,
+) -> Vec<Update> {
+    let is_several = |all: &BTreeMap<(String, String), String>, name: &str| {
+        all.keys().filter(|(other, _)| other == name).count() > 1
+    };
+    let label = |(name, architecture): &(String, String)| match is_several(old, name) || is_several(new, name) {
+        true => format!("{name}:{architecture}"),
+        false => name.clone(),
+    };
+    let by_label = |all: &BTreeMap<(String, String), String>| -> BTreeMap<String, String> {
+        all.iter().map(|(key, version)| (label(key), version.clone())).collect()
+    };
+    let (old, new) = (by_label(old), by_label(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let update = |name: &String| {
+        let (old, new) = (old.get(name), new.get(name));
+        let change = match (old, new) {
+            (Some(_), None) => Change::Removed,
+            (None, Some(_)) => Change::Added,
+            (Some(old), Some(new)) => match Version::new(old).cmp(&Version::new(new)) {
+                Ordering::Less => Change::Upgraded,
+                Ordering::Greater => Change::Downgraded,
+                Ordering::Equal => return None,
+            },
+            (None, None) => return None,
+        };
+        let (old, new) = (old.cloned(), new.cloned());
+        Some(Update { name: name.clone(), change, old, new, pocket: None, security: false })
+    };
+    names.into_iter().filter_map(update).collect()
+}

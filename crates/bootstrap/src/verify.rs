@@ -1,0 +1,132 @@
+//! `rootstrap verify`: builds a root again from its lock, and compares the two.
+
+use crate::compare::{ComparedRoot, Form, Subject, Times, differences, open};
+use crate::diff::{RootDifference, container_name, package_updates};
+use crate::error::Error;
+use crate::event::{Event, Report};
+use crate::lock::locked_request;
+use crate::recipe::bootstrap;
+use crate::request::{Copy, Format, LockChoice, Machine, Purpose, Request, Sources, Target};
+use crate::staging::hidden::HiddenDirectory;
+use rootstrap_image::compress::{Algorithm, Compression};
+use rootstrap_lock::Lock;
+use std::path::{Path, PathBuf};
+
+/// A file that only container images have.
+const OF_IMAGE: &[u8] = b"etc/apt/apt.conf.d/docker-clean";
+
+/// How a root is built again.
+#[derive(Clone, Debug)]
+pub struct VerifyOptions {
+    /// The lock that the root was built from.
+    pub lock: PathBuf,
+    /// Whom to trust, and from where packages may be fetched as well.
+    pub sources: Sources,
+    /// The architecture of an archive or directory; that of the lock if it has only one.
+    pub architecture: Option<String>,
+    /// Whether an archive or directory was made with `--image`; otherwise its files decide.
+    pub image: bool,
+    /// What was copied into the root.
+    pub copies: Vec<Copy>,
+}
+
+/// Builds the root at `path` again and returns how it differs from what was made, architecture by architecture: an image, an archive or a
+/// directory. Nothing that an earlier run made is used, only its downloads. The caller has to obtain the rights first, with
+/// [`privilege::enter`](crate::privilege::enter).
+///
+/// # Errors
+/// It cannot be read, or it cannot be built again.
+pub fn verify(
+    path: &Path,
+    options: &VerifyOptions,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Vec<RootDifference>, Error> {
+    let lock = crate::archive::read_lock(&options.lock)?;
+    let Subject::Roots(form, roots) = open(path, &machine.cancel)? else {
+        let reason = "it is a lock, and not what was built from one".to_owned();
+        return Err(Error::NotComparable { path: path.to_owned(), reason });
+    };
+    let architectures = architectures(path, &roots, &lock, options)?;
+    let place = HiddenDirectory::create(&machine.temporary, "verify".as_ref(), &machine.janitor)?;
+    let rebuilt = place.path().join("root");
+    let mut request = locked_request(&lock, options.sources.clone(), machine.clone())?;
+    request.machine.reuse = false;
+    request.machine.sync = false;
+    request.sources.suite.clone_from(&lock.request.suite);
+    request.sources.lock = Some(LockChoice { path: options.lock.clone(), frozen: true });
+    request.customization.copies.clone_from(&options.copies);
+    let mut names = architectures.iter().cloned();
+    request.selection.architecture = names.next().unwrap_or_default();
+    request.output.further_platforms = names.collect();
+    set_output(&mut request, form, &roots, &rebuilt, options);
+    report(Event::Note(format!("{} is built again from {}", path.display(), options.lock.display())));
+    bootstrap(&request, report)?;
+    let Subject::Roots(_, again) = open(&rebuilt, &machine.cancel)? else { return Err(Error::Cancelled) };
+    let pairs = roots.iter().map(|root| {
+        let fits = |other: &&ComparedRoot| root.platform.is_none() || root.platform == other.platform;
+        again.iter().find(fits).map(|other| compare(root, other))
+    });
+    Ok(pairs.flatten().collect())
+}
+
+/// Returns the Debian architectures to build, in the order of the roots.
+fn architectures(
+    path: &Path,
+    roots: &[ComparedRoot],
+    lock: &Lock,
+    options: &VerifyOptions,
+) -> Result<Vec<String>, Error> {
+    let known: Vec<&String> = lock.platforms.iter().map(|platform| &platform.architecture).collect();
+    let of_root = |root: &ComparedRoot| match (&root.platform, &options.architecture, known.as_slice()) {
+        (Some(platform), ..) => {
+            let found = known.iter().find(|architecture| container_name(architecture) == *platform);
+            found.map(|architecture| (*architecture).clone()).ok_or_else(|| {
+                let reason = format!("it is for {platform}, and the lock has nothing for that");
+                Error::NotComparable { path: path.to_owned(), reason }
+            })
+        }
+        (None, Some(named), _) => Ok(named.clone()),
+        (None, None, [only]) => Ok((*only).clone()),
+        (None, None, _) => Err(Error::NotComparable {
+            path: path.to_owned(),
+            reason: "the lock has several architectures, and it does not say which of them it has; name it with --arch"
+                .to_owned(),
+        }),
+    };
+    roots.iter().map(of_root).collect()
+}
+
+/// Asks for the form that the root has.
+fn set_output(request: &mut Request, form: Form, roots: &[ComparedRoot], path: &Path, options: &VerifyOptions) {
+    // Nothing is gained by compressing what is read once.
+    let plain = Compression { algorithm: Algorithm::None, level: None };
+    let is_image = |root: &ComparedRoot| root.inventory.items.contains_key(OF_IMAGE);
+    request.output.target = match form {
+        Form::Image => Target::File(path.to_owned(), Format::Oci(plain)),
+        Form::Archive => Target::File(path.to_owned(), Format::Tar(plain)),
+        Form::Directory => Target::Directory(path.to_owned()),
+    };
+    if options.image || roots.iter().any(is_image) {
+        request.output.purpose = Purpose::BaseImage;
+    }
+}
+
+fn compare(made: &ComparedRoot, again: &ComparedRoot) -> RootDifference {
+    let is_same = !made.layers.is_empty() && made.layers == again.layers;
+    let paths = match is_same {
+        true => Vec::new(),
+        false => differences(&made.inventory, &again.inventory, Times::Compared),
+    };
+    let mut findings = made.findings.clone();
+    if paths.is_empty() && !is_same && !made.layers.is_empty() {
+        findings.push("the layers have the same files, but not the same bytes: another program wrote them".to_owned());
+    }
+    RootDifference {
+        platform: made.platform.clone(),
+        findings,
+        packages: package_updates(&again.inventory.packages(), &made.inventory.packages()),
+        paths,
+        bytes: (made.inventory.bytes(), again.inventory.bytes()),
+    }
+}

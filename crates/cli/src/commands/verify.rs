@@ -1,0 +1,61 @@
+//! `rootstrap verify`: builds a root again from its lock, and lists how the two differ.
+
+use super::deadline::Deadline;
+use super::outcome::{ended, fail, usage};
+use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
+use crate::compare_args::VerifyArgs;
+use crate::difference_list::write;
+use crate::log::Log;
+use crate::progress::{Level, Progress};
+use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
+use rootstrap_bootstrap::{Error, RootDifference, VerifyOptions};
+use std::io::Write;
+
+/// The exit status if the two differ.
+const DIFFERENT: u8 = 4;
+
+/// Runs the command and returns the exit status.
+pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
+    let log = match Log::open(args.verbosity.log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return usage(&format!("cannot write the log: {error}")),
+    };
+    let mut machine = args.downloads.machine(&args.network);
+    let held = match privilege::enter(invocation, args.mode, "", &pass_signals_to) {
+        Ok(Rights::Here(held)) => held,
+        Ok(Rights::Elsewhere(how)) => return ended(how),
+        Err(error) => return fail(&error.into(), None),
+    };
+    let deadline = Deadline::begin(args.deadline, &machine.cancel);
+    stop_on_signals(&machine.cancel);
+    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let report = |event| progress.event(&event);
+    apply(&held, &mut machine);
+    report_mode(&held, &report);
+    let options = VerifyOptions {
+        lock: args.lock.clone(),
+        sources: args.trust.sources_with("", args.mirror.clone()),
+        architecture: args.arch.clone(),
+        image: args.image,
+        copies: args.copy.clone(),
+    };
+    let result = rootstrap_bootstrap::verify(&args.path, &options, &machine, &report);
+    progress.end();
+    match result {
+        Ok(roots) => print(args, &roots),
+        Err(error) => {
+            // The message has the last lines of a failing script; the user may want the others too.
+            let log = matches!(error, Error::Configure(_)).then(|| progress.log().keep(&machine.temporary)).flatten();
+            fail(&deadline.or(error), log)
+        }
+    }
+}
+
+fn print(args: &VerifyArgs, roots: &[RootDifference]) -> u8 {
+    let name = args.path.display().to_string();
+    let text = write([&name, "its rebuild"], roots, args.list.list_format(), args.list.limit);
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        return fail(&Error::Stdout(error), None);
+    }
+    if roots.iter().all(RootDifference::is_empty) { 0 } else { DIFFERENT }
+}

@@ -1,0 +1,96 @@
+//! The arguments of `rootstrap diff` and `rootstrap verify`.
+
+use crate::lock_args::LOCK;
+use crate::network_args::NetworkArgs;
+use crate::outdated_args::ListFormat;
+use crate::request_args::{DownloadArgs, TrustArgs};
+use crate::verbosity::Verbosity;
+use rootstrap_bootstrap::Copy;
+use rootstrap_bootstrap::privilege::Mode;
+use std::path::PathBuf;
+
+/// The arguments of `rootstrap diff`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// A lock, an image as a file or a layout, a tar archive or a directory
+    pub first: PathBuf,
+
+    /// What it is compared with
+    pub second: PathBuf,
+
+    #[command(flatten)]
+    pub list: PathListArgs,
+}
+
+/// The arguments of `rootstrap verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// An image as a file or a layout, a tar archive or a directory
+    pub path: PathBuf,
+
+    /// The lock that it was built from
+    #[arg(long, value_name = "FILE", default_value = LOCK)]
+    pub lock: PathBuf,
+
+    /// Debian architecture of an archive or a directory, if the lock has several
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+
+    /// The archive or directory was made with --image; otherwise its files decide
+    #[arg(long)]
+    pub image: bool,
+
+    /// What was copied into the root, as for the build; may be repeated
+    #[arg(long, value_name = "SRC:DEST", value_parser = crate::copy::parser())]
+    pub copy: Vec<Copy>,
+
+    /// Mirror to fetch packages from as well; with {timestamp} in its address, a service of snapshots
+    #[arg(long, value_name = "URI")]
+    pub mirror: Vec<String>,
+
+    #[command(flatten)]
+    pub list: PathListArgs,
+
+    /// How to get the rights that a build needs: root, unshare, single or chroot; by default the best that works
+    #[arg(long, value_name = "MODE", value_parser = crate::mode::parse)]
+    pub mode: Option<Mode>,
+
+    #[command(flatten)]
+    pub trust: TrustArgs,
+
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
+
+    /// How many seconds the whole run may take
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub deadline: Option<u32>,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// How differences are listed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PathListArgs {
+    /// How the list is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ListFormat,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+
+    /// How many paths are listed; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+}
+
+impl PathListArgs {
+    /// Returns how the list is written.
+    pub(crate) fn list_format(&self) -> ListFormat {
+        if self.json { ListFormat::Json } else { self.format }
+    }
+}

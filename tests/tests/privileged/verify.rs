@@ -1,0 +1,136 @@
+//! `rootstrap verify`: what was built is built again from its lock, and every change is found by path.
+
+use rootstrap_tests::base::{self, Layout};
+use rootstrap_tests::transcript::Outcome;
+use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+fn world() -> Result<World, String> {
+    let world = World::new(&base::archive(Layout::Merged, [])?);
+    let mut command = world.with_own_arguments(&["lock", base::SUITE]);
+    world.finish(command.arg("--cache-dir").arg(world.path("cache"))).expect(0);
+    Ok(world)
+}
+
+fn build(world: &World, name: &str, arguments: &[&str]) -> String {
+    let target = world.target(name);
+    world.run(&[&[target.as_str(), "--locked", "--quiet"], arguments].concat()).expect(0);
+    target
+}
+
+fn verify(world: &World, arguments: &[&str]) -> Outcome {
+    let mut command = world.bare(&[&["verify", "--quiet"], arguments].concat());
+    command.arg("--keyring").arg(world.path("key.pgp")).arg("--cache-dir").arg(world.path("cache"));
+    world.finish(&mut command)
+}
+
+fn stdout(outcome: &Outcome) -> String {
+    String::from_utf8(outcome.stdout.clone()).unwrap()
+}
+
+#[test]
+fn every_form_is_what_its_lock_says() {
+    need!(machine::root());
+    let world = need!(world());
+    for (name, arguments) in [
+        ("x.oci.tar", &[][..]),
+        ("zstd.oci.tar", &["--compression=zstd"]),
+        ("layout.oci", &[]),
+        ("x.tar.gz", &[]),
+        ("image.tar", &["--image"]),
+        ("root", &[]),
+        ("slim", &["--copy", "key.pgp:/srv/key"]),
+    ] {
+        let target = build(&world, name, arguments);
+        let copies: &[&str] = if name == "slim" { arguments } else { &[] };
+        let outcome = verify(&world, &[&[target.as_str()], copies].concat()).expect(0);
+        assert!(stdout(&outcome).ends_with(": no difference\n"), "{name}: {}", stdout(&outcome));
+    }
+    assert_eq!(world.names("tmp"), [""; 0], "nothing is left");
+    let target = world.target("root");
+    let copied = verify(&world, &[&target, "--copy", "key.pgp:/srv/key"]).expect(4);
+    assert!(stdout(&copied).contains("  /srv/key: only in the second\n"), "{}", stdout(&copied));
+}
+
+#[test]
+fn every_change_of_a_directory_is_found_by_path() {
+    need!(machine::root());
+    let world = need!(world());
+    let target = build(&world, "root", &[]);
+    let path = |name: &str| Path::new(&target).join(name);
+    fs::set_permissions(path("etc/fstab"), Permissions::from_mode(0o666)).unwrap();
+    fs::write(path("usr/extra"), "x").unwrap();
+    fs::remove_file(path("etc/hostname")).unwrap();
+    let outcome = verify(&world, &[&target]).expect(4);
+    let text = stdout(&outcome);
+    for line in ["/etc/fstab: mode 0666 and 0644", "/usr/extra: only in the first", "/etc/hostname: only in the second"]
+    {
+        assert!(text.contains(&format!("  {line}\n")), "{line} is not in:\n{text}");
+    }
+    // The times of the two directories show too that something was done there.
+    assert!(text.contains("0 packages and 5 paths differ"), "{text}");
+    let json = verify(&world, &[&target, "--json", "--limit=1"]).expect(4);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["roots"][0]["path_count"], 5);
+    assert_eq!(json["roots"][0]["equal"], false);
+}
+
+#[test]
+fn one_byte_of_a_layer_is_found() {
+    need!(machine::root());
+    let world = need!(world());
+    let target = build(&world, "x.oci.tar", &["--compression=none"]);
+    let mut bytes = fs::read(&target).unwrap();
+    // The contents of etc/hostname, in the middle of the layer.
+    let at = bytes.windows(10).position(|window| window == b"localhost\n").unwrap();
+    bytes[at] = b'L';
+    fs::write(&target, bytes).unwrap();
+    let text = stdout(&verify(&world, &[&target]).expect(4));
+    assert!(text.contains("  /etc/hostname: content (10 bytes)\n"), "{text}");
+    assert!(text.contains("has other bytes: their digest is sha256:"), "{text}");
+    let compressed = build(&world, "y.oci.tar", &[]);
+    let mut bytes = fs::read(&compressed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&compressed, bytes).unwrap();
+    let text = stdout(&verify(&world, &[&compressed]).expect(4));
+    assert!(text.contains("  layer sha256:"), "{text}");
+}
+
+#[test]
+fn a_user_verifies_what_root_built() {
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = need!(world());
+    let target = build(&world, "x.oci.tar", &[]);
+    let lock = world.path("rootstrap.lock");
+    let mut command =
+        world.bare_as(&user, &["verify", "--quiet", &target, "--lock", lock.to_str().unwrap(), "--keyring"]);
+    command.arg(world.path("key.pgp")).arg("--cache-dir").arg(world.path("out/cache-of-user"));
+    world.finish(&mut command).expect(0);
+}
+
+#[test]
+fn what_cannot_be_verified_is_refused() {
+    need!(machine::root());
+    let world = need!(world());
+    let target = build(&world, "x.tar", &[]);
+    verify(&world, &["rootstrap.lock"]).expect(2).says(&["cannot compare rootstrap.lock: it is a lock"]);
+    verify(&world, &["missing.tar"]).expect(1).says(&["cannot open missing.tar"]);
+    verify(&world, &[&target, "--lock=none.lock"]).expect(2).says(&["cannot find the lock none.lock"]);
+    let other = verify(&world, &[&target, "--arch=armel"]).expect(2);
+    other.says(&["cannot build from rootstrap.lock: it has no root for armel"]);
+    fs::write(world.path("text"), "no archive\n").unwrap();
+    verify(&world, &["text"]).expect(2).says(&["cannot use text as a lock"]);
+    // An image of somebody else.
+    fs::create_dir_all(world.path("tree/etc")).unwrap();
+    fs::write(world.path("tree/etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
+    let theirs = world.target("theirs.oci.tar");
+    let mut command = world.bare(&["image", "tree", &theirs]);
+    world.finish(&mut command).expect(0);
+    let text = stdout(&verify(&world, &[&theirs, "--limit=1"]).expect(4));
+    assert!(text.contains("  removed base-files ") && text.contains("more paths"), "{text}");
+}
