@@ -3,6 +3,8 @@
 use crate::network_args::NetworkArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::verbosity::Verbosity;
+use clap::{Subcommand, ValueEnum};
+use rootstrap_bootstrap::ExportFormat;
 use std::path::PathBuf;
 
 /// The lock that is used if no other is named.
@@ -10,7 +12,11 @@ pub(crate) const LOCK: &str = "rootstrap.lock";
 
 /// The arguments of `rootstrap lock`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LockArgs {
+    #[command(subcommand)]
+    pub action: Option<LockAction>,
+
     /// Codename, alias or version; by default the lock's own request is taken
     pub suite: Option<String>,
 
@@ -48,9 +54,52 @@ pub(crate) struct LockArgs {
     pub verbosity: Verbosity,
 }
 
+/// What can be done with a lock besides making it. No suite has such a name.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockAction {
+    /// Print the packages of a lock in a form that other programs read
+    Export {
+        /// The lock file
+        #[arg(default_value = LOCK)]
+        lock: PathBuf,
+
+        /// The form: dpkg-status for scanners of systems, sha256sum, spdx or cyclonedx
+        #[arg(long, value_name = "FORMAT", value_enum)]
+        format: Export,
+
+        /// Debian architecture, if the lock has several
+        #[arg(long, value_name = "ARCH")]
+        arch: Option<String>,
+    },
+}
+
+/// The forms that a lock is exported in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Export {
+    /// dpkg's database of installed packages
+    DpkgStatus,
+    /// One line for each package file
+    Sha256sum,
+    /// SPDX 2.3 as JSON
+    Spdx,
+    /// CycloneDX as JSON
+    Cyclonedx,
+}
+
+impl From<Export> for ExportFormat {
+    fn from(export: Export) -> Self {
+        match export {
+            Export::DpkgStatus => Self::DpkgStatus,
+            Export::Sha256sum => Self::Sha256Sum,
+            Export::Spdx => Self::Spdx,
+            Export::Cyclonedx => Self::CycloneDx,
+        }
+    }
+}
+
 impl LockArgs {
     /// Returns whether the lock goes to standard output.
     pub(crate) fn prints(&self) -> bool {
-        self.output.as_os_str() == "-"
+        self.action.is_some() || self.output.as_os_str() == "-"
     }
 }

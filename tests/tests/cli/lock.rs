@@ -4,6 +4,8 @@ use crate::{EXTRACT, archive, unlisted};
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::keys::Key;
+use rootstrap_testkit::readers;
+use rootstrap_tests::need;
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
 use std::fs;
@@ -233,4 +235,40 @@ fn a_lock_that_cannot_be_used_is_refused() {
     assert_eq!(text(&world), "mine\n");
     lock(&world, &[&EXTRACT[..], &["--upgrade"]].concat()).expect(0);
     assert_eq!(text(&world), good);
+}
+
+#[test]
+fn a_lock_is_exported_for_other_programs() {
+    let world = unlisted();
+    lock(&world, &["--include=postfix"]).expect(0);
+    let export = |arguments: &[&str]| world.finish(&mut world.bare(&[&["lock", "export"], arguments].concat()));
+    let text = |format: &str| String::from_utf8(export(&["--format", format]).expect(0).stdout).unwrap();
+    let stanza = "Package: libc6\nStatus: install ok installed\nPriority: optional\nInstalled-Size: 0\nArchitecture: amd64\n\
+                  Version: 2.41-12\n\n";
+    assert!(text("dpkg-status").contains(stanza), "{}", text("dpkg-status"));
+    let sums = text("sha256sum");
+    assert_eq!(sums.lines().count(), 5, "{sums}");
+    for line in sums.lines() {
+        let (digest, path) = line.split_once("  ").unwrap();
+        let bytes = archive("fixture").build()[path].clone();
+        assert_eq!(rootstrap_testkit::archive::Digest::Sha256.hex(&bytes), digest);
+    }
+    let spdx: serde_json::Value = serde_json::from_str(&text("spdx")).unwrap();
+    assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
+    let cyclonedx: serde_json::Value = serde_json::from_str(&text("cyclonedx")).unwrap();
+    let names = cyclonedx["components"].as_array().unwrap().iter().filter_map(|component| component["name"].as_str());
+    assert!(names.collect::<Vec<_>>().contains(&"postfix"));
+    export(&["--format=spdx", "--arch=arm64"]).expect(2).says(&["it has no root for arm64, only for amd64"]);
+    export(&["none.lock", "--format=spdx"]).expect(2).says(&["cannot find the lock none.lock"]);
+}
+
+#[test]
+fn exported_documents_are_valid() {
+    let python = need!(readers::python());
+    let world = unlisted();
+    lock(&world, &["--include=postfix", "--slim"]).expect(0);
+    for (name, format) in [("spdx", readers::Format::Spdx), ("cyclonedx", readers::Format::CycloneDx)] {
+        let exported = world.finish(&mut world.bare(&["lock", "export", "--format", name])).expect(0);
+        assert_eq!(readers::complaints(&python, format, &exported.stdout), "", "{name}");
+    }
 }

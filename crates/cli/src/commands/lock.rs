@@ -4,19 +4,23 @@ use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::{epoch, stop_on_signals};
 use crate::change_list::lines;
-use crate::lock_args::LockArgs;
+use crate::lock_args::{LockAction, LockArgs};
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
 use rootstrap_bootstrap::lock_file;
-use rootstrap_bootstrap::{Error, Machine, Request, Target, Upgrade};
+use rootstrap_bootstrap::{Error, ExportFormat, Machine, Request, Target, Upgrade};
 use std::io::Write;
+use std::path::Path;
 
 /// The exit status for a lock that is no longer right.
 const DIFFERS: u8 = 10;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: LockArgs) -> u8 {
+    if let Some(LockAction::Export { lock, format, arch }) = &args.action {
+        return export(lock, (*format).into(), arch.as_deref());
+    }
     let log = match Log::open(args.verbosity.log.as_deref()) {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
@@ -41,6 +45,14 @@ pub(crate) fn run(args: LockArgs) -> u8 {
             fail(&deadline.or(error), None)
         }
     }
+}
+
+/// Prints the packages of a lock in another form.
+fn export(path: &Path, format: ExportFormat, architecture: Option<&str>) -> u8 {
+    let exported = rootstrap_bootstrap::read_lock(path)
+        .and_then(|lock| rootstrap_bootstrap::export(&lock, format, architecture, path));
+    let printed = exported.and_then(|text| std::io::stdout().write_all(text.as_bytes()).map_err(Error::Stdout));
+    printed.map_or_else(|error| fail(&error, None), |()| 0)
 }
 
 fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progress) -> Result<u8, Error> {
