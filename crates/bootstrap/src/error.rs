@@ -54,6 +54,8 @@ pub enum Error {
     LockKeys { path: PathBuf, suite: String, keys: Vec<String> },
     #[error("cannot compare {}: {reason}", path.display())]
     NotComparable { path: PathBuf, reason: String },
+    #[error("cannot verify {}: it has no lock inside", path.display())]
+    NoLockInside { path: PathBuf },
     #[error("cannot lock these packages: {reason}")]
     NotLockable { reason: String },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
@@ -157,6 +159,7 @@ impl Error {
             | Self::LockMismatch { .. }
             | Self::Lock { .. }
             | Self::NotComparable { .. }
+            | Self::NoLockInside { .. }
             | Self::Temporary { .. } => 2,
             Self::LockKeys { .. } | Self::LockFile { source: rootstrap_lock::Error::Changed, .. } => 3,
             Self::LockFile { .. } => 2,
@@ -225,6 +228,9 @@ impl Error {
     fn lock_hint(&self) -> Option<String> {
         match self {
             Self::LockFile { source, .. } => Some(source.hint().to_owned()),
+            Self::NoLockInside { .. } => {
+                Some("name the lock that it was built from with --lock; images that are built with --attest have theirs inside".to_owned())
+            }
             Self::NoLock { .. } => Some("`rootstrap lock SUITE -o FILE` makes one".to_owned()),
             Self::LockMismatch { differences, .. } if differences.iter().any(|it| it.starts_with("suite: ")) => {
                 Some("make a lock of this suite with `rootstrap lock`".to_owned())

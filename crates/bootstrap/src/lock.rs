@@ -1,6 +1,6 @@
 //! `rootstrap lock`: which packages a request gets, written down; and the request that a lock makes of another.
 
-use crate::archive::{self, Archive, ArchiveOptions, lasting_uris, locked, read_lock};
+use crate::archive::{self, Archive, ArchiveOptions, ServedPocket, lasting_uris, locked, read_lock};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::request::{Machine, Request, Selection, Sources, Target};
@@ -9,6 +9,7 @@ use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_configure::privilege::Janitor;
 use rootstrap_lock::{Lock, Source};
+use rootstrap_resolve::Plan;
 use rootstrap_suites::Suite;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -53,14 +54,13 @@ pub(crate) fn lock_from(
     let suite = archive::find_suite(&request.sources)?;
     let mut lock = Lock { epoch: 0, request: as_locked(request, &suite)?, sources: Vec::new(), platforms: Vec::new() };
     for request in request.platforms() {
-        let Request { selection, sources, .. } = &request;
+        let selection = &request.selection;
         let architecture = selection.architecture.as_str();
         let archive = archives.of(&request)?;
         let plan = archive.plan(selection, &suite, kept(earlier, architecture, upgrade))?;
         lock.epoch = lock.epoch.max(archive.date());
         for pocket in &archive.served {
-            let uris = lasting_uris(sources, &suite, architecture, &pocket.name, pocket.mirror());
-            add_source(&mut lock.sources, locked::source(pocket, architecture, uris));
+            add_source(&mut lock.sources, source_of(pocket, &request, &suite));
         }
         lock.platforms.push(locked::platform(&plan, &archive.served, architecture)?);
     }
@@ -68,6 +68,41 @@ pub(crate) fn lock_from(
         lock.epoch = epoch;
     }
     Ok(lock)
+}
+
+/// Returns the lock of a build for one architecture: a part of the lock that it is `built_from`, or else what was decided. Returns `None` for
+/// packages that cannot be locked.
+pub(crate) fn of_platform(
+    request: &Request,
+    (suite, archive, plan): (&Suite, &Archive, &Plan),
+    epoch: i64,
+    built_from: Option<&LockInUse>,
+) -> Result<Option<Lock>, Error> {
+    let architecture = request.selection.architecture.as_str();
+    if let Some(LockInUse { lock, .. }) = built_from {
+        let mut part = lock.clone();
+        part.request.architectures = vec![architecture.to_owned()];
+        part.platforms.retain(|platform| platform.architecture == architecture);
+        part.sources.retain(|source| source.architectures.iter().any(|served| served == architecture));
+        part.sources.iter_mut().for_each(|source| source.architectures = vec![architecture.to_owned()]);
+        return Ok(Some(part));
+    }
+    let platform = match locked::platform(plan, &archive.served, architecture) {
+        Ok(platform) => platform,
+        Err(Error::NotLockable { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut asked = as_locked(request, suite)?;
+    asked.architectures = vec![architecture.to_owned()];
+    let source = |pocket| source_of(pocket, request, suite);
+    let sources = archive.served.iter().map(source).collect();
+    Ok(Some(Lock { epoch, request: asked, sources, platforms: vec![platform] }))
+}
+
+fn source_of(pocket: &ServedPocket, request: &Request, suite: &Suite) -> Source {
+    let architecture = request.selection.architecture.as_str();
+    let uris = lasting_uris(&request.sources, suite, architecture, &pocket.name, pocket.mirror());
+    locked::source(pocket, architecture, uris)
 }
 
 /// The archives that a run has opened, each of them once.

@@ -22,6 +22,7 @@ use crate::two_stage::first;
 use rootstrap_cache::ProgramDigest;
 use rootstrap_configure::privilege::Mode;
 use rootstrap_image::oci::Name;
+use rootstrap_lock::Lock;
 use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
 use rootstrap_suites::Suite;
@@ -225,7 +226,11 @@ impl Run<'_> {
             let root = finished_root(&staging, epoch, true);
             let packed = container::pack(&root, output, machine, &selection.architecture, &created_by)?;
             image = Some(match facts.as_ref().filter(|_| output.attest) {
-                Some(facts) => container::attest(packed, facts, self.names),
+                Some(facts) => {
+                    let BuildInputs { archive, plan, .. } = inputs;
+                    let lock = lock::of_platform(request, (self.suite, archive, plan), epoch, self.lock)?;
+                    container::attest(packed, facts, lock.as_ref().map(Lock::to_text).as_deref(), self.names)
+                }
                 None => packed,
             });
         }

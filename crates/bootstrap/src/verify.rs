@@ -18,8 +18,8 @@ const OF_IMAGE: &[u8] = b"etc/apt/apt.conf.d/docker-clean";
 /// How a root is built again.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
-    /// The lock that the root was built from.
-    pub lock: PathBuf,
+    /// The lock that the root was built from; the one that an attestation of the image has if `None`.
+    pub lock: Option<PathBuf>,
     /// Whom to trust, and from where packages may be fetched as well.
     pub sources: Sources,
     /// The architecture of an archive or directory; that of the lock if it has only one.
@@ -42,38 +42,72 @@ pub fn verify(
     machine: &Machine,
     report: Report<'_>,
 ) -> Result<Vec<RootDifference>, Error> {
-    let lock = crate::archive::read_lock(&options.lock)?;
     let Subject::Roots(form, roots) = open(path, &machine.cancel)? else {
         let reason = "it is a lock, and not what was built from one".to_owned();
         return Err(Error::NotComparable { path: path.to_owned(), reason });
     };
-    let architectures = architectures(path, &roots, &lock, options)?;
     let place = HiddenDirectory::create(&machine.temporary, "verify".as_ref(), &machine.janitor)?;
-    let rebuilt = place.path().join("root");
-    let mut request = locked_request(&lock, options.sources.clone(), machine.clone())?;
-    request.machine.reuse = false;
-    request.machine.sync = false;
-    request.sources.suite.clone_from(&lock.request.suite);
-    request.sources.lock = Some(LockChoice { path: options.lock.clone(), frozen: true });
-    request.customization.copies.clone_from(&options.copies);
-    let mut names = architectures.iter().cloned();
-    request.selection.architecture = names.next().unwrap_or_default();
-    request.output.further_platforms = names.collect();
-    set_output(&mut request, form, &roots, &rebuilt, options);
-    report(Event::Note(format!("{} is built again from {}", path.display(), options.lock.display())));
-    bootstrap(&request, report)?;
-    let Subject::Roots(_, again) = open(&rebuilt, &machine.cancel)? else { return Err(Error::Cancelled) };
-    let pairs = roots.iter().map(|root| {
-        let fits = |other: &&ComparedRoot| root.platform.is_none() || root.platform == other.platform;
-        again.iter().find(fits).map(|other| compare(root, other))
-    });
-    Ok(pairs.flatten().collect())
+    let mut subject = Subjects { path, form, options, machine, place: place.path(), report, built: 0 };
+    if let Some(lock) = &options.lock {
+        let roots: Vec<&ComparedRoot> = roots.iter().collect();
+        return subject.against(&roots, lock);
+    }
+    let mut found = Vec::new();
+    for (number, root) in roots.iter().enumerate() {
+        let text = root.lock.as_ref().ok_or_else(|| Error::NoLockInside { path: path.to_owned() })?;
+        let lock = place.path().join(format!("{number}.lock"));
+        std::fs::write(&lock, text).map_err(Error::io("write", &lock))?;
+        found.extend(subject.against(&[root], &lock)?);
+    }
+    Ok(found)
+}
+
+/// What is verified, and how.
+struct Subjects<'a> {
+    path: &'a Path,
+    form: Form,
+    options: &'a VerifyOptions,
+    machine: &'a Machine,
+    /// Where roots are built again.
+    place: PathBuf,
+    report: Report<'a>,
+    /// How many roots were built again.
+    built: usize,
+}
+
+impl Subjects<'_> {
+    /// Builds roots again from the lock at `lock_path`, and compares them.
+    fn against(&mut self, roots: &[&ComparedRoot], lock_path: &Path) -> Result<Vec<RootDifference>, Error> {
+        let &mut Subjects { path, form, options, machine, report, .. } = self;
+        let lock = crate::archive::read_lock(lock_path)?;
+        let architectures = architectures(path, roots, &lock, options)?;
+        self.built += 1;
+        let rebuilt = self.place.join(format!("root-{}", self.built));
+        let mut request = locked_request(&lock, options.sources.clone(), machine.clone())?;
+        request.machine.reuse = false;
+        request.machine.sync = false;
+        request.sources.suite.clone_from(&lock.request.suite);
+        request.sources.lock = Some(LockChoice { path: lock_path.to_owned(), frozen: true });
+        request.customization.copies.clone_from(&options.copies);
+        let mut names = architectures.into_iter();
+        request.selection.architecture = names.next().unwrap_or_default();
+        request.output.further_platforms = names.collect();
+        set_output(&mut request, form, roots, &rebuilt, options);
+        report(Event::Note(format!("{} is built again", path.display())));
+        bootstrap(&request, report)?;
+        let Subject::Roots(_, again) = open(&rebuilt, &machine.cancel)? else { return Err(Error::Cancelled) };
+        let pairs = roots.iter().map(|root| {
+            let fits = |other: &&ComparedRoot| root.platform.is_none() || root.platform == other.platform;
+            again.iter().find(fits).map(|other| compare(root, other))
+        });
+        Ok(pairs.flatten().collect())
+    }
 }
 
 /// Returns the Debian architectures to build, in the order of the roots.
 fn architectures(
     path: &Path,
-    roots: &[ComparedRoot],
+    roots: &[&ComparedRoot],
     lock: &Lock,
     options: &VerifyOptions,
 ) -> Result<Vec<String>, Error> {
@@ -94,14 +128,14 @@ fn architectures(
                 .to_owned(),
         }),
     };
-    roots.iter().map(of_root).collect()
+    roots.iter().map(|root| of_root(root)).collect()
 }
 
 /// Asks for the form that the root has.
-fn set_output(request: &mut Request, form: Form, roots: &[ComparedRoot], path: &Path, options: &VerifyOptions) {
+fn set_output(request: &mut Request, form: Form, roots: &[&ComparedRoot], path: &Path, options: &VerifyOptions) {
     // Nothing is gained by compressing what is read once.
     let plain = Compression { algorithm: Algorithm::None, level: None };
-    let is_image = |root: &ComparedRoot| root.inventory.items.contains_key(OF_IMAGE);
+    let is_image = |root: &&ComparedRoot| root.inventory.items.contains_key(OF_IMAGE);
     request.output.target = match form {
         Form::Image => Target::File(path.to_owned(), Format::Oci(plain)),
         Form::Archive => Target::File(path.to_owned(), Format::Tar(plain)),

@@ -1,6 +1,5 @@
 //! The arguments of `rootstrap diff` and `rootstrap verify`.
 
-use crate::lock_args::LOCK;
 use crate::network_args::NetworkArgs;
 use crate::outdated_args::ListFormat;
 use crate::request_args::{DownloadArgs, TrustArgs};
@@ -28,9 +27,9 @@ pub(crate) struct VerifyArgs {
     /// An image as a file or a layout, a tar archive or a directory
     pub path: PathBuf,
 
-    /// The lock that it was built from
-    #[arg(long, value_name = "FILE", default_value = LOCK)]
-    pub lock: PathBuf,
+    /// The lock that it was built from; by default the one inside of an image that was built with --attest
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
 
     /// Debian architecture of an archive or a directory, if the lock has several
     #[arg(long, value_name = "ARCH")]

@@ -18,7 +18,7 @@ pub use cyclonedx::cyclonedx;
 pub use facts::{Facts, Package, Release};
 pub use purl::uri;
 pub use spdx::spdx;
-pub use statement::{BUILD_TYPE, BUILDER, Subject, statement_provenance, statement_spdx};
+pub use statement::{BUILD_TYPE, BUILDER, LOCK_TYPE, Subject, statement_lock, statement_provenance, statement_spdx};
 
 #[cfg(test)]
 #[path = "fixture_tests.rs"]

@@ -55,6 +55,11 @@ struct Annotations<'a> {
 }
 
 #[derive(Serialize)]
+struct Lock<'a> {
+    lock: &'a str,
+}
+
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Provenance<'a> {
     build_definition: BuildDefinition<'a>,
@@ -110,6 +115,15 @@ impl Serialize for Named {
 #[must_use]
 pub fn statement_spdx(facts: &Facts, subjects: &[Subject]) -> Vec<u8> {
     statement(subjects, "https://spdx.dev/Document", spdx::document(facts))
+}
+
+/// The type of the predicate that is a lock: `{"lock": TEXT}`, with the text of the lock file (`docs/lock.md`).
+pub const LOCK_TYPE: &str = "urn:rootstrap:lock:v1";
+
+/// Returns the lock from which `subjects` can be built again.
+#[must_use]
+pub fn statement_lock(lock: &str, subjects: &[Subject]) -> Vec<u8> {
+    statement(subjects, LOCK_TYPE, Lock { lock })
 }
 
 /// Returns how `subjects` were built: the request, and every Release file and package that was used, with the keys that

@@ -21,7 +21,14 @@ fn build(world: &World, name: &str, arguments: &[&str]) -> String {
     target
 }
 
+/// Verifies against the world's lock.
 fn verify(world: &World, arguments: &[&str]) -> Outcome {
+    let has_lock = arguments.iter().any(|word| word.starts_with("--lock"));
+    let lock: &[&str] = if has_lock { &[] } else { &["--lock=rootstrap.lock"] };
+    verify_by_itself(world, &[lock, arguments].concat())
+}
+
+fn verify_by_itself(world: &World, arguments: &[&str]) -> Outcome {
     let mut command = world.bare(&[&["verify", "--quiet"], arguments].concat());
     command.arg("--keyring").arg(world.path("key.pgp")).arg("--cache-dir").arg(world.path("cache"));
     world.finish(&mut command)
@@ -133,4 +140,22 @@ fn what_cannot_be_verified_is_refused() {
     world.finish(&mut command).expect(0);
     let text = stdout(&verify(&world, &[&theirs, "--limit=1"]).expect(4));
     assert!(text.contains("  removed base-files ") && text.contains("more paths"), "{text}");
+}
+
+/// The lock of a build is inside of its image, whether it was built from a lock or not.
+#[test]
+fn an_image_with_an_attestation_needs_no_lock() {
+    need!(machine::root());
+    let world = need!(world());
+    let locked = build(&world, "locked.oci.tar", &["--attest"]);
+    let target = world.target("free.oci.tar");
+    world.run(&[&target, "--attest", "--quiet"]).expect(0);
+    assert!(fs::read(&locked).unwrap() == fs::read(&target).unwrap(), "the same bytes, with and without a lock");
+    fs::remove_file(world.path("rootstrap.lock")).unwrap();
+    let outcome = verify_by_itself(&world, &[&target]).expect(0);
+    assert!(stdout(&outcome).ends_with(": no difference\n"), "{}", stdout(&outcome));
+    let plain = world.target("plain.oci.tar");
+    world.run(&[&plain, "--quiet"]).expect(0);
+    verify_by_itself(&world, &[&plain]).expect(2).says(&["it has no lock inside", "--attest have theirs inside"]);
+    assert_eq!(world.names("tmp"), [""; 0]);
 }

@@ -3,6 +3,7 @@
 use crate::compare::inventory::{HashingReader, Inventory};
 use crate::compare::root::ComparedRoot;
 use crate::error::Error;
+use rootstrap_sbom::LOCK_TYPE;
 use rootstrap_unpack::list::{ListedKind, decoded, list};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -173,9 +174,21 @@ impl Reader<'_> {
                 .iter()
                 .map(|layer| (blob_path(text(&layer["digest"])), Some(text(&layer["digest"]).to_owned())))
                 .collect();
-            roots.push(self.root(&blob_path(text(&document["config"]["digest"])), &layers)?);
+            let mut root = self.root(&blob_path(text(&document["config"]["digest"])), &layers)?;
+            root.lock = self.lock(index, text(&descriptor["digest"]))?;
+            roots.push(root);
         }
         Ok(())
+    }
+
+    /// Returns the text of the lock in the attestation of an image.
+    fn lock(&self, index: &Value, image: &str) -> Result<Option<String>, Error> {
+        let is_about = |descriptor: &&Value| descriptor["annotations"]["vnd.docker.reference.digest"] == image;
+        let Some(descriptor) = array(&index["manifests"]).iter().find(is_about) else { return Ok(None) };
+        let manifest = self.blob(descriptor)?;
+        let is_lock = |layer: &&Value| layer["annotations"]["in-toto.io/predicate-type"] == LOCK_TYPE;
+        let Some(layer) = array(&manifest["layers"]).iter().find(is_lock) else { return Ok(None) };
+        Ok(self.blob(layer)?["predicate"]["lock"].as_str().map(str::to_owned))
     }
 
     /// Reads a root from its layers, each with the digest that its manifest names.
@@ -209,7 +222,7 @@ impl Reader<'_> {
         }
         let architecture = text(&config["architecture"]).to_owned();
         let variant = config["variant"].as_str().map(|variant| format!("/{variant}")).unwrap_or_default();
-        Ok(ComparedRoot { platform: Some(architecture + &variant), inventory, layers: found, findings })
+        Ok(ComparedRoot { platform: Some(architecture + &variant), inventory, layers: found, lock: None, findings })
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) struct ComparedRoot {
     pub inventory: Inventory,
     /// The digests of its layers without compression.
     pub layers: Vec<String>,
+    /// The text of the lock that an attestation of the image has.
+    pub lock: Option<String>,
     /// What is wrong with its form, one sentence each.
     pub findings: Vec<String>,
 }

@@ -51,7 +51,7 @@ pub(crate) fn open(path: &Path, cancel: &AtomicBool) -> Result<Subject, Error> {
             Form::Archive
         }
     };
-    let root = ComparedRoot { platform: None, inventory, layers: Vec::new(), findings: Vec::new() };
+    let root = ComparedRoot { platform: None, inventory, layers: Vec::new(), lock: None, findings: Vec::new() };
     Ok(Subject::Roots(form, vec![root]))
 }
 

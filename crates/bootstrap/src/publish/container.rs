@@ -14,7 +14,7 @@ use rootstrap_image::oci::{self, Config, Image, Name, Statement};
 use rootstrap_image::tar;
 use rootstrap_registry::Reference;
 use rootstrap_rootfs::Root;
-use rootstrap_sbom::{Facts, Subject};
+use rootstrap_sbom::{Facts, LOCK_TYPE, Subject};
 use std::collections::BTreeMap;
 
 /// The PATH of Debian's and Ubuntu's own images.
@@ -41,17 +41,20 @@ pub(crate) fn pack(
     Ok(Image::new(platform, unless_cancelled(&machine.cancel, layer)?, &config))
 }
 
-/// Adds statements to the image that say what it is made of and where that came from.
-pub(crate) fn attest(image: Image, facts: &Facts, names: &[Name]) -> Image {
+/// Adds statements to the image that say what it is made of and where that came from, and its lock, if there can be one.
+pub(crate) fn attest(image: Image, facts: &Facts, lock: Option<&str>, names: &[Name]) -> Image {
     let digest = image.digest().strip_prefix("sha256:").unwrap_or_default();
     let Ok(digest) = Digest::parse(digest) else { return image };
     let name = names.first().map_or_else(|| facts.name.clone(), |name| name.full.clone());
     let subjects = [Subject { name, digest }];
     let statement = |predicate_type: &str, bytes| Statement { predicate_type: predicate_type.to_owned(), bytes };
-    image.attest(vec![
+    let mut statements = vec![
         statement("https://spdx.dev/Document", rootstrap_sbom::statement_spdx(facts, &subjects)),
         statement("https://slsa.dev/provenance/v1", rootstrap_sbom::statement_provenance(facts, &subjects)),
-    ])
+    ];
+    let lock = lock.map(|lock| statement(LOCK_TYPE, rootstrap_sbom::statement_lock(lock, &subjects)));
+    statements.extend(lock);
+    image.attest(statements)
 }
 
 /// Returns the names that were asked for, each once; or else the names in registries, or else `default`.
