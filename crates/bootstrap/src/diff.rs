@@ -1,14 +1,16 @@
 //! `rootstrap diff`: how two roots differ, whatever form each of them has.
 
-use crate::compare::{ComparedRoot, PathDifference, Subject, Times, differences, open};
+use crate::compare::{ComparedRoot, PathDifference, Subject, Times, differences, open, pull};
 use crate::error::Error;
+use crate::event::Report;
 use crate::outdated::{Update, updates};
+use crate::request::{Machine, Push};
+use crate::staging::hidden::HiddenDirectory;
 use rootstrap_debian::version::Version;
 use rootstrap_lock::{Change, Lock, Platform};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 /// How two roots of one architecture differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +36,24 @@ impl RootDifference {
 }
 
 /// Compares two locks, images, archives or directories, architecture by architecture. Of a lock and a root, only the packages are compared.
-/// The times of files make no difference. `cancel` is set from outside to stop.
+/// The times of files make no difference. An image in a registry is fetched as its [`Push`] says.
 ///
 /// # Errors
 /// One of them cannot be read, or they have no architecture in common.
-pub fn diff(first: &Path, second: &Path, cancel: &AtomicBool) -> Result<Vec<RootDifference>, Error> {
-    let (first, other) = (open(first, cancel)?, open(second, cancel)?);
-    let (first, other) = (sides(first), sides(other));
+pub fn diff(
+    (first, first_registry): (&Path, &Push),
+    (second, second_registry): (&Path, &Push),
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Vec<RootDifference>, Error> {
+    let read = |path: &Path, registry: &Push| -> Result<Vec<Side>, Error> {
+        if registry.names.is_empty() {
+            return Ok(sides(open(path, &machine.cancel)?));
+        }
+        let place = HiddenDirectory::create(&machine.temporary, "diff".as_ref(), &machine.janitor)?;
+        Ok(sides(open(&pull(registry, &place, machine, report)?, &machine.cancel)?))
+    };
+    let (first, other) = (read(first, first_registry)?, read(second, second_registry)?);
     let mut found = Vec::new();
     for one in &first {
         // Where only one of them says which architecture it is, that is the one.

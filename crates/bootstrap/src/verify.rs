@@ -1,12 +1,12 @@
 //! `rootstrap verify`: builds a root again from its lock, and compares the two.
 
-use crate::compare::{ComparedRoot, Form, Subject, Times, differences, open};
+use crate::compare::{ComparedRoot, Form, Subject, Times, differences, open, pull};
 use crate::diff::{RootDifference, container_name, package_updates};
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::lock::locked_request;
 use crate::recipe::bootstrap;
-use crate::request::{Copy, Format, LockChoice, Machine, Purpose, Request, Sources, Target};
+use crate::request::{Copy, Format, LockChoice, Machine, Purpose, Push, Request, Sources, Target};
 use crate::staging::hidden::HiddenDirectory;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_lock::Lock;
@@ -26,6 +26,8 @@ pub struct VerifyOptions {
     pub architecture: Option<String>,
     /// Whether an archive or directory was made with `--image`; otherwise its files decide.
     pub image: bool,
+    /// The registry that has the image, if it is in one.
+    pub registry: Push,
     /// What was copied into the root.
     pub copies: Vec<Copy>,
 }
@@ -42,11 +44,15 @@ pub fn verify(
     machine: &Machine,
     report: Report<'_>,
 ) -> Result<Vec<RootDifference>, Error> {
-    let Subject::Roots(form, roots) = open(path, &machine.cancel)? else {
+    let place = HiddenDirectory::create(&machine.temporary, "verify".as_ref(), &machine.janitor)?;
+    let found = match options.registry.names.is_empty() {
+        true => open(path, &machine.cancel)?,
+        false => open(&pull(&options.registry, &place, machine, report)?, &machine.cancel)?,
+    };
+    let Subject::Roots(form, roots) = found else {
         let reason = "it is a lock, and not what was built from one".to_owned();
         return Err(Error::NotComparable { path: path.to_owned(), reason });
     };
-    let place = HiddenDirectory::create(&machine.temporary, "verify".as_ref(), &machine.janitor)?;
     let mut subject = Subjects { path, form, options, machine, place: place.path(), report, built: 0 };
     if let Some(lock) = &options.lock {
         let roots: Vec<&ComparedRoot> = roots.iter().collect();

@@ -11,21 +11,32 @@ use std::path::PathBuf;
 /// The arguments of `rootstrap diff`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {
-    /// A lock, an image as a file or a layout, a tar archive or a directory
+    /// A lock; an image as a file or a layout, or docker://NAME[:TAG] in a registry; a tar archive or a directory
     pub first: PathBuf,
 
     /// What it is compared with
     pub second: PathBuf,
 
+    /// Fetch an image also if its registry has no valid certificate, or no encryption
+    #[arg(long)]
+    pub insecure_registry: bool,
+
     #[command(flatten)]
     pub list: PathListArgs,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// The arguments of `rootstrap verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// An image as a file or a layout, a tar archive or a directory
+    /// An image as a file or a layout, or docker://NAME[:TAG] in a registry; a tar archive or a directory
     pub path: PathBuf,
+
+    /// Fetch the image also if the registry has no valid certificate, or no encryption
+    #[arg(long)]
+    pub insecure_registry: bool,
 
     /// The lock that it was built from; by default the one inside of an image that was built with --attest
     #[arg(long, value_name = "FILE")]

@@ -34,7 +34,8 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     named(Sha256::new_with_prefix(bytes))
 }
 
-fn named(hash: Sha256) -> String {
+/// `sha256:HEX` of what was hashed.
+pub(crate) fn named(hash: Sha256) -> String {
     format!("sha256:{}", base16ct::lower::encode_string(&hash.finalize()))
 }
 

@@ -26,6 +26,8 @@ pub enum Error {
     Threads { source: io::Error },
     #[error("cannot push to {reference}")]
     Push { reference: String, registry: String, source: Box<Failure> },
+    #[error("cannot fetch {reference}")]
+    Pull { reference: String, registry: String, source: Box<Failure> },
     #[error("cannot go on: interrupted")]
     Cancelled,
 }
@@ -38,7 +40,7 @@ impl Error {
             Self::Name { .. } => Some("an image is named REGISTRY/NAME:TAG".to_owned()),
             Self::Credentials { source, .. } => source.hint(),
             Self::Http(error) => error.hint().map(str::to_owned),
-            Self::Push { registry, source, .. } => source.fault.hint(registry),
+            Self::Push { registry, source, .. } | Self::Pull { registry, source, .. } => source.fault.hint(registry),
             _ => None,
         }
     }

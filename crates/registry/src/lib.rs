@@ -1,4 +1,4 @@
-//! Puts an image into a registry by the OCI distribution API.
+//! Puts an image into a registry, or gets one from there, by the OCI distribution API.
 //!
 //! Invariant: this crate uploads the bytes that it is handed and nothing else; it never looks at the target tree. The
 //! registry gets the end of a blob only if the bytes have the blob's digest, and a tag moves only after everything below
@@ -7,7 +7,7 @@
 //! The credentials are looked up before the push and apart from it ([`credentials::find`]): they belong to the user who
 //! started the program, and the push may run as somebody else. This crate does not read the environment.
 //!
-//! To read: [`push()`] (the order of things), `upload` (attempts), `session` (addresses, redirects, authorization), `auth`,
+//! To read: [`push()`] and [`pull()`] (the order of things), `upload` (attempts), `session` (addresses, redirects, authorization), `auth`,
 //! and `blob` (why a damaged file cannot get in).
 
 #[doc(hidden)]
@@ -19,6 +19,7 @@ pub mod credentials;
 mod error;
 mod limits;
 mod message;
+mod pull;
 mod push;
 mod reference;
 mod referrers;
@@ -30,6 +31,7 @@ mod upload;
 pub use blob::Blob;
 pub use credentials::Credentials;
 pub use error::{CredentialProblem, Error, Failure, Fault};
+pub use pull::pull;
 pub use push::push;
 pub use reference::Reference;
 pub use request::{Event, Manifest, Options, Push, Pushed};

@@ -111,7 +111,7 @@ fn check(push: &Push<'_>) -> Result<(), (String, Fault)> {
 }
 
 /// The first endpoint where a registry answers. If there is none, the error is that of the last endpoint.
-async fn first_usable<'a, 'b>(endpoints: &'b [Session<'a>]) -> Result<&'b Session<'a>, Fault> {
+pub(crate) async fn first_usable<'a, 'b>(endpoints: &'b [Session<'a>]) -> Result<&'b Session<'a>, Fault> {
     let mut outcome = Err(Fault::Protocol("has no address"));
     for endpoint in endpoints {
         outcome = endpoint.ping().await.map(|()| endpoint);

@@ -48,7 +48,9 @@ impl<'a> Session<'a> {
         let endpoint = |scheme: &&str| {
             let base = Url::parse(&format!("{scheme}://{}/v2/", reference.host()));
             let base = base.map_err(|_| no_address(reference))?;
-            let scope = format!("repository:{}:pull,push", reference.name());
+            // What is only fetched needs no more.
+            let actions = if push.manifests.is_empty() { "pull" } else { "pull,push" };
+            let scope = format!("repository:{}:{actions}", reference.name());
             let clients = Clients { base, registry: registry.clone(), verifying: verifying.clone() };
             Ok(Self { clients, push, scope, token: Mutex::default() })
         };

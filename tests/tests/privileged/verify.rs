@@ -1,5 +1,6 @@
 //! `rootstrap verify`: what was built is built again from its lock, and every change is found by path.
 
+use rootstrap_testkit::registry::Registry;
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::World;
@@ -157,5 +158,29 @@ fn an_image_with_an_attestation_needs_no_lock() {
     let plain = world.target("plain.oci.tar");
     world.run(&[&plain, "--quiet"]).expect(0);
     verify_by_itself(&world, &[&plain]).expect(2).says(&["it has no lock inside", "--attest have theirs inside"]);
+    assert_eq!(world.names("tmp"), [""; 0]);
+}
+
+#[test]
+fn an_image_in_a_registry_is_verified() {
+    need!(machine::root());
+    let registry = need!(Registry::start(Some("me:$2b$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n")));
+    let world = need!(world());
+    let name = format!("127.0.0.1:{}/team/base:1", registry.port);
+    fs::create_dir_all(world.path("home/.docker")).unwrap();
+    let login = format!(r#"{{"auths":{{"127.0.0.1:{}":{{"auth":"bWU6aHVudGVyMg=="}}}}}}"#, registry.port);
+    fs::write(world.path("home/.docker/config.json"), login).unwrap();
+    world.run(&["--attest", "--quiet", "--push", &name]).expect(0);
+    let subject = format!("docker://{name}");
+    let outcome = verify_by_itself(&world, &[&subject]).expect(0);
+    assert!(stdout(&outcome).ends_with(": no difference\n"), "{}", stdout(&outcome));
+    verify(&world, &[&subject]).expect(0);
+    let file = build(&world, "x.oci.tar", &[]);
+    let diff = world.finish(&mut world.bare(&["diff", &file, &subject])).expect(0);
+    assert!(stdout(&diff).ends_with(": no difference\n"), "{}", stdout(&diff));
+    let missing = format!("docker://127.0.0.1:{}/team/none:1", registry.port);
+    verify(&world, &[&missing]).expect(1).says(&["cannot fetch 127.0.0.1"]);
+    fs::remove_dir_all(world.path("home/.docker")).unwrap();
+    verify(&world, &[&subject]).expect(1).says(&["authentication failed"]);
     assert_eq!(world.names("tmp"), [""; 0]);
 }

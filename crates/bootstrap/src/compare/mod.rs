@@ -5,10 +5,13 @@
 mod difference;
 mod image;
 mod inventory;
+mod pulled;
 mod root;
 mod subject;
 
 pub use difference::{Aspect, PathDifference};
 pub(crate) use difference::{Times, differences};
+pub(crate) use pulled::pull;
+pub use pulled::registry_name;
 pub(crate) use root::ComparedRoot;
 pub(crate) use subject::{Form, Subject, open};

@@ -2,13 +2,13 @@
 
 use super::deadline::Deadline;
 use super::outcome::{ended, fail, usage};
-use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
+use super::rights::{apply, credentials, pass_signals_to, report_mode, stop_on_signals};
 use crate::compare_args::VerifyArgs;
 use crate::difference_list::write;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
-use rootstrap_bootstrap::{Error, RootDifference, VerifyOptions};
+use rootstrap_bootstrap::{Error, Push, RootDifference, VerifyOptions, registry_name};
 use std::io::Write;
 
 /// The exit status if the two differ.
@@ -21,7 +21,13 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let mut machine = args.downloads.machine(&args.network);
-    let held = match privilege::enter(invocation, args.mode, "", &pass_signals_to) {
+    let names = registry_name(&args.path).map(str::to_owned).into_iter().collect();
+    let mut registry = Push { names, insecure: args.insecure_registry, ..Push::default() };
+    let secret = match credentials(&mut registry, invocation) {
+        Ok(secret) => secret,
+        Err(error) => return fail(&error, None),
+    };
+    let held = match privilege::enter(invocation, args.mode, &secret, &pass_signals_to) {
         Ok(Rights::Here(held)) => held,
         Ok(Rights::Elsewhere(how)) => return ended(how),
         Err(error) => return fail(&error.into(), None),
@@ -37,6 +43,7 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         sources: args.trust.sources_with("", args.mirror.clone()),
         architecture: args.arch.clone(),
         image: args.image,
+        registry,
         copies: args.copy.clone(),
     };
     let result = rootstrap_bootstrap::verify(&args.path, &options, &machine, &report);
