@@ -5,6 +5,7 @@ mod containers;
 mod copies;
 mod corners;
 mod distroless;
+mod documents;
 mod ends;
 mod formats;
 mod images;
