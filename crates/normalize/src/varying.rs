@@ -11,35 +11,67 @@ const READDIR: &str = "names in the order of readdir(3), which the filesystem de
 const ENDED: &str = "made from the day on which the suite's support ends";
 const LINKED: &str = "fractions of the second at which scripts made links to pages, in some suites";
 const COMPILED: &str = "compiled code, with random numbers";
+const DATED: &str = "text with the time of the build";
+const THREADS: &str = "compressed by several threads, in no order";
+const INODES: &str = "numbers and times of files, which the filesystem decides";
+const COPIED: &str = "digests of configuration files, those of this list among them";
 
 /// A path and why it can differ. A slash at the end means all that is below a directory, and a star all names that begin so.
 const VARYING: &[(&str, &str)] = &[
+    ("/etc/aliases.db", DATABASE),
     ("/etc/apt/preferences.d/ubuntu-esm-infra", ENDED),
     ("/etc/apt/sources.list.d/ubuntu-esm-infra.list", ENDED),
     ("/etc/apt/trusted.gpg.d/ubuntu-advantage-esm-*", ENDED),
+    ("/etc/bdii/bdii-slapd.conf", RANDOM),
+    ("/etc/bdii/bdii-top-slapd.conf", RANDOM),
     ("/etc/bind/rndc.key", RANDOM),
+    ("/etc/cron.d/popularity-contest", RANDOM),
+    ("/etc/curvedns/", RANDOM),
+    ("/etc/dbconfig-common/", RANDOM),
+    ("/etc/default/ddclient", DATED),
+    ("/etc/grid-security/certificates/ARC-TestCA-*", RANDOM),
+    ("/etc/grid-security/testCA-host*", RANDOM),
     ("/etc/init.d/.depend.*", READDIR),
     ("/etc/ldap/slapd.d/", DATABASE),
+    ("/etc/miniflux/database", RANDOM),
+    ("/etc/nsd/nsd_*", RANDOM),
     ("/etc/nvme/hostid", RANDOM),
     ("/etc/nvme/hostnqn", RANDOM),
     ("/etc/popularity-contest.conf", RANDOM),
+    ("/etc/postsrsd.secret", RANDOM),
+    ("/etc/puppetdb/conf.d/database.ini", RANDOM),
+    ("/etc/redmine/default/secret_key.txt", RANDOM),
+    ("/etc/roundcube/config.inc.php", RANDOM),
+    ("/etc/roundcube/debian-db.php", RANDOM),
+    ("/etc/sasldb2", DATABASE),
     ("/etc/ssh/ssh_host_*", RANDOM),
     ("/etc/ssl/certs/ssl-cert-snakeoil.pem", RANDOM),
     ("/etc/ssl/private/ssl-cert-snakeoil.key", RANDOM),
     ("/usr/lib/mono/aot-cache/", COMPILED),
+    ("/usr/share/mira/mhs/", THREADS),
+    ("/usr/share/octave/octave_packages", DATED),
     ("/var/cache/man/index.db", LINKED),
+    ("/var/cache/redmine/default/public/assets/.manifest.json", READDIR),
+    ("/var/lib/dbconfig-common/sqlite3/", DATABASE),
     ("/var/lib/inetsim/certs/", RANDOM),
     ("/var/lib/ldap/", DATABASE),
     ("/var/lib/mysql/", DATABASE),
     ("/var/lib/postgresql/", DATABASE),
+    ("/var/lib/quassel/quasselCert.pem", RANDOM),
+    ("/var/lib/rkhunter/db/rkhunter.dat", INODES),
     ("/var/lib/texmf/web2c/luahbtex/", FORMAT),
     ("/var/lib/texmf/web2c/luatex/", FORMAT),
     ("/var/lib/texmf/web2c/tex/", FORMAT),
+    ("/var/lib/ucf/hashfile*", COPIED),
+    ("/var/log/redmine/default/production.log", DATED),
 ];
 
 /// Returns why what is at this absolute path of a root may differ from build to build; `None` if it may not.
 #[must_use]
 pub fn varying(path: &str) -> Option<&'static str> {
+    // ucf(1) keeps a copy of each file that it manages.
+    let original = path.strip_prefix("/var/lib/ucf/cache/").map(|copy| copy.replace(':', "/"));
+    let path = original.as_deref().unwrap_or(path);
     let covers = |known: &str| match known.strip_suffix('*') {
         Some(start) => path.starts_with(start),
         None if known.ends_with('/') => path.starts_with(known),
@@ -95,6 +127,7 @@ mod tests {
         let found = varying_in(&root, &AtomicBool::new(false)).unwrap();
         assert_eq!(found, [("/etc/ssh/ssh_host_*", RANDOM), ("/var/lib/postgresql/", DATABASE)]);
         assert_eq!(varying("/var/lib/postgresql/17/main/pg_wal"), Some(DATABASE));
+        assert_eq!(varying("/var/lib/ucf/cache/:etc:nsd:nsd_server.key"), Some(RANDOM), "ucf's copy");
         for path in ["/var/lib/postgresql", "/var/lib/postgresql2/x", "/etc/bind/rndc.key.old", "/etc/ssh/ssh_config"] {
             assert_eq!(varying(path), None, "{path}");
         }
