@@ -52,7 +52,7 @@ pub(crate) fn lock_from(
     upgrade: &Upgrade,
 ) -> Result<Lock, Error> {
     let suite = archive::find_suite(&request.sources)?;
-    let mut lock = Lock { epoch: 0, request: as_locked(request, &suite)?, sources: Vec::new(), platforms: Vec::new() };
+    let mut lock = Lock { epoch: 0, request: as_locked(request, &suite), sources: Vec::new(), platforms: Vec::new() };
     for request in request.platforms() {
         let selection = &request.selection;
         let architecture = selection.architecture.as_str();
@@ -92,7 +92,7 @@ pub(crate) fn of_platform(
         Err(Error::NotLockable { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut asked = as_locked(request, suite)?;
+    let mut asked = as_locked(request, suite);
     asked.architectures = vec![architecture.to_owned()];
     let source = |pocket| source_of(pocket, request, suite);
     let sources = archive.served.iter().map(source).collect();
@@ -176,10 +176,10 @@ pub fn locked_request(lock: &Lock, sources: Sources, machine: Machine) -> Result
 /// Returns in what `lock` is not a lock of exactly this request, one sentence each. Nothing is fetched.
 ///
 /// # Errors
-/// The suite is unknown, or a keyring cannot be read.
+/// The suite is unknown.
 pub fn lock_differences(request: &Request, lock: &Lock) -> Result<Vec<String>, Error> {
     let suite = archive::find_suite(&request.sources)?;
-    let asked = as_locked(request, &suite)?;
+    let asked = as_locked(request, &suite);
     let mut found = lock.request.differences(&asked);
     let fewer = asked.sorted().architectures != lock.request.clone().sorted().architectures;
     if found.is_empty() && fewer {
@@ -217,10 +217,18 @@ pub(crate) fn apply(
     let Some(choice) = &request.sources.lock else { return Ok((request.clone(), None)) };
     let path = choice.path.clone();
     let lock = read_lock(&path)?;
-    let asked = as_locked(request, suite)?;
+    let asked = as_locked(request, suite);
     let differences = lock.request.differences(&asked);
     if lock.request.suite != asked.suite || (!choice.frozen && !differences.is_empty()) {
         return Err(Error::LockMismatch { path, differences });
+    }
+    // The target's apt sources depend on that, so neither can stand for the other.
+    if lock.request.own_keyring != asked.own_keyring {
+        let reason = match lock.request.own_keyring {
+            true => "it trusts other keys than the suite's own, which have to be named with --keyring",
+            false => "it trusts the suite's own keys, and not those of --keyring",
+        };
+        return Err(Error::Lock { path, reason: reason.to_owned() });
     }
     if !differences.is_empty() {
         let text = format!("{} is taken as it is, although it was made for another request", path.display());
@@ -235,8 +243,8 @@ pub(crate) fn apply(
     Ok((request.with_locked(&lock.request)?, Some(LockInUse { lock, path })))
 }
 
-fn as_locked(request: &Request, suite: &Suite) -> Result<rootstrap_lock::Request, Error> {
-    Ok(request.to_locked(&suite.codename, archive::trusted_keys(&request.sources, suite)?).distinct())
+fn as_locked(request: &Request, suite: &Suite) -> rootstrap_lock::Request {
+    request.to_locked(&suite.codename).distinct()
 }
 
 /// Returns the versions of an earlier lock that may not change, by package name.

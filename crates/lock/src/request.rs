@@ -44,9 +44,9 @@ pub struct Request {
     /// `snapshot` if the target's apt gets its packages from the snapshot too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<String>,
-    /// The fingerprints of the keys that are trusted instead of the suite's own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<String>,
+    /// Whether other keys than the suite's own are trusted. Which they are is not part of the request, because keyrings change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_keyring: bool,
     /// Whether manuals, translations and documentation are left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub slim: bool,
@@ -57,7 +57,7 @@ impl Request {
     /// tree shows the order: in dpkg's list of architectures, and in apt's sources.
     #[must_use]
     pub fn distinct(mut self) -> Self {
-        for list in [&mut self.architectures, &mut self.include, &mut self.exclude, &mut self.keys] {
+        for list in [&mut self.architectures, &mut self.include, &mut self.exclude] {
             list.sort();
             list.dedup();
         }
@@ -122,7 +122,7 @@ impl Request {
         compare("snapshot", locked.snapshot.unwrap_or_default(), asked.snapshot.unwrap_or_default());
         compare("snapshot services", list(&locked.snapshot_services), list(&asked.snapshot_services));
         compare("sources", locked.sources.unwrap_or_default(), asked.sources.unwrap_or_default());
-        compare("keyring", list(&locked.keys), list(&asked.keys));
+        compare("keyring", flag(locked.own_keyring), flag(asked.own_keyring));
         compare("slim", flag(locked.slim), flag(asked.slim));
         found
     }
@@ -172,7 +172,7 @@ mod tests {
             snapshot: Some("2026-09-01T00:00:00Z".into()),
             snapshot_services: words("http://s.example/{timestamp}"),
             sources: Some("snapshot".into()),
-            keys: words("AB"),
+            own_keyring: true,
             slim: true,
         };
         let found = locked.differences(&asked);

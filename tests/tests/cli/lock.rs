@@ -221,6 +221,10 @@ fn a_lock_that_cannot_be_used_is_refused() {
         .expect(2)
         .says(&["suite: fixture in the lock, other here", "hint: make a lock of this suite"]);
 
+    let mut command = world.bare(&["fixture", &target, "--frozen", "--arch=amd64"]);
+    let outcome = world.finish(command.arg("--cache-dir").arg(world.path("cache"))).expect(2);
+    outcome.says(&["cannot find the suite `fixture`"]);
+
     // A key that signed what is in the lock is not trusted any more.
     fs::write(world.path("key.pgp"), Key::generate("new").public()).unwrap();
     let untrusted = world.run(&[&[target.as_str()], &EXTRACT[..], &["--frozen"]].concat()).expect(3);

@@ -1,8 +1,9 @@
 //! `rootstrap outdated`: what a rebuild would change, on an archive that moves.
 
-use crate::{debian, trixie};
+use crate::{debian, trixie, unlisted};
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::keys::Key;
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
 use std::fs;
@@ -115,10 +116,75 @@ fn a_lock_that_cannot_be_compared_does_not_hide_the_others() {
     fs::write(world.path("bad.lock"), "x\n").unwrap();
     outdated(&world, &["good.lock", "bad.lock"]).expect(2).says(&["cannot use bad.lock as a lock"]);
     outdated(&world, &["none.lock"]).expect(2).says(&["cannot find the lock none.lock"]);
+    let without_keys =
+        world.bare(&["trixie", "x.tar", "--lock=good.lock", "--frozen", "--arch=amd64"]).output().unwrap();
+    let said = String::from_utf8_lossy(&without_keys.stderr).into_owned();
+    assert!(said.contains("other keys than the suite's own, which have to be named with --keyring"), "{said}");
     // Of another keyring, whose key did not sign the archive.
     let other = rootstrap_testkit::keys::Key::generate("other");
     fs::write(world.path("other.pgp"), other.public()).unwrap();
     let mut command = world.bare(&["outdated", "good.lock", "--keyring"]);
     command.arg(world.path("other.pgp")).arg("--cache-dir").arg(world.path("cache"));
     world.finish(&mut command).expect(3).says(&["good.lock: this lock cannot be compared\n"]);
+}
+
+/// An update that is handed out to a part of all machines first is taken at once; a package that is gone is removed; and the archive
+/// signs with another key.
+#[test]
+fn keys_rotate_and_updates_are_phased() {
+    let world = unlisted();
+    let arguments =
+        ["lock", "fixture", "--arch=amd64", "--variant=extract", "--include=postfix,libc6", "--output=a.lock"];
+    let run = |arguments: &[&str]| {
+        let mut command = world.with_own_arguments(arguments);
+        world.finish(command.arg("--cache-dir").arg(world.path("cache")))
+    };
+    let relock = |arguments: &[&str]| {
+        let mut command = world.bare(&[&["lock", "--output=a.lock"], arguments].concat());
+        command.arg("--keyring").arg(world.path("key.pgp")).arg("--cache-dir").arg(world.path("cache"));
+        world.finish(&mut command)
+    };
+    run(&arguments).expect(0);
+    let target = world.target("first.tar");
+    let first = world.target("x.tar");
+    let build = |target: &str| world.run(&[target, "--frozen", "--arch=amd64", "--lock=a.lock"]);
+    build(&target).expect(0);
+
+    let new = Key::generate("new");
+    let plain = |name: &str, version: &str| Deb::new(name, version).field("Priority", "optional");
+    let mut archive = Archive::new("fixture").key(&new).debs([
+        plain("libc6", "2.41-13").index_field("Phased-Update-Percentage", "10"),
+        plain("postfix", "3.10").field("Provides", "mail-transport-agent"),
+    ]);
+    archive.date += 86400;
+    for (path, bytes) in archive.build() {
+        world.server.set(&path, bytes);
+    }
+    // The keyring of a distribution has the new key beside the old one.
+    let both = [KEY.public(), new.public()].concat();
+    outdated(&world, &["a.lock"]).expect(3);
+    fs::write(world.path("key.pgp"), &both).unwrap();
+    let list = "a.lock: fixture amd64: 1 package\n  upgraded libc6 2.41-12 -> 2.41-13\n";
+    assert_eq!(stdout(&outdated(&world, &["a.lock"]).expect(0)), list);
+    build(&first).expect(0);
+    assert!(fs::read(&first).unwrap() == fs::read(&target).unwrap(), "the old lock still gives the old bytes");
+    let old = fs::read_to_string(world.path("a.lock")).unwrap();
+    assert!(old.contains(&KEY.fingerprint()) && !old.contains(&new.fingerprint()), "{old}");
+    relock(&["--upgrade"]).expect(0);
+    let locked = fs::read_to_string(world.path("a.lock")).unwrap();
+    assert!(locked.contains(&new.fingerprint()) && !locked.contains(&KEY.fingerprint()), "{locked}");
+    assert!(locked.contains("phased-updates = \"newest\"\n"), "{locked}");
+    // What a lock includes by name has to be there.
+    let mut gone = Archive::new("fixture").key(&new).debs([plain("libc6", "2.41-13")]);
+    gone.date += 2 * 86400;
+    for (path, bytes) in gone.build() {
+        world.server.set(&path, bytes);
+    }
+    relock(&["--upgrade"]).expect(1).says(&["cannot find the package postfix"]);
+    assert_eq!(fs::read_to_string(world.path("a.lock")).unwrap(), locked, "the lock stays as it was");
+    // Without the old key, the old lock is of no use any more.
+    fs::write(world.path("key.pgp"), new.public()).unwrap();
+    build(&first).expect(0);
+    fs::write(world.path("a.lock"), old).unwrap();
+    build(&first).expect(3).says(&["no key that signed fixture is trusted"]);
 }

@@ -15,7 +15,7 @@ mod snapshot;
 pub(crate) use at_pocket::at_pocket;
 pub use lock_file::read_lock;
 pub(crate) use mirrors::{lasting_uris, wanted_pockets};
-pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked, trusted_keys};
+pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked};
 pub use proxies::proxies;
 pub(crate) use served::ServedPocket;
 pub(crate) use snapshot::uris as snapshot_uris;

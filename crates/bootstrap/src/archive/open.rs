@@ -167,11 +167,6 @@ fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
     Ok(session)
 }
 
-/// Returns the fingerprints of the keys that are trusted instead of the suite's own, if any are named.
-pub(crate) fn trusted_keys(sources: &Sources, suite: &Suite) -> Result<Vec<String>, Error> {
-    if sources.keyrings.is_empty() { Ok(Vec::new()) } else { Ok(keyring(sources, suite)?.fingerprints()) }
-}
-
 /// Returns whether the vendor's support of a suite has ended at `now`, in seconds since 1970.
 fn is_unsupported(suite: &Suite, now: i64) -> bool {
     suite.ended || suite.ends.as_deref().and_then(parse_moment).is_some_and(|end| end < now)

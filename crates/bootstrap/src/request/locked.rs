@@ -16,9 +16,8 @@ fn services(snapshot: &Snapshot) -> Vec<String> {
 }
 
 impl Request {
-    /// Returns what a lock says of this request. `codename` is that of the suite, `keys` are the fingerprints of the keys that are trusted
-    /// instead of the suite's own.
-    pub(crate) fn to_locked(&self, codename: &str, keys: Vec<String>) -> rootstrap_lock::Request {
+    /// Returns what a lock says of this request. `codename` is that of the suite.
+    pub(crate) fn to_locked(&self, codename: &str) -> rootstrap_lock::Request {
         let Self { selection, sources, customization, output, .. } = self;
         let further = output.further_platforms.iter().cloned();
         rootstrap_lock::Request {
@@ -35,7 +34,7 @@ impl Request {
             snapshot: sources.snapshot.as_ref().map(|snapshot| format_date(snapshot.at)),
             snapshot_services: sources.snapshot.as_ref().map(services).unwrap_or_default(),
             sources: sources.write_snapshot.then(|| SNAPSHOT.to_owned()),
-            keys,
+            own_keyring: !sources.keyrings.is_empty(),
             slim: customization.slim,
         }
     }
@@ -47,7 +46,7 @@ impl Request {
     pub(crate) fn with_locked(&self, locked: &rootstrap_lock::Request) -> Result<Self, Error> {
         let mut request = self.clone();
         let rootstrap_lock::Request {
-            // One lock serves several architectures, and the caller compares suite and keys.
+            // One lock serves several architectures, and the caller compares the suite. Keyrings are named for each run.
             suite: _,
             architectures: _,
             variant,
@@ -61,7 +60,7 @@ impl Request {
             snapshot,
             snapshot_services,
             sources: which,
-            keys: _,
+            own_keyring: _,
             slim,
         } = locked;
         let selection = &mut request.selection;
