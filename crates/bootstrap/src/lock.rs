@@ -14,6 +14,10 @@ use rootstrap_suites::Suite;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// How many archives are opened at the same time: most of that time is waited for the network.
+const AT_ONCE: usize = 8;
 
 /// Which packages of an earlier lock may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,19 +132,56 @@ impl<'a> Archives<'a> {
     /// Opens the archives for all architectures of a request, those that were not opened before.
     pub fn open(&mut self, request: &Request) -> Result<(), Error> {
         request.check_for_lock()?;
-        let suite = &archive::find_suite(&request.sources)?;
         for request in request.platforms() {
-            let wanted = OpenedAs::of(&request);
-            if self.opened.iter().all(|(known, _)| *known != wanted) {
-                let Request { selection, sources, .. } = &request;
-                let (machine, report, cache) = (self.machine, self.report, &self.downloads.path(self.machine));
-                report(Event::Stage(Stage::Indexes));
-                let archive = archive::open(&ArchiveOptions { selection, sources, machine, suite, cache, report })?;
-                report(Event::Stage(Stage::Plan));
-                self.opened.push((wanted, archive));
+            if !self.is_open(&request) {
+                (self.report)(Event::Stage(Stage::Indexes));
+                let archive = self.open_one(&request)?;
+                (self.report)(Event::Stage(Stage::Plan));
+                self.opened.push((OpenedAs::of(&request), archive));
             }
         }
         Ok(())
+    }
+
+    /// Opens the archives of many requests, some at the same time. What fails is left out, and [`Self::open`] says why.
+    pub fn open_at_once<'r>(&mut self, requests: impl Iterator<Item = &'r Request>) {
+        let mut missing: Vec<Request> = Vec::new();
+        for request in requests.flat_map(Request::platforms) {
+            let is_known = missing.iter().any(|known| OpenedAs::of(known) == OpenedAs::of(&request));
+            if !is_known && !self.is_open(&request) && request.check_for_lock().is_ok() {
+                missing.push(request);
+            }
+        }
+        (self.report)(Event::Stage(Stage::Indexes));
+        let opened = Mutex::new(Vec::new());
+        let this = &*self;
+        std::thread::scope(|scope| {
+            for first in 0..AT_ONCE.min(missing.len()) {
+                let (missing, opened) = (&missing, &opened);
+                scope.spawn(move || {
+                    for request in missing.iter().skip(first).step_by(AT_ONCE) {
+                        if let Ok(archive) = this.open_one(request) {
+                            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+                            opened.push((OpenedAs::of(request), archive));
+                        }
+                    }
+                });
+            }
+        });
+        self.opened.extend(opened.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (self.report)(Event::Stage(Stage::Plan));
+    }
+
+    fn is_open(&self, request: &Request) -> bool {
+        let wanted = OpenedAs::of(request);
+        self.opened.iter().any(|(known, _)| *known == wanted)
+    }
+
+    fn open_one(&self, request: &Request) -> Result<Archive, Error> {
+        let suite = &archive::find_suite(&request.sources)?;
+        let Request { selection, sources, .. } = request;
+        let (machine, report, cache) = (self.machine, self.report, &self.downloads.path(self.machine));
+        archive::open(&ArchiveOptions { selection, sources, machine, suite, cache, report })
     }
 
     /// Returns the archive that was opened for a request of one architecture.

@@ -70,11 +70,15 @@ pub fn outdated(
     let mut archives = Archives::new(machine, report)?;
     let request = |lock: &Lock| {
         let sources = Sources { suite: lock.request.suite.clone(), ..sources.clone() };
-        let request = locked_request(lock, sources, machine.clone())?;
-        archives.open(&request)?;
-        Ok(request)
+        locked_request(lock, sources, machine.clone())
     };
-    let requests: Vec<Result<Request, Error>> = locks.iter().map(request).collect();
+    let mut requests: Vec<Result<Request, Error>> = locks.iter().map(request).collect();
+    archives.open_at_once(requests.iter().flatten());
+    for request in &mut requests {
+        if let Err(error) = request.as_ref().map_or(Ok(()), |request| archives.open(request)) {
+            *request = Err(error);
+        }
+    }
     let (threads, archives) = (std::thread::available_parallelism().map_or(1, usize::from), &archives);
     // Most of the time is spent in choosing packages, which needs nothing but the indexes.
     let share = |first: usize| -> BTreeMap<usize, Result<Vec<Outdated>, Error>> {

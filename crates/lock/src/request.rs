@@ -78,12 +78,12 @@ impl Request {
         request
     }
 
-    /// Returns whether nothing but a suite and architectures is asked for.
+    /// Returns whether nothing but a suite, architectures and whom to trust is asked for.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let plain = Self { variant: "minbase".to_owned(), ..Self::default() };
-        let Self { suite, architectures, .. } = self.clone();
-        *self == Self { suite, architectures, ..plain }
+        let Self { suite, architectures, own_keyring, .. } = self.clone();
+        *self == Self { suite, architectures, own_keyring, ..plain }
     }
 
     /// Returns the digest of the sorted request in hexadecimal.
