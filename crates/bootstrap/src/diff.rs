@@ -39,9 +39,9 @@ impl RootDifference {
 /// The times of files make no difference. An image in a registry is fetched as its [`Push`] says.
 ///
 /// # Errors
-/// One of them cannot be read, or they have no architecture in common.
+/// One of them cannot be read, or one has a root of an unknown architecture and the other several.
 pub fn diff(
-    (first, first_registry): (&Path, &Push),
+    (first_path, first_registry): (&Path, &Push),
     (second, second_registry): (&Path, &Push),
     machine: &Machine,
     report: Report<'_>,
@@ -53,18 +53,24 @@ pub fn diff(
         let place = HiddenDirectory::create(&machine.temporary, "diff".as_ref(), &machine.janitor)?;
         Ok(sides(open(&pull(registry, &place, machine, report)?, &machine.cancel)?))
     };
-    let (first, other) = (read(first, first_registry)?, read(second, second_registry)?);
+    let (first, other) = (read(first_path, first_registry)?, read(second, second_registry)?);
+    let is_unclear = |one: &[Side], two: &[Side]| two.len() > 1 && one.iter().any(|side| side.platform.is_none());
+    if is_unclear(&first, &other) || is_unclear(&other, &first) {
+        let reason = "it has one root, and does not say of which architecture; the other one has several".to_owned();
+        return Err(Error::NotComparable { path: first_path.to_owned(), reason });
+    }
+    // Where only one of them says which architecture it is, that is the one.
+    let fits =
+        |one: &Side, two: &Side| one.platform.is_none() || two.platform.is_none() || one.platform == two.platform;
     let mut found = Vec::new();
     for one in &first {
-        // Where only one of them says which architecture it is, that is the one.
-        let fits = |two: &&Side| one.platform.is_none() || two.platform.is_none() || one.platform == two.platform;
-        if let Some(two) = other.iter().find(fits) {
-            found.push(one.compare(two));
-        }
+        found.push(match other.iter().find(|two| fits(one, two)) {
+            Some(two) => one.compare(two),
+            None => one.alone("only the first has this architecture", true),
+        });
     }
-    if found.is_empty() {
-        let reason = "they have no architecture in common".to_owned();
-        return Err(Error::NotComparable { path: second.to_owned(), reason });
+    for two in other.iter().filter(|two| !first.iter().any(|one| fits(one, two))) {
+        found.push(two.alone("only the second has this architecture", false));
     }
     Ok(found)
 }
@@ -136,6 +142,17 @@ impl Side {
         }
     }
 
+    /// Returns what is to say of a root that only one of the two has.
+    fn alone(&self, finding: &str, is_first: bool) -> RootDifference {
+        RootDifference {
+            platform: self.platform.clone(),
+            findings: vec![finding.to_owned()],
+            packages: Vec::new(),
+            paths: Vec::new(),
+            bytes: if is_first { (self.bytes(), 0) } else { (0, self.bytes()) },
+        }
+    }
+
     fn bytes(&self) -> u64 {
         match &self.what {
             Content::Lock(platform) => platform.packages.iter().map(|package| package.installed_size).sum(),
@@ -162,10 +179,18 @@ pub(crate) fn package_updates(
     old: &BTreeMap<(String, String), String>,
     new: &BTreeMap<(String, String), String>,
 ) -> Vec<Update> {
-    let is_several = |all: &BTreeMap<(String, String), String>, name: &str| {
-        all.keys().filter(|(other, _)| other == name).count() > 1
-    };
-    let label = |(name, architecture): &(String, String)| match is_several(old, name) || is_several(new, name) {
+    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for (side, all) in [old, new].into_iter().enumerate() {
+        for (name, _) in all.keys() {
+            if let Some(count) = counts.entry(name).or_default().get_mut(side) {
+                *count += 1;
+            }
+        }
+    }
+    let label = |(name, architecture): &(String, String)| match counts
+        .get(name.as_str())
+        .is_some_and(|counts| counts.iter().any(|count| *count > 1))
+    {
         true => format!("{name}:{architecture}"),
         false => name.clone(),
     };

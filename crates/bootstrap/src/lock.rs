@@ -8,10 +8,11 @@ use crate::staging::downloads::Downloads;
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_configure::privilege::Janitor;
+use rootstrap_debian::packages::source as source_package;
 use rootstrap_lock::{Lock, Source};
 use rootstrap_resolve::Plan;
 use rootstrap_suites::Suite;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,7 @@ const AT_ONCE: usize = 8;
 pub enum Upgrade {
     /// Only those whose version the archive does not have any more.
     Needed,
-    /// Those, and the ones with these names.
+    /// Those, and the ones with these names or of the same source packages.
     Packages(Vec<String>),
     /// All of them.
     All,
@@ -61,7 +62,17 @@ pub(crate) fn lock_from(
         let selection = &request.selection;
         let architecture = selection.architecture.as_str();
         let archive = archives.of(&request)?;
-        let plan = archive.plan(selection, &suite, kept(earlier, architecture, upgrade))?;
+        let keep = kept(earlier, architecture, upgrade);
+        let plan = match archive.plan(selection, &suite, keep.clone()) {
+            // Versions are kept where that is possible. What is new may need others.
+            Err(Error::Resolve(_)) if !keep.is_empty() => {
+                let plan = archive.plan(selection, &suite, BTreeMap::new())?;
+                let text = "the other packages cannot keep their versions beside what is new: all are upgraded";
+                (archives.report)(Event::Warning(text.to_owned()));
+                plan
+            }
+            plan => plan?,
+        };
         lock.epoch = lock.epoch.max(archive.date());
         for pocket in &archive.served {
             add_source(&mut lock.sources, source_of(pocket, &request, &suite));
@@ -202,11 +213,12 @@ impl OpenedAs {
     }
 }
 
-/// Returns the request that a lock was made for. Of `sources`, it takes whom to trust, and how freshness is judged.
+/// Returns the request that the lock at `path` was made for. Of `sources`, it takes whom to trust, and how freshness is judged.
 ///
 /// # Errors
-/// The lock names a variant that there is not.
-pub fn locked_request(lock: &Lock, sources: Sources, machine: Machine) -> Result<Request, Error> {
+/// The lock names a variant that there is not, or was made with a keyring and there is none, or the other way round.
+pub fn locked_request(lock: &Lock, path: &Path, sources: Sources, machine: Machine) -> Result<Request, Error> {
+    check_keyring(lock, path, !sources.keyrings.is_empty())?;
     let mut architectures = lock.request.architectures.iter().cloned();
     let selection = Selection::new(&architectures.next().unwrap_or_default());
     let mut request = Request::new(selection, sources, Target::Nowhere, machine);
@@ -263,14 +275,7 @@ pub(crate) fn apply(
     if lock.request.suite != asked.suite || (!choice.frozen && !differences.is_empty()) {
         return Err(Error::LockMismatch { path, differences });
     }
-    // The target's apt sources depend on that, so neither can stand for the other.
-    if lock.request.own_keyring != asked.own_keyring {
-        let reason = match lock.request.own_keyring {
-            true => "it trusts other keys than the suite's own, which have to be named with --keyring",
-            false => "it trusts the suite's own keys, and not those of --keyring",
-        };
-        return Err(Error::Lock { path, reason: reason.to_owned() });
-    }
+    check_keyring(&lock, &path, asked.own_keyring)?;
     if !differences.is_empty() {
         let text = format!("{} is taken as it is, although it was made for another request", path.display());
         let text = format!("{text}: {}", differences.join("; "));
@@ -282,6 +287,16 @@ pub(crate) fn apply(
         report(Event::Warning(format!("{text}, not SOURCE_DATE_EPOCH ({epoch})")));
     }
     Ok((request.with_locked(&lock.request)?, Some(LockInUse { lock, path })))
+}
+
+/// Refuses keys of another kind than the lock was made with: the target's apt sources depend on that.
+fn check_keyring(lock: &Lock, path: &Path, own_keyring: bool) -> Result<(), Error> {
+    let reason = match (lock.request.own_keyring, own_keyring) {
+        (true, false) => "it trusts other keys than the suite's own, which have to be named with --keyring",
+        (false, true) => "it trusts the suite's own keys, and not those of --keyring",
+        _ => return Ok(()),
+    };
+    Err(Error::Lock { path: path.to_owned(), reason: reason.to_owned() })
 }
 
 fn as_locked(request: &Request, suite: &Suite) -> rootstrap_lock::Request {
@@ -297,7 +312,13 @@ fn kept(earlier: Option<&Lock>, architecture: &str, upgrade: &Upgrade) -> BTreeM
     };
     let platform = earlier.and_then(|lock| lock.platform(architecture));
     let packages = platform.into_iter().flat_map(|platform| &platform.packages);
-    let kept = packages.filter(|package| !free.contains(&package.name));
+    // What was built from one source usually has to have one version.
+    let source = |package: &rootstrap_lock::Package| {
+        source_package(&package.source, &package.name, &package.version).0.to_owned()
+    };
+    let free_sources: BTreeSet<String> =
+        packages.clone().filter(|package| free.contains(&package.name)).map(source).collect();
+    let kept = packages.filter(|package| !free.contains(&package.name) && !free_sources.contains(&source(package)));
     kept.map(|package| (package.name.clone(), package.version.clone())).collect()
 }
 

@@ -7,6 +7,7 @@ use crate::request::{Machine, Request, Sources};
 use rootstrap_debian::version::Version;
 use rootstrap_lock::{Change, ChangedPackage, Lock, Package, Platform, changes};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What a rebuild would change in the root of one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +63,15 @@ pub fn updates(old: &Platform, new: &Platform) -> Vec<Update> {
 /// The cache cannot be used. The result for a lock is an error if its suite is unknown, its archive cannot be had or trusted, or no set of
 /// packages satisfies its request.
 pub fn outdated(
-    locks: &[Lock],
+    locks: &[(PathBuf, Lock)],
     sources: &Sources,
     machine: &Machine,
     report: Report<'_>,
 ) -> Result<Vec<Result<Vec<Outdated>, Error>>, Error> {
     let mut archives = Archives::new(machine, report)?;
-    let request = |lock: &Lock| {
+    let request = |(path, lock): &(PathBuf, Lock)| {
         let sources = Sources { suite: lock.request.suite.clone(), ..sources.clone() };
-        locked_request(lock, sources, machine.clone())
+        locked_request(lock, path, sources, machine.clone())
     };
     let mut requests: Vec<Result<Request, Error>> = locks.iter().map(request).collect();
     archives.open_at_once(requests.iter().flatten());
@@ -84,7 +85,7 @@ pub fn outdated(
     let share = |first: usize| -> BTreeMap<usize, Result<Vec<Outdated>, Error>> {
         let of_thread = locks.iter().zip(&requests).enumerate().skip(first).step_by(threads);
         of_thread
-            .filter_map(|(at, (lock, request))| Some((at, of_lock(lock, request.as_ref().ok()?, archives))))
+            .filter_map(|(at, ((_, lock), request))| Some((at, of_lock(lock, request.as_ref().ok()?, archives))))
             .collect()
     };
     let mut found = BTreeMap::new();

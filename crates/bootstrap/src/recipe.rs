@@ -43,6 +43,7 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
     request.check_for_plan()?;
     let suite = archive::find_suite(&request.sources)?;
     let (request, lock) = lock::apply(request, &suite, report)?;
+    request.check_for_plan()?;
     let Request { selection, sources, machine, .. } = &request;
     if let Some(LockInUse { lock, path }) = &lock {
         return locked::plan(lock, &selection.architecture, path);
@@ -68,6 +69,8 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     let suite = archive::find_suite(&request.sources)?;
     let given = &request.output.target;
     let (request, lock) = lock::apply(&resolve(request)?, &suite, report)?;
+    // The lock has decided a part of it.
+    request.check()?;
     let request = &request;
     let copied_bytes = prepare(request, given, report)?;
     let names = container::names(&request.output, Some(&suite.codename))?;

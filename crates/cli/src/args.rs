@@ -15,7 +15,8 @@ use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
 ///
-/// Exit status: 0 done, 1 failed, 2 wrong usage, 3 something from the mirror is not what it should be.
+/// Exit status: 0 done, 1 failed, 2 wrong usage, 3 something from the mirror is not what it should be, 4 verify found a
+/// difference, 10 lock --check or outdated --exit-code found something.
 #[derive(Debug, Parser)]
 #[command(name = "rootstrap", version, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]

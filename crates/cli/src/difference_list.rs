@@ -47,7 +47,7 @@ fn text(names: [&str; 2], root: &RootDifference, limit: usize) -> String {
         text.push_str(&format!("  {}: {}\n", difference.path, aspects(difference)));
     }
     if let Some(more) = paths.checked_sub(limit).filter(|more| *more > 0) {
-        text.push_str(&format!("  and {more} more paths (--limit 0 lists all)\n"));
+        text.push_str(&format!("  and {more} more (--limit 0 lists all)\n"));
     }
     text
 }
@@ -69,7 +69,7 @@ fn markdown(names: [&str; 2], root: &RootDifference, limit: usize) -> String {
         }
     }
     if let Some(more) = root.paths.len().checked_sub(limit).filter(|more| *more > 0) {
-        text.push_str(&format!("\nAnd {more} more paths.\n"));
+        text.push_str(&format!("\nAnd {more} more.\n"));
     }
     text
 }
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(
             text,
             "x and y (amd64): 0 packages and 3 paths differ, 1 B and 2 B of files\n  layer x is missing\n  \
-             /a: mode 0644 and 4755, owner 0:0 and 1:2\n  /b|c: only in the second\n  and 1 more paths (--limit 0 lists all)\n"
+             /a: mode 0644 and 4755, owner 0:0 and 1:2\n  /b|c: only in the second\n  and 1 more (--limit 0 lists all)\n"
         );
         let markdown = write(["x", "y"], &[root()], ListFormat::Markdown, 0);
         assert!(markdown.contains("| /b\\|c | only in the second |\n| /d | content (1 bytes) |\n"), "{markdown}");

@@ -11,6 +11,8 @@ pub struct Pocket {
     pub name: String,
     /// Its path below `dists/`: `trixie-security`, `buster/updates`.
     pub suite: String,
+    /// The moment of the archive, for a snapshot. Release files of one moment are never taken for those of another.
+    pub moment: Option<String>,
     /// Base URIs (`http:`, `https:`, `file:`, `copy:`), tried in this order.
     pub mirrors: Vec<String>,
     /// Components to read: `main`.

@@ -35,7 +35,10 @@ impl PocketFetch<'_> {
             }
         }
         let mut mirrors = parse_all(&criteria.pocket.mirrors, suite)?;
-        let history = ReleaseHistory::new(cache, suite);
+        let history = match &criteria.pocket.moment {
+            None => ReleaseHistory::new(cache, suite),
+            Some(moment) => ReleaseHistory::new(cache, &format!("{suite}@{moment}")),
+        };
         let fetch = ReleaseFetch { downloader, history: &history, criteria, report };
         let (verified, source) = fetch.run(&mirrors).await?;
         // Other files are asked of the mirror that sent the Release first.

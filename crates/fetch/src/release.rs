@@ -185,7 +185,9 @@ impl ReleaseFetch<'_> {
         let speed = partial.received() as f64 / partial.body_time.as_secs_f64().max(1e-6);
         let address = partial.came_from.take().map(|url| url.to_string());
         let base = address.as_deref().and_then(|address| address.strip_suffix(&format!("/{path}")));
-        let moved_to = base.filter(|base| *base != mirror.uri).map(str::to_owned);
+        // The library takes user and password out of an address.
+        let own = rootstrap_http::redact::userinfo(&mirror.uri);
+        let moved_to = base.filter(|base| *base != own).map(str::to_owned);
         let bytes = partial.into_bytes();
         Ok(Answer { bytes, is_fast: speed >= limits::FAST_LINK, moved_to })
     }

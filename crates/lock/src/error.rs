@@ -21,7 +21,7 @@ impl Error {
         match self {
             Self::Newer { .. } => "use the version of rootstrap that wrote it, or a newer one",
             Self::Malformed { .. } | Self::Changed | Self::Invalid { .. } => {
-                "take the last good one from version control, or write it anew with `rootstrap lock --upgrade`"
+                "take the last good one from version control, or write it anew with `rootstrap lock SUITE --upgrade` and its options"
             }
         }
     }

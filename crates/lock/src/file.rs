@@ -100,8 +100,15 @@ impl Lock {
         if !architectures.iter().copied().eq(&self.request.architectures) {
             return Err("its platforms are not those of its request".to_owned());
         }
+        let Request { suite, variant, include, exclude, add_architectures, pockets, components, .. } = &self.request;
+        let words = [include, exclude, pockets, components].into_iter().flatten().chain([suite, variant]);
+        if words.clone().any(|word| has_control(word)) || !add_architectures.iter().all(|name| arch::is_valid(name)) {
+            return Err("its request has a word that no request has".to_owned());
+        }
         for source in &self.sources {
-            if !is_relative_path(&source.suite) || source.uris.iter().any(|uri| uri.contains(char::is_control)) {
+            let Source { pocket, suite, codename, origin, uris, signed_by, .. } = source;
+            let words = [pocket, codename, origin].into_iter().chain(uris).chain(signed_by);
+            if !is_relative_path(suite) || words.clone().any(|word| has_control(word)) {
                 return Err(format!("the source {:?} has no usable address", source.pocket));
             }
         }
@@ -116,7 +123,17 @@ impl Lock {
         let pockets: BTreeSet<&String> = self.sources_of(of_root).map(|source| &source.pocket).collect();
         let mut labels = BTreeSet::new();
         for package in &platform.packages {
-            let Package { name, architecture, pocket, .. } = package;
+            let Package { name, version, architecture, source, pocket, component, path, .. } = package;
+            let is_word =
+                |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+            let lines = [source, component, &package.priority, &package.section, &package.multi_arch, &package.why];
+            if !is_word(version)
+                || !is_word(path)
+                || !is_relative_path(path)
+                || lines.iter().any(|text| has_control(text))
+            {
+                return Err(format!("the package {name:?} has a field that no package has"));
+            }
             if !relation::is_package_name(name) || !arch::is_valid(architecture) || !pockets.contains(pocket) {
                 return Err(format!("the package {name:?} has no valid name, architecture or pocket"));
             }
@@ -134,6 +151,10 @@ impl Lock {
             None => Ok(()),
         }
     }
+}
+
+fn has_control(text: &str) -> bool {
+    text.contains(char::is_control)
 }
 
 #[cfg(test)]

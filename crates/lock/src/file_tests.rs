@@ -99,4 +99,10 @@ fn a_lock_that_contradicts_itself_is_refused() {
     refuses(&|lock| lock.platforms[0].packages[0] = lock.platforms[0].packages[1].clone(), "twice");
     refuses(&|lock| lock.request.architectures.push("arm64".into()), "not those of its request");
     refuses(&|lock| lock.sources[0].suite = "../x".into(), "no usable address");
+    refuses(&|lock| lock.sources[0].origin = "a\u{1b}b".into(), "no usable address");
+    refuses(&|lock| lock.platforms[0].packages[0].version = "1\n".into(), "a field that no package has");
+    refuses(&|lock| lock.platforms[0].packages[0].path = "../x".into(), "a field that no package has");
+    refuses(&|lock| lock.platforms[0].packages[0].section = "x\n\nPackage: y".into(), "a field that no package has");
+    refuses(&|lock| lock.request.include.push("\u{1b}[2J".into()), "a word that no request has");
+    refuses(&|lock| lock.request.add_architectures.push("../x".into()), "a word that no request has");
 }

@@ -23,13 +23,14 @@ const TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oc
                      application/vnd.docker.distribution.manifest.list.v2+json, \
                      application/vnd.docker.distribution.manifest.v2+json";
 
-/// How many manifests one image may have.
+/// How many manifests and how many blobs one image may have.
 const MANIFESTS: usize = 256;
+const BLOBS: usize = 2000;
 
 /// Fetches an image with all its platforms and the statements about it. Each document and blob goes into the file that `create` makes for its
 /// digest. Returns digest and size of the manifest or index that the tag means.
 ///
-/// Blocks; `create` and `report` are called on this thread. Of `push`, everything counts that does not say what is pushed.
+/// Blocks; `create` and `report` are called on this thread. The fields of `push` that say what is pushed are ignored.
 ///
 /// # Errors
 /// [`Error::Pull`] names what could not be had. A file may be there whose content is incomplete or wrong.
@@ -72,6 +73,9 @@ async fn pull_all(
         let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         waiting.extend(digests(&document["manifests"]).map(|(digest, _)| (digest, false)));
         blobs.extend(digests(&document["layers"]).chain(digest_of(&document["config"])));
+        if blobs.len() > BLOBS {
+            return Err(failed(reference, &what, Fault::Protocol("names too many blobs")));
+        }
     }
     for (digest, size) in &blobs {
         let what = format!("blob {digest}");

@@ -108,11 +108,13 @@ fn a_lock_knows_its_request() {
         command.arg("--keyring").arg(keyring).arg("--cache-dir").arg(world.path("cache"));
         world.finish(&mut command)
     };
-    run(&["--check"]).expect(0);
+    run(&["--check"]).expect(2).says(&["no suite is named"]);
+    run(&["--upgrade", "--output=none.lock"]).expect(2).says(&["cannot find the lock none.lock"]);
+    lock(&world, &["--check", "--output=none.lock"]).expect(10).says(&["cannot find the lock none.lock"]);
     run(&["--upgrade"]).expect(0).says(&["upgraded postfix 3.10 -> 3.11"]);
     let locked = text(&world);
     assert!(locked.contains("exclude = [\"apt\"]\n") && locked.contains("slim = true\n"), "{locked}");
-    run(&["--upgrade", "--include=exim4"]).expect(2).says(&["cannot tell of which suite"]);
+    run(&["--upgrade", "--include=exim4"]).expect(2).says(&["no suite is named"]);
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn a_lock_that_cannot_be_used_is_refused() {
     assert_eq!(
         changed.transcript,
         "error: cannot use rootstrap.lock as a lock\n  because: its text was changed after rootstrap wrote it: its digest does \
-         not match\nhint: take the last good one from version control, or write it anew with `rootstrap lock --upgrade`\n"
+         not match\nhint: take the last good one from version control, or write it anew with `rootstrap lock SUITE --upgrade` and its options\n"
     );
     let digest = good.lines().find(|line| line.starts_with("sha256 = ")).unwrap();
     with(good.replace(digest, &format!("sha256 = \"{}\"", "ab".repeat(32)))).expect(3);
@@ -275,4 +277,23 @@ fn exported_documents_are_valid() {
         let exported = world.finish(&mut world.bare(&["lock", "export", "--format", name])).expect(0);
         assert_eq!(readers::complaints(&python, format, &exported.stdout), "", "{name}");
     }
+}
+
+/// What is new may need more than the packages that were named.
+#[test]
+fn versions_are_kept_only_where_that_is_possible() {
+    let world = unlisted();
+    lock(&world, &["--include=postfix"]).expect(0);
+    let newer =
+        Deb::new("postfix", "3.12").field("Priority", "optional").field("Depends", "libc6 (>= 2.41-13), libdb5");
+    serve(&world, &moved().debs([newer]));
+    lock(&world, &["--include=postfix", "--upgrade=postfix"]).expect(0).says(&[
+        "warning: the other packages cannot keep their versions beside what is new: all are upgraded\n",
+        "  upgraded libc6 2.41-12 -> 2.41-13\n",
+        "  upgraded postfix 3.10 -> 3.12\n",
+    ]);
+    // The kind of keys is part of the lock.
+    let mut command = world.bare(&["lock", "--upgrade"]);
+    let outcome = world.finish(command.arg("--cache-dir").arg(world.path("cache"))).expect(2);
+    outcome.says(&["it trusts other keys than the suite's own, which have to be named with --keyring"]);
 }

@@ -3,6 +3,8 @@
 
 use crate::{EXTRACT, archive, unlisted};
 use rootstrap_testkit::Files;
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::server::Fault;
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::World;
@@ -147,4 +149,27 @@ fn moments_and_mirrors_that_make_no_sense_are_refused() {
     late.says(&["cannot use --snapshot: 2999-01-01T00:00:00Z lies in the future"]);
     let early = service.bare(&["noble", "--snapshot=2022-01-01", "--print-plan"]).output().unwrap();
     assert!(String::from_utf8_lossy(&early.stderr).contains("the service begins on 2023-03-01"));
+}
+
+/// Two moments in one cache: neither build takes what the other has seen.
+#[test]
+fn moments_do_not_mix() {
+    let mut later = archive("fixture").debs([Deb::new("postfix", "3.11").field("Priority", "optional")]);
+    later.date += 8 * 3600;
+    let at = |moment: &str, archive: &Archive| {
+        archive.build().into_iter().map(|(path, bytes)| (format!("x/{moment}/{path}"), bytes)).collect::<Vec<_>>()
+    };
+    let mut files = Files::new();
+    files.extend(at("20250101T060000Z", &archive("fixture")));
+    files.extend(at("20250101T120000Z", &later));
+    let world = World::serving_below("fixture", "/x/{timestamp}", files);
+    let plan = |moment: &str, more: &[&str]| {
+        let snapshot = format!("--snapshot={moment}");
+        let arguments = [&["--print-plan", "--arch=amd64", "--include=postfix", &snapshot], more].concat();
+        String::from_utf8(world.run(&arguments).expect(0).stdout).unwrap()
+    };
+    for more in [&[][..], &["--offline"]] {
+        assert!(plan("20250101T120000Z", more).contains("3.11"));
+        assert!(plan("20250101T060000Z", more).contains("3.10"));
+    }
 }

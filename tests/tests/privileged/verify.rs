@@ -1,13 +1,16 @@
 //! `rootstrap verify`: what was built is built again from its lock, and every change is found by path.
 
+use rootstrap_testkit::entry::{Entry, tar};
 use rootstrap_testkit::registry::Registry;
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::World;
 use rootstrap_tests::{machine, need};
+use rootstrap_unpack::list::{ListedKind, list};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 fn world() -> Result<World, String> {
     let world = World::new(&base::archive(Layout::Merged, [])?);
@@ -140,7 +143,7 @@ fn what_cannot_be_verified_is_refused() {
     let mut command = world.bare(&["image", "tree", &theirs]);
     world.finish(&mut command).expect(0);
     let text = stdout(&verify(&world, &[&theirs, "--limit=1"]).expect(4));
-    assert!(text.contains("  removed base-files ") && text.contains("more paths"), "{text}");
+    assert!(text.contains("  added base-files ") && text.contains(" more (--limit"), "{text}");
 }
 
 /// The lock of a build is inside of its image, whether it was built from a lock or not.
@@ -183,4 +186,43 @@ fn an_image_in_a_registry_is_verified() {
     fs::remove_dir_all(world.path("home/.docker")).unwrap();
     verify(&world, &[&subject]).expect(1).says(&["authentication failed"]);
     assert_eq!(world.names("tmp"), [""; 0]);
+}
+
+/// docker's older store reads manifest.json, and everybody else index.json.
+#[test]
+fn the_two_lists_of_an_image_have_to_agree() {
+    need!(machine::root());
+    let world = need!(world());
+    let target = build(&world, "x.oci.tar", &[]);
+    let mut entries = Vec::new();
+    let never = AtomicBool::new(false);
+    list(fs::File::open(&target).unwrap(), &never, &mut |entry, contents| {
+        let mut bytes = Vec::new();
+        contents.read_to_end(&mut bytes)?;
+        if matches!(entry.what, ListedKind::File(_)) {
+            entries.push((String::from_utf8(entry.path).unwrap(), bytes));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let write = |name: &str, change: &dyn Fn(&str, &[u8]) -> Vec<u8>| {
+        let files = entries.iter().map(|(path, bytes)| Entry::file(path, 0o644, change(path, bytes)));
+        fs::write(world.path(name), tar(&files.collect::<Vec<_>>())).unwrap();
+    };
+    write("same.tar", &|_, bytes| bytes.to_vec());
+    verify(&world, &["same.tar"]).expect(0);
+    write("other.tar", &|path, bytes| match path {
+        "manifest.json" => {
+            String::from_utf8(bytes.to_vec()).unwrap().replacen("blobs/sha256/", "blobs/sha256/0", 2).into_bytes()
+        }
+        _ => bytes.to_vec(),
+    });
+    verify(&world, &["other.tar"]).expect(2).says(&["its manifest.json names another image than its index.json"]);
+    // A document that was changed after its digest was named.
+    let is_config = |bytes: &[u8]| bytes.starts_with(b"{\"architecture\"");
+    write("config.tar", &|_, bytes| match is_config(bytes) {
+        true => [bytes, b" "].concat(),
+        false => bytes.to_vec(),
+    });
+    verify(&world, &["config.tar"]).expect(2).says(&["has other bytes: their digest is"]);
 }

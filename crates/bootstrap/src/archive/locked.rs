@@ -1,7 +1,7 @@
 //! The archive as a lock has it: what a lock records of pockets and plans, and how a build takes both from it.
 
 use crate::archive::served::ServedPocket;
-use crate::archive::snapshot::moment_of;
+use crate::archive::snapshot::at_moment;
 use crate::error::Error;
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::source as source_package;
@@ -159,8 +159,7 @@ pub(crate) fn served(lock: &Lock, architecture: &str, mirrors: &dyn Fn(&str) -> 
         let mut all = mirrors(&source.pocket);
         // The service is asked for the moment that it had, not for the one that it would have to look for.
         if let Some(moment) = &source.snapshot {
-            let found = |uri: &String| moment_of(uri).map(|asked| uri.replace(asked, moment));
-            all = all.iter().map(|uri| found(uri).unwrap_or_else(|| uri.clone())).collect();
+            all = all.iter().map(|uri| at_moment(uri, moment)).collect();
         }
         let known: Vec<String> = all.iter().map(|uri| redact::userinfo(uri)).collect();
         all.extend(source.uris.iter().filter(|uri| !known.contains(uri)).cloned());

@@ -46,6 +46,7 @@ pub(crate) fn pockets(
         found.push(rootstrap_fetch::Pocket {
             name: pocket.name().to_owned(),
             suite: name,
+            moment: sources.snapshot.as_ref().map(|snapshot| snapshot::timestamp(snapshot.at)),
             mirrors,
             components,
             // A pocket that is asked for by name has to exist.

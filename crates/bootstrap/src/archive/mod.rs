@@ -18,4 +18,4 @@ pub(crate) use mirrors::{lasting_uris, wanted_pockets};
 pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked};
 pub use proxies::proxies;
 pub(crate) use served::ServedPocket;
-pub(crate) use snapshot::uris as snapshot_uris;
+pub(crate) use snapshot::{at_moment, moment_of, uris as snapshot_uris};

@@ -18,7 +18,7 @@ const DELAYS: [i64; 2] = [6 * 3600, 24 * 3600];
 pub(crate) const FAR: i64 = 2 * 86400;
 
 /// Returns a moment as services write it: `20260901T000000Z`.
-fn timestamp(at: i64) -> String {
+pub(crate) fn timestamp(at: i64) -> String {
     format_date(at).replace(['-', ':'], "")
 }
 
@@ -66,10 +66,10 @@ fn of_service(service: &str, moment: &str, suite: &Suite, pocket: Pocket) -> Vec
 /// Takes note of the moment that a service has resolved a snapshot to. `moved_to` is where it led. Returns what to say about that.
 pub(crate) fn settle(served: &mut ServedPocket, moved_to: Option<&str>, snapshot: &Snapshot) -> Option<String> {
     let asked = timestamp(snapshot.at);
-    let base = moved_to.filter(|base| moment_of(base).is_some()).unwrap_or(served.mirror()).to_owned();
-    let moment = moment_of(&base).unwrap_or(&asked).to_owned();
+    let moment = moved_to.and_then(moment_of).unwrap_or(&asked).to_owned();
     if let Some(first) = served.mirrors.first_mut() {
-        first.clone_from(&base);
+        // The address keeps its user and password, which the one that the service led to does not have.
+        *first = at_moment(first, &moment);
     }
     let said = (moment != asked).then(|| {
         let early = snapshot.at - parse_moment(&moment).unwrap_or(snapshot.at);
@@ -103,6 +103,11 @@ pub(crate) fn servers(sources: &Sources, suite: &Suite) -> Vec<String> {
     let starts = of_vendor.chain(named).map(start);
     // The security archive of a service that the user named is beside the main one.
     starts.map(|start| start.trim_end_matches('/').to_owned()).collect()
+}
+
+/// Returns an address with another moment in the place of its own, if it has one.
+pub(crate) fn at_moment(uri: &str, moment: &str) -> String {
+    moment_of(uri).map_or_else(|| uri.to_owned(), |own| uri.replace(own, moment))
 }
 
 /// Returns the moment in the address of a snapshot.
@@ -142,6 +147,10 @@ mod tests {
         assert_eq!(uris(&own, trixie, Pocket::Updates), places[1..]);
         assert_eq!(moment_of(places[0]), Some("20260901T000000Z"));
         assert_eq!(moment_of("http://s.example/debian/20260901T00000Z/x"), None);
+        assert_eq!(
+            at_moment("http://me:pw@s.example/20260901T000000Z/x", "20260831T010203Z"),
+            "http://me:pw@s.example/20260831T010203Z/x"
+        );
     }
 
     #[test]

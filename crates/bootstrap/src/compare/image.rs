@@ -6,7 +6,7 @@ use crate::error::Error;
 use rootstrap_sbom::LOCK_TYPE;
 use rootstrap_unpack::list::{ListedKind, decoded, list};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,13 @@ use std::sync::atomic::AtomicBool;
 
 /// The most bytes of a document of an image.
 const DOCUMENT: u64 = 4 << 20;
+
+/// The most bytes of all documents of an image.
+const DOCUMENTS: u64 = 64 << 20;
+
+/// The most roots, and the most layers of a root.
+const ROOTS: usize = 256;
+const LAYERS: usize = 1000;
 
 /// The text of the error that ends the search in an archive that is no image.
 const NO_IMAGE: &str = "no image";
@@ -36,7 +43,7 @@ impl Store {
             return Ok(is_layout.then(|| Self::Directory(path.to_owned())));
         }
         let mut documents = BTreeMap::new();
-        let mut is_image = false;
+        let (mut is_image, mut seen, mut total) = (false, BTreeSet::new(), 0);
         let file = File::open(path).map_err(Error::io("open", path))?;
         let listed = list(file, cancel, &mut |entry, contents| {
             let name = String::from_utf8_lossy(&entry.path).into_owned();
@@ -45,9 +52,16 @@ impl Store {
             if entry.what == ListedKind::Directory && matches!(name.as_str(), "usr" | "etc" | "bin" | "var") {
                 return Err(io::Error::other(NO_IMAGE));
             }
-            if let ListedKind::File(size) = entry.what
-                && size <= DOCUMENT
-            {
+            let ListedKind::File(size) = entry.what else { return Ok(()) };
+            if !seen.insert(name.clone()) {
+                // Of two files with one name, some readers take the first and others the last.
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is there twice")));
+            }
+            if size <= DOCUMENT && (name.starts_with("blobs/") || name.ends_with(".json")) {
+                total += size;
+                if total > DOCUMENTS {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "it has too many documents"));
+                }
                 let mut bytes = Vec::new();
                 contents.read_to_end(&mut bytes)?;
                 documents.insert(name, bytes);
@@ -119,18 +133,32 @@ impl Store {
 pub(super) fn roots(store: &Store, path: &Path, cancel: &AtomicBool) -> Result<Vec<ComparedRoot>, Error> {
     let reader = Reader { store, path, cancel };
     let mut roots = Vec::new();
-    match (reader.json("index.json")?, reader.json("manifest.json")?) {
-        (Some(index), _) => reader.index(&index, DEPTH, &mut roots)?,
-        (None, Some(images)) => {
-            for image in array(&images) {
-                let layers: Vec<(String, Option<String>)> =
-                    array(&image["Layers"]).iter().filter_map(|name| Some((name.as_str()?.to_owned(), None))).collect();
-                roots.push(reader.root(text(&image["Config"]), &layers)?);
-            }
-        }
-        (None, None) => {}
+    let (index, images) = (reader.json("index.json")?, reader.json("manifest.json")?);
+    if let Some(index) = &index {
+        reader.index(index, DEPTH, &mut roots)?;
     }
+    let known: Vec<Parts> = roots.iter().map(|(_, parts): &(_, Parts)| parts.clone()).collect();
+    for image in images.iter().flat_map(array) {
+        let layers = array(&image["Layers"]).iter().filter_map(Value::as_str);
+        let parts = Parts { config: text(&image["Config"]).to_owned(), layers: layers.map(str::to_owned).collect() };
+        match &index {
+            None => roots.push((reader.root(&parts, &[])?, parts)),
+            // docker's older store reads this list, and all others read the index.
+            Some(_) if !known.contains(&parts) => {
+                return Err(reader.invalid("its manifest.json names another image than its index.json"));
+            }
+            Some(_) => {}
+        }
+    }
+    let roots: Vec<ComparedRoot> = roots.into_iter().map(|(root, _)| root).collect();
     if roots.is_empty() { Err(reader.invalid("it names no root filesystem")) } else { Ok(roots) }
+}
+
+/// The files that an image consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
+    config: String,
+    layers: Vec<String>,
 }
 
 struct Reader<'a> {
@@ -151,18 +179,30 @@ impl Reader<'_> {
         parsed.map_err(|error| self.invalid(&format!("{name} is damaged: {error}")))
     }
 
+    /// Returns the document that a descriptor names.
     fn blob(&self, descriptor: &Value) -> Result<Value, Error> {
         let digest = text(&descriptor["digest"]);
-        self.json(&blob_path(digest))?.ok_or_else(|| self.invalid(&format!("it lacks {digest}")))
+        let name = blob_path(digest);
+        let bytes = self.store.document(&name)?.ok_or_else(|| self.invalid(&format!("it lacks {digest}")))?;
+        if sha256(&bytes) != digest {
+            return Err(self.invalid(&format!("{digest} has other bytes: their digest is {}", sha256(&bytes))));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.invalid(&format!("{digest} is damaged: {error}")))
     }
 
     /// Reads the images of an index, without the statements about images.
-    fn index(&self, index: &Value, depth: usize, roots: &mut Vec<ComparedRoot>) -> Result<(), Error> {
+    fn index(&self, index: &Value, depth: usize, roots: &mut Vec<(ComparedRoot, Parts)>) -> Result<(), Error> {
         for descriptor in array(&index["manifests"]) {
             if descriptor["platform"]["architecture"] == "unknown" {
                 continue;
             }
             let document = self.blob(descriptor)?;
+            if document["manifests"].is_array() && document["layers"].is_array() {
+                return Err(self.invalid("a document of it can be read as an index and as an image"));
+            }
+            if roots.len() >= ROOTS {
+                return Err(self.invalid("it has too many images"));
+            }
             if document["manifests"].is_array() {
                 if depth == 0 {
                     return Err(self.invalid("its indexes lie in each other too often"));
@@ -170,13 +210,15 @@ impl Reader<'_> {
                 self.index(&document, depth - 1, roots)?;
                 continue;
             }
-            let layers: Vec<(String, Option<String>)> = array(&document["layers"])
-                .iter()
-                .map(|layer| (blob_path(text(&layer["digest"])), Some(text(&layer["digest"]).to_owned())))
-                .collect();
-            let mut root = self.root(&blob_path(text(&document["config"]["digest"])), &layers)?;
+            let digests: Vec<&str> = array(&document["layers"]).iter().map(|layer| text(&layer["digest"])).collect();
+            self.blob(&document["config"])?;
+            let parts = Parts {
+                config: blob_path(text(&document["config"]["digest"])),
+                layers: digests.iter().map(|digest| blob_path(digest)).collect(),
+            };
+            let mut root = self.root(&parts, &digests)?;
             root.lock = self.lock(index, text(&descriptor["digest"]))?;
-            roots.push(root);
+            roots.push((root, parts));
         }
         Ok(())
     }
@@ -191,17 +233,22 @@ impl Reader<'_> {
         Ok(self.blob(layer)?["predicate"]["lock"].as_str().map(str::to_owned))
     }
 
-    /// Reads a root from its layers, each with the digest that its manifest names.
-    fn root(&self, config: &str, layers: &[(String, Option<String>)]) -> Result<ComparedRoot, Error> {
+    /// Reads a root from its layers. `digests` are those that its manifest names, if it has one.
+    fn root(&self, parts: &Parts, digests: &[&str]) -> Result<ComparedRoot, Error> {
+        let Parts { config, layers } = parts;
+        if layers.len() > LAYERS {
+            return Err(self.invalid("it has too many layers"));
+        }
         let config = self.json(config)?.ok_or_else(|| self.invalid(&format!("it lacks {config}")))?;
         let diff_ids: Vec<&str> = array(&config["rootfs"]["diff_ids"]).iter().filter_map(Value::as_str).collect();
         let (mut inventory, mut findings, mut found) = (Inventory::default(), Vec::new(), Vec::new());
-        for (number, (name, digest)) in layers.iter().enumerate() {
-            let shown = digest.as_deref().unwrap_or(name);
-            let mut digests = (String::new(), String::new());
+        for (number, name) in layers.iter().enumerate() {
+            let digest = digests.get(number).copied();
+            let shown = digest.unwrap_or(name);
+            let mut read_digests = (String::new(), String::new());
             let is_there = self.store.with(name, self.cancel, &mut |blob| {
                 match read_layer(blob, &mut inventory, self.cancel) {
-                    Ok(read) => digests = read,
+                    Ok(read) => read_digests = read,
                     Err(Error::Cancelled) => return Err(Error::Cancelled),
                     Err(error) => findings.push(format!("layer {shown} is damaged: {}", with_cause(&error))),
                 }
@@ -210,8 +257,8 @@ impl Reader<'_> {
             if !is_there {
                 findings.push(format!("layer {shown} is missing"));
             }
-            let (of_blob, plain) = digests;
-            if !of_blob.is_empty() && digest.as_ref().is_some_and(|digest| *digest != of_blob) {
+            let (of_blob, plain) = read_digests;
+            if !of_blob.is_empty() && digest.is_some_and(|digest| digest != of_blob) {
                 findings.push(format!("layer {shown} has other bytes: their digest is {of_blob}"));
             }
             if !plain.is_empty() && diff_ids.get(number).is_some_and(|known| *known != plain) {
@@ -241,6 +288,11 @@ fn read_layer(
     io::copy(&mut bytes, &mut io::sink()).map_err(failed)?;
     let name = |digest: [u8; 32]| format!("sha256:{}", rootstrap_debian::digest::Digest::Sha256(digest));
     Ok((name(bytes.finish().1), name(of_plain)))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    format!("sha256:{}", rootstrap_debian::digest::Digest::Sha256(sha2::Sha256::digest(bytes).into()))
 }
 
 fn with_cause(error: &Error) -> String {

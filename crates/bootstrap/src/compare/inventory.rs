@@ -5,12 +5,12 @@ use rootstrap_debian::control::parse_all;
 use rootstrap_rootfs::{Attributes, Device, Kind, Root, walk, xattr};
 use rootstrap_unpack::list::{self, ListedEntry, ListedKind};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// The most bytes of a file that is kept as a whole: dpkg's database.
+/// The most bytes of all files that are kept as a whole: dpkg's database.
 const KEPT: u64 = 64 << 20;
 
 /// What removes a name of a lower layer, and what removes all names below a directory (OCI image-spec, layer.md, "Whiteouts").
@@ -92,25 +92,43 @@ impl Inventory {
         is_layer: bool,
         cancel: &AtomicBool,
     ) -> Result<(), rootstrap_unpack::archive::Error> {
-        list::list(input, cancel, &mut |entry, contents| self.add(entry, contents, is_layer))?;
+        // What a layer removes is what lower layers have.
+        let mut own = BTreeSet::new();
+        list::list(input, cancel, &mut |entry, contents| self.add(entry, contents, is_layer.then_some(&mut own)))?;
         self.settle_links();
         Ok(())
     }
 
-    fn add(&mut self, entry: ListedEntry, contents: &mut (dyn Read + Send), is_layer: bool) -> io::Result<()> {
+    fn add(
+        &mut self,
+        entry: ListedEntry,
+        contents: &mut (dyn Read + Send),
+        own: Option<&mut BTreeSet<Vec<u8>>>,
+    ) -> io::Result<()> {
         let ListedEntry { path, what, attributes, mut xattrs } = entry;
         xattrs.sort();
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let directory = path.get(..path.len() - name.len()).unwrap_or_default();
-        if is_layer && name == OPAQUE {
-            self.remove_below(directory);
-            return Ok(());
+        if let Some(own) = own {
+            if name == OPAQUE {
+                self.remove_below(directory, own);
+                return Ok(());
+            }
+            if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+                let path = [directory, hidden].concat();
+                if !own.contains(&path) {
+                    self.remove(&path);
+                }
+                return Ok(());
+            }
+            own.insert(path.clone());
         }
-        if let Some(hidden) = name.strip_prefix(WHITEOUT).filter(|_| is_layer) {
-            self.remove(&[directory, hidden].concat());
-            return Ok(());
+        match &what {
+            ListedKind::Directory => {}
+            // Of its own name, too, some programs make a link.
+            ListedKind::Link(target) if *target == path => return Ok(()),
+            _ => self.remove(&path),
         }
-        let mut link_of = None;
         let what = match what {
             ListedKind::File(_) => {
                 let (size, digest) = self.hash(&path, contents)?;
@@ -130,15 +148,9 @@ impl Inventory {
             ListedKind::Directory => ItemKind::Directory,
             ListedKind::Symlink(target) => ItemKind::Symlink(target),
             ListedKind::Device(kind, device) => ItemKind::Node(kind, device),
-            ListedKind::Fifo => {
-                link_of = None;
-                ItemKind::Fifo
-            }
+            ListedKind::Fifo => ItemKind::Fifo,
         };
-        if what != ItemKind::Directory {
-            self.remove(&path);
-        }
-        self.items.insert(path, Item { what, attributes, xattrs, link_of });
+        self.items.insert(path, Item { what, attributes, xattrs, link_of: None });
         Ok(())
     }
 
@@ -147,29 +159,48 @@ impl Inventory {
         let mut hashing = HashingReader::new(contents);
         if is_database(path) {
             let mut text = Vec::new();
-            (&mut hashing).take(KEPT).read_to_end(&mut text)?;
+            let kept: u64 = self.databases.values().map(|text| text.len() as u64).sum();
+            (&mut hashing).take(KEPT.saturating_sub(kept)).read_to_end(&mut text)?;
             self.databases.insert(path.to_vec(), text);
         }
         io::copy(&mut hashing, &mut io::sink())?;
         Ok(hashing.finish())
     }
 
+    /// Removes a name and all that is below it. What has further names stays under those.
     fn remove(&mut self, path: &[u8]) {
-        self.items.remove(path);
-        self.remove_below(&[path, b"/"].concat());
+        self.databases.remove(path);
+        if self.items.remove(path).is_some_and(|removed| removed.what != ItemKind::Directory) {
+            self.rename_links(path);
+            return;
+        }
+        self.remove_below(&[path, b"/"].concat(), &BTreeSet::new());
     }
 
-    /// Removes all that begins with `directory`, which ends in a slash.
-    fn remove_below(&mut self, directory: &[u8]) {
+    /// Has the further names of a file name another one of them, because its first one is gone.
+    fn rename_links(&mut self, gone: &[u8]) {
+        let others = self.items.iter_mut().filter(|(_, item)| item.link_of.as_deref() == Some(gone));
+        let mut first: Option<Vec<u8>> = None;
+        for (path, item) in others {
+            item.link_of.clone_from(&first);
+            first.get_or_insert_with(|| path.clone());
+        }
+    }
+
+    /// Removes all that begins with `directory`, which ends in a slash, but for what is to stay.
+    fn remove_below(&mut self, directory: &[u8], stays: &BTreeSet<Vec<u8>>) {
         let below: Vec<Vec<u8>> = self
             .items
             .range(directory.to_vec()..)
             .map(|(path, _)| path.clone())
             .take_while(|path| path.starts_with(directory))
+            .filter(|path| !stays.contains(path))
             .collect();
         for path in below {
-            self.items.remove(&path);
             self.databases.remove(&path);
+            if self.items.remove(&path).is_some_and(|removed| removed.what != ItemKind::Directory) {
+                self.rename_links(&path);
+            }
         }
     }
 
@@ -279,6 +310,20 @@ mod tests {
         assert_eq!(paths(&of(&[&lower, &opaque])), ["a", "a/z", "b"]);
         let file = [Entry::file("a", 0o644, b"no directory any more")];
         assert_eq!(paths(&of(&[&lower, &file])), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_a_layer_removes_is_gone_from_databases_and_links_too() {
+        let lower = [Entry::file("a", 0o644, b"1"), Entry::hardlink("b", "a"), Entry::hardlink("c", "a")];
+        let removed = of(&[&lower, &[Entry::file(".wh.a", 0o644, b"")]]);
+        assert_eq!(paths(&removed), ["b", "c"]);
+        assert_eq!(removed.items[&b"c"[..]].link_of.as_deref(), Some(&b"b"[..]));
+        assert_eq!(removed.bytes(), 1);
+        let base = [Entry::file("var/lib/dpkg/status.d/base", 0o644, "Package: base\nVersion: 3\nArchitecture: all\n")];
+        let whiteout = [Entry::file("var/lib/dpkg/status.d/.wh.base", 0o644, b"")];
+        assert!(of(&[&base, &whiteout]).packages().is_empty());
+        let opaque = [Entry::file("d/new", 0o644, b""), Entry::file("d/.wh..wh..opq", 0o644, b"")];
+        assert_eq!(paths(&of(&[&[Entry::file("d/old", 0o644, b"")], &opaque])), ["d/new"], "its own names stay");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::archive::{self, ServedPocket, host_mirrors};
 use crate::error::Error;
-use crate::request::Sources;
+use crate::request::{Snapshot, Sources};
 use rootstrap_http::redact;
 use rootstrap_rootfs::Root;
 use rootstrap_suites::{Pocket, SourceEntry, SourcesFormat, Suite, Vendor};
@@ -83,9 +83,7 @@ impl Entries<'_> {
         // No mirror has every pocket of an old suite. An entry for a pocket that no mirror has would make each `apt update` fail.
         wanted.retain(|(_, name)| self.served.iter().any(|served| served.suite == *name));
         if let Some(snapshot) = self.sources.snapshot.as_ref().filter(|_| self.sources.write_snapshot) {
-            let first = |pocket| archive::snapshot_uris(snapshot, self.suite, pocket).into_iter().next();
-            let at = |pocket| redact::userinfo(&first(pocket).unwrap_or_default());
-            return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| (at(pocket), name))));
+            return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_snapshot(snapshot, pocket, name))));
         }
         let mut listed = self.suite.sources(self.architecture);
         if !self.sources.mirrors.is_empty() {
@@ -121,6 +119,19 @@ impl Entries<'_> {
         let mut places = places.iter().map(|place| redact::userinfo(place));
         let first = places.next().unwrap_or_default();
         (places.find(|place| Some(place) == serving.as_ref()).unwrap_or(first), name)
+    }
+
+    /// Returns the base URI of a pocket at the first service of snapshots, and at the moment that was asked for. If that service has shown how
+    /// it is laid out, that decides.
+    fn at_snapshot(&self, snapshot: &Snapshot, pocket: Pocket, name: String) -> (String, String) {
+        let places = archive::snapshot_uris(snapshot, self.suite, pocket);
+        let serving = self.served.iter().find(|served| served.suite == name).map(|served| served.mirror());
+        let shown = |place: &&String| {
+            let moment = archive::moment_of(place).unwrap_or_default();
+            serving.is_some_and(|serving| archive::at_moment(serving, moment) == **place)
+        };
+        let place = places.iter().find(shown).or(places.first());
+        (place.map(|uri| redact::userinfo(uri)).unwrap_or_default(), name)
     }
 
     /// Returns one entry for each URI.

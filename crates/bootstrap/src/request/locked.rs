@@ -79,7 +79,9 @@ impl Request {
             Some(mirror) if sources.mirrors.first().map(written).as_ref() == Some(mirror) => {}
             Some(mirror) => sources.mirrors = vec![mirror.clone()],
         }
-        sources.further_mirrors.clone_from(&self.sources.mirrors);
+        // A lock may be applied twice: by the command that reads it, and by the build.
+        let new = self.sources.mirrors.iter().filter(|uri| !self.sources.further_mirrors.contains(uri));
+        sources.further_mirrors.extend(new.cloned());
         // The services as the user names them may have a password.
         let same = |given: &Snapshot| services(given) == *snapshot_services;
         let given = sources.snapshot.as_ref().filter(|given| same(given)).map(|given| given.services.clone());

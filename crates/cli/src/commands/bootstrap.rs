@@ -1,6 +1,6 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
-use super::cache::keep_within;
+use super::cache::keep_cache;
 use super::deadline::Deadline;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
@@ -90,8 +90,7 @@ fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Pr
         None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| {
             progress.summary(&summary);
             // Every description of the cache is closed by now.
-            let removed = machine.cache.as_deref().and_then(|cache| keep_within(cache, around.cache_size));
-            removed.into_iter().for_each(|text| report(Event::Note(text)));
+            keep_cache(machine, around.cache_size, &report);
         }),
     };
     match result {

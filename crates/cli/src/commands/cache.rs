@@ -5,7 +5,7 @@ use crate::environment;
 use clap::Subcommand;
 use indicatif::HumanBytes;
 use rootstrap_bootstrap::cache::{self, LayerUsage, PruneLimits};
-use rootstrap_bootstrap::{CACHE_LAYERS, Error, format_date};
+use rootstrap_bootstrap::{CACHE_LAYERS, Error, Event, Machine, format_date};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -83,12 +83,18 @@ fn pruned(directory: &Path, max_size: Option<u64>, older_than: Option<u32>) -> R
 
 /// Makes the cache in `directory` smaller after a run, if it has more than `max_bytes`. Says what was removed, if anything was. A failure
 /// does not fail the run.
-pub(super) fn keep_within(directory: &Path, max_bytes: Option<u64>) -> Option<String> {
+fn keep_within(directory: &Path, max_bytes: Option<u64>) -> Option<String> {
     let now = max_bytes.is_none().then(environment::now);
     let max_bytes = max_bytes.unwrap_or_else(|| cache::default_size(directory));
     let pruned = cache::keep_within(directory, &CACHE_LAYERS, max_bytes, now).ok()?;
     let text = || format!("cache: removed {} files, {}, used longest ago", pruned.files, HumanBytes(pruned.bytes));
     (pruned.files > 0).then(text)
+}
+
+/// Does that after a run, and reports it.
+pub(super) fn keep_cache(machine: &Machine, max_bytes: Option<u64>, report: &dyn Fn(Event)) {
+    let removed = machine.cache.as_deref().and_then(|cache| keep_within(cache, max_bytes));
+    removed.into_iter().for_each(|text| report(Event::Note(text)));
 }
 
 fn totals(layers: &[LayerUsage]) -> (u64, u64, Option<String>) {

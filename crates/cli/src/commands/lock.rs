@@ -1,5 +1,6 @@
 //! `rootstrap lock`: writes down which packages a request gets.
 
+use super::cache::keep_cache;
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::{epoch, stop_on_signals};
@@ -30,10 +31,8 @@ pub(crate) fn run(args: LockArgs) -> u8 {
         Ok(epoch) => epoch,
         Err(problem) => return usage(&problem),
     };
-    if args.suite.is_none() && !args.packages.is_plain() {
-        return usage(
-            "cannot tell of which suite\nhint: name the suite, or leave the other options out: the lock has its own",
-        );
+    if args.suite.is_none() && (args.check || !args.packages.is_plain()) {
+        return usage("no suite is named\nhint: name it, or leave the other options out: the lock has its own request");
     }
     let machine = args.downloads.machine(&args.network);
     stop_on_signals(&machine.cancel);
@@ -64,6 +63,10 @@ fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progre
     let earlier = match rootstrap_bootstrap::read_lock(&args.output) {
         Ok(lock) => Some(lock),
         Err(Error::NoLock { .. }) if args.suite.is_some() && !args.check => None,
+        Err(error @ Error::NoLock { .. }) if args.check => {
+            fail(&error, None);
+            return Ok(DIFFERS);
+        }
         // All of it is written anew.
         Err(Error::LockFile { .. }) if args.suite.is_some() && upgrade == Upgrade::All => None,
         Err(error) => return Err(error),
@@ -71,7 +74,7 @@ fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progre
     let mut request = match (&args.suite, &earlier) {
         (None, Some(lock)) => {
             let sources = args.packages.sources(&lock.request.suite, None);
-            rootstrap_bootstrap::locked_request(lock, sources, machine)?
+            rootstrap_bootstrap::locked_request(lock, &args.output, sources, machine)?
         }
         (suite, _) => {
             let suite = suite.as_deref().unwrap_or_default();
@@ -100,6 +103,7 @@ fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progre
         }
     }
     let lock = rootstrap_bootstrap::lock(&request, earlier.as_ref(), &upgrade, &report)?;
+    keep_cache(&request.machine, args.downloads.cache_size, &report);
     progress.end();
     match args.prints() {
         true => std::io::stdout().write_all(lock.to_text().as_bytes()).map_err(Error::Stdout)?,

@@ -1,5 +1,6 @@
 //! `rootstrap outdated`: lists what a rebuild of locks would change.
 
+use super::cache::keep_cache;
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::stop_on_signals;
@@ -8,8 +9,10 @@ use crate::log::Log;
 use crate::outdated_args::{ListFormat, OutdatedArgs};
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
+use rootstrap_bootstrap::lock_file::Lock;
 use rootstrap_bootstrap::{Error, Outdated};
 use std::io::Write;
+use std::path::PathBuf;
 
 /// The exit status if something is listed and `--exit-code` is given.
 const DUE: u8 = 10;
@@ -28,28 +31,56 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
         progress.end();
         fail(&deadline.or(error), None)
     };
-    let mut locks = Vec::new();
-    for path in &args.locks {
-        match rootstrap_bootstrap::read_lock(path) {
-            Ok(lock) => locks.push(lock),
-            Err(error) => return ended(error),
+    let read = |path: &PathBuf| rootstrap_bootstrap::read_lock(path).map(|lock| (path.clone(), lock));
+    let locks: Vec<Result<(PathBuf, Lock), Error>> = args.locks.iter().map(read).collect();
+    let (mut good, mut results) = (Vec::new(), Vec::new());
+    for lock in locks {
+        match lock {
+            Ok(lock) => {
+                good.push(lock);
+                results.push(Ok(()));
+            }
+            Err(error) => results.push(Err(error)),
         }
     }
     let sources = args.trust.sources("");
     let report = |event| progress.event(&event);
-    let found = match rootstrap_bootstrap::outdated(&locks, &sources, &machine, &report) {
+    let found = match rootstrap_bootstrap::outdated(&good, &sources, &machine, &report) {
         Ok(found) => found,
         Err(error) => return ended(error),
     };
+    keep_cache(&machine, args.downloads.cache_size, &report);
     progress.end();
+    let (lists, code) = lists(args, results, good.iter().zip(found));
+    let is_due = lists.iter().flatten().any(|list| !list.updates.is_empty());
+    let text = write(&lists, args.list_format());
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        return fail(&Error::Stdout(error), None);
+    }
+    match code {
+        0 if is_due && args.exit_code => DUE,
+        code => code,
+    }
+}
+
+/// Returns the lists of the locks that could be compared, and the status of the last one that could not.
+fn lists<'l>(
+    args: &OutdatedArgs,
+    results: Vec<Result<(), Error>>,
+    mut found: impl Iterator<Item = (&'l (PathBuf, Lock), Result<Vec<Outdated>, Error>)>,
+) -> (Vec<Vec<ChangeList>>, u8) {
     let (mut lists, mut code) = (Vec::new(), 0);
-    for ((path, lock), outdated) in args.locks.iter().zip(&locks).zip(found) {
+    for (path, result) in args.locks.iter().zip(results) {
         let what = path.display().to_string();
-        match outdated {
-            Ok(roots) => {
+        let result = result.and_then(|()| {
+            let ((_, lock), outdated) = found.next().ok_or(Error::Cancelled)?;
+            outdated.map(|roots| (lock.request.suite.clone(), roots))
+        });
+        match result {
+            Ok((suite, roots)) => {
                 let list = |root: Outdated| ChangeList {
                     what: what.clone(),
-                    suite: lock.request.suite.clone(),
+                    suite: suite.clone(),
                     architecture: root.architecture,
                     updates: root.updates.into_iter().filter(|it| it.security || !args.security_only).collect(),
                 };
@@ -62,15 +93,7 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
             }
         }
     }
-    let is_due = lists.iter().flatten().any(|list| !list.updates.is_empty());
-    let text = write(&lists, args.list_format());
-    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
-        return fail(&Error::Stdout(error), None);
-    }
-    match code {
-        0 if is_due && args.exit_code => DUE,
-        code => code,
-    }
+    (lists, code)
 }
 
 /// Returns the lists of all locks as one text.

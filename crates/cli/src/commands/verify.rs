@@ -1,5 +1,6 @@
 //! `rootstrap verify`: builds a root again from its lock, and lists how the two differ.
 
+use super::cache::keep_cache;
 use super::deadline::Deadline;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, pass_signals_to, report_mode, stop_on_signals};
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         copies: args.copy.clone(),
     };
     let result = rootstrap_bootstrap::verify(&args.path, &options, &machine, &report);
+    keep_cache(&machine, args.downloads.cache_size, &report);
     progress.end();
     match result {
         Ok(roots) => print(args, &roots),
