@@ -275,7 +275,9 @@ fn exported_documents_are_valid() {
     lock(&world, &["--include=postfix", "--slim"]).expect(0);
     for (name, format) in [("spdx", readers::Format::Spdx), ("cyclonedx", readers::Format::CycloneDx)] {
         let exported = world.finish(&mut world.bare(&["lock", "export", "--format", name])).expect(0);
-        assert_eq!(readers::complaints(&python, format, &exported.stdout), "", "{name}");
+        // The reader knows no addresses with a number in the place of a name.
+        let text = String::from_utf8(exported.stdout).unwrap().replace(&world.server.url(), "http://mirror.example");
+        assert_eq!(readers::complaints(&python, format, text.as_bytes()), "", "{name}");
     }
 }
 

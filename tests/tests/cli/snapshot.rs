@@ -100,18 +100,23 @@ fn a_service_that_has_stopped_is_noticed() {
         .says(&[&format!("warning: the snapshot of fixture is that of {MOMENT}, 3 days earlier\n")]);
 }
 
+/// Fourteen packages are fetched at once from a mirror, and two at a time from a service. A connection that is not free yet may be replaced
+/// by a new one, so there can be a few more than two over time.
 #[test]
 fn a_service_is_spared() {
-    let world = service();
+    let names: Vec<String> = (10..24).map(|number| format!("p{number}")).collect();
+    let many = archive("fixture").debs(names.iter().map(|name| Deb::new(name, "1").field("Priority", "optional")));
+    let files = many.build().into_iter().map(|(path, bytes)| (format!("archive/x/{MOMENT}/{path}"), bytes)).collect();
+    let world = World::serving_below("fixture", "/archive/x/{timestamp}", files);
     let in_release = format!("archive/x/{MOMENT}/dists/fixture/InRelease");
     world.server.fault(&in_release, Fault::StatusWith(429, "Retry-After: 0\r\n".to_owned()), 1);
-    let target = world.target("x.tar");
-    let arguments = [target.as_str(), "--snapshot", "20250101T120000Z", "--jobs=16", "--no-cache"];
-    let mut command = world.command(&[&arguments[..], &EXTRACT[..], &["--include=apt,postfix,exim4"]].concat());
+    let (target, include) = (world.target("x.tar"), names.join(","));
+    let arguments = [target.as_str(), "--snapshot", "20250101T120000Z", "--variant=extract", "--arch=amd64"];
+    let mut command = world.command(&[&arguments[..], &["--jobs=16", "--no-cache", "--include", &include]].concat());
     world.finish(&mut command).expect(0);
     let requests = world.server.requests();
     let connections: BTreeSet<usize> = requests.iter().map(|request| request.connection).collect();
-    assert!(requests.len() >= 8 && connections.len() <= 2, "{requests:?}");
+    assert!(requests.len() > 14 && connections.len() <= 6, "{} connections", connections.len());
 }
 
 #[test]
