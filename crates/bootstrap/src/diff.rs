@@ -1,6 +1,8 @@
 //! `rootstrap diff`: how two roots differ, whatever form each of them has.
 
-use crate::compare::{ComparedRoot, PathDifference, Subject, Times, differences, open, pull};
+use crate::compare::{
+    ComparedRoot, PathDifference, SettingDifference, Subject, Times, differences, open, pull, setting_differences,
+};
 use crate::error::Error;
 use crate::event::Report;
 use crate::outdated::{Update, updates};
@@ -13,12 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// How two roots of one architecture differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RootDifference {
     /// The architecture, where it is known.
     pub platform: Option<String>,
     /// What is wrong with the form of either one, one sentence each.
     pub findings: Vec<String>,
+    /// The settings of containers that differ, sorted by name. Only images have some.
+    pub settings: Vec<SettingDifference>,
     /// The packages that differ, sorted by name.
     pub packages: Vec<Update>,
     /// The paths that differ, sorted. Locks have none.
@@ -31,7 +35,7 @@ impl RootDifference {
     /// Whether there is no difference.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.findings.is_empty() && self.packages.is_empty() && self.paths.is_empty()
+        self.findings.is_empty() && self.settings.is_empty() && self.packages.is_empty() && self.paths.is_empty()
     }
 }
 
@@ -51,7 +55,7 @@ pub fn diff(
             return Ok(sides(open(path, &machine.cancel)?));
         }
         let place = HiddenDirectory::create(&machine.temporary, "diff".as_ref(), &machine.janitor)?;
-        Ok(sides(open(&pull(registry, &place, machine, report)?, &machine.cancel)?))
+        Ok(sides(open(&pull(path, registry, &place, machine, report)?, &machine.cancel)?))
     };
     let (first, other) = (read(first_path, first_registry)?, read(second, second_registry)?);
     let is_unclear = |one: &[Side], two: &[Side]| two.len() > 1 && one.iter().any(|side| side.platform.is_none());
@@ -122,7 +126,7 @@ impl Side {
         match (&self.what, &other.what) {
             (Content::Lock(old), Content::Lock(new)) => {
                 let packages = updates(old, new);
-                RootDifference { platform, findings: Vec::new(), packages, paths: Vec::new(), bytes }
+                RootDifference { platform, packages, bytes, ..RootDifference::default() }
             }
             (Content::Root(one), Content::Root(two)) => {
                 let findings = one.findings.iter().chain(&two.findings).cloned().collect();
@@ -130,6 +134,7 @@ impl Side {
                 RootDifference {
                     platform,
                     findings,
+                    settings: setting_differences(one, two),
                     packages: package_updates(&self.packages(), &other.packages()),
                     paths,
                     bytes,
@@ -137,7 +142,7 @@ impl Side {
             }
             _ => {
                 let packages = package_updates(&self.packages(), &other.packages());
-                RootDifference { platform, findings: Vec::new(), packages, paths: Vec::new(), bytes }
+                RootDifference { platform, packages, bytes, ..RootDifference::default() }
             }
         }
     }
@@ -147,9 +152,8 @@ impl Side {
         RootDifference {
             platform: self.platform.clone(),
             findings: vec![finding.to_owned()],
-            packages: Vec::new(),
-            paths: Vec::new(),
             bytes: if is_first { (self.bytes(), 0) } else { (0, self.bytes()) },
+            ..RootDifference::default()
         }
     }
 

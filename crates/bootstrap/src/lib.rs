@@ -36,7 +36,7 @@ pub const CACHE_LAYERS: [rootstrap_cache::Layer; 6] = [
 ];
 
 pub use archive::{proxies, read_lock};
-pub use compare::{Aspect, PathDifference, registry_name};
+pub use compare::{Aspect, PathDifference, SettingDifference, registry_name};
 pub use convert::image;
 pub use diff::{RootDifference, diff};
 pub use error::Error;

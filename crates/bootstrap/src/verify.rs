@@ -1,12 +1,12 @@
 //! `rootstrap verify`: builds a root again from its lock, and compares the two.
 
-use crate::compare::{ComparedRoot, Form, Subject, Times, differences, open, pull};
+use crate::compare::{ComparedRoot, Form, Subject, Times, differences, open, pull, setting_differences};
 use crate::diff::{RootDifference, container_name, package_updates};
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::lock::locked_request;
 use crate::recipe::bootstrap;
-use crate::request::{Copy, Format, LockChoice, Machine, Purpose, Push, Request, Sources, Target};
+use crate::request::{Container, Copy, Format, LockChoice, Machine, Purpose, Push, Request, Sources, Target};
 use crate::staging::hidden::HiddenDirectory;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_lock::Lock;
@@ -30,6 +30,8 @@ pub struct VerifyOptions {
     pub registry: Push,
     /// What was copied into the root.
     pub copies: Vec<Copy>,
+    /// The settings that the image was built with.
+    pub container: Container,
 }
 
 /// Builds the root at `path` again and returns how it differs from what was made, architecture by architecture: an image, an archive or a
@@ -47,7 +49,7 @@ pub fn verify(
     let place = HiddenDirectory::create(&machine.temporary, "verify".as_ref(), &machine.janitor)?;
     let found = match options.registry.names.is_empty() {
         true => open(path, &machine.cancel)?,
-        false => open(&pull(&options.registry, &place, machine, report)?, &machine.cancel)?,
+        false => open(&pull(path, &options.registry, &place, machine, report)?, &machine.cancel)?,
     };
     let Subject::Roots(form, roots) = found else {
         let reason = "it is a lock, and not what was built from one".to_owned();
@@ -151,7 +153,10 @@ fn set_output(request: &mut Request, form: Form, roots: &[&ComparedRoot], path: 
     let plain = Compression { algorithm: Algorithm::None, level: None };
     let is_image = |root: &&ComparedRoot| OF_IMAGES.iter().any(|path| root.inventory.items.contains_key(*path));
     request.output.target = match form {
-        Form::Image => Target::File(path.to_owned(), Format::Oci(plain)),
+        Form::Image => {
+            request.output.container.clone_from(&options.container);
+            Target::File(path.to_owned(), Format::Oci(plain))
+        }
         Form::Archive => Target::File(path.to_owned(), Format::Tar(plain)),
         Form::Directory => Target::Directory(path.to_owned()),
     };
@@ -173,6 +178,7 @@ fn compare(made: &ComparedRoot, again: &ComparedRoot) -> RootDifference {
     RootDifference {
         platform: made.platform.clone(),
         findings,
+        settings: setting_differences(made, again),
         packages: package_updates(&made.inventory.packages(), &again.inventory.packages()),
         paths,
         bytes: (made.inventory.bytes(), again.inventory.bytes()),

@@ -1,5 +1,6 @@
 //! The arguments of `rootstrap diff` and `rootstrap verify`.
 
+use crate::container::SettingsArgs;
 use crate::network_args::NetworkArgs;
 use crate::outdated_args::ListFormat;
 use crate::request_args::{DownloadArgs, TrustArgs};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 /// The arguments of `rootstrap diff`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {
-    /// A lock; an image as a file or a layout, or docker://NAME[:TAG] in a registry; a tar archive or a directory
+    /// A lock; an image as a file or a layout, or docker://NAME[:TAG][@DIGEST] in a registry; a tar archive or a directory
     pub first: PathBuf,
 
     /// What it is compared with
@@ -31,7 +32,7 @@ pub(crate) struct DiffArgs {
 /// The arguments of `rootstrap verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// An image as a file or a layout, or docker://NAME[:TAG] in a registry; a tar archive or a directory
+    /// An image as a file or a layout, or docker://NAME[:TAG][@DIGEST] in a registry; a tar archive or a directory
     pub path: PathBuf,
 
     /// Fetch the image also if the registry has no valid certificate, or no encryption
@@ -53,6 +54,9 @@ pub(crate) struct VerifyArgs {
     /// What was copied into the root, as for the build; may be repeated
     #[arg(long, value_name = "SRC:DEST", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
+
+    #[command(flatten)]
+    pub settings: SettingsArgs,
 
     /// Mirror to fetch packages from as well; with {timestamp} in its address, a service of snapshots
     #[arg(long, value_name = "URI")]

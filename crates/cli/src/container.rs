@@ -21,6 +21,25 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "NAME[:TAG]", help_heading = "Container images")]
     pub tag: Vec<String>,
 
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+
+    /// An annotation of the image's manifest; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Container images")]
+    pub annotation: Vec<(String, String)>,
+
+    /// Push the image to a registry, under this name; may be repeated
+    #[arg(long, value_name = "REGISTRY/NAME[:TAG]", help_heading = "Container images")]
+    pub push: Vec<String>,
+
+    /// Push also if the registry has no valid certificate, or no encryption
+    #[arg(long, requires = "push", help_heading = "Container images")]
+    pub insecure_registry: bool,
+}
+
+/// The settings of a container, which are no part of its root filesystem.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SettingsArgs {
     /// What a container runs: words as in a shell, or a JSON list; by default bash or sh
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = "Container images")]
     pub cmd: Option<Words>,
@@ -37,10 +56,6 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Container images")]
     pub label: Vec<(String, String)>,
 
-    /// An annotation of the image's manifest; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, help_heading = "Container images")]
-    pub annotation: Vec<(String, String)>,
-
     /// The user who runs the container: a name or number, optionally with a group after a colon
     #[arg(long, value_name = "USER", help_heading = "Container images")]
     pub user: Option<String>,
@@ -48,14 +63,6 @@ pub(crate) struct ContainerArgs {
     /// The directory in which the container runs
     #[arg(long, value_name = "DIR", value_parser = absolute, help_heading = "Container images")]
     pub workdir: Option<String>,
-
-    /// Push the image to a registry, under this name; may be repeated
-    #[arg(long, value_name = "REGISTRY/NAME[:TAG]", help_heading = "Container images")]
-    pub push: Vec<String>,
-
-    /// Push also if the registry has no valid certificate, or no encryption
-    #[arg(long, requires = "push", help_heading = "Container images")]
-    pub insecure_registry: bool,
 }
 
 /// The words of a command. It is a type of its own because clap takes a plain list for several values of the option.
@@ -92,16 +99,22 @@ impl ContainerArgs {
 
     /// Returns the settings of the image.
     pub(crate) fn container(self) -> Container {
+        Container { tags: self.tag, annotations: self.annotation.into_iter().collect(), ..self.settings.container() }
+    }
+}
+
+impl SettingsArgs {
+    /// Returns the settings of an image without a name.
+    pub(crate) fn container(self) -> Container {
         let map = |pairs: Vec<(String, String)>| pairs.into_iter().collect::<BTreeMap<_, _>>();
         Container {
-            tags: self.tag,
             entrypoint: self.entrypoint.map(|words| words.0),
             cmd: self.cmd.map(|words| words.0),
             env: map(self.env),
             user: self.user,
             workdir: self.workdir,
             labels: map(self.label),
-            annotations: map(self.annotation),
+            ..Container::default()
         }
     }
 }

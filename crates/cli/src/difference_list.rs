@@ -4,7 +4,7 @@ use crate::change_list::{ChangeList, escaped, lines};
 use crate::outdated_args::ListFormat;
 use crate::visible::visible;
 use indicatif::HumanBytes;
-use rootstrap_bootstrap::{Aspect, PathDifference, RootDifference, format_date};
+use rootstrap_bootstrap::{Aspect, PathDifference, RootDifference, SettingDifference, format_date};
 use serde_json::{Value, json};
 
 /// Returns the list of all roots as one text. At most `limit` paths of each root are listed; 0 stands for all.
@@ -39,9 +39,14 @@ fn text(names: [&str; 2], root: &RootDifference, limit: usize) -> String {
     }
     let (packages, paths) = (root.packages.len(), root.paths.len());
     let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    let counts = format!("{} and {} differ", count(packages, "package"), count(paths, "path"));
+    let settings = match root.settings.len() {
+        0 => String::new(),
+        some => format!("{}, ", count(some, "setting")),
+    };
+    let counts = format!("{settings}{} and {} differ", count(packages, "package"), count(paths, "path"));
     let mut text = format!("{}: {counts}, {}\n", title(names, root), sizes(root));
-    root.findings.iter().for_each(|finding| text.push_str(&format!("  {finding}\n")));
+    let facts = root.findings.iter().cloned().chain(root.settings.iter().map(setting));
+    facts.for_each(|fact| text.push_str(&format!("  {fact}\n")));
     lines(&root.packages).for_each(|line| text.push_str(&format!("{line}\n")));
     for difference in root.paths.iter().take(limit) {
         text.push_str(&format!("  {}: {}\n", difference.path, aspects(difference)));
@@ -58,7 +63,8 @@ fn markdown(names: [&str; 2], root: &RootDifference, limit: usize) -> String {
         return text + "No difference.\n";
     }
     text.push_str(&format!("{}.\n", sizes(root)));
-    root.findings.iter().for_each(|finding| text.push_str(&format!("\n* {}\n", escaped(finding))));
+    let facts = root.findings.iter().cloned().chain(root.settings.iter().map(setting));
+    facts.for_each(|fact| text.push_str(&format!("\n* {}\n", escaped(&fact))));
     if !root.packages.is_empty() {
         text.push_str(&format!("\n{}", ChangeList::table(&root.packages)));
     }
@@ -76,15 +82,23 @@ fn markdown(names: [&str; 2], root: &RootDifference, limit: usize) -> String {
 
 fn json_of(root: &RootDifference, limit: usize) -> Value {
     let path = |difference: &PathDifference| json!({ "path": difference.path, "differences": difference.aspects.iter().map(aspect_of).collect::<Vec<_>>() });
+    let setting = |SettingDifference { name, first, second }: &SettingDifference| json!({ "name": name, "first": first, "second": second });
     json!({
         "platform": root.platform,
         "equal": root.is_empty(),
         "findings": root.findings,
+        "settings": root.settings.iter().map(setting).collect::<Vec<_>>(),
         "packages": root.packages.iter().map(ChangeList::json_of).collect::<Vec<_>>(),
         "paths": root.paths.iter().take(limit).map(path).collect::<Vec<_>>(),
         "path_count": root.paths.len(),
         "bytes": [root.bytes.0, root.bytes.1],
     })
+}
+
+/// Returns how a setting of containers differs, in words.
+fn setting(SettingDifference { name, first, second }: &SettingDifference) -> String {
+    let shown = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+    format!("{name}: {} and {}", shown(first), shown(second))
 }
 
 fn aspects(difference: &PathDifference) -> String {
@@ -137,6 +151,7 @@ mod tests {
         RootDifference {
             platform: Some("amd64".into()),
             findings: vec!["layer x is missing".into()],
+            settings: vec![SettingDifference { name: "Cmd".into(), first: json!(["sh"]), second: Value::Null }],
             packages: Vec::new(),
             paths: vec![
                 path("/a", vec![Aspect::Mode(0o644, 0o4755), Aspect::Owner((0, 0), (1, 2))]),
@@ -152,7 +167,7 @@ mod tests {
         let text = write(["x", "y"], &[root()], ListFormat::Text, 2);
         assert_eq!(
             text,
-            "x and y (amd64): 0 packages and 3 paths differ, 1 B and 2 B of files\n  layer x is missing\n  \
+            "x and y (amd64): 1 setting, 0 packages and 3 paths differ, 1 B and 2 B of files\n  layer x is missing\n  Cmd: [\"sh\"] and nothing\n  \
              /a: mode 0644 and 4755, owner 0:0 and 1:2\n  /b|c: only in the second\n  and 1 more (--limit 0 lists all)\n"
         );
         let markdown = write(["x", "y"], &[root()], ListFormat::Markdown, 0);
@@ -160,7 +175,9 @@ mod tests {
         let json: Value = serde_json::from_str(&write(["x", "y"], &[root()], ListFormat::Json, 1)).unwrap();
         assert_eq!(json["roots"][0]["path_count"], 3);
         assert_eq!(json["roots"][0]["paths"][0]["differences"][0]["second"], "4755");
-        let same = RootDifference { findings: Vec::new(), paths: Vec::new(), ..root() };
+        assert_eq!(json["roots"][0]["settings"][0], json!({ "name": "Cmd", "first": ["sh"], "second": null }));
+        assert!(markdown.contains("\n* Cmd: "), "{markdown}");
+        let same = RootDifference { findings: Vec::new(), settings: Vec::new(), paths: Vec::new(), ..root() };
         assert_eq!(write(["x", "y"], &[same], ListFormat::Text, 2), "x and y (amd64): no difference\n");
     }
 }

@@ -28,19 +28,24 @@ const MANIFESTS: usize = 256;
 const BLOBS: usize = 2000;
 
 /// Fetches an image with all its platforms and the statements about it. Each document and blob goes into the file that `create` makes for its
-/// digest. Returns digest and size of the manifest or index that the tag means.
+/// digest. Returns digest and size of the manifest or index: the one with `digest`, or the one that the tag means.
 ///
 /// Blocks; `create` and `report` are called on this thread. The fields of `push` that say what is pushed are ignored.
 ///
 /// # Errors
-/// [`Error::Pull`] names what could not be had. A file may be there whose content is incomplete or wrong.
+/// `digest` is none, or [`Error::Pull`] names what could not be had. A file may be there whose content is incomplete or wrong.
 pub fn pull(
     push: &Push<'_>,
+    digest: Option<&str>,
     create: &mut dyn FnMut(&str) -> io::Result<File>,
     report: &dyn Fn(Event),
 ) -> Result<(String, u64), Error> {
+    if digest.is_some_and(|digest| !blob::is_digest(digest)) {
+        let reason = "its digest must be sha256: and 64 hexadecimal digits in lower case";
+        return Err(Error::Name { name: digest.unwrap_or_default().to_owned(), reason });
+    }
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Threads { source })?;
-    let result = runtime.block_on(http::unless_cancelled(push.cancel, pull_all(push, create, report)));
+    let result = runtime.block_on(http::unless_cancelled(push.cancel, pull_all(push, digest, create, report)));
     // The look-up of a host's name cannot be interrupted, so nobody waits for it.
     runtime.shutdown_background();
     result.unwrap_or(Err(Error::Cancelled))
@@ -48,6 +53,7 @@ pub fn pull(
 
 async fn pull_all(
     push: &Push<'_>,
+    digest: Option<&str>,
     create: &mut dyn FnMut(&str) -> io::Result<File>,
     report: &dyn Fn(Event),
 ) -> Result<(String, u64), Error> {
@@ -55,7 +61,8 @@ async fn pull_all(
     let endpoints = Session::endpoints(push)?;
     let connected = upload::retry(push, reference.registry(), report, async || first_usable(&endpoints).await).await;
     let session = connected.map_err(|fault| failed(reference, reference.registry(), fault))?;
-    let (mut waiting, mut blobs) = (vec![(reference.tag().to_owned(), true)], BTreeSet::new());
+    let (mut waiting, mut blobs) =
+        (vec![(digest.unwrap_or(reference.tag()).to_owned(), digest.is_none())], BTreeSet::new());
     let (mut top, mut seen) = (None, BTreeSet::new());
     while let Some((name, is_tag)) = waiting.pop() {
         if !seen.insert(name.clone()) {

@@ -111,6 +111,27 @@ fn one_byte_of_a_layer_is_found() {
     assert!(text.contains("  layer sha256:"), "{text}");
 }
 
+/// Whoever changes what an image runs leaves its layers as they are.
+#[test]
+fn the_settings_of_an_image_are_compared() {
+    need!(machine::root());
+    let world = need!(world());
+    let settings = ["--cmd=/bin/sh -i", "--env=A=1", "--label=team=web", "--user=root", "--workdir=/srv"];
+    let target = build(&world, "x.oci.tar", &settings);
+    verify(&world, &[&[target.as_str()], &settings[..]].concat()).expect(0);
+    let text = stdout(&verify(&world, &[&target]).expect(4));
+    for setting in
+        ["Cmd: [\"/bin/sh\",\"-i\"] and [", "Labels.team: \"web\" and nothing\n", "WorkingDir: \"/srv\" and "]
+    {
+        assert!(text.contains(&format!("\n  {setting}")), "{setting} is not in:\n{text}");
+    }
+    let plain = build(&world, "plain.oci.tar", &[]);
+    let diff = world.finish(&mut world.bare(&["diff", &plain, &target, "--json"])).expect(0);
+    let diff: serde_json::Value = serde_json::from_slice(&diff.stdout).unwrap();
+    assert_eq!(diff["roots"][0]["path_count"], 0);
+    assert_eq!(diff["roots"][0]["settings"].as_array().unwrap().len(), 5, "{diff:#}");
+}
+
 #[test]
 fn a_user_verifies_what_root_built() {
     need!(machine::root());
@@ -181,6 +202,14 @@ fn an_image_in_a_registry_is_verified() {
     let file = build(&world, "x.oci.tar", &[]);
     let diff = world.finish(&mut world.bare(&["diff", &file, &subject])).expect(0);
     assert!(stdout(&diff).ends_with(": no difference\n"), "{}", stdout(&diff));
+    let mut command = world.bare(&["verify", "-v", &subject, "--lock=rootstrap.lock", "--keyring", "key.pgp"]);
+    let spoken = world.finish(command.arg("--cache-dir").arg(world.path("cache"))).expect(0);
+    let digest = spoken.stderr.split_once("which is ").and_then(|(_, end)| end.split_whitespace().next()).unwrap();
+    let pinned = format!("docker://127.0.0.1:{}/team/base@", registry.port);
+    verify(&world, &[&(pinned.clone() + digest)]).expect(0);
+    let another = format!("{pinned}sha256:{}", "0".repeat(64));
+    verify(&world, &[&another]).expect(1).says(&["cannot fetch 127.0.0.1", "manifest sha256:000"]);
+    verify(&world, &[&(pinned + "sha256:12")]).expect(2).says(&["its digest must be sha256: and 64"]);
     let missing = format!("docker://127.0.0.1:{}/team/none:1", registry.port);
     verify(&world, &[&missing]).expect(1).says(&["cannot fetch 127.0.0.1"]);
     fs::remove_dir_all(world.path("home/.docker")).unwrap();

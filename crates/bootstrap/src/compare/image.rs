@@ -2,6 +2,7 @@
 
 use crate::compare::inventory::{HashingReader, Inventory};
 use crate::compare::root::ComparedRoot;
+use crate::compare::settings::settings;
 use crate::error::Error;
 use rootstrap_sbom::LOCK_TYPE;
 use rootstrap_unpack::list::{ListedKind, decoded, list};
@@ -269,7 +270,9 @@ impl Reader<'_> {
         }
         let architecture = text(&config["architecture"]).to_owned();
         let variant = config["variant"].as_str().map(|variant| format!("/{variant}")).unwrap_or_default();
-        Ok(ComparedRoot { platform: Some(architecture + &variant), inventory, layers: found, lock: None, findings })
+        let platform = Some(architecture + &variant);
+        let settings = Some(settings(&config["config"]));
+        Ok(ComparedRoot { platform, inventory, layers: found, settings, lock: None, findings })
     }
 }
 

@@ -7,6 +7,7 @@ mod image;
 mod inventory;
 mod pulled;
 mod root;
+mod settings;
 mod subject;
 
 pub use difference::{Aspect, PathDifference};
@@ -14,4 +15,6 @@ pub(crate) use difference::{Times, differences};
 pub(crate) use pulled::pull;
 pub use pulled::registry_name;
 pub(crate) use root::ComparedRoot;
+pub use settings::SettingDifference;
+pub(crate) use settings::setting_differences;
 pub(crate) use subject::{Form, Subject, open};

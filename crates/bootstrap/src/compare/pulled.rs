@@ -11,14 +11,25 @@ use std::path::{Path, PathBuf};
 /// What an image in a registry begins with, as skopeo has it.
 const SCHEME: &str = "docker://";
 
-/// Returns the name of an image in a registry, if that is what is meant.
+/// What is between the name of an image and its digest, with the beginning of the digest.
+const DIGEST: &str = "@sha256:";
+
+/// Returns the name of an image in a registry without its digest, if that is what is meant.
 #[must_use]
 pub fn registry_name(path: &Path) -> Option<&str> {
-    path.to_str()?.strip_prefix(SCHEME)
+    let text = path.to_str()?.strip_prefix(SCHEME)?;
+    Some(text.split_once(DIGEST).map_or(text, |(name, _)| name))
 }
 
-/// Fetches the image that `push` names into the directory `place`, and returns where it is.
+/// Returns the digest that the name of an image in a registry ends with.
+fn registry_digest(path: &Path) -> Option<&str> {
+    let text = path.to_str()?.strip_prefix(SCHEME)?;
+    text.find(DIGEST).and_then(|at| text.get(at + 1..))
+}
+
+/// Fetches the image at `path`, whose name `push` has, into the directory `place`, and returns where it is.
 pub(crate) fn pull(
+    path: &Path,
     push: &Push,
     place: &HiddenDirectory,
     machine: &Machine,
@@ -43,7 +54,7 @@ pub(crate) fn pull(
         let name = digest.strip_prefix("sha256:").unwrap_or_default();
         File::options().read(true).write(true).create(true).truncate(true).open(blobs.join(name))
     };
-    let (digest, size) = rootstrap_registry::pull(&request, &mut create, &|event| {
+    let (digest, size) = rootstrap_registry::pull(&request, registry_digest(path), &mut create, &|event| {
         if let rootstrap_registry::Event::Retry { what, reason, wait, .. } = event {
             report(Event::Warning(format!("{what}: {reason}; trying again in {} s", wait.as_secs_f32())));
         }

@@ -1,6 +1,7 @@
 //! A root filesystem that is compared.
 
 use crate::compare::inventory::Inventory;
+use serde_json::{Map, Value};
 
 /// A root filesystem.
 pub(crate) struct ComparedRoot {
@@ -9,6 +10,8 @@ pub(crate) struct ComparedRoot {
     pub inventory: Inventory,
     /// The digests of its layers without compression.
     pub layers: Vec<String>,
+    /// The settings of containers, without those that say nothing. Only images have some.
+    pub settings: Option<Map<String, Value>>,
     /// The text of the lock that an attestation of the image has.
     pub lock: Option<String>,
     /// What is wrong with its form, one sentence each.

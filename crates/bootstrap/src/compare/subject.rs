@@ -51,7 +51,8 @@ pub(crate) fn open(path: &Path, cancel: &AtomicBool) -> Result<Subject, Error> {
             Form::Archive
         }
     };
-    let root = ComparedRoot { platform: None, inventory, layers: Vec::new(), lock: None, findings: Vec::new() };
+    let layers = Vec::new();
+    let root = ComparedRoot { platform: None, inventory, layers, settings: None, lock: None, findings: Vec::new() };
     Ok(Subject::Roots(form, vec![root]))
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         image: args.image,
         registry,
         copies: args.copy.clone(),
+        container: args.settings.clone().container(),
     };
     let result = rootstrap_bootstrap::verify(&args.path, &options, &machine, &report);
     keep_cache(&machine, args.downloads.cache_size, &report);
