@@ -1,4 +1,4 @@
-//! The parts of a tree that no package ships: the links of a merged /usr and the static device nodes.
+//! The parts of a tree that no package ships: the links of a merged /usr, the static device nodes and an empty fstab.
 
 use crate::entry::{Attributes, Device, Kind};
 use crate::error::Result;
@@ -43,6 +43,20 @@ pub const DEVICE_LINKS: [(&str, &str); 4] = [
 
 /// Directories beside the device nodes: mount points.
 pub const DEVICE_DIRECTORIES: [&str; 2] = ["pts", "shm"];
+
+/// The table of filesystems of a system that has none yet.
+const FSTAB: &[u8] = b"# UNCONFIGURED FSTAB FOR BASE SYSTEM\n";
+
+/// Writes /etc/fstab if there is /etc, and none in it. Scripts of packages look for it: quota's enables its services only without one.
+///
+/// # Errors
+/// The system refuses.
+pub fn write_fstab(root: &Root) -> Result<()> {
+    if root.metadata(b"etc/fstab")?.is_none() && root.metadata(b"etc")?.is_some() {
+        root.write(b"etc/fstab", FSTAB, 0o644)?;
+    }
+    Ok(())
+}
 
 /// Fills /dev. Without permission to create device nodes, only links and directories are created.
 ///

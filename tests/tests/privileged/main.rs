@@ -36,7 +36,7 @@ fn probe() -> Deb {
         .conffile("/etc/probe.conf", "probe\n")
         .script(
             "preinst",
-            "#!/bin/sh\nset -e\n[ ! -e /usr/bin/suid ]\n[ ! -e /etc/probe.conf ]\n\
+            "#!/bin/sh\nset -e\n[ -e /etc/fstab ]\n[ ! -e /usr/bin/suid ]\n[ ! -e /etc/probe.conf ]\n\
              echo \"preinst $* $DPKG_MAINTSCRIPT_PACKAGE\" >>/var/lib/probe.log\n",
         )
         .script(
@@ -63,6 +63,7 @@ fn watcher() -> Deb {
 fn shouting() -> Deb {
     let script = "#!/bin/sh
 set -e
+[ -e /etc/fstab ]
 echo SHOUT
 cd /usr/share/shouting
 rm gone

@@ -68,16 +68,11 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
 
 /// Writes the files that no package ships into `root`, which is the context's root or, for a first stage, a tree beside it.
 pub(crate) fn write_files(root: &Root, context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Result<(), Error> {
-    write_if_absent(root, "etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")?;
-    write_if_absent(root, "etc/hostname", "localhost\n")?;
+    skeleton::write_fstab(root)?;
+    if root.metadata(b"etc/hostname")?.is_none() && root.metadata(b"etc")?.is_some() {
+        root.write(b"etc/hostname", b"localhost\n", 0o644)?;
+    }
     let &BuildContext { selection, suite, plan, .. } = context;
     sources::write(root, &selection.architecture, inputs.sources, suite, inputs.pockets)?;
     marks::write(root, selection, inputs.output.is_base_image(), plan)
-}
-
-fn write_if_absent(root: &Root, path: &str, text: &str) -> Result<(), Error> {
-    if root.metadata(path.as_bytes())?.is_none() && root.metadata(b"etc")?.is_some() {
-        root.write(path.as_bytes(), text.as_bytes(), 0o644)?;
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use crate::install::first_phase_snapshot::FirstPhaseSnapshot;
 use crate::install::installer::Installer;
 use rootstrap_configure::Sandbox;
 use rootstrap_resolve::{Phase, Variant};
-use rootstrap_rootfs::Root;
+use rootstrap_rootfs::{Root, skeleton};
 use std::path::Path;
 
 /// A root in which every package is installed.
@@ -132,7 +132,7 @@ pub(crate) fn extract<'p>(context: &BuildContext<'_>, packages: &'p [StagedDeb])
     Ok(for_dpkg)
 }
 
-/// Creates the mount points that the sandbox needs, in a root that has dpkg.
+/// Creates what scripts find in a root beside their packages: the mount points of the sandbox, and an empty fstab. The root has to have dpkg.
 fn prepare(root: &Root) -> Result<(), Error> {
     if root.metadata(b"usr/bin/dpkg")?.is_none() {
         return Err(Error::NoDpkg);
@@ -140,5 +140,5 @@ fn prepare(root: &Root) -> Result<(), Error> {
     for mount_point in ["dev", "proc", "sys"] {
         root.create_directories(mount_point.as_bytes(), 0o755)?;
     }
-    Ok(())
+    Ok(skeleton::write_fstab(root)?)
 }

@@ -34,7 +34,7 @@ const DEBS: &str = "rootstrap/debs";
 pub(crate) const FILES: &str = "rootstrap/files";
 
 /// The files that no package ships, besides those in apt's directory of sources.
-const OWN_FILES: [&str; 4] = ["etc/fstab", "etc/hostname", "etc/apt/sources.list", "var/lib/apt/extended_states"];
+const OWN_FILES: [&str; 3] = ["etc/hostname", "etc/apt/sources.list", "var/lib/apt/extended_states"];
 const SOURCES: &str = "etc/apt/sources.list.d";
 
 /// Writes the files that no package ships into a tree.
