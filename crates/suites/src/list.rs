@@ -217,8 +217,11 @@ mod tests {
             }
         }
         let debian = &suite("trixie").vendor().unwrap().snapshots[0];
-        assert_eq!(debian.base(Pocket::Updates), "https://snapshot.debian.org/archive/debian/{timestamp}");
-        assert_eq!(debian.base(Pocket::Security), "https://snapshot.debian.org/archive/debian-security/{timestamp}");
+        assert_eq!(debian.base(Pocket::Updates), "https://snapshot-cloudflare.debian.org/archive/debian/{timestamp}");
+        assert_eq!(
+            debian.base(Pocket::Security),
+            "https://snapshot-cloudflare.debian.org/archive/debian-security/{timestamp}"
+        );
         assert_eq!(suite("noble").vendor().unwrap().snapshots[0].since, "2023-03-01");
     }
 

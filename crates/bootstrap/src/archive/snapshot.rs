@@ -135,8 +135,11 @@ mod tests {
     fn a_moment_becomes_part_of_the_address() {
         let trixie = lookup("trixie").unwrap();
         let first = |pocket| uris(&snapshot(&[]), trixie, pocket).swap_remove(0);
-        assert_eq!(first(Pocket::Release), "https://snapshot.debian.org/archive/debian/20260901T000000Z");
-        assert_eq!(first(Pocket::Security), "https://snapshot.debian.org/archive/debian-security/20260901T000000Z");
+        assert_eq!(first(Pocket::Release), "https://snapshot-cloudflare.debian.org/archive/debian/20260901T000000Z");
+        assert_eq!(
+            first(Pocket::Security),
+            "https://snapshot-cloudflare.debian.org/archive/debian-security/20260901T000000Z"
+        );
         let noble = lookup("noble").unwrap();
         let ubuntu = "https://snapshot.ubuntu.com/ubuntu/20260901T000000Z";
         assert_eq!(uris(&snapshot(&[]), noble, Pocket::Security), [ubuntu]);
@@ -175,9 +178,12 @@ mod tests {
         let mut sources = Sources::new("trixie");
         let at = |now| fallbacks(&sources, trixie, "release", AT, now);
         assert_eq!(at(AT + 3600), [""; 0]);
-        let first = "https://snapshot.debian.org/archive/debian/20260901T060000Z";
+        let first = "https://snapshot-cloudflare.debian.org/archive/debian/20260901T060000Z";
         assert_eq!(at(AT + 7 * 3600), [first]);
-        assert_eq!(at(AT + 48 * 3600), [first, "https://snapshot.debian.org/archive/debian/20260902T000000Z"]);
+        assert_eq!(
+            at(AT + 48 * 3600),
+            [first, "https://snapshot-cloudflare.debian.org/archive/debian/20260902T000000Z"]
+        );
         sources.services.push("http://s.example/{timestamp}".to_owned());
         let own = "http://s.example/20260901T060000Z";
         assert_eq!(fallbacks(&sources, trixie, "release", AT, AT + 7 * 3600), [own, first]);
