@@ -1,4 +1,4 @@
-//! `--snapshot`, with a service that answers as snapshot-cloudflare.debian.org does: redirects to the nearest earlier moment and from packages to
+//! `--snapshot`, with a service that answers as Debian's does: redirects to the nearest earlier moment and from packages to
 //! files by digest, limits, and pages for those whom it blocks.
 
 use crate::{EXTRACT, archive, unlisted};
