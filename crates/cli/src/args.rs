@@ -4,9 +4,9 @@ use crate::commands::cache::Cache;
 use crate::compare_args::{DiffArgs, VerifyArgs};
 use crate::container::ContainerArgs;
 use crate::lock_args::LockArgs;
-use crate::network_args::NetworkArgs;
 use crate::outdated_args::OutdatedArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
+use crate::run_args::RunArgs;
 use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
@@ -192,18 +192,11 @@ pub(crate) struct SharedArgs {
     #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
     pub sync: String,
 
-    /// How many seconds the whole run may take
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub deadline: Option<u32>,
-
     #[command(flatten)]
     pub container: ContainerArgs,
 
     #[command(flatten)]
-    pub network: NetworkArgs,
-
-    #[command(flatten)]
-    pub verbosity: Verbosity,
+    pub run: RunArgs,
 }
 
 /// Where the root grows.

@@ -4,7 +4,7 @@ use crate::container::SettingsArgs;
 use crate::network_args::NetworkArgs;
 use crate::outdated_args::ListFormat;
 use crate::request_args::{DownloadArgs, TrustArgs};
-use crate::verbosity::Verbosity;
+use crate::run_args::RunArgs;
 use rootstrap_bootstrap::Copy;
 use rootstrap_bootstrap::privilege::Mode;
 use std::path::PathBuf;
@@ -75,15 +75,8 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub downloads: DownloadArgs,
 
-    /// How many seconds the whole run may take
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub deadline: Option<u32>,
-
     #[command(flatten)]
-    pub network: NetworkArgs,
-
-    #[command(flatten)]
-    pub verbosity: Verbosity,
+    pub run: RunArgs,
 }
 
 /// How differences are listed.

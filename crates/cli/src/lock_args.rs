@@ -1,8 +1,7 @@
 //! The arguments of `rootstrap lock`.
 
-use crate::network_args::NetworkArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
-use crate::verbosity::Verbosity;
+use crate::run_args::RunArgs;
 use clap::{Subcommand, ValueEnum};
 use rootstrap_bootstrap::ExportFormat;
 use std::path::PathBuf;
@@ -43,15 +42,8 @@ pub(crate) struct LockArgs {
     #[command(flatten)]
     pub downloads: DownloadArgs,
 
-    /// How many seconds the whole run may take
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub deadline: Option<u32>,
-
     #[command(flatten)]
-    pub network: NetworkArgs,
-
-    #[command(flatten)]
-    pub verbosity: Verbosity,
+    pub run: RunArgs,
 }
 
 /// What can be done with a lock besides making it. No suite has such a name.

@@ -17,6 +17,7 @@ mod network_args;
 mod outdated_args;
 mod progress;
 mod request_args;
+mod run_args;
 mod stdout;
 mod verbosity;
 mod visible;

@@ -1,9 +1,8 @@
 //! The arguments of `rootstrap outdated`.
 
 use crate::lock_args::LOCK;
-use crate::network_args::NetworkArgs;
 use crate::request_args::{DownloadArgs, TrustArgs};
-use crate::verbosity::Verbosity;
+use crate::run_args::RunArgs;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -36,15 +35,8 @@ pub(crate) struct OutdatedArgs {
     #[command(flatten)]
     pub downloads: DownloadArgs,
 
-    /// How many seconds the whole run may take
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub deadline: Option<u32>,
-
     #[command(flatten)]
-    pub network: NetworkArgs,
-
-    #[command(flatten)]
-    pub verbosity: Verbosity,
+    pub run: RunArgs,
 }
 
 impl OutdatedArgs {

@@ -36,10 +36,10 @@ struct Around {
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
     let Given { packages, downloads, shared } = given;
-    let level = Level::from_switches(shared.verbosity.quiet, shared.verbosity.verbose);
-    let log = shared.verbosity.log.clone();
+    let level = Level::from_switches(shared.run.verbosity.quiet, shared.run.verbosity.verbose);
+    let log = shared.run.verbosity.log.clone();
     let mode = shared.mode;
-    let around = Around { plan: args.print_plan, deadline: shared.deadline, cache_size: downloads.cache_size };
+    let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
     let unused = unused_lock(&args);
     let mut request = match request(args, &packages, &downloads, shared) {
         Ok(request) => request,
@@ -138,7 +138,7 @@ fn request(
         Some(_) => Target::Nowhere,
         None => shared.container.target(args.target.as_deref(), FormatName::Tar)?,
     };
-    let mut machine = downloads.machine(&shared.network);
+    let mut machine = downloads.machine(&shared.run.network);
     machine.staging = shared.staging.into();
     machine.sync = shared.sync == "yes";
     let (selection, further_platforms) = packages.selection(&machine).map_err(Problem::Request)?;

@@ -13,13 +13,13 @@ use std::path::Path;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
-    let level = Level::from_switches(args.shared.verbosity.quiet, args.shared.verbosity.verbose);
-    let log = match Log::open(args.shared.verbosity.log.as_deref()) {
+    let level = Level::from_switches(args.shared.run.verbosity.quiet, args.shared.run.verbosity.verbose);
+    let log = match Log::open(args.shared.run.verbosity.log.as_deref()) {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let (source, mode, architecture) = (args.source.clone(), args.shared.mode, args.arch.clone());
-    let deadline = args.shared.deadline;
+    let deadline = args.shared.run.deadline;
     let machine = machine(&args);
     let mut output = match output(args) {
         Ok(output) => output,
@@ -86,7 +86,7 @@ fn output(args: Image) -> Result<Output, String> {
 
 fn machine(args: &Image) -> Machine {
     let mut machine = Machine::new(environment::host(), environment::now());
-    args.shared.network.apply(&mut machine);
+    args.shared.run.network.apply(&mut machine);
     machine.staging = args.shared.staging.into();
     machine.temporary = environment::temporary_directory();
     machine.sync = args.shared.sync == "yes";

@@ -22,11 +22,11 @@ pub(crate) fn run(args: LockArgs) -> u8 {
     if let Some(LockAction::Export { lock, format, arch }) = &args.action {
         return export(lock, (*format).into(), arch.as_deref());
     }
-    let log = match Log::open(args.verbosity.log.as_deref()) {
+    let log = match Log::open(args.run.verbosity.log.as_deref()) {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
     let epoch = match epoch() {
         Ok(epoch) => epoch,
         Err(problem) => return usage(&problem),
@@ -34,9 +34,9 @@ pub(crate) fn run(args: LockArgs) -> u8 {
     if args.suite.is_none() && (args.check || !args.packages.is_plain()) {
         return usage("no suite is named\nhint: name it, or leave the other options out: the lock has its own request");
     }
-    let machine = args.downloads.machine(&args.network);
+    let machine = args.downloads.machine(&args.run.network);
     stop_on_signals(&machine.cancel);
-    let deadline = Deadline::begin(args.deadline, &machine.cancel);
+    let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     match make(&args, machine, epoch, &progress) {
         Ok(code) => code,
         Err(error) => {

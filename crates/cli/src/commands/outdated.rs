@@ -19,14 +19,14 @@ const DUE: u8 = 10;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &OutdatedArgs) -> u8 {
-    let log = match Log::open(args.verbosity.log.as_deref()) {
+    let log = match Log::open(args.run.verbosity.log.as_deref()) {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
-    let machine = args.downloads.machine(&args.network);
+    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    let machine = args.downloads.machine(&args.run.network);
     stop_on_signals(&machine.cancel);
-    let deadline = Deadline::begin(args.deadline, &machine.cancel);
+    let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     let ended = |error| {
         progress.end();
         fail(&deadline.or(error), None)

@@ -17,11 +17,11 @@ const DIFFERENT: u8 = 4;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
-    let log = match Log::open(args.verbosity.log.as_deref()) {
+    let log = match Log::open(args.run.verbosity.log.as_deref()) {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let mut machine = args.downloads.machine(&args.network);
+    let mut machine = args.downloads.machine(&args.run.network);
     let names = registry_name(&args.path).map(str::to_owned).into_iter().collect();
     let mut registry = Push { names, insecure: args.insecure_registry, ..Push::default() };
     let secret = match credentials(&mut registry, invocation) {
@@ -33,9 +33,9 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         Ok(Rights::Elsewhere(how)) => return ended(how),
         Err(error) => return fail(&error.into(), None),
     };
-    let deadline = Deadline::begin(args.deadline, &machine.cancel);
+    let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
     report_mode(&held, &report);
