@@ -157,6 +157,14 @@ fn what_cannot_be_verified_is_refused() {
     other.says(&["cannot build from rootstrap.lock: it has no root for armel"]);
     fs::write(world.path("text"), "no archive\n").unwrap();
     verify(&world, &["text"]).expect(2).says(&["cannot use text as a lock"]);
+    // A pipe in the place of a document is not waited for.
+    let layout = build(&world, "x.oci", &[]);
+    let index: serde_json::Value = serde_json::from_slice(&fs::read(format!("{layout}/index.json")).unwrap()).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
+    fs::remove_file(format!("{layout}/blobs/{digest}")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(format!("{layout}/blobs/{digest}")).status();
+    assert!(made.unwrap().success());
+    verify(&world, &[&layout]).expect(2).says(&["it is no regular file"]);
     // An image of somebody else.
     fs::create_dir_all(world.path("tree/etc")).unwrap();
     fs::write(world.path("tree/etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();

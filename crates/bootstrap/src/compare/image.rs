@@ -6,10 +6,12 @@ use crate::compare::settings::settings;
 use crate::error::Error;
 use rootstrap_sbom::LOCK_TYPE;
 use rootstrap_unpack::list::{ListedKind, decoded, list};
+use rustix::fs::OFlags;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -82,15 +84,10 @@ impl Store {
             Self::Archive(_, documents) => Ok(documents.get(name).cloned()),
             Self::Directory(path) => {
                 let path = path.join(name);
+                let Some(file) = open_file(&path)? else { return Ok(None) };
                 let mut bytes = Vec::new();
-                match File::open(&path) {
-                    Ok(file) => {
-                        file.take(DOCUMENT).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-                        Ok(Some(bytes))
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(Error::io("open", &path)(error)),
-                }
+                file.take(DOCUMENT).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+                Ok(Some(bytes))
             }
         }
     }
@@ -104,12 +101,8 @@ impl Store {
     ) -> Result<bool, Error> {
         match self {
             Self::Directory(path) => {
-                let path = path.join(name);
-                match File::open(&path) {
-                    Ok(mut file) => read(&mut file).map(|()| true),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                    Err(error) => Err(Error::io("open", &path)(error)),
-                }
+                let Some(mut file) = open_file(&path.join(name))? else { return Ok(false) };
+                read(&mut file).map(|()| true)
             }
             Self::Archive(path, _) => {
                 let file = File::open(path).map_err(Error::io("open", path))?;
@@ -125,6 +118,19 @@ impl Store {
             }
         }
     }
+}
+
+/// Opens a file of a layout, which may be a link to one. Returns `None` if there is none. A pipe would be waited for without end.
+fn open_file(path: &Path) -> Result<Option<File>, Error> {
+    let file = match File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    if file.metadata().map_err(Error::io("read", path))?.is_file() {
+        return Ok(Some(file));
+    }
+    Err(Error::NotComparable { path: path.to_owned(), reason: "it is no regular file".to_owned() })
 }
 
 /// Reads the roots of all platforms of an image.
