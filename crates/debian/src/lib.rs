@@ -10,6 +10,7 @@ pub mod compression;
 pub mod control;
 pub mod digest;
 mod error;
+pub mod fnmatch;
 mod package;
 pub mod packages;
 pub mod relation;
