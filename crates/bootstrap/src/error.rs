@@ -14,6 +14,8 @@ pub enum Error {
     UnknownSuite { name: String, nearest: Vec<&'static str> },
     #[error("cannot find the pocket `{name}` of {suite}")]
     UnknownPocket { name: String, suite: String },
+    #[error("cannot use the preferences {what}: {reason}")]
+    Preferences { what: String, reason: String },
     #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
     UnknownArchitecture { name: String },
     #[error("cannot tell the Debian architecture of this machine ({machine})")]
@@ -146,6 +148,7 @@ impl Error {
             Self::UnknownSuite { .. }
             | Self::Registry(rootstrap_registry::Error::Name { .. })
             | Self::UnknownPocket { .. }
+            | Self::Preferences { .. }
             | Self::UnknownArchitecture { .. }
             | Self::Combination { .. }
             | Self::SeveralPlatforms

@@ -35,7 +35,7 @@ pub const CACHE_LAYERS: [rootstrap_cache::Layer; 6] = [
     publish::archive_cache::ARCHIVES,
 ];
 
-pub use archive::{proxies, read_lock};
+pub use archive::{proxies, read_input, read_lock, read_whole};
 pub use compare::{Aspect, PathDifference, SettingDifference, registry_name};
 pub use convert::image;
 pub use diff::{RootDifference, diff};
@@ -52,6 +52,7 @@ pub use request::{
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};
+pub use rootstrap_debian::preferences;
 pub use rootstrap_debian::release::{format_date, parse_moment};
 pub use rootstrap_fetch::Event as FetchEvent;
 pub use rootstrap_http as http;

@@ -19,6 +19,7 @@ mod progress;
 mod request_args;
 mod run_args;
 mod stdout;
+mod text_file;
 mod verbosity;
 mod visible;
 

@@ -2,6 +2,8 @@
 
 use crate::environment;
 use crate::network_args::NetworkArgs;
+use crate::text_file;
+use rootstrap_bootstrap::preferences::{self, Preference};
 use rootstrap_bootstrap::{Error, Machine, Selection, Snapshot, Sources, Variant, native_architecture, parse_moment};
 use std::path::PathBuf;
 
@@ -16,9 +18,13 @@ pub(crate) struct PackageArgs {
     #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
     pub variant: Variant,
 
-    /// Packages to add, separated by commas: NAME or NAME=VERSION
+    /// Packages to add, separated by commas: NAME, NAME=VERSION or NAME/RELEASE; NAME- must not be installed
     #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
     pub include: Vec<String>,
+
+    /// A file of packages to add, with one or more in a line; - for standard input
+    #[arg(long, value_name = "FILE", value_parser = list_file)]
+    pub include_from: Vec<ListFile>,
 
     /// Packages that must not be installed, separated by commas
     #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
@@ -27,6 +33,15 @@ pub(crate) struct PackageArgs {
     /// Install recommended packages too
     #[arg(long)]
     pub recommends: bool,
+
+    /// How much versions are wanted, as in apt_preferences(5): 'PACKAGES PIN PRIORITY', as in
+    /// 'nginx release n=trixie-backports 900'; the target's apt goes by it too
+    #[arg(long, value_name = "PIN", value_parser = pin)]
+    pub pin: Vec<Preference>,
+
+    /// A file of such preferences, in the format of apt; they come after those of --pin
+    #[arg(long, value_name = "FILE", value_parser = preferences_file)]
+    pub preferences: Vec<PreferenceFile>,
 
     /// Debian architecture; by default this machine's own. Several, separated by commas, make one container image for all of them
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]
@@ -40,7 +55,8 @@ pub(crate) struct PackageArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub components: Vec<String>,
 
-    /// Pockets to choose from, separated by commas: release,updates,security (the default) and backports
+    /// Pockets to choose from, separated by commas: release,updates,security (the default) and backports; +backports adds to the
+    /// default
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub pockets: Vec<String>,
 
@@ -130,6 +146,9 @@ impl PackageArgs {
         let lists = [&self.include, &self.exclude, &self.arch, &self.add_architecture, &self.components, &self.pockets];
         let is_empty = lists.iter().all(|list| list.is_empty()) && self.mirror.is_empty();
         is_empty
+            && self.include_from.is_empty()
+            && self.pin.is_empty()
+            && self.preferences.is_empty()
             && self.snapshot.is_none()
             && self.sources == "vendor"
             && self.variant == Variant::default()
@@ -151,9 +170,11 @@ impl PackageArgs {
             architecture,
             add_architectures: self.add_architecture.clone(),
             variant: self.variant,
-            include: words(&self.include),
+            include: [words(&self.include), self.include_from.iter().flat_map(|file| file.0.clone()).collect()]
+                .concat(),
             exclude: words(&self.exclude),
             recommends: self.recommends,
+            preferences: self.pin.iter().chain(self.preferences.iter().flat_map(|file| &file.0)).cloned().collect(),
         };
         Ok((selection, architectures.collect()))
     }
@@ -196,6 +217,29 @@ impl DownloadArgs {
         machine.temporary = environment::temporary_directory();
         machine
     }
+}
+
+/// The packages of one file.
+#[derive(Clone, Debug)]
+pub(crate) struct ListFile(Vec<String>);
+
+fn list_file(path: &str) -> Result<ListFile, String> {
+    let text = text_file::read(path)?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    Ok(ListFile(lines.flat_map(str::split_whitespace).map(str::to_owned).collect()))
+}
+
+/// The preferences of one file.
+#[derive(Clone, Debug)]
+pub(crate) struct PreferenceFile(Vec<Preference>);
+
+fn pin(text: &str) -> Result<Preference, String> {
+    preferences::parse_line(text).map_err(|error| error.to_string())
+}
+
+fn preferences_file(path: &str) -> Result<PreferenceFile, String> {
+    let text = text_file::read(path)?;
+    preferences::parse(&text).map(PreferenceFile).map_err(|error| error.to_string())
 }
 
 /// Splits the elements of a list at blanks.

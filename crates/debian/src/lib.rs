@@ -13,6 +13,7 @@ mod error;
 pub mod fnmatch;
 mod package;
 pub mod packages;
+pub mod preferences;
 pub mod relation;
 pub mod release;
 mod table;

@@ -21,6 +21,10 @@ pub struct Release {
     pub architectures: Vec<String>,
     pub components: Vec<String>,
     pub acquire_by_hash: bool,
+    /// `NotAutomatic`: versions are taken only if nothing else has the package, or if somebody asks for them.
+    pub not_automatic: bool,
+    /// `ButAutomaticUpgrades`: what was taken from here is upgraded from here.
+    pub but_automatic_upgrades: bool,
     /// Whether `No-Support-for-Architecture-all` names `Packages`: then the index of every architecture also contains the
     /// packages of `all`.
     pub no_support_for_all: bool,
@@ -37,6 +41,7 @@ pub fn parse(text: &str) -> Result<Release, ParseError> {
     let stanza = control::parse_one(text)?;
     let text_of = |name| stanza.get(name).unwrap_or_default().to_owned();
     let list_of = |name| stanza.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let flag = |name| stanza.get(name).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
     let date_of = |name: &str| {
         stanza.get(name).map(|value| {
             parse_date(value).ok_or_else(|| ParseError::new("Release file", format!("{name} is no date: {value:?}")))
@@ -52,7 +57,9 @@ pub fn parse(text: &str) -> Result<Release, ParseError> {
         valid_until: date_of("Valid-Until").transpose()?,
         architectures: list_of("Architectures"),
         components: list_of("Components"),
-        acquire_by_hash: stanza.get("Acquire-By-Hash").is_some_and(|v| v.eq_ignore_ascii_case("yes")),
+        acquire_by_hash: flag("Acquire-By-Hash"),
+        not_automatic: flag("NotAutomatic"),
+        but_automatic_upgrades: flag("ButAutomaticUpgrades"),
         no_support_for_all: stanza
             .get("No-Support-for-Architecture-all")
             .is_some_and(|v| v.split_whitespace().any(|word| word == "Packages")),

@@ -23,6 +23,9 @@ pub struct Request {
     /// Whether recommended packages are installed too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recommends: bool,
+    /// Which versions are preferred, as a file of apt says it (apt_preferences(5)).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub preferences: String,
     /// Further architectures of each root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add_architectures: Vec<String>,
@@ -115,6 +118,7 @@ impl Request {
         compare("include", list(&locked.include), list(&asked.include));
         compare("exclude", list(&locked.exclude), list(&asked.exclude));
         compare("recommends", flag(locked.recommends), flag(asked.recommends));
+        compare("preferences", locked.preferences, asked.preferences);
         compare("add-architecture", list(&locked.add_architectures), list(&asked.add_architectures));
         compare("pockets", list(&locked.pockets), list(&asked.pockets));
         compare("components", list(&locked.components), list(&asked.components));
@@ -165,6 +169,7 @@ mod tests {
             include: Vec::new(),
             exclude: words("e"),
             recommends: true,
+            preferences: "Package: a\nPin: version 1\nPin-Priority: 1\n".into(),
             add_architectures: words("i386"),
             pockets: words("release"),
             components: words("main"),
@@ -176,7 +181,7 @@ mod tests {
             slim: true,
         };
         let found = locked.differences(&asked);
-        assert_eq!(found.len(), 15, "{found:?}");
+        assert_eq!(found.len(), 16, "{found:?}");
         assert!(found.contains(&"include: curl in the lock, none here".to_owned()), "{found:?}");
     }
 }

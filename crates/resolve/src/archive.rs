@@ -6,12 +6,11 @@
 use crate::fnv::fnv1a_64;
 use crate::index::Index;
 use crate::mention::Mentions;
+use crate::policy::{Entry, Policy, candidate};
 use rootstrap_debian::packages::{Head, Package};
 use rootstrap_debian::relation::{Relation, parse_relation};
-use rootstrap_debian::version::Version;
 use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 /// The position of a candidate in its [`Archive`]. Ids sort as names do.
 pub(crate) type Id = usize;
@@ -37,6 +36,12 @@ impl<'a> Candidate<'a> {
     fn package(&self) -> Package<'a> {
         self.index.packages.package(self.position)
     }
+
+    /// Whether both are one version. Two files of one version are two versions, as in apt.
+    fn is_same_version(&self, other: &Self) -> bool {
+        let (one, other) = (self.package(), other.package());
+        (one.version, one.sha256, one.sha512) == (other.version, other.sha256, other.sha512)
+    }
 }
 
 /// Who a relation belongs to. That decides what a relation without an architecture means.
@@ -53,6 +58,32 @@ impl Asker {
     fn is_other(self, rank: Rank) -> bool {
         matches!(self, Self::Needs(own) if own != rank)
     }
+}
+
+/// An entry of an index: the beginning of its name, the number of the index, and what would be installed.
+type Found<'a> = (u128, usize, Candidate<'a>);
+
+/// Returns the candidate among the entries of one name and architecture, the newest version first; `None` if none may be taken.
+/// `of_indexes` has the priorities of the indexes.
+fn best<'a>(entries: &[Found<'a>], policy: &Policy<'_>, of_indexes: &[i16]) -> Option<Candidate<'a>> {
+    let of_entry = |(_, number, _): &Found<'a>| of_indexes.get(*number).copied().unwrap_or_default();
+    let (_, _, first) = entries.first()?;
+    let is_fixed = policy.fixes(first.name);
+    if let ([only], false) = (entries, policy.names_packages()) {
+        return (is_fixed || of_entry(only) > 0).then_some(*first);
+    }
+    let is_same = |(_, _, a): &Found<'a>, (_, _, b): &Found<'a>| a.is_same_version(b);
+    let versions: Vec<&[Found<'a>]> = entries.chunk_by(is_same).collect();
+    let priorities = versions.iter().map(|version| {
+        let entry = |(_, _, found): &Found<'a>| Entry { index: found.index, package: found.package() };
+        let entries = || version.iter().map(entry).collect::<Vec<_>>();
+        let named = policy.names_packages().then(|| policy.of_package(&entries())).flatten();
+        named.or_else(|| version.iter().map(of_entry).max()).unwrap_or_default()
+    });
+    let version = versions.get(if is_fixed { 0 } else { candidate(priorities)? })?;
+    // The first of those whose archive is preferred.
+    let highest = version.iter().map(of_entry).max();
+    version.iter().find(|found| Some(of_entry(found)) == highest).map(|(_, _, found)| *found)
 }
 
 /// All candidates, sorted by name, and the names that they provide. The lists are sorted instead of hash maps: they are as
@@ -72,10 +103,9 @@ pub(crate) struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Takes the newest version of every name from all indexes, for each of the `architectures`, of which the first is the
-    /// native one. Of equal versions it takes that of the first index, as apt does with equal pins. `pins` restricts a name
-    /// to one version.
-    pub fn new(indexes: &'a [Index<'a>], architectures: Vec<&'a str>, pins: &BTreeMap<&str, &str>) -> Self {
+    /// Takes the candidate of every name from all indexes, for each of the `architectures`, of which the first is the native one. Of equal
+    /// versions it takes that of the first index, as apt does with equal pins.
+    pub fn new(indexes: &'a [Index<'a>], architectures: Vec<&'a str>, policy: &Policy<'_>) -> Self {
         let rank = |index: &Index<'_>, package: &Head<'_>| {
             let known = if package.architecture == "all" {
                 Some(0)
@@ -85,10 +115,9 @@ impl<'a> Archive<'a> {
             } else {
                 architectures.iter().position(|architecture| *architecture == package.architecture)
             };
-            known
-                .filter(|_| pins.get(package.name).is_none_or(|pin| Version::new(pin) == Version::new(package.version)))
+            known.filter(|_| policy.admits(package.name, package.version))
         };
-        let mut found: Vec<(u128, usize, Candidate<'a>)> = Vec::new();
+        let mut found: Vec<Found<'a>> = Vec::new();
         for (number, index) in indexes.iter().enumerate() {
             found.extend((0..index.packages.len()).filter_map(|position| {
                 let head = index.packages.head(position);
@@ -110,8 +139,10 @@ impl<'a> Archive<'a> {
                 .then_with(|| a.rank.cmp(&b.rank))
                 .then_with(|| newest(a, *i, b, *j))
         });
-        found.dedup_by(|(p, _, a), (q, _, b)| p == q && a.name == b.name && a.rank == b.rank);
-        let candidates: Vec<Candidate<'a>> = found.into_iter().map(|(_, _, candidate)| candidate).collect();
+        let of_indexes: Vec<i16> = indexes.iter().map(|index| policy.of_index(index)).collect();
+        let same = |(p, _, a): &Found<'_>, (q, _, b): &Found<'_>| p == q && a.name == b.name && a.rank == b.rank;
+        let candidates: Vec<Candidate<'a>> =
+            found.chunk_by(same).filter_map(|entries| best(entries, policy, &of_indexes)).collect();
         let mut provided: Vec<(u64, Id)> = (candidates.iter().enumerate())
             .flat_map(|(id, candidate)| provided_names(candidate.head().provides).map(move |name| (fnv1a_64(name), id)))
             .collect();

@@ -20,6 +20,9 @@ pub enum Error {
     /// The archive has the package, but not that version.
     #[error("cannot find version {version} of {name} in the archive, only {}", available.join(", "))]
     UnknownVersion { name: String, version: String, available: Vec<String> },
+    /// The archive has the package, but not in that release.
+    #[error("cannot find {name} in the release {release}, only {}", available.join(", "))]
+    UnknownRelease { name: String, release: String, available: Vec<String> },
     /// An include or exclude is no package name, or names an architecture that the root does not have.
     #[error("cannot select {what}: {why}")]
     BadSelection { what: String, why: String },
@@ -67,6 +70,9 @@ impl Error {
                 Some("leave one of them out, or add the pocket or component that has what is missing".to_owned())
             }
             Self::Malformed { .. } => Some("the archive's index is damaged: try another mirror".to_owned()),
+            Self::UnknownRelease { .. } => Some(
+                "a release is a suite or codename as its Release file names it, such as stable-backports".to_owned(),
+            ),
             Self::UnknownVersion { .. }
             | Self::BadSelection { .. }
             | Self::InvalidPlan { .. }

@@ -205,7 +205,7 @@ impl Search<'_, '_> {
         let providers = self.graph.archive.provider_names(name);
         Some(match self.graph.archive.id(name) {
             Some(id) if relation.version.is_some() => {
-                format!("{name} {} is the newest in the archive", self.graph.archive.package(id).version)
+                format!("{name} {} is what the archive offers", self.graph.archive.package(id).version)
             }
             Some(_) => format!("{relation} is of another architecture"),
             None if providers.is_empty() => format!("{name} is not in the archive"),

@@ -2,7 +2,9 @@
 
 use crate::error::Error;
 use crate::index::Index;
+use crate::policy::is_of_release;
 use crate::request::Request;
+use rootstrap_debian::preferences::{ReleaseField, parse_release};
 use rootstrap_debian::relation::is_package_name;
 use rootstrap_debian::version::Version;
 use std::collections::BTreeMap;
@@ -13,23 +15,40 @@ pub(crate) struct Include<'r> {
     /// The architecture, if it is a further one of the root and not the native one.
     pub foreign: Option<&'r str>,
     pub version: Option<&'r str>,
+    /// What the Release file says that lists the wanted version.
+    pub release: Option<(&'r str, Vec<(ReleaseField, String)>)>,
+    /// Whether the package must not be installed.
+    pub is_excluded: bool,
 }
 
-/// Takes `name[:architecture][=version]` apart.
+/// Takes `name[:architecture][=version|/release]` or `name-` apart, as apt does (apt `apt-pkg/cacheset.cc`). A release is a suite, a
+/// codename, or what a pin says of one.
 ///
 /// # Errors
 /// [`Error::BadSelection`] for text of another form, or an architecture that the root does not have.
 pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Include<'r>, Error> {
     let bad = |why: String| Error::BadSelection { what: text.to_owned(), why };
-    let (rest, version) = match text.split_once('=') {
-        None => (text, None),
-        Some((rest, version)) => (rest, Some(version)),
+    let (is_excluded, whole) = text.strip_suffix('-').map_or((false, text), |rest| (true, rest));
+    let (rest, version, release) = match whole.split_once(['=', '/']) {
+        None => (whole, None, None),
+        Some((rest, version)) if whole.get(rest.len()..).is_some_and(|tail| tail.starts_with('=')) => {
+            (rest, Some(version), None)
+        }
+        Some((rest, release)) => {
+            let fields = parse_release(release).map_err(|error| bad(error.to_string()))?;
+            (rest, None, Some((release, fields)))
+        }
     };
     let (name, qualifier) = match rest.split_once(':') {
         None => (rest, None),
         Some((name, qualifier)) => (name, Some(qualifier)),
     };
-    if !is_package_name(name) || version.is_some_and(str::is_empty) {
+    let is_empty = |text: &str| text.is_empty();
+    if !is_package_name(name)
+        || version.is_some_and(is_empty)
+        || release.as_ref().is_some_and(|(text, _)| is_empty(text))
+        || is_excluded && name.len() < whole.len()
+    {
         return Err(bad("that is no package name".to_owned()));
     }
     let foreign = qualifier.filter(|other| !["any", "native", "all", request.architecture.as_str()].contains(other));
@@ -37,7 +56,7 @@ pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Incl
         Some(other) if !request.foreign.iter().any(|known| known == other) => {
             Err(bad(format!("the root has no architecture {other}; add it with --add-architecture {other}")))
         }
-        _ => Ok(Include { name, foreign, version }),
+        _ => Ok(Include { name, foreign, version, release, is_excluded }),
     }
 }
 
@@ -45,19 +64,37 @@ pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Incl
 ///
 /// # Errors
 /// [`Error::BadSelection`]; [`Error::UnknownVersion`] with the versions that the archive has.
-pub(crate) fn pins<'r>(request: &'r Request, indexes: &[Index<'_>]) -> Result<BTreeMap<&'r str, &'r str>, Error> {
-    let mut pins = BTreeMap::new();
+pub(crate) fn versions<'a>(request: &'a Request, indexes: &[Index<'a>]) -> Result<BTreeMap<&'a str, &'a str>, Error> {
+    let mut versions = BTreeMap::new();
     for text in &request.include {
         let include = parse_include(text, request)?;
-        let Some(version) = include.version else { continue };
-        let available = available(include.name, include.foreign.unwrap_or(&request.architecture), indexes);
-        // A name that the archive lacks is reported later, together with similar names.
-        if !available.is_empty() && !available.iter().any(|text| Version::new(text) == Version::new(version)) {
+        let architecture = include.foreign.unwrap_or(&request.architecture);
+        let available = available(include.name, architecture, indexes, None)?;
+        let version = match (&include.release, include.version) {
+            (Some((_, fields)), _) => {
+                let of_release = self::available(include.name, architecture, indexes, Some(fields))?;
+                of_release.last().copied()
+            }
+            (None, Some(version)) => {
+                available.iter().find(|text| Version::new(text) == Version::new(version)).map(|_| version)
+            }
+            (None, None) => continue,
+        };
+        let Some(version) = version else {
+            // A name that the archive lacks is reported later, together with similar names.
+            if available.is_empty() {
+                continue;
+            }
+            let name = include.name.to_owned();
             let available = available.into_iter().map(str::to_owned).collect();
-            let (name, version) = (include.name.to_owned(), version.to_owned());
-            return Err(Error::UnknownVersion { name, version, available });
-        }
-        if pins.insert(include.name, version).is_some_and(|other| Version::new(other) != Version::new(version)) {
+            return Err(match (include.release, include.version) {
+                (Some((release, _)), _) => Error::UnknownRelease { name, release: release.to_owned(), available },
+                (None, version) => {
+                    Error::UnknownVersion { name, version: version.unwrap_or_default().to_owned(), available }
+                }
+            });
+        };
+        if versions.insert(include.name, version).is_some_and(|other| Version::new(other) != Version::new(version)) {
             let why = "another version of it is included too".to_owned();
             return Err(Error::BadSelection { what: text.clone(), why });
         }
@@ -68,21 +105,32 @@ pub(crate) fn pins<'r>(request: &'r Request, indexes: &[Index<'_>]) -> Result<BT
             if let Some((name, version)) = request.keep.get_key_value(head.name)
                 && version == head.version
             {
-                pins.entry(name).or_insert(version);
+                versions.entry(name).or_insert(version);
             }
         }
     }
-    Ok(pins)
+    Ok(versions)
 }
 
-/// Returns the versions of a package that can be installed for an architecture, the oldest first.
-fn available<'a>(name: &str, architecture: &str, indexes: &[Index<'a>]) -> Vec<&'a str> {
+/// Returns the versions of a package that can be installed for an architecture, the oldest first. `release` restricts them to those that
+/// archives of that release have.
+pub(crate) fn available<'a>(
+    name: &str,
+    architecture: &str,
+    indexes: &[Index<'a>],
+    release: Option<&[(ReleaseField, String)]>,
+) -> Result<Vec<&'a str>, Error> {
     let is_usable = |other: &str| other == "all" || other == architecture;
-    let mut available: Vec<&str> = (indexes.iter().flat_map(|index| index.packages.packages()))
-        .filter(|package| package.name == name && is_usable(package.architecture))
-        .map(|package| package.version)
-        .collect();
+    let mut available: Vec<&str> = Vec::new();
+    for index in indexes {
+        let heads = (0..index.packages.len()).map(|position| index.packages.head(position));
+        let fitting = heads.filter(|head| head.name == name && is_usable(head.architecture));
+        let versions: Vec<&str> = fitting.map(|head| head.version).collect();
+        if !versions.is_empty() && release.map_or(Ok(true), |fields| is_of_release(fields, index))? {
+            available.extend(versions);
+        }
+    }
     available.sort_unstable_by_key(|text| (Version::new(text), *text));
     available.dedup();
-    available
+    Ok(available)
 }

@@ -25,9 +25,11 @@ mod needs;
 mod order;
 pub mod plan;
 mod planned;
+mod policy;
 #[cfg(test)]
 mod properties;
 mod reason;
+mod release_include;
 pub mod request;
 mod select;
 mod solve;

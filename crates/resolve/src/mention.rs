@@ -99,7 +99,7 @@ Package: any\nArchitecture: amd64\n
 Package: over\nArchitecture: amd64\nConflicts: y\nProvides: virtual\n";
         let second = "Package: a\nArchitecture: all\nDepends: soft, second\n";
         let tables = [Table::parse(text), Table::parse(second)];
-        let index = |pocket| Index { pocket, component: "main", architecture: "amd64", packages: &tables[pocket] };
+        let index = |pocket| Index::plain(pocket, "amd64", &tables[pocket]);
         let names = ["second", "virtual", "over", "arch", "any", "soft", "late", "b", "nowhere"];
         let indexes = [index(0), index(1)];
         let mentions = Mentions::new(&indexes, "amd64", names.iter().map(|name| fnv1a_64(name)));

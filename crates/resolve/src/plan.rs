@@ -3,12 +3,14 @@
 use crate::archive::{Archive, Id};
 use crate::closure::{close, essential};
 use crate::error::Error;
-use crate::include::pins;
+use crate::include::versions;
 use crate::index::Index;
 use crate::needs::Graph;
 use crate::order::phases;
 use crate::planned::Planned;
+use crate::policy::Policy;
 use crate::reason::reasons;
+use crate::release_include;
 use crate::request::{Request, Variant};
 use crate::select::select;
 use crate::without::Without;
@@ -59,11 +61,16 @@ pub fn plan(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Re
 }
 
 fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Result<Plan, Error> {
-    let pins = pins(request, indexes)?;
+    let mut versions = versions(request, indexes)?;
     let foreign = request.foreign.iter().map(String::as_str);
-    let architectures = std::iter::once(request.architecture.as_str()).chain(foreign).collect();
+    let architectures: Vec<&str> = std::iter::once(request.architecture.as_str()).chain(foreign).collect();
+    let preferences = &request.preferences;
+    let mut archive = Archive::new(indexes, architectures.clone(), &Policy::new(preferences, versions.clone())?);
+    if release_include::follow(&archive, indexes, request, &mut versions)? {
+        archive = Archive::new(indexes, architectures, &Policy::new(preferences, versions)?);
+    }
     let without = (request.variant == Variant::Distroless).then(|| Without::of(request)).transpose()?;
-    let graph = Graph::new(Archive::new(indexes, architectures, &pins), without, cancel);
+    let graph = Graph::new(archive, without, cancel);
     let archive = &graph.archive;
     let selection = select(archive, request)?;
     let set = close(&graph, &selection, request.recommends)?;

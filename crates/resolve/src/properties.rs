@@ -119,11 +119,7 @@ fn plans_are_valid_and_refusals_are_right() {
             hash_bins: 1 + dice.roll(7) as u32,
             ..Request::default()
         };
-        match plan(
-            &[Index { pocket: 0, component: "main", architecture: "amd64", packages: &Table::parse(&text) }],
-            &request,
-            &AtomicBool::new(false),
-        ) {
+        match plan(&[Index::plain(0, "amd64", &Table::parse(&text))], &request, &AtomicBool::new(false)) {
             Ok(plan) => {
                 planned += 1;
                 assert!(include.iter().all(|name| plan.packages().any(|(_, package)| &package.name == name)));

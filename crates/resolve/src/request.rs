@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::nearest::nearest;
+use rootstrap_debian::preferences::Preference;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -132,6 +133,8 @@ pub struct Request {
     pub add: Vec<String>,
     /// Suite rule: packages to avoid, unless the variant or an include selects them, or nothing else works.
     pub avoid: Vec<String>,
+    /// Which versions are preferred, before the archives' own priorities.
+    pub preferences: Vec<Preference>,
     /// The versions to keep where the archive still has them, by package name. The includes' own versions come first.
     pub keep: BTreeMap<String, String>,
     /// The number of bins in the hash table of the target's dpkg. It decides the order of the pre-dependency groups.
@@ -150,6 +153,7 @@ impl Default for Request {
             recommends: false,
             add: Vec::new(),
             avoid: Vec::new(),
+            preferences: Vec::new(),
             keep: BTreeMap::new(),
             hash_bins: HASH_BINS,
         }

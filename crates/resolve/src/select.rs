@@ -37,11 +37,18 @@ pub(crate) struct Selection {
 pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selection, Error> {
     let (mut chosen, named) = chosen_by_variant(archive, request)?;
     let excluded = request.exclude.iter().map(|name| find(archive, name).map(|id| archive.ids(archive.name(id))));
-    let excluded: BTreeSet<Id> = excluded.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
+    let mut excluded: BTreeSet<Id> = excluded.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
+    let includes = request.include.iter().map(|text| Ok((text, parse_include(text, request)?)));
+    let (left_out, includes): (Vec<_>, Vec<_>) =
+        includes.collect::<Result<Vec<_>, Error>>()?.into_iter().partition(|(_, include)| include.is_excluded);
+    for (_, include) in left_out {
+        let id = find(archive, include.name)?;
+        excluded.extend(archive.ids(archive.name(id)));
+    }
     chosen.retain(|id, _| !excluded.contains(id));
     let mut order = Vec::new();
-    for text in &request.include {
-        let id = find_include(archive, text, &parse_include(text, request)?)?;
+    for (text, include) in includes {
+        let id = find_include(archive, text, &include)?;
         if excluded.contains(&id) {
             return Err(Error::BadSelection { what: text.clone(), why: "it is excluded too".to_owned() });
         }

@@ -170,8 +170,8 @@ mod tests {
     use super::*;
     use crate::archive::Archive;
     use crate::index::Index;
+    use crate::policy::Policy;
     use rootstrap_debian::packages::Table;
-    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// More packages than slots, each of which needs a slot of its own: a solver needs exponential time to see that it cannot be.
@@ -189,8 +189,8 @@ mod tests {
             }
         }
         let (table, cancel) = (Table::parse(&text), AtomicBool::new(false));
-        let indexes = [Index { pocket: 0, component: "main", architecture: "all", packages: &table }];
-        let graph = || Graph::new(Archive::new(&indexes, vec!["amd64"], &BTreeMap::new()), None, &cancel);
+        let indexes = [Index::plain(0, "all", &table)];
+        let graph = || Graph::new(Archive::new(&indexes, vec!["amd64"], &Policy::default()), None, &cancel);
         std::thread::scope(|scope| {
             let (started, begun) = std::sync::mpsc::channel();
             let graph = &graph;

@@ -5,6 +5,7 @@ mod case;
 mod choices;
 mod distroless;
 mod phases;
+mod priorities;
 mod reasons;
 
 use crate::{Error, Plan, Variant};

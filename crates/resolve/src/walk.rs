@@ -244,8 +244,8 @@ mod tests {
     use super::*;
     use crate::archive::Archive;
     use crate::index::Index;
+    use crate::policy::Policy;
     use rootstrap_debian::packages::Table;
-    use std::collections::BTreeMap;
     use std::sync::atomic::AtomicBool;
 
     static GO_ON: AtomicBool = AtomicBool::new(false);
@@ -258,9 +258,9 @@ Package: best\nArchitecture: all\nPriority: required\nProvides: awk\n
 Package: one\nArchitecture: all\nProvides: awk\n
 Package: two\nArchitecture: all\nProvides: awk\n";
         let table = Table::parse(text);
-        let indexes = [Index { pocket: 0, component: "main", architecture: "amd64", packages: &table }];
+        let indexes = [Index::plain(0, "amd64", &table)];
         let reads_mentions = |forbidden: &[&str], expect: &str| {
-            let graph = Graph::new(Archive::new(&indexes, vec!["amd64"], &BTreeMap::new()), None, &GO_ON);
+            let graph = Graph::new(Archive::new(&indexes, vec!["amd64"], &Policy::default()), None, &GO_ON);
             let id = |name: &str| graph.archive.id(name).unwrap();
             let forbidden: BTreeSet<Id> = forbidden.iter().map(|name| id(name)).collect();
             let set = walk(&graph, &[id("asks")], &[], &forbidden, false).unwrap();

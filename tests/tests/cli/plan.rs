@@ -1,8 +1,9 @@
 //! `--print-plan` prints what would be installed to standard output, and needs no rights.
 
 use crate::{debian, trixie, unlisted};
+use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
-use rootstrap_tests::world::World;
+use rootstrap_tests::world::{KEY, World};
 use rootstrap_tests::{machine, need};
 
 fn text(world: &World, arguments: &[&str]) -> String {
@@ -95,6 +96,47 @@ fn pockets_are_used_together() {
         let plan = text(&world, &[&format!("--pockets={pockets}")]);
         assert!(plan.contains(&format!("base-files  {expect}")), "{pockets}: {plan}");
     }
+}
+
+/// An archive that is `NotAutomatic` has what is asked for from it, and nothing else.
+#[test]
+fn versions_are_preferred_as_apt_prefers_them() {
+    let deb = |name: &str, version: &str| Deb::new(name, version).field("Priority", "optional");
+    let mut files = debian(|_| vec![deb("tool", "1").field("Depends", "library"), deb("library", "1")]);
+    let backports = Archive::new("trixie-backports")
+        .key(&KEY)
+        .field("NotAutomatic", "yes")
+        .field("ButAutomaticUpgrades", "yes")
+        .debs([
+            deb("tool", "2").field("Depends", "library (>= 2)"),
+            deb("library", "2"),
+            deb("base-files", "9").field("Essential", "yes"),
+        ]);
+    files.extend(backports.build().into_iter().map(|(name, bytes)| (format!("debian/{name}"), bytes)));
+    let world = World::serving_below("trixie", "/debian", files);
+    let versions = |arguments: &[&str]| {
+        let plan = text(&world, &[&["--pockets=+backports", "--include=tool"], arguments].concat());
+        let of = |name: &str| {
+            let mut lines = plan.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            lines.find(|words| words[1] == name).map_or_else(|| "none".to_owned(), |words| words[2].to_owned())
+        };
+        [of("tool"), of("library"), of("base-files")].join(" ")
+    };
+    assert_eq!(versions(&[]), "1 1 1.0");
+    assert_eq!(versions(&["--include=tool/trixie-backports"]), "2 2 1.0");
+    assert_eq!(versions(&["--pin", "tool,library release n=trixie-backports 501"]), "2 2 1.0");
+    assert_eq!(versions(&["--pin", "* release n=trixie-backports 500"]), "2 2 9");
+    let preferences = world.path("preferences");
+    std::fs::write(&preferences, "Package: *\nPin: release a=trixie-backports\nPin-Priority: 500\n").unwrap();
+    let preferences = format!("--preferences={}", preferences.display());
+    assert_eq!(versions(&[&preferences]), "2 2 9");
+    assert_eq!(versions(&[&preferences, "--pin=base-files version 1.0 600"]), "2 2 1.0");
+    let list = world.path("list");
+    std::fs::write(&list, "# of ours\ntool/trixie-backports  base-files # both\n\n").unwrap();
+    assert_eq!(versions(&[&format!("--include-from={}", list.display())]), "2 2 1.0");
+    world.run(&["--print-plan", "--arch=amd64", "--include-from=/absent"]).expect(2).says(&["cannot read it"]);
+    world.run(&["--print-plan", "--pin=tool version 1"]).expect(2).says(&["not a valid preference of apt"]);
+    world.run(&["--print-plan", "--preferences=/dev/zero"]).expect(2).says(&["it is not a regular file"]);
 }
 
 #[test]

@@ -50,12 +50,17 @@ pub(crate) fn pockets(
             mirrors,
             components,
             // A pocket that is asked for by name has to exist.
-            optional: sources.pockets.is_empty() && suite.optional.contains(&pocket),
+            optional: !is_named(sources, pocket) && suite.optional.contains(&pocket),
             ended: suite.ended,
             unsupported: false,
         });
     }
     Ok(found)
+}
+
+/// Whether a pocket is asked for by name, with or without a plus.
+fn is_named(sources: &Sources, pocket: Pocket) -> bool {
+    sources.pockets.iter().any(|name| name.strip_prefix('+').unwrap_or(name) == pocket.name())
 }
 
 /// Returns the addresses of a pocket that a lock names: those of the user's mirrors or else of the vendor's, and none that only this
@@ -88,16 +93,19 @@ pub(crate) fn lasting_uris(
 /// Returns the pockets wanted and their names under `dists/`.
 pub(crate) fn wanted_pockets(sources: &Sources, suite: &Suite) -> Result<Vec<(Pocket, String)>, Error> {
     let mut found = Vec::new();
-    if sources.pockets.is_empty() {
+    if sources.pockets.iter().all(|name| name.starts_with('+')) {
         for pocket in Pocket::DEFAULT {
             found.extend(suite.pocket(pocket).map(|name| (pocket, name.to_owned())));
         }
-        return Ok(found);
     }
     for wanted in &sources.pockets {
-        let unknown = || Error::UnknownPocket { name: wanted.clone(), suite: suite.codename.clone() };
+        let wanted = wanted.strip_prefix('+').unwrap_or(wanted);
+        let unknown = || Error::UnknownPocket { name: wanted.to_owned(), suite: suite.codename.clone() };
         let pocket = Pocket::ALL.into_iter().find(|pocket| pocket.name() == wanted).ok_or_else(unknown)?;
-        found.push((pocket, suite.pocket(pocket).ok_or_else(unknown)?.to_owned()));
+        let name = suite.pocket(pocket).ok_or_else(unknown)?;
+        if found.iter().all(|(known, _)| *known != pocket) {
+            found.push((pocket, name.to_owned()));
+        }
     }
     Ok(found)
 }

@@ -4,6 +4,7 @@
 
 mod at_pocket;
 pub(crate) mod host_mirrors;
+mod input_file;
 mod lock_file;
 pub(crate) mod locked;
 mod mirrors;
@@ -13,6 +14,7 @@ mod served;
 mod snapshot;
 
 pub(crate) use at_pocket::at_pocket;
+pub use input_file::{read_input, read_whole};
 pub use lock_file::read_lock;
 pub(crate) use mirrors::{lasting_uris, wanted_pockets};
 pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked};

@@ -1,5 +1,6 @@
 //! An open archive: the verified pockets of one suite, the plan made of them, and the way to their debs.
 
+use crate::archive::input_file::read_input;
 use crate::archive::locked;
 use crate::archive::mirrors::pockets;
 use crate::archive::served::ServedPocket;
@@ -14,11 +15,8 @@ use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPock
 use rootstrap_lock::Lock;
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Pocket, Suite};
-use rustix::fs::{Mode, OFlags};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -175,37 +173,11 @@ fn is_unsupported(suite: &Suite, now: i64) -> bool {
 fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
     let mut files = Vec::new();
     for path in &sources.keyrings {
-        files.push(read_keyring(path).map_err(Error::io("read the keyring", path))?);
+        files.push(read_input(path).map_err(Error::io("read the keyring", path))?);
     }
     let own = suite.keyrings.iter().filter_map(|name| rootstrap_suites::keyring(name));
     let blobs: Vec<&[u8]> = if files.is_empty() { own.collect() } else { files.iter().map(Vec::as_slice).collect() };
     Ok(Keyring::from_bytes(&blobs)?)
-}
-
-/// The most bytes of a keyring file. Debian's has 60 kB.
-const KEYRING: u64 = 16 << 20;
-
-/// The number (statfs(2)) of the filesystem of pipes without a name.
-const PIPES: u64 = 0x5049_5045;
-
-/// Reads a keyring file, or what a shell hands over in its place (`<(gpg --export)`). Refuses what could be waited for or read without
-/// end.
-fn read_keyring(path: &Path) -> std::io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "width and sign differ by architecture")]
-    let is_pipe = rustix::fs::fstatfs(&file)?.f_type as u32 as u64 == PIPES;
-    if !is_pipe && !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    let flags = rustix::fs::fcntl_getfl(&file)?;
-    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
-    let mut bytes = Vec::new();
-    (&mut file).take(KEYRING + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > KEYRING {
-        true => Err(std::io::Error::other("it is larger than 16 MiB")),
-        false => Ok(bytes),
-    }
 }
 
 impl Archive {
@@ -229,7 +201,9 @@ impl Archive {
             is_selected && (head.architecture == native || head.architecture == "all") && !is_left_out()
         };
         let mut newest: BTreeMap<&str, (Version<'_>, usize, Package<'_>)> = BTreeMap::new();
-        for (number, pocket) in self.pockets.iter().enumerate() {
+        // Of an archive with another priority, the plan takes what is asked for.
+        let usual = self.pockets.iter().enumerate().filter(|(_, pocket)| !pocket.release().not_automatic);
+        for (number, pocket) in usual {
             for index in pocket.indexes() {
                 let packages = index.packages();
                 for position in 0..packages.len() {
@@ -266,6 +240,7 @@ impl Archive {
                 recommends: selection.recommends,
                 add: if is_unmerged { Vec::new() } else { suite.required.clone() },
                 avoid: suite.exclude.clone(),
+                preferences: selection.preferences.clone(),
                 keep,
                 hash_bins: suite.dpkg_bins,
             },
@@ -303,11 +278,25 @@ impl Archive {
     }
 }
 
+/// Returns the name of the host in a URI; nothing for a directory.
+fn host(uri: &str) -> &str {
+    let Some((_, rest)) = uri.split_once("://").filter(|(scheme, _)| scheme.starts_with("http")) else { return "" };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    match host.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
 /// Returns the indexes of one pocket as the resolver takes them.
 fn indexes(pocket: usize, verified: &VerifiedPocket) -> impl Iterator<Item = Index<'_>> {
     let indexes = verified.indexes().iter();
+    let site = host(verified.mirror());
     indexes.map(move |index| Index {
         pocket,
+        release: verified.release(),
+        site,
         component: index.component(),
         architecture: index.architecture(),
         packages: index.packages(),
@@ -316,9 +305,22 @@ fn indexes(pocket: usize, verified: &VerifiedPocket) -> impl Iterator<Item = Ind
 
 #[cfg(test)]
 mod tests {
-    use super::is_unsupported;
+    use super::{host, is_unsupported};
     use rootstrap_debian::release::parse_moment;
     use rootstrap_suites::{keyring, lookup};
+
+    #[test]
+    fn hosts_are_named_without_port_and_user() {
+        for (uri, name) in [
+            ("http://m.example", "m.example"),
+            ("https://me:secret@m.example:8080/debian", "m.example"),
+            ("http://[::1]:80/x", "::1"),
+            ("file:///srv/mirror", ""),
+            ("copy:/srv/mirror", ""),
+        ] {
+            assert_eq!(host(uri), name, "{uri}");
+        }
+    }
 
     #[test]
     fn support_ends_at_a_date() {

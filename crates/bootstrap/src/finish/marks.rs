@@ -21,7 +21,7 @@ pub(crate) fn write(root: &Root, selection: &Selection, is_image: bool, plan: &P
     let status = String::from_utf8_lossy(&status.unwrap_or_default()).into_owned();
     let stanzas = parse_all(&status).unwrap_or_default();
     let safe = safe(&stanzas);
-    let asked_for = |name: &str| selection.include.iter().any(|word| word.split([':', '=']).next() == Some(name));
+    let asked_for = |name: &str| selection.include.iter().any(|word| word.split([':', '=', '/']).next() == Some(name));
     let of_image = |phase: &str, package: &Planned| {
         (phase == "required" || package.name == "apt") && safe.contains(&*package.name) && !asked_for(&package.name)
     };

@@ -7,6 +7,7 @@ use crate::finish::image_settings::{self, ImageSettings};
 use crate::finish::{copies, marks, sources};
 use crate::install::{BuildContext, slim};
 use crate::request::{Copy, Output, Sources, Target};
+use rootstrap_debian::preferences;
 use rootstrap_normalize::Tidy;
 use rootstrap_resolve::Variant;
 use rootstrap_rootfs::{Root, skeleton};
@@ -73,6 +74,11 @@ pub(crate) fn write_files(root: &Root, context: &BuildContext<'_>, inputs: Finis
         root.write(b"etc/hostname", b"localhost\n", 0o644)?;
     }
     let &BuildContext { selection, suite, plan, .. } = context;
+    if !selection.preferences.is_empty() && root.metadata(b"etc/apt")?.is_some() {
+        root.create_directories(b"etc/apt/preferences.d", 0o755)?;
+        let text = preferences::to_text(&selection.preferences);
+        root.write(b"etc/apt/preferences.d/rootstrap", text.as_bytes(), 0o644)?;
+    }
     sources::write(root, &selection.architecture, inputs.sources, suite, inputs.pockets)?;
     marks::write(root, selection, inputs.output.is_base_image(), plan)
 }

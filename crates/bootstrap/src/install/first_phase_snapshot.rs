@@ -124,7 +124,15 @@ impl FirstPhaseSnapshot {
 fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
     let &SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine } = inputs;
     // What is included and excluded shows in the packages of the phase.
-    let Selection { architecture: _, add_architectures: _, variant, include: _, exclude: _, recommends: _ } = selection;
+    let Selection {
+        architecture: _,
+        add_architectures: _,
+        variant,
+        include: _,
+        exclude: _,
+        recommends: _,
+        preferences: _,
+    } = selection;
     // No later phase influences the first one.
     let Plan { phases, without: _ } = plan;
     let Phase { name: _, packages } = phases.first()?;

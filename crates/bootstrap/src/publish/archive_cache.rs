@@ -12,6 +12,7 @@ use crate::request::{
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Retention, direct_io};
+use rootstrap_debian::preferences;
 use rootstrap_image::StoppableWriter;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_resolve::{Phase, Plan, Planned};
@@ -124,13 +125,14 @@ fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBui
 }
 
 fn add_selection(key: &mut KeyBuilder, selection: &Selection) {
-    let Selection { architecture, add_architectures, variant, include, exclude, recommends } = selection;
+    let Selection { architecture, add_architectures, variant, include, exclude, recommends, preferences } = selection;
     key.text("architecture", architecture)
         .texts("add-architectures", add_architectures)
         .text("variant", variant.name())
         .texts("include", include)
         .texts("exclude", exclude)
-        .flag("recommends", *recommends);
+        .flag("recommends", *recommends)
+        .text("preferences", &preferences::to_text(preferences));
 }
 
 fn add_sources(key: &mut KeyBuilder, sources: &Sources) {

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::request::parts::Request;
 use crate::request::sources::Snapshot;
+use rootstrap_debian::preferences;
 use rootstrap_debian::release::{format_date, parse_moment};
 use rootstrap_http::redact;
 use rootstrap_resolve::Variant;
@@ -27,6 +28,7 @@ impl Request {
             include: selection.include.clone(),
             exclude: selection.exclude.clone(),
             recommends: selection.recommends,
+            preferences: preferences::to_text(&selection.preferences),
             add_architectures: selection.add_architectures.clone(),
             pockets: sources.pockets.clone(),
             components: sources.components.clone(),
@@ -53,6 +55,7 @@ impl Request {
             include,
             exclude,
             recommends,
+            preferences,
             add_architectures,
             pockets,
             components,
@@ -68,6 +71,8 @@ impl Request {
         selection.include.clone_from(include);
         selection.exclude.clone_from(exclude);
         selection.recommends = *recommends;
+        selection.preferences = preferences::parse(preferences)
+            .map_err(|error| Error::Preferences { what: "in the lock".to_owned(), reason: error.to_string() })?;
         selection.add_architectures.clone_from(add_architectures);
         let sources = &mut request.sources;
         sources.pockets.clone_from(pockets);

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use rootstrap_debian::arch;
+use rootstrap_debian::preferences::Preference;
 use rootstrap_resolve::Variant;
 
 /// Which packages of which architectures are installed.
@@ -19,6 +20,8 @@ pub struct Selection {
     pub exclude: Vec<String>,
     /// Whether recommended packages are installed too.
     pub recommends: bool,
+    /// Which versions are preferred. The target's apt gets these preferences too.
+    pub preferences: Vec<Preference>,
 }
 
 impl Selection {
@@ -32,6 +35,7 @@ impl Selection {
             include: Vec::new(),
             exclude: Vec::new(),
             recommends: false,
+            preferences: Vec::new(),
         }
     }
 

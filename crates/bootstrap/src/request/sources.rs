@@ -9,7 +9,7 @@ pub struct Sources {
     /// The codename, alias or version of the suite.
     pub suite: String,
     /// The names of the pockets to choose packages from (`release`, `updates`, `security`, `backports`); all but the last if
-    /// empty.
+    /// empty. Names with a plus before them are added to these, or to those that are named without one.
     pub pockets: Vec<String>,
     /// The components to choose packages from; the vendor's default if empty.
     pub components: Vec<String>,

@@ -98,7 +98,7 @@ fn an_index_promises_its_architecture() {
         include: vec![include.to_owned()],
         ..Request::default()
     };
-    let index = |architecture| Index { pocket: 0, component: "main", architecture, packages: &table };
+    let index = |architecture| Index::plain(0, architecture, &table);
     let plan = crate::plan(&[index("amd64")], &request("a"), &AtomicBool::new(false)).unwrap();
     assert_eq!(plan.packages().map(|(_, package)| package.version.as_str()).collect::<Vec<_>>(), ["1"]);
     assert!(crate::plan(&[index("amd64")], &request("a:i386"), &AtomicBool::new(false)).is_err());

@@ -2,12 +2,16 @@
 
 use crate::{Error, Index, Plan, Planned, Request, Variant, plan};
 use rootstrap_debian::packages::Table;
+use rootstrap_debian::preferences::parse_line;
+use rootstrap_debian::release::Release;
 use std::sync::atomic::AtomicBool;
 
 /// A request on an archive. Stanzas may lack fields that do not matter to the test.
 pub(super) struct Case {
     pub(super) says: &'static str,
     pockets: Vec<Vec<String>>,
+    /// What the Release file of each pocket says, and the host that sends it.
+    releases: Vec<(Release, &'static str)>,
     request: Request,
     cancel: AtomicBool,
 }
@@ -16,7 +20,7 @@ pub(super) struct Case {
 /// `says` describes the case in messages.
 pub(super) fn case(says: &'static str, archive: &str) -> Case {
     let request = Request { variant: Variant::Custom, architecture: "amd64".to_owned(), ..Request::default() };
-    Case { says, pockets: Vec::new(), request, cancel: AtomicBool::new(false) }.pocket(archive)
+    Case { says, pockets: Vec::new(), releases: Vec::new(), request, cancel: AtomicBool::new(false) }.pocket(archive)
 }
 
 pub(super) fn names(list: &str) -> Vec<String> {
@@ -44,7 +48,32 @@ impl Case {
             stanza
         });
         self.pockets.push(stanzas.collect());
+        self.releases.push((Release::default(), ""));
         self
+    }
+
+    /// Adds a pocket whose Release file says this, from a host.
+    pub(super) fn pocket_of(self, release: Release, site: &'static str, archive: &str) -> Self {
+        let mut case = self.pocket(archive);
+        case.releases.pop();
+        case.releases.push((release, site));
+        case
+    }
+
+    /// Adds preferences, one in each line.
+    pub(super) fn pins(mut self, lines: &str) -> Self {
+        let lines = lines.lines().filter(|line| !line.trim().is_empty());
+        self.request.preferences.extend(lines.map(|line| parse_line(line).unwrap()));
+        self
+    }
+
+    /// Checks the versions in the plan, written as `a 1, b 2`, in the order of names.
+    #[track_caller]
+    pub(super) fn takes(self, expected: &str) {
+        let plan = self.run().unwrap_or_else(|error| panic!("{}: {error}", self.says));
+        let mut found: Vec<String> = plan.packages().map(|(_, p)| format!("{} {}", p.name, p.version)).collect();
+        found.sort();
+        assert_eq!(found.join(", "), expected, "{}", self.says);
     }
 
     pub(super) fn variant(mut self, variant: Variant) -> Self {
@@ -90,11 +119,9 @@ impl Case {
             architectures().map(move |architecture| (pocket, architecture, table(stanzas, architecture)))
         });
         let tables: Vec<(usize, &String, Table)> = tables.collect();
-        let indexes = tables.iter().map(|(pocket, architecture, packages)| Index {
-            pocket: *pocket,
-            component: "main",
-            architecture,
-            packages,
+        let indexes = tables.iter().map(|(pocket, architecture, packages)| {
+            let (release, site) = &self.releases[*pocket];
+            Index { release, site, ..Index::plain(*pocket, architecture, packages) }
         });
         plan(&indexes.collect::<Vec<_>>(), &self.request, &self.cancel)
     }

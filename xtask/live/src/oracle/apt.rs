@@ -23,8 +23,9 @@ pub type Answer = Result<BTreeSet<String>, String>;
 /// The directory of an apt with its own configuration, for one suite and some of its components.
 struct Root {
     path: PathBuf,
-    /// The packages of the first step, simulated already. The key is whether recommended packages are installed.
-    first: BTreeMap<bool, BTreeSet<String>>,
+    /// The packages of the first step, simulated already. The key is whether recommended packages are installed, and the
+    /// preferences.
+    first: BTreeMap<(bool, Vec<String>), BTreeSet<String>>,
 }
 
 /// Compares every request and prints one line for each.
@@ -36,9 +37,9 @@ pub fn run(options: &Options) -> Result<(), String> {
     let work = options.keep.as_deref().unwrap_or(scratch.path());
     let wanted = |request: &&Request| options.suites.as_ref().is_none_or(|suites| suites.contains(&request.suite));
     let (mut equal, mut explained, mut failed) = (0, 0, 0);
-    let mut archives: BTreeMap<(String, String), Archive> = BTreeMap::new();
+    let mut archives: BTreeMap<(String, String, Vec<String>), Archive> = BTreeMap::new();
     for request in all.requests.iter().filter(wanted) {
-        let key = (request.suite.clone(), request.components.clone());
+        let key = (request.suite.clone(), request.components.clone(), request.pockets.clone());
         if !archives.contains_key(&key) {
             let archive = Archive::open(request, options.mirror.as_deref(), work)?;
             archives.insert(key.clone(), archive);
@@ -113,8 +114,14 @@ fn judge(request: &Request, ours: &Answer, theirs: &Answer, accepted: &[Accepted
 /// Whether an error is about the request: the packages cannot be installed together, or a virtual package needs a
 /// choice.
 fn refuses(error: &str) -> bool {
-    let ours = ["cannot install these packages together", "it is virtual, provided by"];
-    let theirs = ["held broken packages", "is a virtual package provided by", "has no installation candidate"];
+    let ours = [
+        "cannot install these packages together",
+        "it is virtual, provided by",
+        "cannot find the package",
+        " in the release ",
+    ];
+    let theirs =
+        ["held broken packages", "is a virtual package provided by", "has no installation candidate", "was not found"];
     ours.iter().chain(&theirs).any(|words| error.contains(words))
 }
 
@@ -134,7 +141,8 @@ impl Archive {
         let suite = build::suite(&request.suite)?;
         let mirror = mirror.map_or_else(|| suite.mirror(), str::to_owned);
         let (epoch, expired) = build::release_date(&mirror, &request.suite)?;
-        let path = work.join(format!("apt-{}-{}", request.suite, request.components.replace(',', "-")));
+        let parts = [&[request.suite.clone(), request.components.replace(',', "-")], request.pockets.as_slice()];
+        let path = work.join(format!("apt-{}", parts.concat().join("-")));
         let root = Root { path, first: BTreeMap::new() };
         root.make()?;
         let archive = Self { suite, mirror, epoch, expired, root };
@@ -170,13 +178,17 @@ impl Archive {
             options += " check-valid-until=no";
         }
         let components = request.components.replace(',', " ");
-        format!("deb [{options}] {} {} {components}\n", self.mirror, request.suite)
+        let further = request.pockets.iter().map(|pocket| format!("{}-{pocket}", request.suite));
+        let suites = std::iter::once(request.suite.clone()).chain(further);
+        suites.map(|suite| format!("deb [{options}] {} {suite} {components}\n", self.mirror)).collect()
     }
 
     fn ours(&self, program: &Path, request: &Request) -> Answer {
         let set = Set { include: request.packages.clone(), recommends: request.recommends, ..Set::default() };
         let mut extra = vec!["--print-plan".to_owned(), "--quiet".to_owned()];
         extra.push(format!("--components={}", request.components));
+        extra.extend(request.pockets.iter().map(|pocket| format!("--pockets={pocket}")));
+        extra.extend(request.pins.iter().map(|pin| format!("--pin={pin}")));
         let text = build::output(&mut self.build(request, &set, &self.root.path).ours(program, "apt", &extra))?;
         let package = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             &[_, name, version, architecture, _] => Ok(format!("{name} {version} {architecture}")),
@@ -224,14 +236,16 @@ impl Root {
     /// Returns the packages that mmdebstrap would install: the essential ones, then those of the variant and the
     /// request.
     fn theirs(&mut self, request: &Request, add: &[String]) -> Answer {
-        let first = match self.first.get(&request.recommends) {
+        self.write("etc/apt/preferences", &preferences(&request.pins)?)?;
+        let key = (request.recommends, request.pins.clone());
+        let first = match self.first.get(&key) {
             Some(known) => known.clone(),
             None => {
                 self.write("status", "")?;
                 let mut names = vec!["?essential".to_owned()];
                 names.extend_from_slice(add);
                 let set = self.simulate(request.recommends, &names, BTreeSet::new())?;
-                self.first.insert(request.recommends, set.clone());
+                self.first.insert(key, set.clone());
                 set
             }
         };
@@ -274,6 +288,16 @@ impl Root {
         }
         Ok(present)
     }
+}
+
+/// Returns `PACKAGES PIN PRIORITY` of each line as a file of apt has it.
+fn preferences(pins: &[String]) -> Result<String, String> {
+    let stanza = |pin: &String| {
+        let (packages, rest) = pin.split_once(' ').ok_or_else(|| format!("no pin: {pin}"))?;
+        let (pin, priority) = rest.rsplit_once(' ').ok_or_else(|| format!("no pin: {pin}"))?;
+        Ok(format!("Package: {}\nPin: {pin}\nPin-Priority: {priority}\n\n", packages.replace(',', " ")))
+    };
+    pins.iter().map(stanza).collect()
 }
 
 /// Parses `Inst name (version origin [architecture])`, in which the origin may have several words.

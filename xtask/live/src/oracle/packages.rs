@@ -123,6 +123,8 @@ fn request(suite: &str, packages: &[String]) -> Request {
         variant: "minbase".to_owned(),
         recommends: false,
         components: "main".to_owned(),
+        pockets: Vec::new(),
+        pins: Vec::new(),
         packages: packages.to_vec(),
     }
 }

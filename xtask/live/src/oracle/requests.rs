@@ -16,6 +16,10 @@ pub struct Request {
     pub recommends: bool,
     /// The components, separated by commas.
     pub components: String,
+    /// Further pockets: `backports`, …
+    pub pockets: Vec<String>,
+    /// Preferences, as `--pin` takes them.
+    pub pins: Vec<String>,
     /// The packages beyond the variant.
     pub packages: Vec<String>,
 }
@@ -53,8 +57,10 @@ impl Request {
         let mut words = vec![self.variant.as_str()];
         words.extend(self.recommends.then_some("recommends"));
         words.extend((self.components != "main").then_some("universe"));
-        words.extend(self.packages.iter().map(String::as_str));
-        words.join(" ")
+        let pockets = self.pockets.iter().map(|pocket| format!("+{pocket}"));
+        let pins = self.pins.iter().map(|pin| format!("pin:{}", pin.replace(' ', "_")));
+        let packages = self.packages.iter().cloned();
+        words.into_iter().map(str::to_owned).chain(pockets).chain(pins).chain(packages).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns what mmdebstrap asks apt for once the essential packages are installed, in the same order.
@@ -83,7 +89,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     all.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
 }
 
-/// Reads `SUITE VARIANT [recommends] [universe] PACKAGES…`; lines `first SUITE PACKAGES…` are left out.
+/// Reads `SUITE VARIANT [recommends] [universe] [+POCKET…] [pin:PIN…] PACKAGES…`; lines `first SUITE PACKAGES…` are left out.
 pub fn parse(text: &str) -> Result<Vec<Request>, String> {
     let requests = lines(text).filter(|(_, line)| !line.starts_with("first "));
     requests
@@ -98,11 +104,21 @@ pub fn parse(text: &str) -> Result<Vec<Request>, String> {
             }
             let recommends = words.next_if_eq(&"recommends").is_some();
             let components = if words.next_if_eq(&"universe").is_some() { "main,universe" } else { "main" };
+            let mut pockets = Vec::new();
+            while let Some(pocket) = words.next_if(|word| word.starts_with('+')) {
+                pockets.push(pocket.trim_start_matches('+').to_owned());
+            }
+            let mut pins = Vec::new();
+            while let Some(pin) = words.next_if(|word| word.starts_with("pin:")) {
+                pins.push(pin.trim_start_matches("pin:").replace('_', " "));
+            }
             Ok(Request {
                 suite: suite.to_owned(),
                 variant: variant.to_owned(),
                 recommends,
                 components: components.to_owned(),
+                pockets,
+                pins,
                 packages: words.map(str::to_owned).collect(),
             })
         })
@@ -166,9 +182,10 @@ mod tests {
 
     #[test]
     fn a_request_is_read_and_shown_alike() {
-        let line = "s buildd recommends universe a b";
+        let line = "s buildd recommends universe +backports pin:a_release_n=x_900 a b";
         let request = parse(line).unwrap().remove(0);
         assert_eq!(request.to_string(), line);
+        assert_eq!(request.pins, ["a release n=x 900"]);
         let asked = ["a", "b", "apt", "build-essential", "?and(?priority(required),?not(?essential))"];
         assert_eq!(request.after_essential(), asked);
         assert!(parse("s nothing a").is_err() && parse("s").is_err());
