@@ -14,6 +14,8 @@ pub enum Error {
     UnknownSuite { name: String, nearest: Vec<&'static str> },
     #[error("cannot find the pocket `{name}` of {suite}")]
     UnknownPocket { name: String, suite: String },
+    #[error("cannot use the source {entry}: {reason}")]
+    FurtherSource { entry: String, reason: String, hint: &'static str },
     #[error("cannot use the preferences {what}: {reason}")]
     Preferences { what: String, reason: String },
     #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
@@ -149,6 +151,7 @@ impl Error {
             | Self::Registry(rootstrap_registry::Error::Name { .. })
             | Self::UnknownPocket { .. }
             | Self::Preferences { .. }
+            | Self::FurtherSource { .. }
             | Self::UnknownArchitecture { .. }
             | Self::Combination { .. }
             | Self::SeveralPlatforms
@@ -190,6 +193,7 @@ impl Error {
                 "did you mean {}? A suite rootstrap does not list needs --mirror and --keyring",
                 nearest.join(", ")
             )),
+            Self::FurtherSource { hint, .. } => Some((*hint).to_owned()),
             Self::UnknownPocket { .. } => Some("pockets are release, updates, security and backports".to_owned()),
             Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
             Self::SeveralPlatforms => Some(

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use rootstrap_debian::packages;
+use rootstrap_debian::sources::path_in_suite;
 use rootstrap_lock::{Lock, Package, Platform, Source};
 use rootstrap_sbom::{Facts, Release, uri};
 use std::collections::BTreeSet;
@@ -88,7 +89,7 @@ fn facts(lock: &Lock, root: &Platform) -> Facts {
         suite: source.suite.clone(),
         codename: source.codename.clone(),
         date: source.date,
-        uri: uri(base(&source.pocket), &format!("dists/{}/Release", source.suite)),
+        uri: uri(base(&source.pocket), &path_in_suite(&source.suite, "Release")),
         digest: source.release_sha256,
         keys: source.signed_by.clone(),
     };

@@ -47,13 +47,13 @@ pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
 pub use request::{
-    Container, Copy, Customization, Format, FormatName, Host, LockChoice, Machine, Output, Purpose, Push, Request,
-    Selection, Snapshot, Sources, StagingPlace, Target, native_architecture,
+    Container, Copy, Customization, Format, FormatName, FurtherSource, Host, LockChoice, Machine, Output, Purpose,
+    Push, Request, Selection, Snapshot, Sources, StagingPlace, Target, native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};
-pub use rootstrap_debian::preferences;
 pub use rootstrap_debian::release::{format_date, parse_moment};
+pub use rootstrap_debian::{preferences, sources};
 pub use rootstrap_fetch::Event as FetchEvent;
 pub use rootstrap_http as http;
 pub use rootstrap_image::compress::{Algorithm, Compression};

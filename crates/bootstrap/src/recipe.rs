@@ -206,8 +206,8 @@ impl Run<'_> {
     fn archive_entry(&self, request: &Request, inputs: &BuildInputs) -> Option<rootstrap_cache::Entry> {
         request.machine.cache.as_ref().filter(|_| request.machine.reuse)?;
         let BuildInputs { archive, plan, epoch, emulation, .. } = inputs;
-        let (pockets, epoch) = (archive.served.as_slice(), *epoch);
-        let inputs = ArchiveInputs { request, suite: self.suite, pockets, plan, epoch, emulation };
+        let (pockets, own_keys, epoch) = (archive.served.as_slice(), archive.own_keys.as_deref(), *epoch);
+        let inputs = ArchiveInputs { request, suite: self.suite, pockets, own_keys, plan, epoch, emulation };
         archive_cache::entry(archive.session.cache(), self.program, &inputs)
     }
 
@@ -262,7 +262,8 @@ impl Run<'_> {
         let debs = Debs { session, report };
         let context =
             BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, emulation, machine, report };
-        let finish = FinishInputs { sources, copies: &customization.copies, output, pockets };
+        let own_keys = archive.own_keys.as_deref();
+        let finish = FinishInputs { sources, copies: &customization.copies, output, pockets, own_keys };
         let (file_bytes, controls) = std::thread::scope(|scope| {
             let mut pipeline = debs::start(scope, &source);
             let result = match output.is_first_stage() {

@@ -4,7 +4,10 @@ use crate::environment;
 use crate::network_args::NetworkArgs;
 use crate::text_file;
 use rootstrap_bootstrap::preferences::{self, Preference};
-use rootstrap_bootstrap::{Error, Machine, Selection, Snapshot, Sources, Variant, native_architecture, parse_moment};
+use rootstrap_bootstrap::sources;
+use rootstrap_bootstrap::{
+    Error, FurtherSource, Machine, Selection, Snapshot, Sources, Variant, native_architecture, parse_moment,
+};
 use std::path::PathBuf;
 
 /// What stands in the address of a service of snapshots in the place of the moment.
@@ -63,6 +66,11 @@ pub(crate) struct PackageArgs {
     /// Mirror to use, in the order given: http:, https:, file: or copy: [env: ROOTSTRAP_MIRROR]
     #[arg(long, value_name = "URI")]
     pub mirror: Vec<String>,
+
+    /// A further archive to choose from, as apt's sources have it: 'deb [signed-by=KEY.gpg] URI SUITE COMPONENTS', a file of such lines
+    /// or stanzas, or - for standard input. It is written into the target, with its keys
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    pub source: Vec<SourceFile>,
 
     /// Take the archive as it was at this moment, from the vendor's service of snapshots, or from mirrors with {timestamp} in their
     /// addresses: 2026-09-01, 20260901T000000Z or @SECONDS
@@ -147,6 +155,7 @@ impl PackageArgs {
         let is_empty = lists.iter().all(|list| list.is_empty()) && self.mirror.is_empty();
         is_empty
             && self.include_from.is_empty()
+            && self.source.is_empty()
             && self.pin.is_empty()
             && self.preferences.is_empty()
             && self.snapshot.is_none()
@@ -197,6 +206,7 @@ impl PackageArgs {
             services,
             snapshot,
             write_snapshot: self.sources == "snapshot",
+            further: self.source.iter().flat_map(|file| file.0.clone()).collect(),
             ..self.trust.sources(suite)
         }
     }
@@ -217,6 +227,24 @@ impl DownloadArgs {
         machine.temporary = environment::temporary_directory();
         machine
     }
+}
+
+/// The entries of one `--source`.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceFile(Vec<FurtherSource>);
+
+fn source(text: &str) -> Result<SourceFile, String> {
+    let is_line = ["deb ", "deb-src ", "deb\t"].iter().any(|start| text.starts_with(start));
+    let content = if is_line { text.to_owned() } else { text_file::read(text)? };
+    let entries = sources::parse(&content).map_err(|error| error.to_string())?;
+    if entries.is_empty() {
+        return Err("it names no archive".to_owned());
+    }
+    entries.into_iter().map(FurtherSource::read).collect::<Result<_, Error>>().map(SourceFile).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let hint = error.hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+        format!("{error}{cause}{hint}")
+    })
 }
 
 /// The packages of one file.

@@ -16,6 +16,7 @@ pub mod packages;
 pub mod preferences;
 pub mod relation;
 pub mod release;
+pub mod sources;
 mod table;
 pub mod version;
 

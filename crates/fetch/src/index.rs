@@ -13,6 +13,7 @@ use rootstrap_debian::compression::{Compression, DecoderOptions, Streams};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::Table;
 use rootstrap_debian::release::Release;
+use rootstrap_debian::sources::path_in_suite;
 use std::borrow::Cow;
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ const ATTEMPTS: usize = 3;
 #[derive(Clone, Debug)]
 struct Variant {
     compression: Compression,
-    /// Below `dists/SUITE/`.
+    /// Below the directory of the suite.
     path: String,
     size: u64,
     digest: Digest,
@@ -73,31 +74,41 @@ impl IndexFetch<'_> {
     /// Fetches the index of a component (its name as requested, and as the Release lists it) and parses it. Returns `None` for
     /// the index of `all` if the archive has that architecture but lists no index for it.
     pub async fn run(&self, names: [&str; 2], architecture: &str) -> Result<Option<Arc<Table>>, Error> {
-        let variants = self.variants(names, architecture);
-        let [component, _] = names;
-        let path = format!("{component}/binary-{architecture}/Packages");
+        match self.run_one_of(&names.map(|name| format!("{name}/binary-{architecture}/Packages"))).await {
+            Err(Error::NoIndex { .. }) if architecture == "all" => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Fetches the index of a flat repository and parses it.
+    pub async fn run_flat(&self) -> Result<Arc<Table>, Error> {
+        self.run_one_of(&["Packages".to_owned()]).await
+    }
+
+    /// Fetches and parses the first of some indexes, given by their paths, that the Release lists.
+    async fn run_one_of(&self, paths: &[String]) -> Result<Arc<Table>, Error> {
+        let variants = self.variants(paths);
+        let path = paths.first().cloned().unwrap_or_default();
         // The lock must not depend on the form that each process would fetch, because that differs with the speed of the link.
         let Some(common) = variants.iter().min_by_key(|variant| variant.path.as_str()) else {
-            let what = format!("the Release file of {}", self.suite);
-            return if architecture == "all" { Ok(None) } else { Err(Error::NoIndex { what, path }) };
+            return Err(Error::NoIndex { what: format!("the Release file of {}", self.suite), path });
         };
-        let name = format!("{}/{path}", self.suite);
+        let name = format!("{}/{path}", self.suite.trim_end_matches('/'));
         if let Some(packages) = self.read_cached(&variants, &name).await? {
-            return Ok(Some(packages));
+            return Ok(packages);
         }
         let _lock = common.destination(self.cache).lock().await?;
         // The previous holder of the lock may have downloaded the index.
         if let Some(packages) = self.read_cached(&variants, &name).await? {
-            return Ok(Some(packages));
+            return Ok(packages);
         }
-        self.fetch_from_mirrors(variants, name).await.map(Some)
+        self.fetch_from_mirrors(variants, name).await
     }
 
     /// Returns the listed forms, the preferred one first.
-    fn variants(&self, names: [&str; 2], architecture: &str) -> Vec<Variant> {
-        for name in names {
-            let path = format!("{name}/binary-{architecture}/Packages");
-            let plain = self.release.files.get(&path).map_or(u64::MAX, |(size, _)| *size);
+    fn variants(&self, paths: &[String]) -> Vec<Variant> {
+        for path in paths {
+            let plain = self.release.files.get(path).map_or(u64::MAX, |(size, _)| *size);
             let listed = |compression: Compression| {
                 let path = format!("{path}{}", compression.suffix());
                 let (size, digest) = *self.release.files.get(&path)?;
@@ -198,14 +209,14 @@ impl IndexFetch<'_> {
     async fn download(&self, variant: &Variant, name: &str) -> Result<PathBuf, Error> {
         let report = self.report;
         let mut candidates = Vec::new();
-        let directory = format!("dists/{}", self.suite);
         for mirror in self.mirrors {
             // By-hash first: that path has the right file even while the mirror is being updated.
             if let Some((parent, _)) = variant.path.rsplit_once('/').filter(|_| self.release.acquire_by_hash) {
                 let (algorithm, hash) = (variant.digest.algorithm(), variant.digest);
-                candidates.push(Candidate { mirror, path: format!("{directory}/{parent}/by-hash/{algorithm}/{hash}") });
+                let path = path_in_suite(self.suite, &format!("{parent}/by-hash/{algorithm}/{hash}"));
+                candidates.push(Candidate { mirror, path });
             }
-            candidates.push(Candidate { mirror, path: format!("{directory}/{}", variant.path) });
+            candidates.push(Candidate { mirror, path: path_in_suite(self.suite, &variant.path) });
         }
         report(Event::IndexStarted { name: name.to_owned(), size: variant.size });
         let progress = |bytes| {

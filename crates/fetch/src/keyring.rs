@@ -3,11 +3,18 @@
 use crate::error::Error;
 use crate::problem::KeyringProblem;
 use openpgp::Cert;
+use openpgp::armor::{Kind, Writer};
 use openpgp::cert::prelude::*;
 use openpgp::parse::Parse;
+use openpgp::serialize::Serialize;
 use sequoia_openpgp as openpgp;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
+
+fn unwritable(error: &openpgp::anyhow::Error) -> Error {
+    Error::Keyring { source: KeyringProblem::Malformed(format!("{error:#}")) }
+}
 
 /// The keys that are trusted to sign a suite.
 #[derive(Clone, Debug)]
@@ -54,6 +61,30 @@ impl Keyring {
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
         self.0.iter().map(|cert| cert.fingerprint().to_hex()).collect()
+    }
+
+    /// Returns the keys as a binary keyring, which every apt reads.
+    ///
+    /// # Errors
+    /// A key cannot be written.
+    pub fn to_binary(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.0.iter().try_for_each(|cert| cert.export(&mut bytes)).map_err(|error| unwritable(&error))?;
+        Ok(bytes)
+    }
+
+    /// Returns the keys as armored text.
+    ///
+    /// # Errors
+    /// A key cannot be written.
+    pub fn to_armor(&self) -> Result<String, Error> {
+        let write = || -> openpgp::Result<Vec<u8>> {
+            let mut writer = Writer::new(Vec::new(), Kind::PublicKey)?;
+            writer.write_all(&self.to_binary()?)?;
+            Ok(writer.finalize()?)
+        };
+        let bytes = write().map_err(|error| unwritable(&error))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Returns the keys with their certificates.

@@ -44,6 +44,6 @@ pub use event::{Event, Report};
 pub use keyring::Keyring;
 pub use layers::{DOWNLOADS, INDEXES, LAYERS, RELEASES};
 pub use options::Options;
-pub use pocket::{Index, Pocket, Policy, VerifiedPocket};
+pub use pocket::{Further, Index, Pocket, Policy, VerifiedPocket};
 pub use problem::{KeyringProblem, SignatureProblem};
 pub use session::Session;

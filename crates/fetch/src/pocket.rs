@@ -1,15 +1,17 @@
 //! Pockets: what is asked of an archive, and what the archive has proven to offer.
 
+use crate::keyring::Keyring;
 use rootstrap_debian::packages::Table;
 use rootstrap_debian::release::Release;
 use std::sync::Arc;
 
 /// A part of a suite to read from an archive: the release itself, its updates, or its security fixes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Pocket {
     /// The caller's name of it: `security`.
     pub name: String,
-    /// Its path below `dists/`: `trixie-security`, `buster/updates`.
+    /// Its path below `dists/`: `trixie-security`, `buster/updates`; with a slash at the end, the path of a flat repository below the
+    /// base URI.
     pub suite: String,
     /// The moment of the archive, for a snapshot. Release files of one moment are never taken for those of another.
     pub moment: Option<String>,
@@ -24,6 +26,17 @@ pub struct Pocket {
     /// Whether nobody supports the suite any more, although it may not have moved to the archive of ended suites: its last Release stays
     /// as it is, so its keys are judged at its own `Date`.
     pub unsupported: bool,
+    /// What makes it an archive beside the suite's own; `None` for a pocket of the suite.
+    pub further: Option<Further>,
+}
+
+/// An archive beside that of the suite: a third party's, or one of the same vendor.
+#[derive(Clone, Debug)]
+pub struct Further {
+    /// The keys that may sign it.
+    pub keyring: Keyring,
+    /// The architectures to read, of those of the session; all if empty.
+    pub architectures: Vec<String>,
 }
 
 /// How a Release is judged besides its signature.
@@ -50,7 +63,8 @@ impl Index {
         &self.component
     }
 
-    /// Returns the requested architecture, or `all` for the separate index of an archive that has one.
+    /// Returns the requested architecture, `all` for the separate index of an archive that has one, or nothing for the index of a flat
+    /// repository, which has packages of all.
     #[must_use]
     pub fn architecture(&self) -> &str {
         &self.architecture

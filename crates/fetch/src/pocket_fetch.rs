@@ -14,6 +14,7 @@ use futures_util::future::try_join_all;
 use rootstrap_cache::Cache;
 use rootstrap_debian::packages::is_relative_path;
 use rootstrap_debian::release::Release;
+use rootstrap_debian::sources::suite_directory;
 
 /// The request for one pocket.
 pub(crate) struct PocketFetch<'a> {
@@ -29,15 +30,18 @@ impl PocketFetch<'_> {
     pub async fn run(&self) -> Result<VerifiedPocket, Error> {
         let &Self { downloader, cache, criteria, report, .. } = self;
         let Pocket { name, suite, components, .. } = criteria.pocket;
-        for path in components.iter().chain([suite]) {
+        let directory = suite_directory(suite);
+        for path in components.iter().chain((!directory.is_empty()).then_some(&directory)) {
             if !is_relative_path(path) {
                 return Err(Error::Path { path: path.clone() });
             }
         }
         let mut mirrors = parse_all(&criteria.pocket.mirrors, suite)?;
-        let history = match &criteria.pocket.moment {
-            None => ReleaseHistory::new(cache, suite),
-            Some(moment) => ReleaseHistory::new(cache, &format!("{suite}@{moment}")),
+        let history = match (&criteria.pocket.moment, &criteria.pocket.further) {
+            (None, None) => ReleaseHistory::new(cache, suite),
+            (Some(moment), _) => ReleaseHistory::new(cache, &format!("{suite}@{moment}")),
+            // Other archives have suites of the same name.
+            (None, Some(_)) => ReleaseHistory::new(cache, &format!("{suite}@{name}")),
         };
         let fetch = ReleaseFetch { downloader, history: &history, criteria, report };
         let (verified, source) = fetch.run(&mirrors).await?;
@@ -74,7 +78,12 @@ impl PocketFetch<'_> {
         let &Self { downloader, cache, writers, criteria, report } = self;
         let suite = &criteria.pocket.suite;
         let fetch = &IndexFetch { downloader, cache, writers, mirrors, suite, release, is_fast, report };
-        let architectures = architectures(release, criteria.architectures);
+        if suite.ends_with('/') {
+            // A flat repository has one index for all of its packages.
+            let packages = fetch.run_flat().await?;
+            return Ok(vec![Index { component: String::new(), architecture: String::new(), packages }]);
+        }
+        let architectures = architectures(release, &criteria.architectures_read(release));
         let indexes = try_join_all(criteria.pocket.components.iter().flat_map(|component| {
             let listed = listed_component(release, component).unwrap_or(component);
             architectures.iter().map(move |architecture| async move {

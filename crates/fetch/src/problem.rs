@@ -51,7 +51,7 @@ impl SignatureProblem {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Bad { .. } => "the file was changed on its way: try another mirror with --mirror",
-            Self::Unknown { .. } => "name the archive's keyring with --keyring FILE",
+            Self::Unknown { .. } => "name the archive's keyring with --keyring FILE, or with signed-by in its --source",
             Self::Revoked { .. }
             | Self::Expired { .. }
             | Self::KeyExpired { .. }

@@ -12,6 +12,7 @@ use crate::release_criteria::ReleaseCriteria;
 use crate::release_history::{ReleaseHistory, SignedRelease};
 use crate::signature::{GoodSignature, keys_good_at, verify_detached, verify_inline};
 use rootstrap_debian::release::{Release, parse};
+use rootstrap_debian::sources::path_in_suite;
 use std::collections::VecDeque;
 
 /// A Release file whose signature is good and that is the requested one.
@@ -171,7 +172,7 @@ impl ReleaseFetch<'_> {
 
     /// Returns the path of one of the Release files below a mirror.
     fn path(&self, file: &str) -> String {
-        format!("dists/{}/{file}", self.criteria.pocket.suite)
+        path_in_suite(&self.criteria.pocket.suite, file)
     }
 
     /// Downloads a file of at most `limit` bytes into memory.

@@ -20,7 +20,7 @@ impl ReleaseCriteria<'_> {
     pub fn check(&self, release: &Release, what: &str) -> Result<(), Error> {
         let what = || what.to_owned();
         let now = self.policy.now;
-        if !is_of_suite(release, &self.pocket.suite) {
+        if !self.is_of_suite(release) {
             let (suite, codename) = (release.suite.clone(), release.codename.clone());
             return Err(Error::WrongSuite { what: what(), suite, codename });
         }
@@ -32,8 +32,11 @@ impl ReleaseCriteria<'_> {
             return Err(Error::Expired { what: what(), valid_until, date: release.date, now });
         }
         // A Release made by apt-ftparchive alone has neither field. Then the list of files says what it has.
-        let is_absent = |wanted: &&&str| !release.architectures.iter().any(|listed| listed == **wanted);
-        if let Some(wanted) = self.architectures.iter().find(is_absent).filter(|_| !release.architectures.is_empty()) {
+        let read = self.architectures_read(release);
+        let absent = self.architectures.iter().find(|wanted| !read.contains(wanted));
+        // A further archive need not have all of them, and a flat repository says nothing of them.
+        let is_needed = self.pocket.further.is_none() || read.is_empty() && !lists_all(release);
+        if let Some(wanted) = absent.filter(|_| is_needed && !self.pocket.suite.ends_with('/')) {
             let (wanted, listed) = ((*wanted).to_owned(), release.architectures.clone());
             return Err(Error::NoArchitecture { what: what(), wanted, listed });
         }
@@ -44,6 +47,22 @@ impl ReleaseCriteria<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns the architectures that are asked for and that a Release lists. One without a list says nothing of them.
+    pub fn architectures_read(&self, release: &Release) -> Vec<&str> {
+        let is_listed = |wanted: &&str| {
+            release.architectures.is_empty() || release.architectures.iter().any(|listed| listed == wanted)
+        };
+        self.architectures.iter().copied().filter(is_listed).collect()
+    }
+
+    /// Whether a Release is the one that was asked for. The directory of a flat repository is no name, and a Release of a third party may
+    /// have none; both are known by their keys.
+    fn is_of_suite(&self, release: &Release) -> bool {
+        let is_known_by_keys = self.pocket.further.is_some()
+            && (self.pocket.suite.ends_with('/') || release.suite.is_empty() && release.codename.is_empty());
+        is_known_by_keys || is_of_suite(release, &self.pocket.suite)
     }
 
     /// Returns when a Release has to be valid, in seconds since 1970. A suite that has ended is judged at its own date.
@@ -61,6 +80,11 @@ impl ReleaseCriteria<'_> {
     pub fn is_in_future(&self, release: &Release) -> bool {
         release.date > self.policy.now.saturating_add(limits::FUTURE_LEEWAY)
     }
+}
+
+/// Whether a Release has an index for packages of all architectures.
+fn lists_all(release: &Release) -> bool {
+    release.architectures.iter().any(|listed| listed == "all")
 }
 
 /// Whether a Release is the one of `dists/SUITE/`.

@@ -100,7 +100,12 @@ impl Session {
             return Err(Error::Path { path: (*path).to_owned() });
         }
         let all = try_join_all(pockets.iter().map(|pocket| async move {
-            let criteria = ReleaseCriteria { pocket, architectures, keyring, policy };
+            let further = pocket.further.as_ref();
+            let keyring = further.map_or(keyring, |further| &further.keyring);
+            let only = further.map(|further| further.architectures.as_slice()).unwrap_or_default();
+            let is_read = |name: &&str| only.is_empty() || only.iter().any(|only| only == name);
+            let architectures: Vec<&str> = architectures.iter().copied().filter(is_read).collect();
+            let criteria = ReleaseCriteria { pocket, architectures: &architectures, keyring, policy };
             let (cache, writers) = (&self.cache, &self.writers);
             let fetch = PocketFetch { downloader: &self.downloader, cache, writers, criteria, report };
             match fetch.run().await {

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::model::{Lock, Package, Platform, Source, label};
 use crate::request::Request;
 use rootstrap_debian::packages::is_relative_path;
+use rootstrap_debian::sources::suite_directory;
 use rootstrap_debian::{arch, relation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -108,7 +109,9 @@ impl Lock {
         for source in &self.sources {
             let Source { pocket, suite, codename, origin, uris, signed_by, .. } = source;
             let words = [pocket, codename, origin].into_iter().chain(uris).chain(signed_by);
-            if !is_relative_path(suite) || words.clone().any(|word| has_control(word)) {
+            let directory = suite_directory(suite);
+            let is_usable = directory.is_empty() || is_relative_path(&directory);
+            if !is_usable || has_control(suite) || words.clone().any(|word| has_control(word)) {
                 return Err(format!("the source {:?} has no usable address", source.pocket));
             }
         }

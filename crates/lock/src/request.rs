@@ -26,6 +26,9 @@ pub struct Request {
     /// Which versions are preferred, as a file of apt says it (apt_preferences(5)).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub preferences: String,
+    /// Archives beside the suite's own, as stanzas of apt's sources with their keys (sources.list(5)).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_sources: Vec<String>,
     /// Further architectures of each root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add_architectures: Vec<String>,
@@ -108,6 +111,7 @@ impl Request {
             }
         };
         let list = |words: &[String]| words.join(",");
+        let listed = |stanzas: &[String]| stanzas.iter().map(|stanza| shown(stanza)).collect::<Vec<_>>().join(", ");
         let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
         let is_locked = |name: &String| locked.architectures.contains(name);
         if !asked.architectures.iter().all(is_locked) {
@@ -119,6 +123,7 @@ impl Request {
         compare("exclude", list(&locked.exclude), list(&asked.exclude));
         compare("recommends", flag(locked.recommends), flag(asked.recommends));
         compare("preferences", locked.preferences, asked.preferences);
+        compare("further sources", listed(&locked.further_sources), listed(&asked.further_sources));
         compare("add-architecture", list(&locked.add_architectures), list(&asked.add_architectures));
         compare("pockets", list(&locked.pockets), list(&asked.pockets));
         compare("components", list(&locked.components), list(&asked.components));
@@ -130,6 +135,13 @@ impl Request {
         compare("slim", flag(locked.slim), flag(asked.slim));
         found
     }
+}
+
+/// Returns a stanza of apt's sources in a few words: where, which suites, and the beginning of a digest of all of it.
+fn shown(stanza: &str) -> String {
+    let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let digest = digest_of(&stanza);
+    format!("{}{} ({})", field("URIs:").trim(), field("Suites:"), digest.get(..8).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -170,6 +182,7 @@ mod tests {
             exclude: words("e"),
             recommends: true,
             preferences: "Package: a\nPin: version 1\nPin-Priority: 1\n".into(),
+            further_sources: words("Types:deb"),
             add_architectures: words("i386"),
             pockets: words("release"),
             components: words("main"),
@@ -181,7 +194,7 @@ mod tests {
             slim: true,
         };
         let found = locked.differences(&asked);
-        assert_eq!(found.len(), 16, "{found:?}");
+        assert_eq!(found.len(), 17, "{found:?}");
         assert!(found.contains(&"include: curl in the lock, none here".to_owned()), "{found:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! The index files of an [`Archive`] and the Release text over them.
 
 use crate::Files;
-use crate::archive::{AllIndex, Archive, pool_path};
+use crate::archive::{AllIndex, Archive, Digest, pool_path};
 use crate::compress::Compression;
+use crate::keys::{Key, Stamp, clearsign_with};
 
 /// One form of one index file.
 struct Index {
@@ -32,6 +33,28 @@ impl Archive {
             }
         }
         self.publish(&mut files, &text(self, &indexes));
+        files
+    }
+
+    /// Returns the files of a flat repository with the same packages, all in one directory below the base URI. Its `InRelease` says nothing
+    /// but the date and the digests, as that of `apt-ftparchive release` does.
+    pub fn flat(&self, directory: &str) -> Files {
+        let mut files = Files::new();
+        let mut packages = String::new();
+        for (_, deb) in &self.debs {
+            let name = format!("{directory}{}_{}.deb", deb.name(), deb.get("Version").unwrap());
+            let bytes = deb.build();
+            packages += &format!("{}\n", deb.stanza_for(&name, &bytes));
+            files.insert(name, bytes);
+        }
+        let sha256 = Digest::Sha256.hex(packages.as_bytes());
+        let date = rfc2822(self.date);
+        let text = format!("Date: {date}\nSHA256:\n {sha256} {} Packages\n", packages.len());
+        let keys: Vec<&Key> = self.keys.iter().collect();
+        let signed =
+            clearsign_with(&keys, text.as_bytes(), Stamp { at: Some(self.date), digest: self.signature_digest });
+        files.insert(format!("{directory}Packages"), packages.into_bytes());
+        files.insert(format!("{directory}InRelease"), signed);
         files
     }
 

@@ -11,6 +11,7 @@ mod outdated;
 mod packages;
 mod plan;
 mod snapshot;
+mod sources;
 mod targets;
 mod trust;
 mod words;

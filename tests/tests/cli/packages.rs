@@ -45,7 +45,7 @@ fn an_unmet_dependency_is_shown_as_a_chain() {
          broken (included) depends on half\n  \
          half depends on missing (>= 3) | libc6 (>= 9)\n  \
          missing is not in the archive\n  \
-         libc6 2.41-12 is the newest in the archive\n\
+         libc6 2.41-12 is what the archive offers\n\
          hint: leave one of them out, or add the pocket or component that has what is missing\n",
     );
 }

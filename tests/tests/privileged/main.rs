@@ -18,6 +18,7 @@ mod sandbox;
 mod scripts;
 mod second_stage;
 mod slim;
+mod sources;
 mod staging;
 mod systems;
 mod verify;

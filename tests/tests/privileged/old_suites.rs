@@ -107,6 +107,12 @@ const BUSTER: Shape = Shape {
 };
 
 impl Shape {
+    /// Returns the sources with the keys of this test, which are not the vendor's.
+    fn signed_sources(&self) -> String {
+        let vendor = if self.sources.contains("ubuntu.com") { "ubuntu" } else { "debian" };
+        self.sources.replace("deb ", &format!("deb [signed-by=/etc/apt/keyrings/{vendor}.gpg] "))
+    }
+
     /// The mirror with all pockets: the base system in the first, a fix in the last.
     fn files(&self) -> Result<Files, String> {
         // None of these suites shipped the links of a merged /usr.
@@ -221,7 +227,7 @@ fn builds(shape: &Shape) {
     assert_finished(&root, shape.layout);
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
 
-    assert_eq!(read("etc/apt/sources.list"), shape.sources);
+    assert_eq!(read("etc/apt/sources.list"), shape.signed_sources());
     assert_eq!(names(&root.join("etc/apt/sources.list.d")), [""; 0]);
     assert_eq!(base::prints(&root, &["dpkg-query", "-W", "-f", "${Version}", "hello"]), "2.10-3+fix");
 
@@ -313,8 +319,9 @@ fn a_pocket_that_is_nowhere_is_not_in_the_sources() {
         world.run(&[&target, PACKAGES]).expect(0);
         let sources = fs::read_to_string(Path::new(&target).join("etc/apt/sources.list")).unwrap();
         let suite = shape.suite;
+        assert_eq!(sources.matches(" [signed-by=/etc/apt/keyrings/debian.gpg] ").count(), sources.lines().count());
         assert_eq!(
-            sources.replace(&world.server.url(), "MIRROR"),
+            sources.replace(&world.server.url(), "MIRROR").replace(" [signed-by=/etc/apt/keyrings/debian.gpg]", ""),
             format!("deb MIRROR/debian {suite} main\n{updates}deb MIRROR/debian-security {suite}/updates main\n")
         );
     }
@@ -338,7 +345,7 @@ fn images_have_the_settings_of_their_suite() {
             if path.starts_with("etc/unsupported")
                 || path.starts_with("sbin/initctl")
                 || path == "var/lib/dpkg/diversions"
-                || path.starts_with("etc/apt/")
+                || path.starts_with("etc/apt/") && !path.ends_with(".gpg")
             {
                 let mut text = String::new();
                 entry.read_to_string(&mut text).unwrap();
@@ -355,6 +362,6 @@ fn images_have_the_settings_of_their_suite() {
         assert_eq!(valid_until.contains("Acquire::Check-Valid-Until \"false\";\n"), ended, "{suite}");
         let indexes = file("etc/apt/apt.conf.d/docker-gzip-indexes").unwrap();
         assert_eq!(indexes.contains("Order:: \"gz\""), gzip, "{suite}");
-        assert_eq!(file("etc/apt/sources.list"), Some(shape.sources));
+        assert_eq!(file("etc/apt/sources.list"), Some(shape.signed_sources().as_str()));
     }
 }

@@ -128,7 +128,8 @@ fn an_archive_of_the_old_kind() {
     assert_finished(root, Layout::Split);
     assert!(root.join("bin/dash").exists() && !root.join("usr/bin/dash").exists());
     let sources = fs::read_to_string(root.join("etc/apt/sources.list")).unwrap();
-    assert!(sources.starts_with(&format!("deb {} trusty main", world.server.url())), "{sources}");
+    let start = format!("deb [signed-by=/etc/apt/keyrings/ubuntu.gpg] {} trusty main", world.server.url());
+    assert!(sources.starts_with(&start), "{sources}");
     let asked = world.server.requests();
     assert!(asked.iter().all(|request| !request.path.contains("by-hash")));
     base::assert_nothing_left(&world, &["root"]);

@@ -53,6 +53,7 @@ pub(crate) fn pockets(
             optional: !is_named(sources, pocket) && suite.optional.contains(&pocket),
             ended: suite.ended,
             unsupported: false,
+            further: None,
         });
     }
     Ok(found)
@@ -72,7 +73,10 @@ pub(crate) fn lasting_uris(
     name: &str,
     serving: &str,
 ) -> Vec<String> {
-    let Some(pocket) = Pocket::ALL.into_iter().find(|pocket| pocket.name() == name) else { return Vec::new() };
+    let Some(pocket) = Pocket::ALL.into_iter().find(|pocket| pocket.name() == name) else {
+        // An archive beside the suite's own has one address.
+        return vec![redact::userinfo(serving)];
+    };
     let mut uris: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
         // Where the service has the moment that it took.
         (Some(_), _) => vec![redact::userinfo(serving)],

@@ -3,6 +3,7 @@
 //! Rule: this folder alone decides which mirrors are asked. What it returns is verified; nothing here touches the target.
 
 mod at_pocket;
+mod further;
 pub(crate) mod host_mirrors;
 mod input_file;
 mod lock_file;

@@ -1,5 +1,6 @@
 //! An open archive: the verified pockets of one suite, the plan made of them, and the way to their debs.
 
+use crate::archive::further;
 use crate::archive::input_file::read_input;
 use crate::archive::locked;
 use crate::archive::mirrors::pockets;
@@ -28,6 +29,8 @@ pub(crate) struct Archive {
     pub served: Vec<ServedPocket>,
     /// The same pockets with their indexes.
     pockets: Vec<VerifiedPocket>,
+    /// The keys of the suite, if they are not its own.
+    pub own_keys: Option<Vec<u8>>,
     /// Set from outside to stop.
     cancel: Arc<AtomicBool>,
 }
@@ -70,10 +73,12 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         snapshot::check(snapshot, suite, machine.now)?;
     }
     let mut pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    let further = further::pockets(sources, &keyring)?;
     let moment = sources.valid_at.or(sources.snapshot.as_ref().map(|snapshot| snapshot.at));
     let policy = Policy { now: moment.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
     let is_unsupported = is_unsupported(suite, policy.now);
     pockets.iter_mut().for_each(|pocket| pocket.unsupported = is_unsupported);
+    pockets.extend(further);
     let session = session(options)?;
     let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
         let hit = match event {
@@ -96,7 +101,8 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
             served.current = current(&served.name);
         }
     }
-    Ok(Archive { session, served, pockets, cancel: machine.cancel.clone() })
+    let own_keys = own_keys(sources, &keyring)?;
+    Ok(Archive { session, served, pockets, own_keys, cancel: machine.cancel.clone() })
 }
 
 /// Opens the archive as a lock has it. Nothing is fetched but debs.
@@ -105,14 +111,19 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
 /// No key that signed a Release file in the lock is trusted.
 pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path) -> Result<Archive, Error> {
     let &ArchiveOptions { selection, sources, machine, suite, report, .. } = options;
-    let trusted = keyring(sources, suite)?.fingerprints();
+    let keyring = keyring(sources, suite)?;
+    let further = further::pockets(sources, &keyring)?;
     for source in lock.sources_of(&selection.architecture) {
+        let of_further = further.iter().find(|pocket| pocket.name == source.pocket);
+        let keys = of_further.and_then(|pocket| pocket.further.as_ref()).map_or(&keyring, |further| &further.keyring);
+        let trusted = keys.fingerprints();
         if !source.signed_by.iter().any(|key| trusted.contains(key)) {
             let (path, suite) = (path.to_owned(), source.suite.clone());
             return Err(Error::LockKeys { path, suite, keys: source.signed_by.clone() });
         }
     }
-    let pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    let mut pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
+    pockets.extend(further);
     let mirrors = |name: &str| {
         let pocket = pockets.iter().find(|pocket| pocket.name == name);
         pocket.map(|pocket| pocket.mirrors.clone()).unwrap_or_default()
@@ -126,7 +137,8 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
         served.mirrors.extend(snapshot::fallbacks(sources, suite, &served.name, served.date, machine.now));
     }
     let session = session(options)?;
-    Ok(Archive { session, served, pockets: Vec::new(), cancel: machine.cancel.clone() })
+    let own_keys = own_keys(sources, &keyring)?;
+    Ok(Archive { session, served, pockets: Vec::new(), own_keys, cancel: machine.cancel.clone() })
 }
 
 /// Returns the mirrors of a pocket that have the archive as it is now, for a request of a snapshot from the vendor's own services. Those
@@ -170,6 +182,11 @@ fn is_unsupported(suite: &Suite, now: i64) -> bool {
     suite.ended || suite.ends.as_deref().and_then(parse_moment).is_some_and(|end| end < now)
 }
 
+/// Returns the keys that take the place of the suite's own.
+fn own_keys(sources: &Sources, keyring: &Keyring) -> Result<Option<Vec<u8>>, Error> {
+    Ok(if sources.keyrings.is_empty() { None } else { Some(keyring.to_binary()?) })
+}
+
 fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
     let mut files = Vec::new();
     for path in &sources.keyrings {
@@ -202,7 +219,9 @@ impl Archive {
         };
         let mut newest: BTreeMap<&str, (Version<'_>, usize, Package<'_>)> = BTreeMap::new();
         // Of an archive with another priority, the plan takes what is asked for.
-        let usual = self.pockets.iter().enumerate().filter(|(_, pocket)| !pocket.release().not_automatic);
+        let usual = self.pockets.iter().enumerate().filter(|(_, pocket)| {
+            !pocket.release().not_automatic && Pocket::ALL.iter().any(|known| known.name() == pocket.name())
+        });
         for (number, pocket) in usual {
             for index in pocket.indexes() {
                 let packages = index.packages();

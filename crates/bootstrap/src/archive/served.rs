@@ -3,6 +3,7 @@
 use rootstrap_cache::KeyBuilder;
 use rootstrap_debian::digest::Digest;
 use rootstrap_fetch::VerifiedPocket;
+use rootstrap_suites::Pocket;
 use sha2::{Digest as _, Sha256};
 
 /// A pocket that serves a build: all that is made of it besides the plan.
@@ -55,6 +56,11 @@ impl ServedPocket {
     /// Returns the mirror that sent the Release; offline, the first mirror of the pocket. It contains the password, if there is one.
     pub fn mirror(&self) -> &str {
         self.mirrors.first().map_or("", String::as_str)
+    }
+
+    /// Whether it is an archive beside the suite's own.
+    pub fn is_further(&self) -> bool {
+        Pocket::ALL.iter().all(|pocket| pocket.name() != self.name)
     }
 
     /// Returns the mirrors that debs are fetched from, in the order in which they are tried.

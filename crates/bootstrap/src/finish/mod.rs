@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod copies;
+mod further_sources;
 mod image_settings;
 mod marks;
 pub(crate) mod sources;

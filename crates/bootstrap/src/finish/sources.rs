@@ -3,6 +3,7 @@
 
 use crate::archive::{self, ServedPocket, host_mirrors};
 use crate::error::Error;
+use crate::finish::further_sources::{self, AptKeys};
 use crate::request::{Snapshot, Sources};
 use rootstrap_http::redact;
 use rootstrap_rootfs::Root;
@@ -28,26 +29,29 @@ pub(crate) fn pocket_uris(
 }
 
 /// Writes the sources. A system without apt's directory gets none.
-pub(crate) fn write(
-    root: &Root,
-    architecture: &str,
-    sources: &Sources,
-    suite: &Suite,
-    served: &[ServedPocket],
-) -> Result<(), Error> {
+pub(crate) fn write(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Error> {
+    let &Entries { root, sources, suite, .. } = builder;
     if root.metadata(b"etc/apt")?.is_none() {
         return Ok(());
     }
-    let entries = Entries { root, architecture, sources, suite, served }.entries(&Vendor::apt_examples())?;
+    let of_vendor = signed_by(root, sources, suite)?;
+    further_sources::write(root, sources, suite, keys, of_vendor.as_deref())?;
+    let entries = builder.entries(&Vendor::apt_examples())?;
     if entries.is_empty() {
         return Ok(());
     }
-    let signed_by = signed_by(root, sources, suite)?;
+    let signed_by = match keys.own_keys {
+        Some(own) => keys.write(root, vendor_name(suite), own)?,
+        None => of_vendor,
+    };
     // A snapshot is used long after it has expired.
     let is_old = sources.snapshot.is_some() && sources.write_snapshot;
     match suite.sources_format {
         SourcesFormat::OneLine => {
-            root.write(SOURCES_LIST.as_bytes(), one_line(&entries, is_old).as_bytes(), 0o644)?;
+            // apt's own keyring has the vendor's keys.
+            let signed_by = signed_by.filter(|_| keys.own_keys.is_some());
+            let text = one_line(&entries, signed_by.as_deref(), is_old);
+            root.write(SOURCES_LIST.as_bytes(), text.as_bytes(), 0o644)?;
         }
         SourcesFormat::Deb822 => {
             root.create_directories(b"etc/apt/sources.list.d", 0o755)?;
@@ -63,17 +67,21 @@ pub(crate) fn write(
 
 /// Returns the path of the file of sources in deb822 format.
 fn deb822_path(suite: &Suite) -> String {
-    let vendor = suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str());
-    format!("etc/apt/sources.list.d/{vendor}.sources")
+    format!("etc/apt/sources.list.d/{}.sources", vendor_name(suite))
+}
+
+/// Returns the name of the files that are about the suite's own archive.
+fn vendor_name(suite: &Suite) -> &str {
+    suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str())
 }
 
 /// What decides the entries of the sources.
-struct Entries<'a> {
-    root: &'a Root,
-    architecture: &'a str,
-    sources: &'a Sources,
-    suite: &'a Suite,
-    served: &'a [ServedPocket],
+pub(crate) struct Entries<'a> {
+    pub root: &'a Root,
+    pub architecture: &'a str,
+    pub sources: &'a Sources,
+    pub suite: &'a Suite,
+    pub served: &'a [ServedPocket],
 }
 
 impl Entries<'_> {
@@ -81,7 +89,7 @@ impl Entries<'_> {
     fn entries(&self, documents: &[&str]) -> Result<Vec<SourceEntry>, Error> {
         let mut wanted = archive::wanted_pockets(self.sources, self.suite)?;
         // No mirror has every pocket of an old suite. An entry for a pocket that no mirror has would make each `apt update` fail.
-        wanted.retain(|(_, name)| self.served.iter().any(|served| served.suite == *name));
+        wanted.retain(|(pocket, _)| self.served.iter().any(|served| served.name == pocket.name()));
         if let Some(snapshot) = self.sources.snapshot.as_ref().filter(|_| self.sources.write_snapshot) {
             return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_snapshot(snapshot, pocket, name))));
         }
@@ -113,7 +121,7 @@ impl Entries<'_> {
     fn at_first_mirror(&self, pocket: Pocket, name: String) -> (String, String) {
         let first = self.sources.mirrors.first().map_or("", String::as_str);
         let places = archive::at_pocket(first, self.suite, pocket);
-        let serving = self.served.iter().find(|served| served.suite == name);
+        let serving = self.served.iter().find(|served| served.name == pocket.name());
         // User and password are for this run, not for every reader of the target.
         let serving = serving.map(|served| redact::userinfo(served.mirror()));
         let mut places = places.iter().map(|place| redact::userinfo(place));
@@ -125,7 +133,7 @@ impl Entries<'_> {
     /// it is laid out, that decides.
     fn at_snapshot(&self, snapshot: &Snapshot, pocket: Pocket, name: String) -> (String, String) {
         let places = archive::snapshot_uris(snapshot, self.suite, pocket);
-        let serving = self.served.iter().find(|served| served.suite == name).map(|served| served.mirror());
+        let serving = self.served.iter().find(|served| served.name == pocket.name()).map(|served| served.mirror());
         let shown = |place: &&String| {
             let moment = archive::moment_of(place).unwrap_or_default();
             serving.is_some_and(|serving| archive::at_moment(serving, moment) == **place)
@@ -178,11 +186,14 @@ fn signed_by(root: &Root, sources: &Sources, suite: &Suite) -> Result<Option<Str
     Ok(None)
 }
 
-fn one_line(entries: &[SourceEntry], is_old: bool) -> String {
+fn one_line(entries: &[SourceEntry], signed_by: Option<&str>, is_old: bool) -> String {
     let mut text = String::new();
+    let options =
+        [is_old.then(|| "check-valid-until=no".to_owned()), signed_by.map(|path| format!("signed-by={path}"))];
+    let options: Vec<String> = options.into_iter().flatten().collect();
+    let options = if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
     for entry in entries {
         for suite in &entry.suites {
-            let options = if is_old { "[check-valid-until=no] " } else { "" };
             text.push_str(&format!("deb {options}{} {suite} {}\n", entry.uri, entry.components.join(" ")));
         }
     }

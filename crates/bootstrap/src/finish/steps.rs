@@ -3,7 +3,9 @@
 use crate::archive::ServedPocket;
 use crate::error::Error;
 use crate::event::Event;
+use crate::finish::further_sources::AptKeys;
 use crate::finish::image_settings::{self, ImageSettings};
+use crate::finish::sources::Entries;
 use crate::finish::{copies, marks, sources};
 use crate::install::{BuildContext, slim};
 use crate::request::{Copy, Output, Sources, Target};
@@ -20,6 +22,8 @@ pub(crate) struct FinishInputs<'a> {
     pub output: &'a Output,
     /// The pockets that served the build.
     pub pockets: &'a [ServedPocket],
+    /// The keys of the suite, if they are not its own.
+    pub own_keys: Option<&'a [u8]>,
 }
 
 /// Brings a configured root into the state in which it is published.
@@ -79,6 +83,9 @@ pub(crate) fn write_files(root: &Root, context: &BuildContext<'_>, inputs: Finis
         let text = preferences::to_text(&selection.preferences);
         root.write(b"etc/apt/preferences.d/rootstrap", text.as_bytes(), 0o644)?;
     }
-    sources::write(root, &selection.architecture, inputs.sources, suite, inputs.pockets)?;
+    let FinishInputs { sources, pockets, own_keys, .. } = inputs;
+    let architecture = selection.architecture.as_str();
+    let apt = plan.packages().find(|(_, package)| package.name == "apt").map(|(_, package)| package.version.as_str());
+    sources::write(&Entries { root, architecture, sources, suite, served: pockets }, &AptKeys { apt, own_keys })?;
     marks::write(root, selection, inputs.output.is_base_image(), plan)
 }

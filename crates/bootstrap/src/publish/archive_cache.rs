@@ -12,12 +12,14 @@ use crate::request::{
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_cache::{Cache, Entry, Key, KeyBuilder, Layer, ProgramDigest, Retention, direct_io};
+use rootstrap_debian::digest::Digest;
 use rootstrap_debian::preferences;
 use rootstrap_image::StoppableWriter;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_resolve::{Phase, Plan, Planned};
 use rootstrap_suites::Suite;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::Path;
@@ -43,6 +45,8 @@ pub(crate) struct ArchiveInputs<'a> {
     pub suite: &'a Suite,
     /// The pockets that serve the build.
     pub pockets: &'a [ServedPocket],
+    /// The keys of the suite, if they are not its own.
+    pub own_keys: Option<&'a [u8]>,
     pub plan: &'a Plan,
     pub epoch: i64,
     pub emulation: &'a Emulation,
@@ -58,7 +62,7 @@ pub(crate) fn entry(cache: &Cache, program: &ProgramDigest, inputs: &ArchiveInpu
 /// Returns the key of an archive. All that decides an archive is taken apart field by field, so that a new field does not compile until
 /// somebody decides whether it belongs into the key.
 fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
-    let &ArchiveInputs { request, suite, pockets, plan, epoch, emulation } = inputs;
+    let &ArchiveInputs { request, suite, pockets, own_keys, plan, epoch, emulation } = inputs;
     let Request { selection, sources, customization, output, machine } = request;
     let mut key = KeyBuilder::new("archive", program);
     add_suite(&mut key, suite);
@@ -67,6 +71,7 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     add_emulation(&mut key, emulation);
     add_selection(&mut key, selection);
     add_sources(&mut key, sources);
+    key.optional("own-keys", own_keys, |key, keys| key.text("keys", &digest_of(keys)));
     key.list("pockets", pockets, |key, pocket| pocket.add_to_key(key));
     let Customization { slim, copies } = customization;
     key.flag("slim", *slim);
@@ -76,6 +81,11 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     }
     add_output(&mut key, output)?;
     Some(key.finish())
+}
+
+/// Returns the digest of keys, in hexadecimal.
+fn digest_of(keys: &[u8]) -> String {
+    Digest::Sha256(Sha256::digest(keys).into()).to_string()
 }
 
 fn add_plan(key: &mut KeyBuilder, plan: &Plan) {
@@ -149,6 +159,7 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
         allow_rollback: _,
         snapshot,
         write_snapshot,
+        further,
         lock: _,
     } = sources;
     // Nothing but the target's apt sources may name the snapshot.
@@ -159,8 +170,9 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
     key.texts("components", components)
         .texts("wanted-pockets", pockets)
         .texts("mirrors", mirrors)
-        // Other keys than the suite's own are not named in the target's apt sources.
+        // Which keys these are is added with what the archive says of itself.
         .flag("own-keys", keyrings.is_empty());
+    key.list("further", further, |key, source| key.text("source", &source.to_text()));
 }
 
 /// Adds what the output decides. Returns `None` if the result is not one file of bytes that this program decides alone.

@@ -8,13 +8,15 @@ use crate::error::Error;
 use crate::finish::sources;
 use crate::publish::target::{self, check_file};
 use crate::request::sbom::SbomFormat;
-use crate::request::{Format, Output, Request, Target};
+use crate::request::{Format, FurtherSource, Output, Request, Target};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
 use rootstrap_configure::privilege::Janitor;
 use rootstrap_debian::packages;
+use rootstrap_debian::preferences;
 use rootstrap_debian::relation::{self, Relation};
+use rootstrap_debian::sources::path_in_suite;
 use rootstrap_debian::version::Version;
 use rootstrap_http::redact;
 use rootstrap_image::compress::Compression;
@@ -131,7 +133,7 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         suite: pocket.suite.clone(),
         codename: pocket.codename.clone(),
         date: pocket.date,
-        uri: uri(base(number), &format!("dists/{}/Release", pocket.suite)),
+        uri: uri(base(number), &path_in_suite(&pocket.suite, "Release")),
         digest: pocket.release,
         keys: pocket.keys.clone(),
     });
@@ -166,6 +168,9 @@ fn bases(build: &BuildFacts<'_>) -> Result<Vec<String>, Error> {
     };
     let wanted = archive::wanted_pockets(sources, suite)?;
     let base = |pocket: &ServedPocket| {
+        if pocket.is_further() {
+            return Some(redact::userinfo(pocket.mirror()));
+        }
         let listed = uris.iter().find(|(name, _)| *name == pocket.suite).map(|(_, uri)| uri.clone());
         // The target's sources leave out pockets of an ended suite that never change.
         listed.or_else(|| {
@@ -174,6 +179,13 @@ fn bases(build: &BuildFacts<'_>) -> Result<Vec<String>, Error> {
         })
     };
     Ok(served.iter().map(|pocket| base(pocket).unwrap_or_default()).collect())
+}
+
+/// Returns a further source in one line, without its keys, user and password.
+fn described(source: &FurtherSource) -> String {
+    let mut entry = source.entry.clone();
+    entry.uris.iter_mut().for_each(|uri| *uri = redact::userinfo(uri));
+    entry.to_lines(None).trim_end().replace('\n', "; ")
 }
 
 /// Returns the options that decide the result, under their command-line names.
@@ -198,6 +210,12 @@ fn options(request: &Request) -> Vec<(String, String)> {
         ("components", list(&sources.components)),
         ("pockets", list(&sources.pockets)),
         ("mirror", sources.mirrors.first().map(|uri| redact::userinfo(uri))),
+        ("source", list(&sources.further.iter().map(described).collect::<Vec<_>>())),
+        (
+            "pin",
+            (!selection.preferences.is_empty())
+                .then(|| preferences::to_text(&selection.preferences).trim_end().replace('\n', "; ")),
+        ),
         ("snapshot", date(sources.snapshot.as_ref().map(|snapshot| snapshot.at))),
         ("sources", sources.write_snapshot.then(|| "snapshot".to_owned())),
         ("valid-at", date(sources.valid_at)),

@@ -64,6 +64,10 @@ impl Request {
 
 /// Refuses mirrors that cannot have what is asked for.
 fn sources(sources: &Sources) -> Result<(), Error> {
+    if sources.snapshot.is_some() && !sources.further.is_empty() {
+        let reason = "--snapshot takes the suite's own archive as it was, and a source has only what it has now";
+        return refuse("--source", reason, "leave one of them out; a lock keeps the versions of all archives");
+    }
     let hint = "put {timestamp} into its address, in the place of the moment, or leave it out";
     match &sources.snapshot {
         Some(_) if !sources.mirrors.is_empty() => {

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::request::parts::Request;
-use crate::request::sources::Snapshot;
+use crate::request::sources::{FurtherSource, Snapshot};
 use rootstrap_debian::preferences;
 use rootstrap_debian::release::{format_date, parse_moment};
 use rootstrap_http::redact;
@@ -14,6 +14,19 @@ const SNAPSHOT: &str = "snapshot";
 /// Returns the services that the user named, without user and password.
 fn services(snapshot: &Snapshot) -> Vec<String> {
     snapshot.services.iter().map(|uri| redact::userinfo(uri)).collect()
+}
+
+/// Parses a further source of a lock.
+fn further(text: &str) -> Result<FurtherSource, Error> {
+    let bad = |reason: String| Error::FurtherSource {
+        entry: "in the lock".to_owned(),
+        reason,
+        hint: "make the lock again, with rootstrap lock",
+    };
+    let mut parsed = rootstrap_debian::sources::parse(text).map_err(|error| bad(error.to_string()))?.into_iter();
+    let mut entry = parsed.next().ok_or_else(|| bad("it is empty".to_owned()))?;
+    let keys = entry.key.take();
+    Ok(FurtherSource { entry, keys })
 }
 
 impl Request {
@@ -29,6 +42,7 @@ impl Request {
             exclude: selection.exclude.clone(),
             recommends: selection.recommends,
             preferences: preferences::to_text(&selection.preferences),
+            further_sources: sources.further.iter().map(FurtherSource::to_text).collect(),
             add_architectures: selection.add_architectures.clone(),
             pockets: sources.pockets.clone(),
             components: sources.components.clone(),
@@ -56,6 +70,7 @@ impl Request {
             exclude,
             recommends,
             preferences,
+            further_sources,
             add_architectures,
             pockets,
             components,
@@ -75,6 +90,11 @@ impl Request {
             .map_err(|error| Error::Preferences { what: "in the lock".to_owned(), reason: error.to_string() })?;
         selection.add_architectures.clone_from(add_architectures);
         let sources = &mut request.sources;
+        // The user's own form of an address may have a password.
+        let written: Vec<String> = sources.further.iter().map(FurtherSource::to_text).collect();
+        if written != *further_sources {
+            sources.further = further_sources.iter().map(|text| further(text)).collect::<Result<_, Error>>()?;
+        }
         sources.pockets.clone_from(pockets);
         sources.components.clone_from(components);
         let written = |uri: &String| redact::userinfo(uri.trim_end_matches('/'));

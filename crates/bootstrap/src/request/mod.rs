@@ -24,5 +24,5 @@ pub use machine::{Host, Machine, StagingPlace};
 pub use output::{Output, Purpose};
 pub use parts::Request;
 pub use selection::{Selection, native_architecture};
-pub use sources::{Snapshot, Sources};
+pub use sources::{FurtherSource, Snapshot, Sources};
 pub use target::{Format, FormatName, Target};

@@ -1,6 +1,8 @@
 //! Where packages come from and whom to trust.
 
 use crate::request::lock_choice::LockChoice;
+use rootstrap_debian::sources::Source;
+use rootstrap_http::redact;
 use std::path::PathBuf;
 
 /// The suite, its mirrors, and the rules by which its signatures are judged.
@@ -30,8 +32,28 @@ pub struct Sources {
     pub snapshot: Option<Snapshot>,
     /// Whether the target's apt gets its packages from the snapshot too.
     pub write_snapshot: bool,
+    /// Archives beside the suite's own, whose packages are chosen from too. They are written into the target with their keys.
+    pub further: Vec<FurtherSource>,
     /// The lock to build from; what the archive has now if `None`.
     pub lock: Option<LockChoice>,
+}
+
+/// Archives beside the suite's own, as an entry of apt's sources names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FurtherSource {
+    /// The entry, without its keys.
+    pub entry: Source,
+    /// The armored keys that may sign it; the suite's own keys if `None`.
+    pub keys: Option<String>,
+}
+
+impl FurtherSource {
+    /// Returns the entry as a stanza with its keys, without user and password. It can be parsed again.
+    pub(crate) fn to_text(&self) -> String {
+        let mut entry = self.entry.clone();
+        entry.uris.iter_mut().for_each(|uri| *uri = redact::userinfo(uri));
+        entry.to_stanza(self.keys.as_deref())
+    }
 }
 
 /// A moment of the archive.

@@ -33,9 +33,10 @@ const DEBS: &str = "rootstrap/debs";
 /// The directory of the files that no package ships.
 pub(crate) const FILES: &str = "rootstrap/files";
 
-/// The files that no package ships, besides those in apt's directory of sources.
+/// The files that no package ships, besides those in directories of apt.
 const OWN_FILES: [&str; 3] = ["etc/hostname", "etc/apt/sources.list", "var/lib/apt/extended_states"];
-const SOURCES: &str = "etc/apt/sources.list.d";
+/// The directories of apt that hold more of them.
+const OWN_DIRECTORIES: [&str; 3] = ["etc/apt/keyrings", "etc/apt/preferences.d", "etc/apt/sources.list.d"];
 
 /// Writes the files that no package ships into a tree.
 pub(crate) type WriteFiles<'a> = &'a dyn Fn(&Root) -> Result<(), Error>;
@@ -176,8 +177,10 @@ fn own_files(context: &BuildContext<'_>, write_files: WriteFiles<'_>) -> Result<
     }
     write_files(&files)?;
     let mut paths: Vec<String> = OWN_FILES.iter().map(|&path| path.to_owned()).collect();
-    for name in files.list(SOURCES.as_bytes())? {
-        paths.push(format!("{SOURCES}/{}", String::from_utf8_lossy(&name)));
+    for directory in OWN_DIRECTORIES {
+        for name in files.list(directory.as_bytes())? {
+            paths.push(format!("{directory}/{}", String::from_utf8_lossy(&name)));
+        }
     }
     let mut written = Vec::new();
     for path in paths {

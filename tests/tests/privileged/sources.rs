@@ -1,0 +1,123 @@
+//! Archives beside the suite's own: what the target's apt gets of them, and the same bytes in every mode and from a lock.
+
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::keys::Key;
+use rootstrap_tests::base::{self, Layout};
+use rootstrap_tests::machine::User;
+use rootstrap_tests::world::{World, names};
+use rootstrap_tests::{machine, need};
+use std::fs;
+use std::path::Path;
+
+/// Returns a world whose mirror has the base system, and a team's archive and flat repository with another key.
+fn world() -> Result<World, String> {
+    let key = Key::generate("team");
+    let tool = |version: &str| {
+        Deb::new("tool", version).arch("all").field("Priority", "optional").file("/usr/share/tool", 0o644, "x\n")
+    };
+    let mut files = base::archive(Layout::Merged, [])?.build();
+    let team = Archive::new("rolling").key(&key).debs([tool("1")]).build();
+    files.extend(team.into_iter().map(|(path, bytes)| (format!("team/{path}"), bytes)));
+    let flat = Archive::new("flat").key(&key).debs([tool("2")]).flat("");
+    files.extend(flat.into_iter().map(|(path, bytes)| (format!("flat/{path}"), bytes)));
+    let world = World::serving(base::SUITE, files);
+    fs::write(world.path("team.asc"), key.public_armored()).unwrap();
+    fs::write(world.path("team.gpg"), key.public()).unwrap();
+    Ok(world)
+}
+
+/// Returns the arguments for both archives, and preferences that the older tool meets.
+fn arguments(world: &World) -> Vec<String> {
+    let url = world.server.url();
+    let with_password = url.replace("http://", "http://me:secret@");
+    vec![
+        "--include=tool".into(),
+        format!("--source=deb [signed-by=team.asc check-valid-until=no] {with_password}/team rolling main"),
+        format!("--source=deb [signed-by=team.gpg] {url}/flat ./"),
+        format!("--source=deb-src {url}/team rolling main"),
+        "--pin=tool release n=rolling 900".into(),
+    ]
+}
+
+fn build(world: &World, name: &str, more: &[&str], user: Option<&User>) -> Vec<u8> {
+    let target = world.target(name);
+    let own = arguments(world);
+    let all: Vec<&str> =
+        [target.as_str()].into_iter().chain(own.iter().map(String::as_str)).chain(more.iter().copied()).collect();
+    match user {
+        Some(user) => world.finish(&mut world.command_as(user, &all)).expect(0),
+        None => world.finish(world.command(&all).arg("--no-cache")).expect(0),
+    };
+    let bytes = fs::read(&target).unwrap_or_default();
+    let _ = fs::remove_file(&target);
+    bytes
+}
+
+#[test]
+fn the_target_knows_all_archives_with_their_keys() {
+    need!(machine::root());
+    let world = need!(world());
+    build(&world, "root", &[], None);
+    let target = world.target("root");
+    let root = Path::new(&target);
+    let read = |path: &str| fs::read_to_string(root.join("etc/apt").join(path)).unwrap();
+    let host = world.server.url().replace("http://", "").replace(':', "-");
+    let mut sources =
+        vec![format!("{host}-rolling.sources"), format!("{host}-rolling-2.sources"), format!("{host}.sources")];
+    sources.push("rootstrap.sources".into());
+    sources.sort();
+    assert_eq!(names(&root.join("etc/apt/sources.list.d")), sources);
+    let url = world.server.url();
+    let team = format!(
+        "Types: deb\nURIs: {url}/team\nSuites: rolling\nComponents: main\nCheck-Valid-Until: no\n\
+         Signed-By: /etc/apt/keyrings/{host}-rolling.gpg\n"
+    );
+    assert_eq!(read(&format!("sources.list.d/{host}-rolling.sources")), team);
+    let flat = format!("Types: deb\nURIs: {url}/flat\nSuites: ./\nSigned-By: /etc/apt/keyrings/{host}.gpg\n");
+    assert_eq!(read(&format!("sources.list.d/{host}.sources")), flat);
+    let source = format!("Types: deb-src\nURIs: {url}/team\nSuites: rolling\nComponents: main\n");
+    assert_eq!(read(&format!("sources.list.d/{host}-rolling-2.sources")), source);
+    // The suite's own keys are others than the vendor's, so the target has them too.
+    let main = read("sources.list.d/rootstrap.sources");
+    assert!(main.ends_with("\nSigned-By: /etc/apt/keyrings/rootstrap.gpg\n"), "{main}");
+    let keyring = |name: &str| fs::read(root.join("etc/apt/keyrings").join(name)).unwrap();
+    assert_eq!(keyring(&format!("{host}-rolling.gpg")), fs::read(world.path("team.gpg")).unwrap());
+    assert_eq!(keyring("rootstrap.gpg"), fs::read(world.path("key.pgp")).unwrap());
+    assert_eq!(read("preferences.d/rootstrap"), "Package: tool\nPin: release n=rolling\nPin-Priority: 900\n");
+    assert_eq!(base::prints(root, &["dpkg-query", "-W", "-f", "${Version}", "tool"]), "1");
+}
+
+#[test]
+fn the_bytes_are_the_same_in_every_mode() {
+    need!(machine::root());
+    let user = need!(machine::user());
+    let world = need!(world());
+    let root = build(&world, "x.tar", &["--mode=root"], None);
+    for (mode, user) in [("unshare", None), ("chroot", None), ("unshare", Some(&user)), ("single", Some(&user))] {
+        assert!(build(&world, "x.tar", &[&format!("--mode={mode}")], user) == root, "{mode}, user: {user:?}");
+    }
+}
+
+#[test]
+fn a_lock_has_all_archives() {
+    need!(machine::root());
+    let world = need!(world());
+    let unlocked = build(&world, "x.tar", &[], None);
+    let lock = world.path("lock");
+    let lock = lock.to_str().unwrap();
+    let own = arguments(&world);
+    let words: Vec<&str> =
+        ["lock", base::SUITE, "-o", lock].into_iter().chain(own.iter().map(String::as_str)).collect();
+    world.finish(world.with_own_arguments(&words).arg("--no-cache")).expect(0);
+    let text = fs::read_to_string(lock).unwrap();
+    assert!(!text.contains("secret") && text.contains("BEGIN PGP PUBLIC KEY"), "{text}");
+    assert!(build(&world, "x.tar", &["--lock", lock, "--locked"], None) == unlocked, "locked");
+    // The lock alone says all of it.
+    let target = world.target("y.tar");
+    let arguments = [target.as_str(), "--lock", lock, "--frozen", "--no-cache"];
+    world.finish(&mut world.command(&arguments)).expect(0);
+    assert!(fs::read(&target).unwrap() == unlocked, "frozen");
+    let arguments = [target.as_str(), "--lock", lock, "--locked", "--no-cache"];
+    world.finish(&mut world.command(&arguments)).expect(2).says(&["further sources: MIRROR/team rolling ("]);
+}
