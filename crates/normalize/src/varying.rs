@@ -14,17 +14,22 @@ const COMPILED: &str = "compiled code, with random numbers";
 const DATED: &str = "text with the time of the build";
 const THREADS: &str = "compressed by several threads, in no order";
 const INODES: &str = "numbers and times of files, which the filesystem decides";
+const HASHED: &str = "entries in the order of a hash table, which is random";
 const COPIED: &str = "digests of configuration files, those of this list among them";
 
-/// A path and why it can differ. A slash at the end means all that is below a directory, and a star all names that begin so.
+/// A path and why it can differ. A slash at the end means all that is below a directory, and a star stands for any text, slashes too.
 const VARYING: &[(&str, &str)] = &[
     ("/etc/aliases.db", DATABASE),
     ("/etc/apt/preferences.d/ubuntu-esm-infra", ENDED),
     ("/etc/apt/sources.list.d/ubuntu-esm-infra.list", ENDED),
     ("/etc/apt/trusted.gpg.d/ubuntu-advantage-esm-*", ENDED),
+    ("/etc/backuppc/htpasswd", RANDOM),
+    ("/etc/bacula/", RANDOM),
     ("/etc/bdii/bdii-slapd.conf", RANDOM),
     ("/etc/bdii/bdii-top-slapd.conf", RANDOM),
     ("/etc/bind/rndc.key", RANDOM),
+    ("/etc/corosync/qnetd/nssdb/", RANDOM),
+    ("/etc/courier/*.pem", RANDOM),
     ("/etc/cron.d/popularity-contest", RANDOM),
     ("/etc/cron.d/sendmail", DATED),
     ("/etc/curvedns/", RANDOM),
@@ -57,11 +62,14 @@ const VARYING: &[(&str, &str)] = &[
     ("/etc/ssl/certs/ssl-cert-snakeoil.pem", RANDOM),
     ("/etc/ssl/private/ssl-cert-snakeoil.key", RANDOM),
     ("/usr/lib/mono/aot-cache/", COMPILED),
+    ("/usr/lib/pypy3*.pyc", COMPILED),
+    ("/usr/share/cmigemo/", HASHED),
     ("/usr/share/mira/mhs/", THREADS),
     ("/usr/share/octave/octave_packages", DATED),
     ("/var/cache/man/index.db", LINKED),
     ("/var/cache/redmine/default/public/assets/.manifest.json", READDIR),
     ("/var/lib/dbconfig-common/sqlite3/", DATABASE),
+    ("/var/lib/doc-base/info/files.yml", DATED),
     ("/var/lib/inetsim/certs/", RANDOM),
     ("/var/lib/ldap/", DATABASE),
     ("/var/lib/mysql/", DATABASE),
@@ -82,8 +90,8 @@ pub fn varying(path: &str) -> Option<&'static str> {
     // ucf(1) keeps a copy of each file that it manages.
     let original = path.strip_prefix("/var/lib/ucf/cache/").map(|copy| copy.replace(':', "/"));
     let path = original.as_deref().unwrap_or(path);
-    let covers = |known: &str| match known.strip_suffix('*') {
-        Some(start) => path.starts_with(start),
+    let covers = |known: &str| match known.split_once('*') {
+        Some((start, end)) => path.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
         None if known.ends_with('/') => path.starts_with(known),
         None => path == known,
     };
@@ -98,11 +106,11 @@ pub(crate) fn varying_in(root: &Root, cancel: &AtomicBool) -> Result<Vec<(&'stat
         let (directory, name) = path.trim_start_matches('/').rsplit_once('/').unwrap_or_default();
         let directory = directory.as_bytes();
         // Where the name is empty, every entry of the directory begins so.
-        let is_there = match name.strip_suffix('*').or(name.is_empty().then_some("")) {
+        let is_there = match name.split_once('*').or(name.is_empty().then_some(("", ""))) {
             None => root.metadata(path.trim_start_matches('/').as_bytes())?.is_some(),
-            Some(start) => {
+            Some((start, end)) => {
                 root.metadata(directory)?.is_some_and(|found| found.kind == Kind::Directory)
-                    && root.list(directory)?.iter().any(|name| name.starts_with(start.as_bytes()))
+                    && has(root, directory, start.as_bytes(), end.as_bytes(), cancel)?
             }
         };
         if is_there {
@@ -110,6 +118,23 @@ pub(crate) fn varying_in(root: &Root, cancel: &AtomicBool) -> Result<Vec<(&'stat
         }
     }
     Ok(found)
+}
+
+/// Whether a directory has an entry that begins with `start` and ends with `end`, or a directory that begins with `start` and has, at any
+/// depth, an entry that ends with `end`.
+fn has(root: &Root, directory: &[u8], start: &[u8], end: &[u8], cancel: &AtomicBool) -> Result<bool> {
+    go_on(cancel)?;
+    for name in root.list(directory)?.iter().filter(|name| name.starts_with(start)) {
+        if name.get(start.len()..).is_some_and(|rest| rest.ends_with(end)) {
+            return Ok(true);
+        }
+        let path = [directory, b"/", name].concat();
+        let is_directory = root.metadata(&path)?.is_some_and(|found| found.kind == Kind::Directory);
+        if is_directory && has(root, &path, b"", end, cancel)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -133,9 +158,16 @@ mod tests {
         std::fs::create_dir_all(place.path().join("etc/ssh")).unwrap();
         std::fs::write(place.path().join("etc/ssh/ssh_host_rsa_key.pub"), "").unwrap();
         std::fs::create_dir_all(place.path().join("etc/init.d/x")).unwrap();
+        std::fs::create_dir_all(place.path().join("usr/lib/pypy3/lib/__pycache__")).unwrap();
+        std::fs::write(place.path().join("usr/lib/pypy3/lib/x.py"), "").unwrap();
         let root = Root::open(place.path()).unwrap();
         let found = varying_in(&root, &AtomicBool::new(false)).unwrap();
         assert_eq!(found, [("/etc/ssh/ssh_host_*", RANDOM), ("/var/lib/postgresql/", DATABASE)]);
+        std::fs::write(place.path().join("usr/lib/pypy3/lib/__pycache__/x.pypy311.pyc"), "").unwrap();
+        let found = varying_in(&root, &AtomicBool::new(false)).unwrap();
+        assert_eq!(found[1], ("/usr/lib/pypy3*.pyc", COMPILED));
+        assert_eq!(varying("/usr/lib/pypy3.11/lib/__pycache__/x.pypy311.pyc"), Some(COMPILED));
+        assert_eq!(varying("/usr/lib/pypy3.11/lib/x.py"), None);
         assert_eq!(varying("/var/lib/postgresql/17/main/pg_wal"), Some(DATABASE));
         assert_eq!(varying("/var/lib/ucf/cache/:etc:nsd:nsd_server.key"), Some(RANDOM), "ucf's copy");
         for path in ["/var/lib/postgresql", "/var/lib/postgresql2/x", "/etc/bind/rndc.key.old", "/etc/ssh/ssh_config"] {

@@ -6,6 +6,7 @@ use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::World;
 use rootstrap_tests::{machine, need};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// Makes a root with these packages. Returns it, and what was printed.
@@ -37,7 +38,7 @@ fn a_replaced_file_belongs_to_the_later_package() {
     assert_eq!(base::prints(&root, &["dpkg", "-S", "/usr/share/thing/shared"]), "new: /usr/share/thing/shared\n");
     assert!(!base::prints(&root, &["dpkg", "-L", "old"]).contains("shared"));
     assert_eq!(fs::read_to_string(root.join("var/lib/new.log")).unwrap(), "configure \n");
-    assert!(!root.join("var/cache/apt/archives/rootstrap").exists());
+    assert!(!root.join("var/lib/dpkg/rootstrap").exists());
     base::assert_nothing_left(&world, &["root"]);
 }
 
@@ -60,6 +61,9 @@ fn required_packages_may_replace_files_too() {
     assert_eq!(base::prints(&root, &["dpkg", "-S", "/usr/share/thing/shared"]), "znew: /usr/share/thing/shared\n");
     assert_eq!(fs::read_to_string(root.join("var/lib/new.log")).unwrap(), "configure \n");
     assert_eq!(fs::read_to_string(root.join("etc/znew")).unwrap(), "new\n");
+    // apt, which comes later, brings its own directories.
+    let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["var/cache/apt", "var/cache/apt/archives"].map(mode), [0o755; 2]);
 }
 
 #[test]

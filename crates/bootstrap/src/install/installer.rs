@@ -20,8 +20,9 @@ use rootstrap_unpack::reason_for_dpkg;
 use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, after_scripts, triggers};
 use std::sync::atomic::AtomicBool;
 
-/// Where .debs lie while the target's dpkg unpacks them.
-const HANDOVER: &str = "var/cache/apt/archives/rootstrap";
+/// Where .debs lie while the target's dpkg unpacks them. Its parent is there from the beginning, so no package finds a directory of ours in
+/// the place of its own.
+const HANDOVER: &str = "var/lib/dpkg/rootstrap";
 
 /// What installing one phase after the other has to remember.
 pub(super) struct Installer<'a> {

@@ -97,7 +97,8 @@ pub fn sift(found: Vec<Difference>, list: &[Accepted], to: &Comparison) -> (usiz
             // Two builds of most suites have the same index of manual pages, so it needs a line where it differs.
             let can_be_equal = difference.path == "/var/cache/man/index.db"
                 || rootstrap_normalize::varying(&difference.path).is_none();
-            lines.fold(difference.kind != "content" || can_be_equal, |_, line| {
+            let is_content = matches!(difference.kind, "content" | "order");
+            lines.fold(!is_content || can_be_equal, |_, line| {
                 line.used.set(true);
                 false
             })
