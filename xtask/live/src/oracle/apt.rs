@@ -39,7 +39,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     let (mut equal, mut explained, mut failed) = (0, 0, 0);
     let mut archives: BTreeMap<(String, String, Vec<String>), Archive> = BTreeMap::new();
     for request in all.requests.iter().filter(wanted) {
-        let key = (request.suite.clone(), request.components.clone(), request.pockets.clone());
+        let further = [request.pockets.as_slice(), &request.sources].concat();
+        let key = (request.suite.clone(), request.components.clone(), further);
         if !archives.contains_key(&key) {
             let archive = Archive::open(request, options.mirror.as_deref(), work)?;
             archives.insert(key.clone(), archive);
@@ -141,7 +142,11 @@ impl Archive {
         let suite = build::suite(&request.suite)?;
         let mirror = mirror.map_or_else(|| suite.mirror(), str::to_owned);
         let (epoch, expired) = build::release_date(&mirror, &request.suite)?;
-        let parts = [&[request.suite.clone(), request.components.replace(',', "-")], request.pockets.as_slice()];
+        let parts: [&[String]; 3] = [
+            &[request.suite.clone(), request.components.replace(',', "-")],
+            request.pockets.as_slice(),
+            &request.sources,
+        ];
         let path = work.join(format!("apt-{}", parts.concat().join("-")));
         let root = Root { path, first: BTreeMap::new() };
         root.make()?;
@@ -180,7 +185,14 @@ impl Archive {
         let components = request.components.replace(',', " ");
         let further = request.pockets.iter().map(|pocket| format!("{}-{pocket}", request.suite));
         let suites = std::iter::once(request.suite.clone()).chain(further);
-        suites.map(|suite| format!("deb [{options}] {} {suite} {components}\n", self.mirror)).collect()
+        let own = suites.map(|suite| format!("deb [{options}] {} {suite} {components}\n", self.mirror));
+        own.chain(request.sources.iter().map(|suite| self.further(request, suite) + "\n")).collect()
+    }
+
+    /// Returns a further source. Suites of one mirror expire at different times.
+    fn further(&self, request: &Request, suite: &str) -> String {
+        let (mirror, components) = (&self.mirror, request.components.replace(',', " "));
+        format!("deb [arch={ARCHITECTURE} check-valid-until=no] {mirror} {suite} {components}")
     }
 
     fn ours(&self, program: &Path, request: &Request) -> Answer {
@@ -188,6 +200,7 @@ impl Archive {
         let mut extra = vec!["--print-plan".to_owned(), "--quiet".to_owned()];
         extra.push(format!("--components={}", request.components));
         extra.extend(request.pockets.iter().map(|pocket| format!("--pockets={pocket}")));
+        extra.extend(request.sources.iter().map(|suite| format!("--source={}", self.further(request, suite))));
         extra.extend(request.pins.iter().map(|pin| format!("--pin={pin}")));
         let text = build::output(&mut self.build(request, &set, &self.root.path).ours(program, "apt", &extra))?;
         let package = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {

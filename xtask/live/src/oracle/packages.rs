@@ -124,6 +124,7 @@ fn request(suite: &str, packages: &[String]) -> Request {
         recommends: false,
         components: "main".to_owned(),
         pockets: Vec::new(),
+        sources: Vec::new(),
         pins: Vec::new(),
         packages: packages.to_vec(),
     }

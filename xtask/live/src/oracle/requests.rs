@@ -18,6 +18,8 @@ pub struct Request {
     pub components: String,
     /// Further pockets: `backports`, …
     pub pockets: Vec<String>,
+    /// Further suites of the same mirror, which `--source` names.
+    pub sources: Vec<String>,
     /// Preferences, as `--pin` takes them.
     pub pins: Vec<String>,
     /// The packages beyond the variant.
@@ -58,9 +60,18 @@ impl Request {
         words.extend(self.recommends.then_some("recommends"));
         words.extend((self.components != "main").then_some("universe"));
         let pockets = self.pockets.iter().map(|pocket| format!("+{pocket}"));
+        let sources = self.sources.iter().map(|suite| format!("@{suite}"));
         let pins = self.pins.iter().map(|pin| format!("pin:{}", pin.replace(' ', "_")));
         let packages = self.packages.iter().cloned();
-        words.into_iter().map(str::to_owned).chain(pockets).chain(pins).chain(packages).collect::<Vec<_>>().join(" ")
+        words
+            .into_iter()
+            .map(str::to_owned)
+            .chain(pockets)
+            .chain(sources)
+            .chain(pins)
+            .chain(packages)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Returns what mmdebstrap asks apt for once the essential packages are installed, in the same order.
@@ -89,7 +100,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     all.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
 }
 
-/// Reads `SUITE VARIANT [recommends] [universe] [+POCKET…] [pin:PIN…] PACKAGES…`; lines `first SUITE PACKAGES…` are left out.
+/// Reads `SUITE VARIANT [recommends] [universe] [+POCKET…] [@SUITE…] [pin:PIN…] PACKAGES…`; lines `first SUITE PACKAGES…` are left out.
 pub fn parse(text: &str) -> Result<Vec<Request>, String> {
     let requests = lines(text).filter(|(_, line)| !line.starts_with("first "));
     requests
@@ -108,6 +119,10 @@ pub fn parse(text: &str) -> Result<Vec<Request>, String> {
             while let Some(pocket) = words.next_if(|word| word.starts_with('+')) {
                 pockets.push(pocket.trim_start_matches('+').to_owned());
             }
+            let mut sources = Vec::new();
+            while let Some(suite) = words.next_if(|word| word.starts_with('@')) {
+                sources.push(suite.trim_start_matches('@').to_owned());
+            }
             let mut pins = Vec::new();
             while let Some(pin) = words.next_if(|word| word.starts_with("pin:")) {
                 pins.push(pin.trim_start_matches("pin:").replace('_', " "));
@@ -118,6 +133,7 @@ pub fn parse(text: &str) -> Result<Vec<Request>, String> {
                 recommends,
                 components: components.to_owned(),
                 pockets,
+                sources,
                 pins,
                 packages: words.map(str::to_owned).collect(),
             })
@@ -182,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_request_is_read_and_shown_alike() {
-        let line = "s buildd recommends universe +backports pin:a_release_n=x_900 a b";
+        let line = "s buildd recommends universe +backports @y pin:a_release_n=x_900 a b";
         let request = parse(line).unwrap().remove(0);
         assert_eq!(request.to_string(), line);
         assert_eq!(request.pins, ["a release n=x 900"]);
