@@ -4,7 +4,7 @@
 //! A function returns for every input. It panics where the parser does, and where the result breaks a rule that holds for every
 //! input, such as that versions are ordered.
 
-use rootstrap_debian::{apt_conf, control, packages, relation, release, version::Version};
+use rootstrap_debian::{apt_conf, control, packages, preferences, relation, release, sources, version::Version};
 use rootstrap_image::cpio;
 use rootstrap_image::oci::Platform;
 use rootstrap_image::tar::{self as image_tar, Dev, Options};
@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 pub type Parser = fn(&[u8]);
 
 /// The parsers, by the name of their directory in `fuzz/corpus`.
-pub const PARSERS: [(&str, Parser); 13] = [
+pub const PARSERS: [(&str, Parser); 15] = [
     ("apt_conf", apt_configuration),
     ("control", control_file),
     ("deb", deb),
@@ -31,10 +31,12 @@ pub const PARSERS: [(&str, Parser); 13] = [
     ("ld_so_conf", ld_so_conf),
     ("library", library),
     ("packages", packages_index),
+    ("preferences", preferences_file),
     ("pyc", pyc),
     ("reference", reference),
     ("registry", registry_answer),
     ("release", release_file),
+    ("sources", sources_file),
     ("tar", tar),
     ("version", versions),
 ];
@@ -194,6 +196,29 @@ pub fn pyc(bytes: &[u8]) {
 pub fn apt_configuration(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = apt_conf::value([text, text], "Acquire::http::Proxy");
+}
+
+/// apt's preferences. What is written for those that were read is read as the same.
+pub fn preferences_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = preferences::parse_line(text);
+    if let Ok(parsed) = preferences::parse(text) {
+        assert_eq!(preferences::parse(&preferences::to_text(&parsed)).unwrap(), parsed);
+    }
+}
+
+/// apt's sources. What is written for an entry that was read is read as the same, but for what is not written.
+pub fn sources_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for mut source in sources::parse(text).unwrap_or_default() {
+        (source.trusted, source.key, source.signed_by) = (None, None, Vec::new());
+        assert_eq!(sources::parse(&source.to_stanza(None)).unwrap(), [source.clone()]);
+        let lines = sources::parse(&source.to_lines(None)).unwrap();
+        assert_eq!(
+            lines.len(),
+            source.uris.len() * source.suites.len() * (usize::from(source.binary) + usize::from(source.source))
+        );
+    }
 }
 
 /// The name of an image in a registry. A name that is accepted is read back from its parts.
