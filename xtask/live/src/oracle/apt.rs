@@ -121,8 +121,13 @@ fn refuses(error: &str) -> bool {
         "cannot find the package",
         " in the release ",
     ];
-    let theirs =
-        ["held broken packages", "is a virtual package provided by", "has no installation candidate", "was not found"];
+    let theirs = [
+        "held broken packages",
+        "is a virtual package provided by",
+        "has no installation candidate",
+        "was not found",
+        "Resolve generated breaks",
+    ];
     ours.iter().chain(&theirs).any(|words| error.contains(words))
 }
 
@@ -295,7 +300,12 @@ impl Root {
             let name = words.get(1).copied().unwrap_or_default();
             match words.first() {
                 Some(&"Remv") => present.retain(|package| package.split(' ').next() != Some(name)),
-                Some(&"Inst") => _ = present.insert(installed(line).ok_or(format!("what is {line}?"))?),
+                Some(&"Inst") => {
+                    let new = installed(line).ok_or(format!("what is {line}?"))?;
+                    // It takes the place of another version.
+                    present.retain(|package| identity(package) != identity(&new));
+                    present.insert(new);
+                }
                 _ => {}
             }
         }
@@ -311,6 +321,11 @@ fn preferences(pins: &[String]) -> Result<String, String> {
         Ok(format!("Package: {}\nPin: {pin}\nPin-Priority: {priority}\n\n", packages.replace(',', " ")))
     };
     pins.iter().map(stanza).collect()
+}
+
+/// Returns name and architecture of `name version architecture`.
+fn identity(package: &str) -> (&str, &str) {
+    (package.split(' ').next().unwrap_or_default(), package.rsplit(' ').next().unwrap_or_default())
 }
 
 /// Parses `Inst name (version origin [architecture])`, in which the origin may have several words.
