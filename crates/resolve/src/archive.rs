@@ -69,8 +69,10 @@ fn best<'a>(entries: &[Found<'a>], policy: &Policy<'_>, of_indexes: &[i16]) -> O
     let of_entry = |(_, number, _): &Found<'a>| of_indexes.get(*number).copied().unwrap_or_default();
     let (_, _, first) = entries.first()?;
     let is_fixed = policy.fixes(first.name);
-    if let ([only], false) = (entries, policy.names_packages()) {
-        return (is_fixed || of_entry(only) > 0).then_some(*first);
+    let of_first = of_entry(entries.first()?);
+    // Nearly all packages have versions of one priority.
+    if !policy.names_packages() && entries.iter().all(|entry| of_entry(entry) == of_first) {
+        return (is_fixed || of_first > 0).then_some(*first);
     }
     let is_same = |(_, _, a): &Found<'a>, (_, _, b): &Found<'a>| a.is_same_version(b);
     let versions: Vec<&[Found<'a>]> = entries.chunk_by(is_same).collect();
