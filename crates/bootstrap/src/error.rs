@@ -16,6 +16,8 @@ pub enum Error {
     UnknownPocket { name: String, suite: String },
     #[error("cannot use the source {entry}: {reason}")]
     FurtherSource { entry: String, reason: String, hint: &'static str },
+    #[error("cannot use the file {path}: {reason}")]
+    InputFile { path: String, reason: String },
     #[error("cannot use the preferences {what}: {reason}")]
     Preferences { what: String, reason: String },
     #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
@@ -150,6 +152,7 @@ impl Error {
             Self::UnknownSuite { .. }
             | Self::Registry(rootstrap_registry::Error::Name { .. })
             | Self::UnknownPocket { .. }
+            | Self::InputFile { .. }
             | Self::Preferences { .. }
             | Self::FurtherSource { .. }
             | Self::UnknownArchitecture { .. }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use rootstrap_debian::packages;
-use rootstrap_debian::sources::path_in_suite;
+use rootstrap_debian::sources::{self, path_in_suite};
 use rootstrap_lock::{Lock, Package, Platform, Source};
 use rootstrap_sbom::{Facts, Release, uri};
 use std::collections::BTreeSet;
@@ -136,6 +136,10 @@ fn package(package: &Package, base: &str) -> rootstrap_sbom::Package {
 fn options(lock: &Lock) -> Vec<(String, String)> {
     let request = &lock.request;
     let list = |name: &str, words: &[String]| (!words.is_empty()).then(|| (name.to_owned(), words.join(",")));
+    let entries = request.further_sources.iter().flat_map(|text| sources::parse(text).unwrap_or_default());
+    let sources: Vec<String> = entries.map(|entry| entry.to_lines(None).trim_end().replace('\n', "; ")).collect();
+    let pins = request.preferences.trim_end().replace('\n', "; ");
+    let pins = Some(pins).filter(|pins| !pins.is_empty());
     let options = [
         request.slim.then(|| ("slim".to_owned(), "true".to_owned())),
         list("include", &request.include),
@@ -144,6 +148,8 @@ fn options(lock: &Lock) -> Vec<(String, String)> {
         list("add-architecture", &request.add_architectures),
         list("components", &request.components),
         list("pockets", &request.pockets),
+        list("source", &sources),
+        pins.map(|pins| ("pin".to_owned(), pins)),
         request.snapshot.as_ref().map(|moment| ("snapshot".to_owned(), moment.clone())),
     ];
     options.into_iter().flatten().collect()

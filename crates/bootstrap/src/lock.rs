@@ -62,6 +62,7 @@ pub(crate) fn lock_from(
         let selection = &request.selection;
         let architecture = selection.architecture.as_str();
         let archive = archives.of(&request)?;
+        lock.request.keyring = archive.keyring()?;
         let keep = kept(earlier, architecture, upgrade);
         let plan = match archive.plan(selection, &suite, keep.clone()) {
             // Versions are kept where that is possible. What is new may need others.
@@ -109,6 +110,7 @@ pub(crate) fn of_platform(
     };
     let mut asked = as_locked(request, suite);
     asked.architectures = vec![architecture.to_owned()];
+    asked.keyring = archive.keyring()?;
     let source = |pocket| source_of(pocket, request, suite);
     let sources = archive.served.iter().map(source).collect();
     Ok(Some(Lock { epoch, request: asked, sources, platforms: vec![platform] }))

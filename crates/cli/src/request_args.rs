@@ -4,7 +4,6 @@ use crate::environment;
 use crate::network_args::NetworkArgs;
 use crate::text_file;
 use rootstrap_bootstrap::preferences::{self, Preference};
-use rootstrap_bootstrap::sources;
 use rootstrap_bootstrap::{
     Error, FurtherSource, Machine, Selection, Snapshot, Sources, Variant, native_architecture, parse_moment,
 };
@@ -26,8 +25,8 @@ pub(crate) struct PackageArgs {
     pub include: Vec<String>,
 
     /// A file of packages to add, with one or more in a line; - for standard input
-    #[arg(long, value_name = "FILE", value_parser = list_file)]
-    pub include_from: Vec<ListFile>,
+    #[arg(long, value_name = "FILE")]
+    pub include_from: Vec<String>,
 
     /// Packages that must not be installed, separated by commas
     #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
@@ -43,8 +42,8 @@ pub(crate) struct PackageArgs {
     pub pin: Vec<Preference>,
 
     /// A file of such preferences, in the format of apt; they come after those of --pin
-    #[arg(long, value_name = "FILE", value_parser = preferences_file)]
-    pub preferences: Vec<PreferenceFile>,
+    #[arg(long, value_name = "FILE")]
+    pub preferences: Vec<String>,
 
     /// Debian architecture; by default this machine's own. Several, separated by commas, make one container image for all of them
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]
@@ -69,8 +68,8 @@ pub(crate) struct PackageArgs {
 
     /// A further archive to choose from, as apt's sources have it: 'deb [signed-by=KEY.gpg] URI SUITE COMPONENTS', a file of such lines
     /// or stanzas, or - for standard input. It is written into the target, with its keys
-    #[arg(long, value_name = "SOURCE", value_parser = source)]
-    pub source: Vec<SourceFile>,
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Vec<String>,
 
     /// Take the archive as it was at this moment, from the vendor's service of snapshots, or from mirrors with {timestamp} in their
     /// addresses: 2026-09-01, 20260901T000000Z or @SECONDS
@@ -168,7 +167,7 @@ impl PackageArgs {
     /// Returns the packages that are wanted for a host, and the further architectures that are named.
     ///
     /// # Errors
-    /// Debian has no architecture for the host, and none is named.
+    /// Debian has no architecture for the host, and none is named; or a file cannot be read.
     pub(crate) fn selection(&self, machine: &Machine) -> Result<(Selection, Vec<String>), Error> {
         let mut architectures = self.arch.iter().cloned();
         let architecture = match architectures.next() {
@@ -179,18 +178,24 @@ impl PackageArgs {
             architecture,
             add_architectures: self.add_architecture.clone(),
             variant: self.variant,
-            include: [words(&self.include), self.include_from.iter().flat_map(|file| file.0.clone()).collect()]
-                .concat(),
+            include: [words(&self.include), all(&self.include_from, list)?].concat(),
             exclude: words(&self.exclude),
             recommends: self.recommends,
-            preferences: self.pin.iter().chain(self.preferences.iter().flat_map(|file| &file.0)).cloned().collect(),
+            preferences: [self.pin.clone(), all(&self.preferences, preferences)?].concat(),
         };
         Ok((selection, architectures.collect()))
     }
 
     /// Returns where the packages of a suite come from. The mirror beside the suite comes first, and that of the environment counts if no
     /// other is named.
-    pub(crate) fn sources(&self, suite: &str, mirror: Option<&String>) -> Sources {
+    ///
+    /// # Errors
+    /// A further source cannot be used.
+    pub(crate) fn sources(&self, suite: &str, mirror: Option<&String>) -> Result<Sources, Error> {
+        if self.reads_standard_input() > 1 {
+            let reason = "another option reads standard input too".to_owned();
+            return Err(Error::InputFile { path: "-".to_owned(), reason });
+        }
         let mut mirrors: Vec<String> = mirror.into_iter().chain(&self.mirror).cloned().collect();
         if mirrors.is_empty() {
             let of_environment = environment::variable("ROOTSTRAP_MIRROR");
@@ -199,16 +204,22 @@ impl PackageArgs {
         }
         let (mut services, mirrors): (Vec<String>, _) = mirrors.into_iter().partition(|uri| uri.contains(MOMENT));
         let snapshot = self.snapshot.map(|at| Snapshot { at, services: std::mem::take(&mut services) });
-        Sources {
+        Ok(Sources {
             pockets: words(&self.pockets),
             components: words(&self.components),
             mirrors,
             services,
             snapshot,
             write_snapshot: self.sources == "snapshot",
-            further: self.source.iter().flat_map(|file| file.0.clone()).collect(),
+            further: all(&self.source, source)?,
             ..self.trust.sources(suite)
-        }
+        })
+    }
+
+    /// Returns how many files are standard input.
+    fn reads_standard_input(&self) -> usize {
+        let files = [&self.include_from, &self.preferences, &self.source].into_iter().flatten();
+        files.filter(|file| *file == "-").count()
     }
 }
 
@@ -229,45 +240,34 @@ impl DownloadArgs {
     }
 }
 
-/// The entries of one `--source`.
-#[derive(Clone, Debug)]
-pub(crate) struct SourceFile(Vec<FurtherSource>);
-
-fn source(text: &str) -> Result<SourceFile, String> {
-    let is_line = ["deb ", "deb-src ", "deb\t"].iter().any(|start| text.starts_with(start));
+/// Returns the archives that one `--source` names.
+fn source(text: &str) -> Result<Vec<FurtherSource>, Error> {
+    let is_line = ["deb ", "deb-src ", "deb\t", "deb-src\t"].iter().any(|start| text.starts_with(start));
     let content = if is_line { text.to_owned() } else { text_file::read(text)? };
-    let entries = sources::parse(&content).map_err(|error| error.to_string())?;
-    if entries.is_empty() {
-        return Err("it names no archive".to_owned());
-    }
-    entries.into_iter().map(FurtherSource::read).collect::<Result<_, Error>>().map(SourceFile).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let hint = error.hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-        format!("{error}{cause}{hint}")
-    })
+    FurtherSource::parse(&content, if is_line { "" } else { text })
 }
 
-/// The packages of one file.
-#[derive(Clone, Debug)]
-pub(crate) struct ListFile(Vec<String>);
-
-fn list_file(path: &str) -> Result<ListFile, String> {
+/// Returns the names in a file: one or more in a line, up to a `#`.
+fn list(path: &str) -> Result<Vec<String>, Error> {
     let text = text_file::read(path)?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    Ok(ListFile(lines.flat_map(str::split_whitespace).map(str::to_owned).collect()))
+    Ok(lines.flat_map(str::split_whitespace).map(str::to_owned).collect())
 }
 
-/// The preferences of one file.
-#[derive(Clone, Debug)]
-pub(crate) struct PreferenceFile(Vec<Preference>);
+/// Returns the preferences in a file.
+fn preferences(path: &str) -> Result<Vec<Preference>, Error> {
+    let bad = |reason: String| Error::InputFile { path: path.to_owned(), reason };
+    preferences::parse(&text_file::read(path)?).map_err(|error| bad(error.to_string()))
+}
+
+/// Returns what all files give, in their order. Standard input can be only one of them.
+fn all<T>(files: &[String], read: fn(&str) -> Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    let lists: Result<Vec<Vec<T>>, Error> = files.iter().map(|file| read(file)).collect();
+    Ok(lists?.into_iter().flatten().collect())
+}
 
 fn pin(text: &str) -> Result<Preference, String> {
     preferences::parse_line(text).map_err(|error| error.to_string())
-}
-
-fn preferences_file(path: &str) -> Result<PreferenceFile, String> {
-    let text = text_file::read(path)?;
-    preferences::parse(&text).map(PreferenceFile).map_err(|error| error.to_string())
 }
 
 /// Splits the elements of a list at blanks.

@@ -3,6 +3,9 @@
 use crate::control;
 use crate::error::ParseError;
 
+/// The priority `never`: no preference for a package brings back what has it.
+pub const NEVER: i16 = i16::MIN;
+
 /// A preference: for versions of some packages, how much they are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preference {
@@ -61,7 +64,8 @@ pub fn parse(text: &str) -> Result<Vec<Preference>, ParseError> {
     let pinned = stanzas.iter().filter_map(|stanza| Some((stanza, stanza.get("Pin")?)));
     let parsed = pinned.map(|(stanza, pin)| {
         let packages = stanza.require("Package")?.split_whitespace().map(str::to_owned).collect();
-        Ok(Preference { packages, pin: parse_pin(pin)?, priority: parse_priority(stanza.require("Pin-Priority")?)? })
+        let priority = parse_priority(stanza.require("Pin-Priority")?)?;
+        check(Preference { packages, pin: parse_pin(pin)?, priority })
     });
     parsed.collect()
 }
@@ -76,7 +80,15 @@ pub fn parse_line(text: &str) -> Result<Preference, ParseError> {
     let (packages, rest) = text.trim().split_once(char::is_whitespace).ok_or_else(form)?;
     let (pin, priority) = rest.trim().rsplit_once(char::is_whitespace).ok_or_else(form)?;
     let packages = packages.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    Ok(Preference { packages, pin: parse_pin(pin)?, priority: parse_priority(priority)? })
+    check(Preference { packages, pin: parse_pin(pin)?, priority: parse_priority(priority)? })
+}
+
+/// Refuses what apt refuses.
+fn check(preference: Preference) -> Result<Preference, ParseError> {
+    match preference.priority {
+        NEVER if preference.packages != ["*"] => Err(bad("the priority never is for all packages (*) alone")),
+        _ => Ok(preference),
+    }
 }
 
 /// Writes preferences as a file of apt has them.
@@ -93,6 +105,7 @@ pub fn to_text(preferences: &[Preference]) -> String {
                 format!("release {}", fields.join(","))
             }
         };
+        let priority = if *priority == NEVER { "never".to_owned() } else { priority.to_string() };
         format!("Package: {}\nPin: {pin}\nPin-Priority: {priority}\n", packages.join(" "))
     });
     stanzas.collect::<Vec<_>>().join("\n")
@@ -100,12 +113,12 @@ pub fn to_text(preferences: &[Preference]) -> String {
 
 fn parse_priority(text: &str) -> Result<i16, ParseError> {
     match text {
-        "never" => Ok(i16::MIN),
+        "never" => Ok(NEVER),
         number => match number.parse::<i16>() {
             // apt refuses it too.
             Ok(0) => Err(bad("the priority 0 says nothing")),
-            Ok(number) => Ok(number),
-            Err(_) => Err(bad(format!("the priority {number:?} is no number between -32768 and 32767"))),
+            Ok(number) if number > NEVER => Ok(number),
+            _ => Err(bad(format!("the priority {number:?} is no number between -32767 and 32767"))),
         },
     }
 }
@@ -183,14 +196,15 @@ mod tests {
     fn files_and_lines_say_the_same() {
         let text = "# of ours\nExplanation: because\nPackage: nginx src:linux\nPin: release n=trixie-backports, o=Debian\n\
                     Pin-Priority: 900\n\nPackage: *\nPin: origin \"\"\nPin-Priority: -1\n\n\
-                    Package: a:arm64\n# between\nPin: version 1.2*\nPin-Priority: never\n\n\
+                    Package: a:arm64\n# between\nPin: version 1.2*\nPin-Priority: 7\n\nPackage: *\nPin: release o=x\nPin-Priority: never\n\n\
                     Package: b\nPin: release *\nPin-Priority: 1\n\nPackage: c\nPin: release trixie\nPin-Priority: 1\n\n\
                     Package: c\nPin: release 13*\nPin-Priority: 1\n\nExplanation: alone\n";
         let parsed = parse(text).unwrap();
         let lines = [
             "nginx,src:linux release n=trixie-backports,o=Debian 900",
             "* origin \"\" -1",
-            " a:arm64  version 1.2*  never ",
+            " a:arm64  version 1.2*  7 ",
+            "* release o=x never",
             "b release * 1",
             "c release trixie 1",
             "c release v=13* 1",
@@ -213,6 +227,8 @@ mod tests {
             "a release n=x 40000",
             "a releases n=x 5",
             "a version 5",
+            "a release n=x never",
+            "a release n=x -32768",
         ] {
             assert!(parse_line(line).is_err(), "{line}");
         }

@@ -37,6 +37,8 @@ pub struct Further {
     pub keyring: Keyring,
     /// The architectures to read, of those of the session; all if empty.
     pub architectures: Vec<String>,
+    /// Whether its Release file may have expired. Its keys may not.
+    pub may_be_expired: bool,
 }
 
 /// How a Release is judged besides its signature.
@@ -63,8 +65,8 @@ impl Index {
         &self.component
     }
 
-    /// Returns the requested architecture, `all` for the separate index of an archive that has one, or nothing for the index of a flat
-    /// repository, which has packages of all.
+    /// Returns the requested architecture, or `all` for the separate index of an archive that has one. The index of a flat repository has
+    /// packages of others too, and stands here once for each requested architecture.
     #[must_use]
     pub fn architecture(&self) -> &str {
         &self.architecture

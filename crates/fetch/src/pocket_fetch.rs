@@ -15,6 +15,7 @@ use rootstrap_cache::Cache;
 use rootstrap_debian::packages::is_relative_path;
 use rootstrap_debian::release::Release;
 use rootstrap_debian::sources::suite_directory;
+use sha2::{Digest as _, Sha256};
 
 /// The request for one pocket.
 pub(crate) struct PocketFetch<'a> {
@@ -41,7 +42,7 @@ impl PocketFetch<'_> {
             (None, None) => ReleaseHistory::new(cache, suite),
             (Some(moment), _) => ReleaseHistory::new(cache, &format!("{suite}@{moment}")),
             // Other archives have suites of the same name.
-            (None, Some(_)) => ReleaseHistory::new(cache, &format!("{suite}@{name}")),
+            (None, Some(_)) => ReleaseHistory::new(cache, &format!("{}@{}", short(suite), digest_of(name))),
         };
         let fetch = ReleaseFetch { downloader, history: &history, criteria, report };
         let (verified, source) = fetch.run(&mirrors).await?;
@@ -79,9 +80,14 @@ impl PocketFetch<'_> {
         let suite = &criteria.pocket.suite;
         let fetch = &IndexFetch { downloader, cache, writers, mirrors, suite, release, is_fast, report };
         if suite.ends_with('/') {
-            // A flat repository has one index for all of its packages.
+            // A flat repository has one index for packages of all architectures.
             let packages = fetch.run_flat().await?;
-            return Ok(vec![Index { component: String::new(), architecture: String::new(), packages }]);
+            let index = |architecture: &&str| Index {
+                component: String::new(),
+                architecture: (*architecture).to_owned(),
+                packages: packages.clone(),
+            };
+            return Ok(criteria.architectures.iter().map(index).collect());
         }
         let architectures = architectures(release, &criteria.architectures_read(release));
         let indexes = try_join_all(criteria.pocket.components.iter().flat_map(|component| {
@@ -97,6 +103,17 @@ impl PocketFetch<'_> {
         }));
         Ok(indexes.await?.into_iter().flatten().collect())
     }
+}
+
+/// Returns the beginning of a name, because names of files are limited.
+fn short(name: &str) -> &str {
+    name.get(..64).unwrap_or(name)
+}
+
+/// Returns the beginning of a digest of a name.
+fn digest_of(name: &str) -> String {
+    let hash = Sha256::digest(name);
+    base16ct::lower::encode_string(hash.get(..16).unwrap_or_default())
 }
 
 /// Returns the architectures whose indexes are read: the `wanted` ones, and `all` if the archive has a separate index for it.

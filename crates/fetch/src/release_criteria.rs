@@ -27,7 +27,8 @@ impl ReleaseCriteria<'_> {
         if self.is_in_future(release) {
             return Err(Error::Future { what: what(), date: release.date, now });
         }
-        let moment = self.moment(release);
+        let may_be_expired = self.pocket.further.as_ref().is_some_and(|further| further.may_be_expired);
+        let moment = if may_be_expired { release.date } else { self.moment(release) };
         if let Some(valid_until) = release.valid_until.filter(|until| *until < moment) {
             return Err(Error::Expired { what: what(), valid_until, date: release.date, now });
         }

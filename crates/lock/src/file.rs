@@ -70,6 +70,9 @@ impl Lock {
     /// # Errors
     /// The text is no lock, a newer format, or not as it was written.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        // Keys and preferences have several lines in one value.
+        let text = text.replace("\r\n", "\n");
+        let text = text.as_str();
         let malformed = |error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             Error::Malformed { line: before.matches('\n').count() + 1, reason: error.message().to_owned() }

@@ -53,6 +53,9 @@ pub struct Request {
     /// Whether other keys than the suite's own are trusted. Which they are is not part of the request, because keyrings change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_keyring: bool,
+    /// These keys, armored, as the target's apt gets them. They are not compared: a newer keyring may vouch for the same archive.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub keyring: String,
     /// Whether manuals, translations and documentation are left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub slim: bool,
@@ -191,6 +194,7 @@ mod tests {
             snapshot_services: words("http://s.example/{timestamp}"),
             sources: Some("snapshot".into()),
             own_keyring: true,
+            keyring: "not compared".into(),
             slim: true,
         };
         let found = locked.differences(&asked);

@@ -8,6 +8,7 @@ use crate::index::Index;
 use crate::mention::Mentions;
 use crate::policy::{Entry, Policy, candidate};
 use rootstrap_debian::packages::{Head, Package};
+use rootstrap_debian::preferences::NEVER;
 use rootstrap_debian::relation::{Relation, parse_relation};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
@@ -74,6 +75,10 @@ fn best<'a>(entries: &[Found<'a>], policy: &Policy<'_>, of_indexes: &[i16]) -> O
     if !policy.names_packages() && entries.iter().all(|entry| of_entry(entry) == of_first) {
         return (is_fixed || of_first > 0).then_some(*first);
     }
+    // What an archive may never give, no preference for a package brings back.
+    let allowed: Vec<Found<'a>> =
+        entries.iter().filter(|entry| is_fixed || of_entry(entry) != NEVER).copied().collect();
+    let entries = allowed.as_slice();
     let is_same = |(_, _, a): &Found<'a>, (_, _, b): &Found<'a>| a.is_same_version(b);
     let versions: Vec<&[Found<'a>]> = entries.chunk_by(is_same).collect();
     let priorities = versions.iter().map(|version| {
@@ -117,7 +122,7 @@ impl<'a> Archive<'a> {
             } else {
                 architectures.iter().position(|architecture| *architecture == package.architecture)
             };
-            known.filter(|_| policy.admits(package.name, package.version))
+            known.filter(|_| policy.admits(index, package.name, package.version))
         };
         let mut found: Vec<Found<'a>> = Vec::new();
         for (number, index) in indexes.iter().enumerate() {

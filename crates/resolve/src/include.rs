@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::index::Index;
-use crate::policy::is_of_release;
+use crate::policy::{OnlyVersion, is_of_release};
 use crate::request::Request;
 use rootstrap_debian::preferences::{ReleaseField, parse_release};
 use rootstrap_debian::relation::is_package_name;
@@ -64,8 +64,11 @@ pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Incl
 ///
 /// # Errors
 /// [`Error::BadSelection`]; [`Error::UnknownVersion`] with the versions that the archive has.
-pub(crate) fn versions<'a>(request: &'a Request, indexes: &[Index<'a>]) -> Result<BTreeMap<&'a str, &'a str>, Error> {
-    let mut versions = BTreeMap::new();
+pub(crate) fn versions<'a>(
+    request: &'a Request,
+    indexes: &[Index<'a>],
+) -> Result<BTreeMap<&'a str, OnlyVersion<'a>>, Error> {
+    let mut versions: BTreeMap<&'a str, OnlyVersion<'a>> = BTreeMap::new();
     for text in &request.include {
         let include = parse_include(text, request)?;
         let architecture = include.foreign.unwrap_or(&request.architecture);
@@ -94,7 +97,9 @@ pub(crate) fn versions<'a>(request: &'a Request, indexes: &[Index<'a>]) -> Resul
                 }
             });
         };
-        if versions.insert(include.name, version).is_some_and(|other| Version::new(other) != Version::new(version)) {
+        let only = OnlyVersion { version, release: include.release.map(|(_, fields)| fields) };
+        let other = versions.insert(include.name, only);
+        if other.is_some_and(|other| Version::new(other.version) != Version::new(version)) {
             let why = "another version of it is included too".to_owned();
             return Err(Error::BadSelection { what: text.clone(), why });
         }
@@ -105,7 +110,7 @@ pub(crate) fn versions<'a>(request: &'a Request, indexes: &[Index<'a>]) -> Resul
             if let Some((name, version)) = request.keep.get_key_value(head.name)
                 && version == head.version
             {
-                versions.entry(name).or_insert(version);
+                versions.entry(name).or_insert(OnlyVersion { version, release: None });
             }
         }
     }

@@ -64,10 +64,11 @@ fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Res
     let mut versions = versions(request, indexes)?;
     let foreign = request.foreign.iter().map(String::as_str);
     let architectures: Vec<&str> = std::iter::once(request.architecture.as_str()).chain(foreign).collect();
-    let preferences = &request.preferences;
-    let mut archive = Archive::new(indexes, architectures.clone(), &Policy::new(preferences, versions.clone())?);
+    let (preferences, native) = (&request.preferences, request.architecture.as_str());
+    let mut archive =
+        Archive::new(indexes, architectures.clone(), &Policy::new(preferences, versions.clone(), native)?);
     if release_include::follow(&archive, indexes, request, &mut versions)? {
-        archive = Archive::new(indexes, architectures, &Policy::new(preferences, versions)?);
+        archive = Archive::new(indexes, architectures, &Policy::new(preferences, versions, native)?);
     }
     let without = (request.variant == Variant::Distroless).then(|| Without::of(request)).transpose()?;
     let graph = Graph::new(archive, without, cancel);

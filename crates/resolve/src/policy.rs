@@ -29,7 +29,16 @@ pub(crate) struct Policy<'r> {
     /// Those that name packages, in their order.
     specific: Vec<(Vec<NameRule>, PinRule, i16)>,
     /// The only version of a package that counts, by its name.
-    versions: BTreeMap<&'r str, &'r str>,
+    versions: BTreeMap<&'r str, OnlyVersion<'r>>,
+}
+
+/// The only version of a package that counts.
+#[derive(Clone)]
+pub(crate) struct OnlyVersion<'r> {
+    /// Its text.
+    pub version: &'r str,
+    /// What the Release file says of the archive that it has to come from; any archive if `None`.
+    pub release: Option<Vec<(ReleaseField, String)>>,
 }
 
 /// A shell pattern, or a regular expression.
@@ -42,6 +51,8 @@ enum Pattern {
 struct NameRule {
     pattern: Pattern,
     architecture: Option<String>,
+    /// Whether packages for all architectures are meant. To apt they belong to the native one.
+    takes_all: bool,
     is_source: bool,
 }
 
@@ -63,13 +74,17 @@ impl<'r> Policy<'r> {
     ///
     /// # Errors
     /// A regular expression is none.
-    pub fn new(preferences: &[Preference], versions: BTreeMap<&'r str, &'r str>) -> Result<Self, Error> {
+    pub fn new(
+        preferences: &[Preference],
+        versions: BTreeMap<&'r str, OnlyVersion<'r>>,
+        native: &str,
+    ) -> Result<Self, Error> {
         let mut policy = Self { versions, ..Self::default() };
         for Preference { packages, pin, priority } in preferences {
             match packages.as_slice() {
                 [all] if all == "*" => policy.general.push((PinRule::new(pin)?, *priority)),
                 names => {
-                    let names = names.iter().map(|name| NameRule::new(name)).collect::<Result<_, _>>()?;
+                    let names = names.iter().map(|name| NameRule::new(name, native)).collect::<Result<_, _>>()?;
                     policy.specific.push((names, PinRule::new(pin)?, *priority));
                 }
             }
@@ -77,9 +92,13 @@ impl<'r> Policy<'r> {
         Ok(policy)
     }
 
-    /// Whether a version of a package counts at all.
-    pub fn admits(&self, name: &str, version: &str) -> bool {
-        self.versions.get(name).is_none_or(|only| Version::new(only) == Version::new(version))
+    /// Whether a version of a package in an index counts at all.
+    pub fn admits(&self, index: &Index<'_>, name: &str, version: &str) -> bool {
+        self.versions.get(name).is_none_or(|only| {
+            let release = only.release.as_deref();
+            Version::new(only.version) == Version::new(version)
+                && release.is_none_or(|fields| is_of_release(fields, index).unwrap_or_default())
+        })
     }
 
     /// Whether only one version of a package counts. It is the candidate, whatever its priority is.
@@ -145,15 +164,21 @@ impl Pattern {
 }
 
 impl NameRule {
-    fn new(text: &str) -> Result<Self, Error> {
+    /// Parses what a preference names. Without an architecture it means the native one (apt `policy.cc:CreatePin`).
+    fn new(text: &str, native: &str) -> Result<Self, Error> {
         let (is_source, text) = text.strip_prefix("src:").map_or((false, text), |rest| (true, rest));
         // A regular expression may have colons.
         let (name, architecture) = match text.rsplit_once(':') {
             Some((name, architecture)) if !text.ends_with('/') => (name, Some(architecture.to_owned())),
             _ => (text, None),
         };
-        let architecture = architecture.filter(|name| name != "any");
-        Ok(Self { pattern: Pattern::new(name)?, architecture, is_source })
+        let architecture = match architecture.as_deref() {
+            Some("any") => None,
+            None | Some("native") => Some(native.to_owned()),
+            Some(_) => architecture,
+        };
+        let takes_all = architecture.as_deref().is_none_or(|name| name == native);
+        Ok(Self { pattern: Pattern::new(name)?, architecture, takes_all, is_source })
     }
 
     fn fits(&self, package: &Package<'_>) -> bool {
@@ -161,8 +186,11 @@ impl NameRule {
             true => source(package.source, package.name, package.version).0,
             false => package.name,
         };
-        let is_of = |own: &String| package.architecture == "all" || package.architecture == own;
-        self.architecture.as_ref().is_none_or(is_of) && self.pattern.fits(name)
+        let is_meant = match package.architecture {
+            "all" => self.takes_all,
+            own => self.architecture.as_ref().is_none_or(|only| only == own),
+        };
+        is_meant && self.pattern.fits(name)
     }
 }
 

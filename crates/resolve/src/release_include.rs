@@ -5,6 +5,7 @@ use crate::archive::{Archive, Asker};
 use crate::error::Error;
 use crate::include::{available, parse_include};
 use crate::index::Index;
+use crate::policy::{OnlyVersion, is_of_release};
 use crate::request::Request;
 use rootstrap_debian::packages::Package;
 use rootstrap_debian::preferences::ReleaseField;
@@ -21,7 +22,7 @@ pub(crate) fn follow<'a>(
     archive: &Archive<'a>,
     indexes: &[Index<'a>],
     request: &'a Request,
-    versions: &mut BTreeMap<&'a str, &'a str>,
+    versions: &mut BTreeMap<&'a str, OnlyVersion<'a>>,
 ) -> Result<bool, Error> {
     let before = versions.len();
     for text in &request.include {
@@ -42,13 +43,13 @@ struct Follower<'f, 'a> {
     indexes: &'f [Index<'a>],
     request: &'f Request,
     release: &'f [(ReleaseField, String)],
-    versions: &'f mut BTreeMap<&'a str, &'a str>,
+    versions: &'f mut BTreeMap<&'a str, OnlyVersion<'a>>,
 }
 
 impl<'a> Follower<'_, 'a> {
     /// Takes from the release what the version of a package needs, and adds the names of such packages to `waiting`.
     fn switch(&mut self, name: &'a str, waiting: &mut Vec<&'a str>) -> Result<(), Error> {
-        let Some(package) = self.versions.get(name).and_then(|version| self.find(name, version)) else { return Ok(()) };
+        let Some(package) = self.versions.get(name).and_then(|only| self.find(name, only)) else { return Ok(()) };
         let recommends = if self.request.recommends { package.recommends } else { "" };
         for (field, text) in
             [("Pre-Depends", package.pre_depends), ("Depends", package.depends), ("Recommends", recommends)]
@@ -65,7 +66,8 @@ impl<'a> Follower<'_, 'a> {
                     if let Some(version) = newest
                         && !self.versions.contains_key(relation.name)
                     {
-                        self.versions.insert(relation.name, version);
+                        let release = Some(self.release.to_vec());
+                        self.versions.insert(relation.name, OnlyVersion { version, release });
                         waiting.push(relation.name);
                         break;
                     }
@@ -77,8 +79,8 @@ impl<'a> Follower<'_, 'a> {
 
     /// Whether a candidate meets a relation; if `whole`, also whether candidates meet what that candidate depends on.
     fn is_met(&self, relation: &Relation<'_>, whole: bool) -> bool {
-        if let Some(version) = self.versions.get(relation.name) {
-            return relation.admits(Version::new(version));
+        if let Some(only) = self.versions.get(relation.name) {
+            return relation.admits(Version::new(only.version));
         }
         let is_whole = |package: &Package<'_>| {
             let fields = [package.pre_depends, package.depends].map(|text| parse_field(text).unwrap_or_default());
@@ -88,12 +90,15 @@ impl<'a> Follower<'_, 'a> {
         candidates.into_iter().any(|id| !whole || is_whole(self.archive.package(id)))
     }
 
-    fn find(&self, name: &str, version: &str) -> Option<Package<'a>> {
+    fn find(&self, name: &str, only: &OnlyVersion<'_>) -> Option<Package<'a>> {
         let is_usable = |other: &str| other == "all" || other == self.request.architecture;
-        self.indexes.iter().find_map(|index| {
+        let of_release = |index: &Index<'a>| {
+            only.release.as_deref().is_none_or(|fields| is_of_release(fields, index).unwrap_or_default())
+        };
+        self.indexes.iter().filter(|index| of_release(index)).find_map(|index| {
             let position = (0..index.packages.len()).find(|&position| {
                 let head = index.packages.head(position);
-                head.name == name && head.version == version && is_usable(head.architecture)
+                head.name == name && head.version == only.version && is_usable(head.architecture)
             });
             position.map(|position| index.packages.package(position))
         })

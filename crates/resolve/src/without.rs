@@ -59,8 +59,10 @@ impl<'r> Without<'r> {
     /// # Errors
     /// [`Error::BadSelection`] for an include that is no package name.
     pub fn of(request: &'r Request) -> Result<Self, Error> {
-        let names = request.include.iter().map(|text| parse_include(text, request).map(|include| include.name));
-        Ok(Self { included: names.collect::<Result<_, _>>()? })
+        let includes = request.include.iter().map(|text| parse_include(text, request));
+        let includes = includes.collect::<Result<Vec<_>, _>>()?;
+        let wanted = includes.iter().filter(|include| !include.is_excluded).map(|include| include.name);
+        Ok(Self { included: wanted.collect() })
     }
 
     /// Whether the dependency of `id` on one of `alternatives` counts as met.

@@ -134,7 +134,10 @@ fn versions_are_preferred_as_apt_prefers_them() {
     let list = world.path("list");
     std::fs::write(&list, "# of ours\ntool/trixie-backports  base-files # both\n\n").unwrap();
     assert_eq!(versions(&[&format!("--include-from={}", list.display())]), "2 2 1.0");
-    world.run(&["--print-plan", "--arch=amd64", "--include-from=/absent"]).expect(2).says(&["cannot read it"]);
+    world
+        .run(&["--print-plan", "--arch=amd64", "--include-from=/absent"])
+        .expect(2)
+        .says(&["cannot use the file /absent: No such file"]);
     world.run(&["--print-plan", "--pin=tool version 1"]).expect(2).says(&["not a valid preference of apt"]);
     world.run(&["--print-plan", "--preferences=/dev/zero"]).expect(2).says(&["it is not a regular file"]);
 }

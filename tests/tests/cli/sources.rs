@@ -8,14 +8,21 @@ use rootstrap_testkit::keys::Key;
 use rootstrap_testkit::server::Fault;
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
 use std::fs;
+use std::io::Write;
+use std::process::Stdio;
 use std::sync::LazyLock;
 
 /// The key of the team, which signs none of the suite's own archives.
 static TEAM: LazyLock<Key> = LazyLock::new(|| Key::generate("team"));
 
 fn tool(version: &str) -> Deb {
-    Deb::new("tool", version).arch("all").field("Priority", "optional").field("Depends", "base-files")
+    Deb::new("tool", version).arch("all").field("Priority", "optional").field("Depends", "base-files").file(
+        "/usr/share/tool",
+        0o644,
+        "",
+    )
 }
 
 /// Returns the team's archive, below `team/`. Its Release file names nothing.
@@ -28,7 +35,8 @@ fn team() -> Files {
 
 /// Returns a flat repository with the tool in a newer version, in the directory `flat/sub/`.
 fn flat() -> Files {
-    let flat = Archive::new("flat").key(&TEAM).debs([tool("2")]).flat("sub/");
+    let native = Deb::new("tool", "2").field("Priority", "optional").field("Depends", "base-files");
+    let flat = Archive::new("flat").key(&TEAM).debs([native]).flat("sub/");
     flat.into_iter().map(|(path, bytes)| (format!("flat/{path}"), bytes)).collect()
 }
 
@@ -128,10 +136,14 @@ fn sources_that_cannot_be_used() {
         ("deb [allow-insecure=yes] URL/team rolling main", 2, &["its option \"allow-insecure\" is not supported"]),
         ("deb URL/team", 2, &["it has no type, no URI or no suite"]),
         ("deb URL/flat sub/ main", 2, &["a flat repository, so it has no components"]),
-        ("absent.sources", 2, &["cannot read it"]),
+        ("absent.sources", 2, &["cannot use the file absent.sources: No such file"]),
         ("/dev/null", 2, &["it is not a regular file"]),
+        ("deb [lang] http://me:secret@m.example/x rolling main", 2, &["is no option=value"]),
+        ("deb http://me:secret@m.example/x/ rolling", 2, &["so it needs components"]),
+        ("deb [signed-by=absent.gpg] http://me:secret@m.example/x rolling main", 2, &["cannot read the keyring"]),
     ] {
-        plan(&world, source, &[]).expect(code).says(parts);
+        let outcome = plan(&world, source, &[]).expect(code).says(parts);
+        assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);
     }
     let url = world.server.url();
     let twice = format!(
@@ -141,6 +153,13 @@ fn sources_that_cannot_be_used() {
     plan(&world, "twice", &[])
         .expect(2)
         .says(&["another source names the same archive with other keys", "hint: name it once"]);
+    for (one, two, what) in
+        [("arch=amd64", "arch=i386", "architectures"), ("check-valid-until=no", "check-valid-until=yes", "options")]
+    {
+        let lines = [one, two].map(|option| format!("deb [signed-by=team.gpg {option}] {url}/team rolling main\n"));
+        fs::write(world.path("twice"), lines.concat()).unwrap();
+        plan(&world, "twice", &[]).expect(2).says(&[&format!("the same archive with other {what}")]);
+    }
     plan(&world, "deb [signed-by=team.gpg] URL/team rolling main", &["--snapshot=2025-01-01"])
         .expect(2)
         .says(&["cannot use --"]);
@@ -156,4 +175,27 @@ fn a_damaged_package_of_another_archive_is_refused() {
     let arguments = [&target, "--variant=extract", "--arch=amd64", "--include=tool", "--source", &source];
     world.run(&arguments).expect(3).says(&["tool_1_all.deb"]);
     assert_eq!(world.names("out"), [""; 0]);
+}
+
+/// The program starts itself again with other rights, and reads its arguments again.
+#[test]
+fn standard_input_is_read_once_and_used_twice() {
+    need!(machine::builder());
+    let world = world();
+    let target = world.target("x");
+    let line = format!("deb [signed-by=team.gpg] {}/team rolling main", world.server.url());
+    let source = format!("--source={line}");
+    for (text, more) in
+        [(line.as_str(), ["--source=-", "--include=tool"]), ("# it\ntool # and\n", ["--include-from=-", &source])]
+    {
+        let arguments = [&target, "--variant=extract", "--arch=amd64", "--include=libc6", "--no-cache"];
+        let mut command = world.command(&[&arguments, &more[..]].concat());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        world.outcome(&child.wait_with_output().unwrap()).expect(0);
+        assert!(world.path("out/x/usr/share/tool").exists(), "{more:?}");
+        fs::remove_dir_all(&target).unwrap();
+    }
+    let twice = ["--print-plan", "--source=-", "--include-from=-"];
+    world.run(&twice).expect(2).says(&["another option reads standard input too"]);
 }

@@ -5,7 +5,7 @@ use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::keys::Key;
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::machine::User;
-use rootstrap_tests::world::{World, names};
+use rootstrap_tests::world::{KEY, World, names};
 use rootstrap_tests::{machine, need};
 use std::fs;
 use std::path::Path;
@@ -19,6 +19,8 @@ fn world() -> Result<World, String> {
     let mut files = base::archive(Layout::Merged, [])?.build();
     let team = Archive::new("rolling").key(&key).debs([tool("1")]).build();
     files.extend(team.into_iter().map(|(path, bytes)| (format!("team/{path}"), bytes)));
+    let own = Archive::new("second").key(&KEY).debs([tool("0")]).build();
+    files.extend(own.into_iter().map(|(path, bytes)| (format!("own/{path}"), bytes)));
     let flat = Archive::new("flat").key(&key).debs([tool("2")]).flat("");
     files.extend(flat.into_iter().map(|(path, bytes)| (format!("flat/{path}"), bytes)));
     let world = World::serving(base::SUITE, files);
@@ -35,7 +37,8 @@ fn arguments(world: &World) -> Vec<String> {
         "--include=tool".into(),
         format!("--source=deb [signed-by=team.asc check-valid-until=no] {with_password}/team rolling main"),
         format!("--source=deb [signed-by=team.gpg] {url}/flat ./"),
-        format!("--source=deb-src {url}/team rolling main"),
+        format!("--source=deb-src {url}/team rolling contrib"),
+        format!("--source=deb {url}/own second main"),
         "--pin=tool release n=rolling 900".into(),
     ]
 }
@@ -63,8 +66,7 @@ fn the_target_knows_all_archives_with_their_keys() {
     let root = Path::new(&target);
     let read = |path: &str| fs::read_to_string(root.join("etc/apt").join(path)).unwrap();
     let host = world.server.url().replace("http://", "").replace(':', "-");
-    let mut sources =
-        vec![format!("{host}-rolling.sources"), format!("{host}-rolling-2.sources"), format!("{host}.sources")];
+    let mut sources = ["-rolling", "-rolling-2", "-second", ""].map(|suite| format!("{host}{suite}.sources")).to_vec();
     sources.push("rootstrap.sources".into());
     sources.sort();
     assert_eq!(names(&root.join("etc/apt/sources.list.d")), sources);
@@ -74,13 +76,20 @@ fn the_target_knows_all_archives_with_their_keys() {
          Signed-By: /etc/apt/keyrings/{host}-rolling.gpg\n"
     );
     assert_eq!(read(&format!("sources.list.d/{host}-rolling.sources")), team);
-    let flat = format!("Types: deb\nURIs: {url}/flat\nSuites: ./\nSigned-By: /etc/apt/keyrings/{host}.gpg\n");
+    let flat = format!("Types: deb\nURIs: {url}/flat\nSuites: ./\nSigned-By: /etc/apt/keyrings/{host}-rolling.gpg\n");
     assert_eq!(read(&format!("sources.list.d/{host}.sources")), flat);
-    let source = format!("Types: deb-src\nURIs: {url}/team\nSuites: rolling\nComponents: main\n");
+    // apt refuses entries for one archive that differ in keys or options.
+    let source = team.replace("Types: deb", "Types: deb-src").replace("main", "contrib");
     assert_eq!(read(&format!("sources.list.d/{host}-rolling-2.sources")), source);
     // The suite's own keys are others than the vendor's, so the target has them too.
     let main = read("sources.list.d/rootstrap.sources");
-    assert!(main.ends_with("\nSigned-By: /etc/apt/keyrings/rootstrap.gpg\n"), "{main}");
+    let own = "\nSigned-By: /etc/apt/keyrings/rootstrap.gpg\n";
+    assert!(main.ends_with(own), "{main}");
+    // So it has for an archive that names no keys.
+    let second = read(&format!("sources.list.d/{host}-second.sources"));
+    assert!(second.ends_with(own), "{second}");
+    let both = format!("{host}-rolling.gpg");
+    assert_eq!(names(&root.join("etc/apt/keyrings")), [both.as_str(), "rootstrap.gpg"], "one file for one set of keys");
     let keyring = |name: &str| fs::read(root.join("etc/apt/keyrings").join(name)).unwrap();
     assert_eq!(keyring(&format!("{host}-rolling.gpg")), fs::read(world.path("team.gpg")).unwrap());
     assert_eq!(keyring("rootstrap.gpg"), fs::read(world.path("key.pgp")).unwrap());
@@ -112,6 +121,9 @@ fn a_lock_has_all_archives() {
     world.finish(world.with_own_arguments(&words).arg("--no-cache")).expect(0);
     let text = fs::read_to_string(lock).unwrap();
     assert!(!text.contains("secret") && text.contains("BEGIN PGP PUBLIC KEY"), "{text}");
+    // A keyring that has one key more vouches for the same archive.
+    let renewed = [KEY.public(), Key::generate("next").public()].concat();
+    fs::write(world.path("key.pgp"), renewed).unwrap();
     assert!(build(&world, "x.tar", &["--lock", lock, "--locked"], None) == unlocked, "locked");
     // The lock alone says all of it.
     let target = world.target("y.tar");

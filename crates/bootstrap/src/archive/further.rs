@@ -3,18 +3,38 @@
 use crate::archive::input_file::read_input;
 use crate::error::Error;
 use crate::request::{FurtherSource, Sources};
-use rootstrap_debian::sources::Source;
+use rootstrap_debian::sources::{self, Source};
 use rootstrap_fetch::{Further, Keyring, Pocket};
 use rootstrap_http::redact;
 use std::path::Path;
 
 impl FurtherSource {
+    /// Parses lines or stanzas of apt's sources and reads the keys that they name. `path` names the file in errors; it is empty for a line
+    /// of the command line.
+    ///
+    /// # Errors
+    /// The text is malformed or names no archive, keys cannot be read or used, or an entry wants to be trusted without a signature.
+    pub fn parse(text: &str, path: &str) -> Result<Vec<Self>, Error> {
+        let bad = |reason: String| {
+            // A message must not show the password of an address.
+            let words: Vec<String> = reason.split(' ').map(shown_word).collect();
+            let entry = if path.is_empty() { "of the command line" } else { path };
+            let hint = "write it as apt's sources.list(5) does: deb [signed-by=KEY] URI SUITE COMPONENTS";
+            Error::FurtherSource { entry: entry.to_owned(), reason: words.join(" "), hint }
+        };
+        let entries = sources::parse(text).map_err(|error| bad(error.to_string()))?;
+        if entries.is_empty() {
+            return Err(bad("it names no archive".to_owned()));
+        }
+        entries.into_iter().map(Self::read).collect()
+    }
+
     /// Takes an entry with the keys that it names. Relative paths begin at the working directory. The file of a vendor's own keyring need
     /// not be there.
     ///
     /// # Errors
     /// The keys cannot be read or used, or the entry wants to be trusted without a signature.
-    pub fn read(mut entry: Source) -> Result<Self, Error> {
+    fn read(mut entry: Source) -> Result<Self, Error> {
         if entry.trusted == Some(true) {
             let reason = "it wants its packages to be trusted without a signature".to_owned();
             let hint = "sign its Release file, and name the file of the key with signed-by";
@@ -27,17 +47,34 @@ impl FurtherSource {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     let of_vendor = vendor_keys(&path);
                     if of_vendor.is_empty() {
-                        return Err(Error::io("read the keyring", Path::new(&path))(error));
+                        return Err(unreadable(&entry, &path, &error));
                     }
                     blobs.extend(of_vendor.into_iter().map(<[u8]>::to_vec));
                 }
-                Err(error) => return Err(Error::io("read the keyring", Path::new(&path))(error)),
+                Err(error) => return Err(unreadable(&entry, &path, &error)),
             }
         }
         let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
         let keys = (!blobs.is_empty()).then(|| Keyring::from_bytes(&blobs)?.to_armor()).transpose()?;
         Ok(Self { entry, keys })
     }
+}
+
+/// Returns a word of a message without the password that an address in it may have.
+fn shown_word(word: &str) -> String {
+    let Some(at) = word.find("://") else { return word.to_owned() };
+    let start = word
+        .get(..at)
+        .unwrap_or_default()
+        .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+')
+        .map_or(0, |end| end + 1);
+    let (before, uri) = word.split_at(start);
+    format!("{before}{}", redact::password(uri))
+}
+
+fn unreadable(entry: &Source, path: &str, error: &std::io::Error) -> Error {
+    let reason = format!("cannot read the keyring {path}: {error}");
+    Error::FurtherSource { entry: shown(entry), reason, hint: "name the file of the keys that sign it" }
 }
 
 /// Returns an entry for messages.
@@ -66,37 +103,28 @@ pub(crate) fn name(uri: &str, suite: &str) -> String {
 /// Returns the pockets of the further sources. `own` are the keys of the suite.
 ///
 /// # Errors
-/// One archive is named with two sets of keys.
+/// Two sources for one archive contradict each other.
 pub(crate) fn pockets(sources: &Sources, own: &Keyring) -> Result<Vec<Pocket>, Error> {
-    let mut found: Vec<(Pocket, &Option<String>)> = Vec::new();
-    for FurtherSource { entry, keys } in &sources.further {
+    let mut found = Vec::new();
+    for FurtherSource { entry, keys } in sources.merged_binary()? {
         let keyring = keys.as_ref().map_or_else(|| Ok(own.clone()), |keys| Keyring::from_bytes(&[keys.as_bytes()]))?;
-        let places = entry.uris.iter().flat_map(|uri| entry.suites.iter().map(move |suite| (uri, suite)));
-        for (uri, suite) in places.filter(|_| entry.binary) {
-            let name = name(uri, suite);
-            if let Some((known, other)) = found.iter_mut().find(|(pocket, _)| pocket.name == name) {
-                if *other != keys {
-                    let reason = "another source names the same archive with other keys".to_owned();
-                    let hint = "name it once, with the keys that sign it";
-                    return Err(Error::FurtherSource { entry: shown(entry), reason, hint });
-                }
-                let new = entry.components.iter().filter(|component| !known.components.contains(component));
-                let new: Vec<String> = new.cloned().collect();
-                known.components.extend(new);
-                continue;
+        for uri in &entry.uris {
+            for suite in &entry.suites {
+                let further = Further {
+                    keyring: keyring.clone(),
+                    architectures: entry.architectures.clone(),
+                    may_be_expired: entry.check_valid_until == Some(false),
+                };
+                found.push(Pocket {
+                    name: name(uri, suite),
+                    suite: suite.clone(),
+                    mirrors: vec![uri.clone()],
+                    components: entry.components.clone(),
+                    further: Some(further),
+                    ..Pocket::default()
+                });
             }
-            let further = Further { keyring: keyring.clone(), architectures: entry.architectures.clone() };
-            let pocket = Pocket {
-                name,
-                suite: suite.clone(),
-                mirrors: vec![uri.trim_end_matches('/').to_owned()],
-                components: entry.components.clone(),
-                ended: entry.check_valid_until == Some(false),
-                further: Some(further),
-                ..Pocket::default()
-            };
-            found.push((pocket, keys));
         }
     }
-    Ok(found.into_iter().map(|(pocket, _)| pocket).collect())
+    Ok(found)
 }

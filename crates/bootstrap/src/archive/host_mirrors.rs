@@ -6,6 +6,7 @@
 //! and no foreign key is named. A mistake costs a download and never trust, because everything that is fetched is verified.
 
 use rootstrap_debian::control;
+use rootstrap_debian::sources::{self, Source};
 use rootstrap_suites::{Pocket, Set, Suite, Vendor, all};
 
 /// A mirror in the host's apt sources.
@@ -45,13 +46,13 @@ pub(crate) fn host_mirrors(
 
     let mut mirrors: Vec<HostMirror> = Vec::new();
     for (name, text) in sources {
-        let entries = if name.ends_with(".sources") { deb822(text) } else { one_line(text) };
-        for mut entry in entries {
+        for mut entry in entries(name, text) {
             entry.suites.retain(|suite| is_of(suite, &suites));
             let fits = !entry.suites.is_empty()
                 && entry.components.iter().any(|component| component == "main")
                 && (entry.architectures.is_empty() || entry.architectures.iter().any(|a| a == architecture))
-                && (entry.signed_by.is_empty() || entry.signed_by.iter().all(|file| is_vendor_keyring(file, vendor)));
+                && entry.key.is_none()
+                && entry.signed_by.iter().all(|file| is_vendor_keyring(file, vendor));
             if !fits {
                 continue;
             }
@@ -69,24 +70,14 @@ pub(crate) fn host_mirrors(
 
 /// Returns all URIs in one file of apt sources, each with whether it serves a security pocket.
 pub(crate) fn uris(name: &str, text: &str) -> Vec<(String, bool)> {
-    let entries = if name.ends_with(".sources") { deb822(text) } else { one_line(text) };
-    let described = entries.into_iter().map(|entry| {
+    let described = entries(name, text).into_iter().map(|entry| {
         let security = entry.suites.iter().any(|suite| is_security(suite));
         entry.uris.into_iter().map(move |uri| (uri.trim_end_matches('/').to_owned(), security))
     });
     described.flatten().collect()
 }
 
-#[derive(Default)]
-struct Entry {
-    uris: Vec<String>,
-    suites: Vec<String>,
-    components: Vec<String>,
-    architectures: Vec<String>,
-    signed_by: Vec<String>,
-}
-
-fn add(mirrors: &mut Vec<HostMirror>, uri: &str, entry: &Entry) {
+fn add(mirrors: &mut Vec<HostMirror>, uri: &str, entry: &Source) {
     let uri = uri.trim_end_matches('/');
     let position = mirrors.iter().position(|mirror| mirror.uri == uri).unwrap_or_else(|| {
         mirrors.push(HostMirror { uri: uri.to_owned(), suites: Vec::new(), components: Vec::new() });
@@ -102,61 +93,18 @@ fn add(mirrors: &mut Vec<HostMirror>, uri: &str, entry: &Entry) {
     }
 }
 
-/// `deb [option=value ...] URI SUITE COMPONENT...`
-fn one_line(text: &str) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for line in text.lines() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        let Some(rest) = line.strip_prefix("deb").filter(|rest| rest.starts_with([' ', '\t'])) else {
-            continue;
-        };
-        let mut entry = Entry::default();
-        let mut rest = rest.trim_start();
-        if let Some(after) = rest.strip_prefix('[') {
-            let Some((options, after)) = after.split_once(']') else {
-                continue;
-            };
-            for (key, value) in options.split_whitespace().filter_map(|option| option.split_once('=')) {
-                let values = value.split(',').map(str::to_owned).collect();
-                match key {
-                    "arch" => entry.architectures = values,
-                    "signed-by" => entry.signed_by = values,
-                    _ => {}
-                }
-            }
-            rest = after;
-        }
-        let mut words = rest.split_whitespace().map(str::to_owned);
-        let (Some(uri), Some(suite)) = (words.next(), words.next()) else {
-            continue;
-        };
-        (entry.uris, entry.suites, entry.components) = (vec![uri], vec![suite], words.collect());
-        entries.push(entry);
-    }
-    entries
-}
-
-/// Parses stanzas with apt's fields. A file that is not deb822 has no entries; apt ignores it too.
-fn deb822(text: &str) -> Vec<Entry> {
-    // apt allows a comment between the lines of one value.
-    let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
-    let mut entries = Vec::new();
-    for stanza in control::parse_all(&text).unwrap_or_default() {
-        let words = |field| stanza.get(field).unwrap_or_default().split_whitespace();
-        let enabled = !words("Enabled").any(|word| ["no", "false", "off", "0"].contains(&word));
-        if !enabled || !words("Types").any(|word| word == "deb") {
-            continue;
-        }
-        let list = |field| words(field).map(str::to_owned).collect();
-        entries.push(Entry {
-            uris: list("URIs"),
-            suites: list("Suites"),
-            components: list("Components"),
-            architectures: list("Architectures"),
-            signed_by: list("Signed-By"),
-        });
-    }
-    entries
+/// Returns the entries for packages in one file of apt sources. Entries that are malformed, or that ask for what is not supported, are left
+/// out: nothing depends on them.
+fn entries(name: &str, text: &str) -> Vec<Source> {
+    let parsed: Vec<Source> = if name.ends_with(".sources") {
+        // apt allows a comment between the lines of one value.
+        let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+        let stanzas = control::parse_all(&text).unwrap_or_default();
+        stanzas.iter().filter_map(|stanza| sources::parse_stanza(stanza).ok().flatten()).collect()
+    } else {
+        text.lines().filter_map(|line| sources::parse_line(line).ok().flatten()).collect()
+    };
+    parsed.into_iter().filter(|source| source.binary).collect()
 }
 
 fn os_release_id(text: &str) -> Option<&str> {

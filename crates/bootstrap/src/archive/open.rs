@@ -31,6 +31,8 @@ pub(crate) struct Archive {
     pockets: Vec<VerifiedPocket>,
     /// The keys of the suite, if they are not its own.
     pub own_keys: Option<Vec<u8>>,
+    /// The host of the mirror that the user named; nothing if there is none. Pins must not go by what only this machine knows.
+    named_host: String,
     /// Set from outside to stop.
     cancel: Arc<AtomicBool>,
 }
@@ -102,7 +104,8 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         }
     }
     let own_keys = own_keys(sources, &keyring)?;
-    Ok(Archive { session, served, pockets, own_keys, cancel: machine.cancel.clone() })
+    let named_host = named_host(sources);
+    Ok(Archive { session, served, pockets, own_keys, named_host, cancel: machine.cancel.clone() })
 }
 
 /// Opens the archive as a lock has it. Nothing is fetched but debs.
@@ -137,8 +140,13 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
         served.mirrors.extend(snapshot::fallbacks(sources, suite, &served.name, served.date, machine.now));
     }
     let session = session(options)?;
-    let own_keys = own_keys(sources, &keyring)?;
-    Ok(Archive { session, served, pockets: Vec::new(), own_keys, cancel: machine.cancel.clone() })
+    // The tree has the keys of the lock, also if the caller's keyring has been renewed.
+    let own_keys = match lock.request.keyring.as_str() {
+        "" => own_keys(sources, &keyring)?,
+        armored => Some(Keyring::from_bytes(&[armored.as_bytes()])?.to_binary()?),
+    };
+    let named_host = named_host(sources);
+    Ok(Archive { session, served, pockets: Vec::new(), own_keys, named_host, cancel: machine.cancel.clone() })
 }
 
 /// Returns the mirrors of a pocket that have the archive as it is now, for a request of a snapshot from the vendor's own services. Those
@@ -182,6 +190,11 @@ fn is_unsupported(suite: &Suite, now: i64) -> bool {
     suite.ended || suite.ends.as_deref().and_then(parse_moment).is_some_and(|end| end < now)
 }
 
+/// Returns the host of the first mirror that the user named.
+fn named_host(sources: &Sources) -> String {
+    sources.mirrors.first().map(|uri| host(uri).to_owned()).unwrap_or_default()
+}
+
 /// Returns the keys that take the place of the suite's own.
 fn own_keys(sources: &Sources, keyring: &Keyring) -> Result<Option<Vec<u8>>, Error> {
     Ok(if sources.keyrings.is_empty() { None } else { Some(keyring.to_binary()?) })
@@ -201,6 +214,12 @@ impl Archive {
     /// Returns the newest date among the Release files: the default epoch of whatever is made from them.
     pub fn date(&self) -> i64 {
         self.served.iter().map(|pocket| pocket.date).max().unwrap_or_default()
+    }
+
+    /// Returns the keys of the suite as armored text, if they are not its own.
+    pub fn keyring(&self) -> Result<String, Error> {
+        let Some(keys) = &self.own_keys else { return Ok(String::new()) };
+        Ok(Keyring::from_bytes(&[keys])?.to_armor()?)
     }
 
     /// Starts to fetch the packages that are certain to be installed, while the plan is made. The plan does not depend on this: a
@@ -246,7 +265,8 @@ impl Archive {
     /// Decides what is installed. Versions in `keep`, by package name, are taken where the archive still has them.
     pub fn plan(&self, selection: &Selection, suite: &Suite, keep: BTreeMap<String, String>) -> Result<Plan, Error> {
         let pockets = self.pockets.iter().enumerate();
-        let indexes: Vec<Index<'_>> = pockets.flat_map(|(number, pocket)| indexes(number, pocket)).collect();
+        let indexes: Vec<Index<'_>> =
+            pockets.flat_map(|(number, pocket)| indexes(number, pocket, &self.named_host)).collect();
         let is_unmerged = suite.merged_usr(selection.variant == Variant::Buildd) == MergedUsr::No;
         Ok(rootstrap_resolve::plan(
             &indexes,
@@ -308,11 +328,11 @@ fn host(uri: &str) -> &str {
     }
 }
 
-/// Returns the indexes of one pocket as the resolver takes them.
-fn indexes(pocket: usize, verified: &VerifiedPocket) -> impl Iterator<Item = Index<'_>> {
-    let indexes = verified.indexes().iter();
-    let site = host(verified.mirror());
-    indexes.map(move |index| Index {
+/// Returns the indexes of one pocket as the resolver takes them. `named_host` is the host of the mirror that the user named for the suite.
+fn indexes<'a>(pocket: usize, verified: &'a VerifiedPocket, named_host: &'a str) -> impl Iterator<Item = Index<'a>> {
+    let is_own = Pocket::ALL.iter().any(|own| own.name() == verified.name());
+    let site = if is_own { named_host } else { host(verified.mirror()) };
+    verified.indexes().iter().map(move |index| Index {
         pocket,
         release: verified.release(),
         site,

@@ -6,36 +6,56 @@ use rootstrap_debian::version::Version;
 use rootstrap_fetch::Keyring;
 use rootstrap_http::redact;
 use rootstrap_rootfs::Root;
-use rootstrap_suites::{SourcesFormat, Suite};
+use rootstrap_suites::{SourceEntry, SourcesFormat, Suite};
+use std::collections::BTreeMap;
 
 /// The version of apt that brought `Signed-By`.
 const SIGNED_BY: &str = "1.1";
 
-/// Writes one file for each source. `own` is the path of the suite's own keyring in the target, for sources without keys of their own.
+/// Writes one file for each source. `main` are the entries of the suite's own archive, and `own` is the path of its keyring in the target,
+/// for sources without keys of their own.
 pub(crate) fn write(
     root: &Root,
     sources: &Sources,
     suite: &Suite,
     apt: &AptKeys<'_>,
-    own: Option<&str>,
+    (main, own): (&[SourceEntry], Option<&str>),
 ) -> Result<(), Error> {
-    let names = names(&sources.further);
-    for (FurtherSource { entry, keys }, name) in sources.further.iter().zip(names) {
+    let further = sources.merged_further()?;
+    let names = names(&further, vendor_name(suite));
+    let mut keyrings: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for (FurtherSource { entry, keys }, name) in further.iter().zip(names) {
         let mut entry = entry.clone();
         // User and password are for this run, not for every reader of the target.
         entry.uris.iter_mut().for_each(|uri| *uri = redact::userinfo(uri));
-        let keyring = match keys {
-            Some(keys) => apt.write(root, &name, &Keyring::from_bytes(&[keys.as_bytes()])?.to_binary()?)?,
-            None => None,
+        // apt wants one keyring for all entries of an archive, also if the suite's own is among them.
+        let is_main = |known: &SourceEntry| {
+            entry.uris.contains(&known.uri) && known.suites.iter().any(|suite| entry.suites.contains(suite))
+        };
+        let signed_by = match keys.as_deref().filter(|_| !main.iter().any(is_main)) {
+            None => own.map(str::to_owned),
+            Some(keys) => match keyrings.get(keys) {
+                Some(known) => known.clone(),
+                None => {
+                    let path = apt.write(root, &name, &Keyring::from_bytes(&[keys.as_bytes()])?.to_binary()?)?;
+                    keyrings.insert(keys, path.clone());
+                    path
+                }
+            },
         };
         root.create_directories(b"etc/apt/sources.list.d", 0o755)?;
         let (path, text) = match suite.sources_format {
-            SourcesFormat::OneLine => (format!("{name}.list"), entry.to_lines(keyring.as_deref())),
-            SourcesFormat::Deb822 => (format!("{name}.sources"), entry.to_stanza(keyring.as_deref().or(own))),
+            SourcesFormat::OneLine => (format!("{name}.list"), entry.to_lines(signed_by.as_deref())),
+            SourcesFormat::Deb822 => (format!("{name}.sources"), entry.to_stanza(signed_by.as_deref())),
         };
         root.write(format!("etc/apt/sources.list.d/{path}").as_bytes(), text.as_bytes(), 0o644)?;
     }
     Ok(())
+}
+
+/// Returns the name of the files that are about the suite's own archive.
+pub(crate) fn vendor_name(suite: &Suite) -> &str {
+    suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str())
 }
 
 /// What decides how the target's apt gets keys.
@@ -59,9 +79,13 @@ impl AptKeys<'_> {
     }
 }
 
-/// Returns a name of files for each source, from its host and its first suite. apt reads only names of letters, digits, `_`, `-` and `.`.
-fn names(sources: &[FurtherSource]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+/// The longest name of a file, without what tells two of one name apart.
+const LONGEST_NAME: usize = 100;
+
+/// Returns a name of files for each source, from its host and its first suite, other than `taken`. apt reads only names of letters, digits,
+/// `_`, `-` and `.`.
+fn names(sources: &[FurtherSource], taken: &str) -> Vec<String> {
+    let mut names: Vec<String> = vec![taken.to_owned()];
     for FurtherSource { entry, .. } in sources {
         let uri = entry.uris.first().map(|uri| redact::userinfo(uri)).unwrap_or_default();
         let place = match uri.split_once("://").filter(|(scheme, _)| scheme.starts_with("http")) {
@@ -70,14 +94,13 @@ fn names(sources: &[FurtherSource]) -> Vec<String> {
         };
         let text = format!("{place}-{}", entry.suites.first().map_or("", String::as_str));
         let clean = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '-' };
-        let name: String = text.chars().map(clean).collect();
+        let name: String = text.chars().map(clean).take(LONGEST_NAME).collect();
         let name = name.trim_matches(['-', '.']).to_owned();
-        let taken = |name: &String| names.contains(name);
         let numbered = (2..).map(|number| format!("{name}-{number}"));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
         names.extend(free);
     }
-    names
+    names.split_off(1)
 }
 
 #[cfg(test)]
@@ -102,7 +125,7 @@ mod tests {
         let text = "deb https://me:secret@m.example:8443/linux/debian stable main\ndeb file:/srv/my%20repo ./\n\
                     deb http://m.example/other x/y main\ndeb http://m.example/third x/y main\n";
         let sources = parse(text).unwrap().into_iter().map(|entry| FurtherSource { entry, keys: None });
-        let names = names(&sources.collect::<Vec<_>>());
-        assert_eq!(names, ["m.example-8443-stable", "my-20repo", "m.example-x-y", "m.example-x-y-2"]);
+        let names = names(&sources.collect::<Vec<_>>(), "my-20repo");
+        assert_eq!(names, ["m.example-8443-stable", "my-20repo-2", "m.example-x-y", "m.example-x-y-2"]);
     }
 }

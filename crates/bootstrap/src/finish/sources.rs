@@ -3,7 +3,7 @@
 
 use crate::archive::{self, ServedPocket, host_mirrors};
 use crate::error::Error;
-use crate::finish::further_sources::{self, AptKeys};
+use crate::finish::further_sources::{self, AptKeys, vendor_name};
 use crate::request::{Snapshot, Sources};
 use rootstrap_http::redact;
 use rootstrap_rootfs::Root;
@@ -34,22 +34,21 @@ pub(crate) fn write(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Err
     if root.metadata(b"etc/apt")?.is_none() {
         return Ok(());
     }
-    let of_vendor = signed_by(root, sources, suite)?;
-    further_sources::write(root, sources, suite, keys, of_vendor.as_deref())?;
+    let signed_by = match keys.own_keys {
+        Some(own) => keys.write(root, vendor_name(suite), own)?,
+        // In one line, nothing is said of the vendor's own keys: apt trusts them.
+        None if suite.sources_format == SourcesFormat::OneLine => None,
+        None => signed_by(root, suite)?,
+    };
     let entries = builder.entries(&Vendor::apt_examples())?;
+    further_sources::write(root, sources, suite, keys, (&entries, signed_by.as_deref()))?;
     if entries.is_empty() {
         return Ok(());
     }
-    let signed_by = match keys.own_keys {
-        Some(own) => keys.write(root, vendor_name(suite), own)?,
-        None => of_vendor,
-    };
     // A snapshot is used long after it has expired.
     let is_old = sources.snapshot.is_some() && sources.write_snapshot;
     match suite.sources_format {
         SourcesFormat::OneLine => {
-            // apt's own keyring has the vendor's keys.
-            let signed_by = signed_by.filter(|_| keys.own_keys.is_some());
             let text = one_line(&entries, signed_by.as_deref(), is_old);
             root.write(SOURCES_LIST.as_bytes(), text.as_bytes(), 0o644)?;
         }
@@ -68,11 +67,6 @@ pub(crate) fn write(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Err
 /// Returns the path of the file of sources in deb822 format.
 fn deb822_path(suite: &Suite) -> String {
     format!("etc/apt/sources.list.d/{}.sources", vendor_name(suite))
-}
-
-/// Returns the name of the files that are about the suite's own archive.
-fn vendor_name(suite: &Suite) -> &str {
-    suite.vendor().map_or("rootstrap", |vendor| vendor.name.as_str())
 }
 
 /// What decides the entries of the sources.
@@ -174,10 +168,9 @@ fn documented(root: &Root, documents: &[&str]) -> Result<Option<String>, Error> 
     Ok(None)
 }
 
-/// Returns the path, in the target, of the keyring that the target's apt checks with. Returns `None` if the user trusts other keys,
-/// which the target does not have.
-fn signed_by(root: &Root, sources: &Sources, suite: &Suite) -> Result<Option<String>, Error> {
-    let Some(vendor) = suite.vendor().filter(|_| sources.keyrings.is_empty()) else { return Ok(None) };
+/// Returns the path, in the target, of the vendor's keyring that the target's apt checks with.
+fn signed_by(root: &Root, suite: &Suite) -> Result<Option<String>, Error> {
+    let Some(vendor) = suite.vendor() else { return Ok(None) };
     for path in &vendor.signed_by {
         if root.metadata(path.as_bytes())?.is_some() {
             return Ok(Some(format!("/{path}")));

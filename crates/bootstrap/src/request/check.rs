@@ -68,6 +68,7 @@ fn sources(sources: &Sources) -> Result<(), Error> {
         let reason = "--snapshot takes the suite's own archive as it was, and a source has only what it has now";
         return refuse("--source", reason, "leave one of them out; a lock keeps the versions of all archives");
     }
+    sources.merged_further()?;
     let hint = "put {timestamp} into its address, in the place of the moment, or leave it out";
     match &sources.snapshot {
         Some(_) if !sources.mirrors.is_empty() => {

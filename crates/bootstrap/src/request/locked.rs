@@ -51,6 +51,8 @@ impl Request {
             snapshot_services: sources.snapshot.as_ref().map(services).unwrap_or_default(),
             sources: sources.write_snapshot.then(|| SNAPSHOT.to_owned()),
             own_keyring: !sources.keyrings.is_empty(),
+            // Who opens the archive knows them.
+            keyring: String::new(),
             slim: customization.slim,
         }
     }
@@ -79,6 +81,7 @@ impl Request {
             snapshot_services,
             sources: which,
             own_keyring: _,
+            keyring: _,
             slim,
         } = locked;
         let selection = &mut request.selection;

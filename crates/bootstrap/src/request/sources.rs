@@ -1,5 +1,6 @@
 //! Where packages come from and whom to trust.
 
+use crate::error::Error;
 use crate::request::lock_choice::LockChoice;
 use rootstrap_debian::sources::Source;
 use rootstrap_http::redact;
@@ -48,6 +49,54 @@ pub struct FurtherSource {
 }
 
 impl FurtherSource {
+    /// Returns address and suite of an entry for one archive.
+    fn place(&self) -> (String, Option<&String>) {
+        let uri = self.entry.uris.first().map(|uri| redact::userinfo(uri));
+        (uri.unwrap_or_default(), self.entry.suites.first())
+    }
+
+    /// Adds another entry for the same archive and the same kind of packages.
+    fn merge(&mut self, mut other: Self) -> Result<(), Error> {
+        self.agree(&mut other)?;
+        self.entry.source |= other.entry.source;
+        for component in other.entry.components {
+            if !self.entry.components.contains(&component) {
+                self.entry.components.push(component);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives two entries for one archive the same keys and options. Nothing is verified for one of source packages alone, so its keys and
+    /// architectures need not be named.
+    fn agree(&mut self, other: &mut Self) -> Result<(), Error> {
+        let shown = format!("{} {}", redact::password(&other.entry.uris.join(" ")), other.entry.suites.join(" "));
+        let contradiction = |what: &str| Error::FurtherSource {
+            entry: shown.clone(),
+            reason: format!("another source names the same archive with other {what}"),
+            hint: "name it once, with the keys that sign it and all options",
+        };
+        let both_binary = self.entry.binary && other.entry.binary;
+        let is_named = |source: &Self| source.keys.is_some() || source.entry.binary;
+        if self.keys != other.keys && is_named(self) && is_named(other) {
+            return Err(contradiction("keys"));
+        }
+        if both_binary && self.entry.architectures != other.entry.architectures {
+            return Err(contradiction("architectures"));
+        }
+        let checks = [self.entry.check_valid_until, other.entry.check_valid_until];
+        if let [Some(one), Some(two)] = checks
+            && one != two
+        {
+            return Err(contradiction("options"));
+        }
+        self.entry.check_valid_until = checks.into_iter().flatten().next();
+        other.entry.check_valid_until = self.entry.check_valid_until;
+        self.keys = self.keys.take().or(other.keys.take());
+        other.keys.clone_from(&self.keys);
+        Ok(())
+    }
+
     /// Returns the entry as a stanza with its keys, without user and password. It can be parsed again.
     pub(crate) fn to_text(&self) -> String {
         let mut entry = self.entry.clone();
@@ -66,9 +115,64 @@ pub struct Snapshot {
 }
 
 impl Sources {
+    /// Returns the further sources with one entry for each archive, because apt refuses two that differ in keys or options.
+    ///
+    /// # Errors
+    /// Two entries for one archive contradict each other.
+    pub(crate) fn merged_further(&self) -> Result<Vec<FurtherSource>, Error> {
+        merged(self.further.iter())
+    }
+
+    /// Returns as [`Self::merged_further`] those that packages are installed from. Components of source packages alone are not among them.
+    ///
+    /// # Errors
+    /// As for [`Self::merged_further`].
+    pub(crate) fn merged_binary(&self) -> Result<Vec<FurtherSource>, Error> {
+        merged(self.further.iter().filter(|source| source.entry.binary))
+    }
+
     /// Returns the default sources of a suite.
     #[must_use]
     pub fn new(suite: &str) -> Self {
         Self { suite: suite.to_owned(), ..Self::default() }
     }
+}
+
+fn merged<'s>(sources: impl Iterator<Item = &'s FurtherSource>) -> Result<Vec<FurtherSource>, Error> {
+    let mut all: Vec<FurtherSource> = Vec::new();
+    for FurtherSource { entry, keys } in sources {
+        for uri in entry.uris.iter().map(|uri| uri.trim_end_matches('/')) {
+            for suite in &entry.suites {
+                let entry = Source { uris: vec![uri.to_owned()], suites: vec![suite.clone()], ..entry.clone() };
+                let one = FurtherSource { entry, keys: keys.clone() };
+                let is_same =
+                    |known: &&mut FurtherSource| known.place() == one.place() && known.entry.binary == one.entry.binary;
+                match all.iter_mut().find(is_same) {
+                    Some(known) => known.merge(one)?,
+                    None => all.push(one),
+                }
+            }
+        }
+    }
+    // An entry for source packages alone may have other components, but no other keys and options than that for packages.
+    let (mut all, of_sources): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.entry.binary);
+    for mut one in of_sources {
+        if let Some(known) = all.iter_mut().find(|known| known.place() == one.place()) {
+            known.agree(&mut one)?;
+        }
+        all.push(one);
+    }
+    // Suites that differ in nothing else are one entry.
+    let mut grouped: Vec<FurtherSource> = Vec::new();
+    for one in all {
+        let same = |known: &&mut FurtherSource| {
+            let suites = known.entry.suites.clone();
+            known.keys == one.keys && known.entry == Source { suites, ..one.entry.clone() }
+        };
+        match grouped.iter_mut().find(same) {
+            Some(known) => known.entry.suites.extend(one.entry.suites),
+            None => grouped.push(one),
+        }
+    }
+    Ok(grouped)
 }

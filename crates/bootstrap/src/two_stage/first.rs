@@ -38,6 +38,9 @@ const OWN_FILES: [&str; 3] = ["etc/hostname", "etc/apt/sources.list", "var/lib/a
 /// The directories of apt that hold more of them.
 const OWN_DIRECTORIES: [&str; 3] = ["etc/apt/keyrings", "etc/apt/preferences.d", "etc/apt/sources.list.d"];
 
+/// The directory of keyrings for an apt that knows no keyring of one source.
+const TRUSTED: &str = "etc/apt/trusted.gpg.d";
+
 /// Writes the files that no package ships into a tree.
 pub(crate) type WriteFiles<'a> = &'a dyn Fn(&Root) -> Result<(), Error>;
 
@@ -175,12 +178,17 @@ fn own_files(context: &BuildContext<'_>, write_files: WriteFiles<'_>) -> Result<
     for path in OWN_FILES {
         create_parent(&files, path)?;
     }
+    // Packages of a later phase may have brought keyrings of their own.
+    let of_packages = files.list(TRUSTED.as_bytes())?;
     write_files(&files)?;
     let mut paths: Vec<String> = OWN_FILES.iter().map(|&path| path.to_owned()).collect();
     for directory in OWN_DIRECTORIES {
         for name in files.list(directory.as_bytes())? {
             paths.push(format!("{directory}/{}", String::from_utf8_lossy(&name)));
         }
+    }
+    for name in files.list(TRUSTED.as_bytes())?.iter().filter(|name| !of_packages.contains(name)) {
+        paths.push(format!("{TRUSTED}/{}", String::from_utf8_lossy(name)));
     }
     let mut written = Vec::new();
     for path in paths {

@@ -142,7 +142,7 @@ fn request(
     machine.staging = shared.staging.into();
     machine.sync = shared.sync == "yes";
     let (selection, further_platforms) = packages.selection(&machine).map_err(Problem::Request)?;
-    let mut sources = packages.sources(&args.suite, args.mirror_argument.as_ref());
+    let mut sources = packages.sources(&args.suite, args.mirror_argument.as_ref()).map_err(Problem::Request)?;
     sources.lock = lock(&args);
     let (purpose, push) = (purpose(&args), shared.container.push(&target));
     let request = Request {

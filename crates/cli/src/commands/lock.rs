@@ -73,13 +73,13 @@ fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progre
     };
     let mut request = match (&args.suite, &earlier) {
         (None, Some(lock)) => {
-            let sources = args.packages.sources(&lock.request.suite, None);
+            let sources = args.packages.sources(&lock.request.suite, None)?;
             rootstrap_bootstrap::locked_request(lock, &args.output, sources, machine)?
         }
         (suite, _) => {
             let suite = suite.as_deref().unwrap_or_default();
             let (selection, further) = args.packages.selection(&machine)?;
-            let sources = args.packages.sources(suite, args.mirror_argument.as_ref());
+            let sources = args.packages.sources(suite, args.mirror_argument.as_ref())?;
             let mut request = Request::new(selection, sources, Target::Nowhere, machine);
             request.customization.slim = args.packages.slim;
             request.output.further_platforms = further;

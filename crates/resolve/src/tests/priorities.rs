@@ -63,7 +63,7 @@ fn pins_come_before_priorities() {
         ("src:s release n=trixie-backports 600", "a b", "a 1, b 2"),
         ("b:amd64 origin third.example -1", "b", "b 1"),
         ("b:arm64 origin third.example -1", "b", "b 1.5"),
-        ("b origin \"third.example\" never", "b", "b 1"),
+        ("* origin \"third.example\" never\nb origin third.example 900", "b", "b 1"),
         ("* origin third.example 100\nb origin third.example 600", "b", "b 1.5"),
         ("* origin third.example 1", "b", "b 1"),
         ("* release o=Third -1\n* release * 5", "a b", "a 3, b 2"),
@@ -129,4 +129,43 @@ fn a_minus_excludes() {
     case("what needs it", "Package: a\nDepends: b | c\n\nPackage: b\n\nPackage: c\n").include("a b-").takes("a 1, c 1");
     archives("both").include("a a-").fails(&["a", "excluded too"]);
     archives("with a version").include("a=1-").fails(&["a=1-", "no package name"]);
+}
+
+#[test]
+fn a_release_means_its_own_file_of_a_version() {
+    let team = format!(
+        "Package: a\nDepends: b (>= 1)\nSHA256: {}\n\nPackage: b\nSHA256: {}\n",
+        "cd".repeat(32),
+        "cd".repeat(32)
+    );
+    let of = |include: &str| {
+        let case = case("two builds of one version", "Package: a\n\nPackage: b\nVersion: 0").pocket_of(
+            release("team", "", ""),
+            "",
+            &team,
+        );
+        let plan = case.include(include).run().unwrap();
+        plan.packages()
+            .map(|(_, package)| format!("{} {}", package.name, package.pocket))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    assert_eq!(of("a"), "a 0");
+    assert_eq!(of("a/team"), "b 1, a 1");
+}
+
+/// apt counts packages for all architectures as native ones.
+#[test]
+fn a_pin_without_an_architecture_means_the_native_one() {
+    let archive =
+        "Package: a\n\nPackage: a\nArchitecture: i386\nMulti-Arch: foreign\n\nPackage: all\nArchitecture: all\n";
+    let of = |pin: &str, include: &str| {
+        let case = case("two architectures", archive).with(|request| request.foreign = vec!["i386".to_owned()]);
+        let plan = case.pins(pin).include(include).run();
+        plan.map_or_else(|_| "none".to_owned(), |plan| plan.packages().map(|(_, a)| a.architecture.clone()).collect())
+    };
+    // Where there is no native candidate, the name means the other one.
+    assert_eq!((of("a release * -1", "a"), of("a release * -1", "a:i386")), ("i386".into(), "i386".into()));
+    assert_eq!((of("a:native release * -1", "a"), of("a:any release * -1", "a:i386")), ("i386".into(), "none".into()));
+    assert_eq!((of("all release * -1", "all"), of("all:i386 release * -1", "all")), ("none".into(), "all".into()));
 }

@@ -2,7 +2,7 @@
 
 use super::{Refusal, Scene, archive, changed, untrusted};
 use crate::world::*;
-use rootstrap_fetch::{Error, Keyring, Policy, SignatureProblem};
+use rootstrap_fetch::{Error, Further, Keyring, Policy, SignatureProblem};
 use rootstrap_testkit::archive::{Archive, Digest, Signing};
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::keys::{
@@ -105,6 +105,30 @@ fn an_expired_key_with_a_backdated_signature() {
             }
         }
     }
+}
+
+/// An archive whose Release file may have expired still needs a key that is good now.
+#[test]
+fn an_expired_release_is_no_reason_to_trust_an_expired_key() {
+    let valid_for = Some(Duration::from_secs(5 * 365 * DAY - 30 * DAY));
+    let old = Key::generate_with("old", &KeyOptions { valid_for, ..KeyOptions::default() });
+    let good = Key::generate("good");
+    let then = EPOCH - 60 * DAY;
+    let ask = |key: &Key, may_be_expired: bool| {
+        let archive = but(archive(), |archive| {
+            archive.keys = vec![key.clone()];
+            (archive.date, archive.signed_at, archive.valid_until) = (then, Some(then), Some(then + DAY));
+        });
+        let (server, cache) = (Server::start(archive.build()), tempfile::tempdir().unwrap());
+        let keyring = Keyring::from_bytes(&[&key.public()]).unwrap();
+        let further = Further { keyring, architectures: Vec::new(), may_be_expired };
+        let asked = rootstrap_fetch::Pocket { further: Some(further), ..pocket("x", &[server.url()]) };
+        ask_with(options(cache.path()), &asked, &self::keyring(), &POLICY, &Log::default())
+    };
+    assert!(ask(&good, true).is_ok());
+    assert!(matches!(ask(&good, false).unwrap_err(), Error::Expired { .. }));
+    let error = ask(&old, true).unwrap_err();
+    assert!(matches!(error, Error::Signature { source: SignatureProblem::KeyExpired { .. }, .. }), "{error:?}");
 }
 
 /// What ended suites need: their keys expired long ago.
