@@ -265,7 +265,7 @@ impl Run<'_> {
         let own_keys = archive.own_keys.as_deref();
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets, own_keys };
         let (file_bytes, controls) = std::thread::scope(|scope| {
-            let mut pipeline = debs::start(scope, &source);
+            let mut pipeline = debs::start(scope, &source)?;
             let result = match output.is_first_stage() {
                 true => first::make(&context, &mut pipeline, &|root| finish::write_files(root, &context, finish)),
                 false => phases::install(&context, &mut pipeline, snapshot)

@@ -144,7 +144,7 @@ impl Session {
         let enough = Notify::new();
         let batch = DebBatch { downloader: &self.debs, prefetch: &self.prefetch, report };
         std::thread::scope(|scope| {
-            let downloads = scope.spawn(|| {
+            let downloads = std::thread::Builder::new().spawn_scoped(scope, || {
                 let all = batch.fetch(debs, sender);
                 self.runtime.block_on(async {
                     match select(pin!(self.unless_cancelled(all)), pin!(enough.notified())).await {
@@ -153,6 +153,7 @@ impl Session {
                     }
                 })
             });
+            let downloads = downloads.map_err(|source| Error::Threads { source })?;
             // The loop ends with the downloads, because they own the sender.
             for (position, deb) in verified {
                 if ready(position, deb).is_break() {

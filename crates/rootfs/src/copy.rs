@@ -46,7 +46,8 @@ pub fn copy(from: &Root, to: &Root, path: &[u8], options: CopyOptions<'_>) -> Re
     let receiver = Mutex::new(receiver);
     let deferred = std::thread::scope(|scope| {
         for _ in 0..options.threads.max(1) {
-            scope.spawn(|| copy.check(copy.work(&receiver)));
+            let started = std::thread::Builder::new().spawn_scoped(scope, || copy.check(copy.work(&receiver)));
+            copy.check(started.map_err(|error| Error::new("copy", path, error)));
         }
         copy.check(copy.walk(sender))
     });

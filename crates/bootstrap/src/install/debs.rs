@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
 
 /// The cache layer of debs that were decompressed before.
 pub(crate) const PAYLOADS: Layer =
@@ -126,16 +126,20 @@ impl Queue {
 }
 
 /// Starts the threads of a pipeline within `scope`.
+///
+/// # Errors
+/// A limit on memory or processes keeps this process from starting one. Those that were started end.
 pub(crate) fn start<'scope, 'env: 'scope>(
     scope: &'scope Scope<'scope, 'env>,
     source: &'env DebSource<'env>,
-) -> DebPipeline<'env> {
+) -> Result<DebPipeline<'env>, Error> {
     let (sender, arrivals) = mpsc::channel();
     let queue = Arc::new(Queue::default());
     let decoders = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     for _ in 0..decoders {
-        let (queue, sender) = (queue.clone(), sender.clone());
-        scope.spawn(move || {
+        let (threads, sender) = (queue.clone(), sender.clone());
+        let started = Builder::new().spawn_scoped(scope, move || {
+            let queue = threads;
             while let Some((position, deb)) = queue.pop() {
                 if source.stop.load(Ordering::Relaxed) {
                     break;
@@ -147,8 +151,11 @@ pub(crate) fn start<'scope, 'env: 'scope>(
                 let _ = sender.send(result);
             }
         });
+        started.map_err(|error| give_up(&queue, error))?;
     }
-    scope.spawn(move || {
+    let threads = queue.clone();
+    let started = Builder::new().spawn_scoped(scope, move || {
+        let queue = threads;
         let report = |event| (source.report)(Event::Fetch(event));
         let result = source.session.debs(source.wanted, &report, &mut |position, deb| {
             let bytes = source.wanted.get(position).map_or(0, |wanted| wanted.size);
@@ -161,8 +168,15 @@ pub(crate) fn start<'scope, 'env: 'scope>(
             let _ = sender.send(Err(error.into()));
         }
     });
+    started.map_err(|error| give_up(&queue, error))?;
     let ready = source.wanted.iter().map(|_| None).collect();
-    DebPipeline { arrivals, ready, controls: Vec::new(), stop: source.stop }
+    Ok(DebPipeline { arrivals, ready, controls: Vec::new(), stop: source.stop })
+}
+
+/// Ends the threads that wait for debs, because another one could not be started.
+fn give_up(queue: &Queue, error: std::io::Error) -> Error {
+    queue.close();
+    Error::io("start", Path::new("the threads that decode packages"))(error)
 }
 
 /// Decodes a deb into the store. The decompressed form is kept in the cache when a deb is used for the second time, so that a deb that
