@@ -171,7 +171,8 @@ impl<'a> Archives<'a> {
         std::thread::scope(|scope| {
             for first in 0..AT_ONCE.min(missing.len()) {
                 let (missing, opened) = (&missing, &opened);
-                scope.spawn(move || {
+                // What a thread that cannot be started leaves out is opened later.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
                     for request in missing.iter().skip(first).step_by(AT_ONCE) {
                         if let Ok(archive) = this.open_one(request) {
                             let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);

@@ -90,9 +90,14 @@ pub fn outdated(
     };
     let mut found = BTreeMap::new();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || share(first))).collect();
-        for worker in workers {
-            found.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let start = |first| std::thread::Builder::new().spawn_scoped(scope, move || share(first));
+        let workers: Vec<_> = (0..threads).map(start).collect();
+        for (first, worker) in workers.into_iter().enumerate() {
+            found.extend(match worker {
+                Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // A thread that cannot be started costs time alone.
+                Err(_) => share(first),
+            });
         }
     });
     let result = |(at, request): (usize, Result<Request, Error>)| {

@@ -59,9 +59,11 @@ pub(crate) fn build_at_once<T: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..at_once(requests) {
-            scope.spawn(work);
+        // This thread works too, so a thread that cannot be started costs time alone.
+        for _ in 1..at_once(requests) {
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
+        work();
     });
     let (mut all, mut first) = (Vec::new(), None);
     for result in built.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {

@@ -44,6 +44,13 @@ pub fn parse_one(text: &str) -> Result<Stanza<'_>, ParseError> {
     }
 }
 
+/// Returns a text without its lines of comments, which apt allows also between the lines of one value (sources.list(5),
+/// apt_preferences(5)).
+#[must_use]
+pub fn without_comments(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
+}
+
 /// Parses all stanzas of a file.
 ///
 /// # Errors

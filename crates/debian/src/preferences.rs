@@ -59,7 +59,7 @@ fn bad(reason: impl Into<String>) -> ParseError {
 /// # Errors
 /// A stanza without packages or priority, or with a pin of another form.
 pub fn parse(text: &str) -> Result<Vec<Preference>, ParseError> {
-    let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+    let text = control::without_comments(text);
     let stanzas = control::parse_all(&text)?;
     let pinned = stanzas.iter().filter_map(|stanza| Some((stanza, stanza.get("Pin")?)));
     let parsed = pinned.map(|(stanza, pin)| {

@@ -68,8 +68,7 @@ pub fn parse(text: &str) -> Result<Vec<Source>, ParseError> {
     if !text.lines().any(is_types) {
         return text.lines().filter_map(|line| parse_line(line).transpose()).collect();
     }
-    // apt allows a comment between the lines of one value.
-    let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+    let text = control::without_comments(text);
     control::parse_all(&text)?.iter().filter_map(|stanza| parse_stanza(stanza).transpose()).collect()
 }
 

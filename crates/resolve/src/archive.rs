@@ -68,12 +68,11 @@ type Found<'a> = (u128, usize, Candidate<'a>);
 /// `of_indexes` has the priorities of the indexes.
 fn best<'a>(entries: &[Found<'a>], policy: &Policy<'_>, of_indexes: &[i16]) -> Option<Candidate<'a>> {
     let of_entry = |(_, number, _): &Found<'a>| of_indexes.get(*number).copied().unwrap_or_default();
-    let (_, _, first) = entries.first()?;
-    let is_fixed = policy.fixes(first.name);
-    let of_first = of_entry(entries.first()?);
+    let newest = entries.first()?;
+    let (is_fixed, of_first) = (policy.fixes(newest.2.name), of_entry(newest));
     // Nearly all packages have versions of one priority.
     if !policy.names_packages() && entries.iter().all(|entry| of_entry(entry) == of_first) {
-        return (is_fixed || of_first > 0).then_some(*first);
+        return (is_fixed || of_first > 0).then_some(newest.2);
     }
     // What an archive may never give, no preference for a package brings back.
     let allowed: Vec<Found<'a>> =

@@ -29,8 +29,8 @@ impl FurtherSource {
         entries.into_iter().map(Self::read).collect()
     }
 
-    /// Takes an entry with the keys that it names. Relative paths begin at the working directory. The file of a vendor's own keyring need
-    /// not be there.
+    /// Takes an entry with the keys that it names. Relative paths begin at the working directory. The path of a
+    /// vendor's own keyring stands for that vendor's keys, whatever the host has there.
     ///
     /// # Errors
     /// The keys cannot be read or used, or the entry wants to be trusted without a signature.
@@ -42,17 +42,12 @@ impl FurtherSource {
         }
         let mut blobs: Vec<Vec<u8>> = entry.key.take().map(String::into_bytes).into_iter().collect();
         for path in std::mem::take(&mut entry.signed_by) {
-            match read_input(Path::new(&path)) {
-                Ok(bytes) => blobs.push(bytes),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    let of_vendor = vendor_keys(&path);
-                    if of_vendor.is_empty() {
-                        return Err(unreadable(&entry, &path, &error));
-                    }
-                    blobs.extend(of_vendor.into_iter().map(<[u8]>::to_vec));
-                }
-                Err(error) => return Err(unreadable(&entry, &path, &error)),
+            // The keys that are compiled in, so that a lock does not depend on the host.
+            let of_vendor = vendor_keys(&path);
+            if of_vendor.is_empty() {
+                blobs.push(read_input(Path::new(&path)).map_err(|error| unreadable(&entry, &path, &error))?);
             }
+            blobs.extend(of_vendor.into_iter().map(<[u8]>::to_vec));
         }
         let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
         let keys = (!blobs.is_empty()).then(|| Keyring::from_bytes(&blobs)?.to_armor()).transpose()?;
@@ -127,4 +122,29 @@ pub(crate) fn pockets(sources: &Sources, own: &Keyring) -> Result<Vec<Pocket>, E
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_vendors_keyring_means_the_same_keys_everywhere() {
+        let line = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://m.example x main";
+        let keys = FurtherSource::parse(line, "").unwrap().remove(0).keys.unwrap();
+        let blobs = vendor_keys("/usr/share/keyrings/debian-archive-keyring.gpg");
+        assert!(!blobs.is_empty());
+        let expected = Keyring::from_bytes(&blobs).unwrap().fingerprints();
+        assert_eq!(Keyring::from_bytes(&[keys.as_bytes()]).unwrap().fingerprints(), expected);
+    }
+
+    #[test]
+    fn passwords_in_messages_are_hidden() {
+        for text in
+            ["deb http://me:secret@m.example x", "x \"http://me:secret@m.example/y\" is", "http://me:secret@m.example"]
+        {
+            let shown: Vec<String> = text.split(' ').map(shown_word).collect();
+            assert!(!shown.concat().contains("secret") && shown.concat().contains("m.example"), "{shown:?}");
+        }
+    }
 }

@@ -97,8 +97,7 @@ fn add(mirrors: &mut Vec<HostMirror>, uri: &str, entry: &Source) {
 /// out: nothing depends on them.
 fn entries(name: &str, text: &str) -> Vec<Source> {
     let parsed: Vec<Source> = if name.ends_with(".sources") {
-        // apt allows a comment between the lines of one value.
-        let text: String = text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect();
+        let text = control::without_comments(text);
         let stanzas = control::parse_all(&text).unwrap_or_default();
         stanzas.iter().filter_map(|stanza| sources::parse_stanza(stanza).ok().flatten()).collect()
     } else {

@@ -13,6 +13,7 @@ use rootstrap_debian::packages::{Head, Package};
 use rootstrap_debian::release::parse_moment;
 use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
+use rootstrap_http::Url;
 use rootstrap_lock::Lock;
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Pocket, Suite};
@@ -31,8 +32,8 @@ pub(crate) struct Archive {
     pockets: Vec<VerifiedPocket>,
     /// The keys of the suite, if they are not its own.
     pub own_keys: Option<Vec<u8>>,
-    /// The host of the mirror that the user named; nothing if there is none. Pins must not go by what only this machine knows.
-    named_host: String,
+    /// The host of each of them, as pins name it.
+    sites: Vec<String>,
     /// Set from outside to stop.
     cancel: Arc<AtomicBool>,
 }
@@ -104,8 +105,8 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
         }
     }
     let own_keys = own_keys(sources, &keyring)?;
-    let named_host = named_host(sources);
-    Ok(Archive { session, served, pockets, own_keys, named_host, cancel: machine.cancel.clone() })
+    let sites = sites(sources, &pockets);
+    Ok(Archive { session, served, pockets, sites, own_keys, cancel: machine.cancel.clone() })
 }
 
 /// Opens the archive as a lock has it. Nothing is fetched but debs.
@@ -145,8 +146,7 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
         "" => own_keys(sources, &keyring)?,
         armored => Some(Keyring::from_bytes(&[armored.as_bytes()])?.to_binary()?),
     };
-    let named_host = named_host(sources);
-    Ok(Archive { session, served, pockets: Vec::new(), own_keys, named_host, cancel: machine.cancel.clone() })
+    Ok(Archive { session, served, pockets: Vec::new(), sites: Vec::new(), own_keys, cancel: machine.cancel.clone() })
 }
 
 /// Returns the mirrors of a pocket that have the archive as it is now, for a request of a snapshot from the vendor's own services. Those
@@ -188,11 +188,6 @@ fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
 /// Returns whether the vendor's support of a suite has ended at `now`, in seconds since 1970.
 fn is_unsupported(suite: &Suite, now: i64) -> bool {
     suite.ended || suite.ends.as_deref().and_then(parse_moment).is_some_and(|end| end < now)
-}
-
-/// Returns the host of the first mirror that the user named.
-fn named_host(sources: &Sources) -> String {
-    sources.mirrors.first().map(|uri| host(uri).to_owned()).unwrap_or_default()
 }
 
 /// Returns the keys that take the place of the suite's own.
@@ -264,9 +259,9 @@ impl Archive {
 
     /// Decides what is installed. Versions in `keep`, by package name, are taken where the archive still has them.
     pub fn plan(&self, selection: &Selection, suite: &Suite, keep: BTreeMap<String, String>) -> Result<Plan, Error> {
-        let pockets = self.pockets.iter().enumerate();
+        let pockets = self.pockets.iter().zip(&self.sites).enumerate();
         let indexes: Vec<Index<'_>> =
-            pockets.flat_map(|(number, pocket)| indexes(number, pocket, &self.named_host)).collect();
+            pockets.flat_map(|(number, (pocket, site))| indexes(number, pocket, site)).collect();
         let is_unmerged = suite.merged_usr(selection.variant == Variant::Buildd) == MergedUsr::No;
         Ok(rootstrap_resolve::plan(
             &indexes,
@@ -318,22 +313,24 @@ impl Archive {
 }
 
 /// Returns the name of the host in a URI; nothing for a directory.
-fn host(uri: &str) -> &str {
-    let Some((_, rest)) = uri.split_once("://").filter(|(scheme, _)| scheme.starts_with("http")) else { return "" };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    match host.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or_default(),
-    }
+fn host(uri: &str) -> String {
+    let url = Url::parse(uri).ok().filter(|url| url.scheme().starts_with("http"));
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    host.trim_matches(['[', ']']).to_owned()
 }
 
-/// Returns the indexes of one pocket as the resolver takes them. `named_host` is the host of the mirror that the user named for the suite.
-fn indexes<'a>(pocket: usize, verified: &'a VerifiedPocket, named_host: &'a str) -> impl Iterator<Item = Index<'a>> {
-    let is_own = Pocket::ALL.iter().any(|own| own.name() == verified.name());
-    let site = if is_own { named_host } else { host(verified.mirror()) };
+/// Returns the host that each pocket's packages come from, as pins name it. For the suite's own archive this is the mirror that the user
+/// named, or nothing: a plan must not depend on mirrors that only this machine knows.
+fn sites(sources: &Sources, pockets: &[VerifiedPocket]) -> Vec<String> {
+    let named = sources.mirrors.first().map(|uri| host(uri)).unwrap_or_default();
+    let is_own = |pocket: &VerifiedPocket| Pocket::ALL.iter().any(|own| own.name() == pocket.name());
+    pockets.iter().map(|pocket| if is_own(pocket) { named.clone() } else { host(pocket.mirror()) }).collect()
+}
+
+/// Returns the indexes of one pocket as the resolver takes them.
+fn indexes<'a>(number: usize, verified: &'a VerifiedPocket, site: &'a str) -> impl Iterator<Item = Index<'a>> {
     verified.indexes().iter().map(move |index| Index {
-        pocket,
+        pocket: number,
         release: verified.release(),
         site,
         component: index.component(),
