@@ -18,6 +18,8 @@ pub enum Error {
     FurtherSource { entry: String, reason: String, hint: &'static str },
     #[error("cannot use the file {path}: {reason}")]
     InputFile { path: String, reason: String },
+    #[error("cannot install {path}: {reason}")]
+    LocalDeb { path: String, reason: String, hint: Option<String> },
     #[error("cannot use the preferences {what}: {reason}")]
     Preferences { what: String, reason: String },
     #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
@@ -153,6 +155,7 @@ impl Error {
             | Self::Registry(rootstrap_registry::Error::Name { .. })
             | Self::UnknownPocket { .. }
             | Self::InputFile { .. }
+            | Self::LocalDeb { .. }
             | Self::Preferences { .. }
             | Self::FurtherSource { .. }
             | Self::UnknownArchitecture { .. }
@@ -197,6 +200,7 @@ impl Error {
                 nearest.join(", ")
             )),
             Self::FurtherSource { hint, .. } => Some((*hint).to_owned()),
+            Self::LocalDeb { hint, .. } => hint.clone(),
             Self::UnknownPocket { .. } => Some("pockets are release, updates, security and backports".to_owned()),
             Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
             Self::SeveralPlatforms => Some(

@@ -1,6 +1,8 @@
 //! `rootstrap lock export`: the packages of a lock in forms that other programs read.
 
+use crate::archive;
 use crate::error::Error;
+use crate::publish::sbom::{address, publisher_of, vendor_of};
 use rootstrap_debian::packages;
 use rootstrap_debian::sources::{self, path_in_suite};
 use rootstrap_lock::{Lock, Package, Platform, Source};
@@ -78,11 +80,15 @@ fn facts(lock: &Lock, root: &Platform) -> Facts {
     let suite = rootstrap_suites::lookup(&request.suite);
     let vendor = match suite.and_then(rootstrap_suites::Suite::vendor) {
         Some(vendor) => vendor.name.clone(),
-        None => sources.first().map_or("", |source| source.origin.as_str()).to_lowercase().replace(' ', "-"),
+        None => vendor_of(sources.first().map_or("", |source| source.origin.as_str())),
     };
     let base = |pocket: &str| {
         let source = sources.iter().find(|source| source.pocket == pocket);
         source.and_then(|source| source.uris.first()).map_or("", String::as_str)
+    };
+    let publisher = |pocket: &str| match sources.iter().find(|source| source.pocket == pocket) {
+        Some(source) if archive::is_further(pocket) => publisher_of(&source.origin, &vendor),
+        _ => vendor.clone(),
     };
     let release = |source: &&Source| Release {
         pocket: source.pocket.clone(),
@@ -104,25 +110,26 @@ fn facts(lock: &Lock, root: &Platform) -> Facts {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: request.variant.clone(),
         options: options(lock),
-        packages: root.packages.iter().map(|it| package(it, base(&it.pocket))).collect(),
-        releases: sources.iter().map(release).collect(),
-        vendor,
+        packages: root.packages.iter().map(|it| package(it, base(&it.pocket), publisher(&it.pocket))).collect(),
+        releases: sources.iter().filter(|it| !archive::is_local(&it.pocket)).map(release).collect(),
+        vendor: vendor.clone(),
     }
 }
 
 /// Returns what an SBOM says of a package, of which a lock knows no maintainer and no dependencies.
-fn package(package: &Package, base: &str) -> rootstrap_sbom::Package {
+fn package(package: &Package, base: &str, vendor: String) -> rootstrap_sbom::Package {
     let (source, source_version) = packages::source(&package.source, &package.name, &package.version);
     rootstrap_sbom::Package {
         name: package.name.clone(),
         version: package.version.clone(),
         architecture: package.architecture.clone(),
+        vendor,
         source: source.to_owned(),
         source_version: source_version.to_owned(),
         digest: package.sha256,
         size: package.size,
         installed_size: package.installed_size,
-        uri: uri(base, package.path.strip_prefix("./").unwrap_or(&package.path)),
+        uri: address(base, &package.path),
         maintainer: String::new(),
         original_maintainer: String::new(),
         homepage: String::new(),

@@ -52,8 +52,8 @@ pub use request::{
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};
-pub use rootstrap_debian::preferences;
 pub use rootstrap_debian::release::{format_date, parse_moment};
+pub use rootstrap_debian::{auth_conf, preferences};
 pub use rootstrap_fetch::Event as FetchEvent;
 pub use rootstrap_http as http;
 pub use rootstrap_image::compress::{Algorithm, Compression};

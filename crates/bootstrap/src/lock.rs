@@ -64,10 +64,10 @@ pub(crate) fn lock_from(
         let archive = archives.of(&request)?;
         lock.request.keyring = archive.keyring()?;
         let keep = kept(earlier, architecture, upgrade);
-        let plan = match archive.plan(selection, &suite, keep.clone()) {
+        let plan = match archive.plan(selection, &suite, keep.clone(), archives.report) {
             // Versions are kept where that is possible. What is new may need others.
             Err(Error::Resolve(_)) if !keep.is_empty() => {
-                let plan = archive.plan(selection, &suite, BTreeMap::new())?;
+                let plan = archive.plan(selection, &suite, BTreeMap::new(), archives.report)?;
                 let text = "the other packages cannot keep their versions beside what is new: all are upgraded";
                 (archives.report)(Event::Warning(text.to_owned()));
                 plan
@@ -135,6 +135,8 @@ pub(crate) struct Archives<'a> {
 struct OpenedAs {
     architectures: Vec<String>,
     sources: Sources,
+    /// The debs that are read beside them.
+    debs: Vec<String>,
 }
 
 impl<'a> Archives<'a> {
@@ -212,6 +214,7 @@ impl OpenedAs {
         Self {
             architectures: selection.architectures().into_iter().map(str::to_owned).collect(),
             sources: Sources { lock: None, ..sources.clone() },
+            debs: selection.include.iter().filter(|include| archive::is_path(include)).cloned().collect(),
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
         ArchiveOptions { selection, sources, machine, suite: &suite, cache: &downloads.path(machine), report };
     let archive = archive::open(&options)?;
     report(Event::Stage(Stage::Plan));
-    archive.plan(selection, &suite, BTreeMap::new())
+    archive.plan(selection, &suite, BTreeMap::new(), report)
 }
 
 /// Makes the root filesystem that `request` asks for and publishes it. The caller has to obtain the rights first, with
@@ -193,7 +193,7 @@ impl Run<'_> {
                 let archive = archive::open(&options)?;
                 report(Event::Stage(Stage::Plan));
                 archive.prefetch(selection, suite);
-                let plan = archive.plan(selection, suite, BTreeMap::new())?;
+                let plan = archive.plan(selection, suite, BTreeMap::new(), report)?;
                 let epoch = output.epoch.unwrap_or_else(|| archive.date());
                 (archive, plan, epoch)
             }

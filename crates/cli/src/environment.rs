@@ -68,8 +68,8 @@ fn machine() -> String {
     name.to_owned()
 }
 
-/// Reads a file of apt's configuration and those of a directory, in the order in which apt reads them.
-fn apt_files(file: &str, directory: &str, endings: &[&str]) -> Vec<(String, String)> {
+/// Returns the paths of a file of apt's configuration and those of a directory, in the order in which apt reads them.
+fn apt_paths(file: &str, directory: &str, endings: &[&str]) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
         .into_iter()
         .flatten()
@@ -78,9 +78,22 @@ fn apt_files(file: &str, directory: &str, endings: &[&str]) -> Vec<(String, Stri
         .collect();
     paths.sort();
     paths.insert(0, PathBuf::from(file));
+    paths
+}
+
+/// Reads these files. Those that cannot be read are left out.
+fn apt_files(file: &str, directory: &str, endings: &[&str]) -> Vec<(String, String)> {
     let read =
         |path: &Path| Some((path.file_name()?.to_string_lossy().into_owned(), std::fs::read_to_string(path).ok()?));
-    paths.iter().filter_map(|path| read(path)).collect()
+    apt_paths(file, directory, endings).iter().filter_map(|path| read(path)).collect()
+}
+
+/// Returns the files with logins that there are: netrc, then apt's in the order in which apt reads them (apt_auth.conf(5)).
+pub(crate) fn login_files() -> Vec<String> {
+    let home = || path_variable("HOME").map(|home| PathBuf::from(home).join(".netrc"));
+    let netrc = path_variable("NETRC").map(PathBuf::from).or_else(home);
+    let files = netrc.into_iter().chain(apt_paths("/etc/apt/auth.conf", "/etc/apt/auth.conf.d", &["conf"]));
+    files.filter(|path| path.exists()).filter_map(|path| path.to_str().map(str::to_owned)).collect()
 }
 
 /// Returns the proxies of the environment, or apt's where the environment has none.

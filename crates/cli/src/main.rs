@@ -2,6 +2,7 @@
 //!
 //! This package only reads arguments and writes messages and the exit status. `rootstrap-bootstrap` does the work.
 
+mod access_args;
 mod args;
 mod change_list;
 mod commands;
@@ -18,6 +19,7 @@ mod outdated_args;
 mod progress;
 mod request_args;
 mod run_args;
+mod secrets;
 mod stdout;
 mod text_file;
 mod verbosity;

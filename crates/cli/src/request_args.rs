@@ -1,5 +1,6 @@
 //! The arguments that say which packages are wanted and where they come from, for every command that decides that.
 
+use crate::access_args::AccessArgs;
 use crate::environment;
 use crate::network_args::NetworkArgs;
 use crate::text_file;
@@ -20,8 +21,9 @@ pub(crate) struct PackageArgs {
     #[arg(long, value_name = "NAME", default_value = "minbase", allow_hyphen_values = true, value_parser = variant)]
     pub variant: Variant,
 
-    /// Packages to add, separated by commas: NAME, NAME=VERSION or NAME/RELEASE; NAME- must not be installed
-    #[arg(long, value_name = "PACKAGES", value_delimiter = ',')]
+    /// Packages to add, separated by commas: NAME, NAME=VERSION, NAME/RELEASE, TASK^ or the path of a deb, as in ./my.deb; NAME- must
+    /// not be installed. A pattern of apt, as in '?priority(important)', is a list of its own
+    #[arg(long, value_name = "PACKAGES")]
     pub include: Vec<String>,
 
     /// A file of packages to add, with one or more in a line; - for standard input
@@ -145,6 +147,9 @@ pub(crate) struct DownloadArgs {
     /// How many packages to download at once
     #[arg(long, short, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
+
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 impl PackageArgs {
@@ -178,7 +183,7 @@ impl PackageArgs {
             architecture,
             add_architectures: self.add_architecture.clone(),
             variant: self.variant,
-            include: [words(&self.include), all(&self.include_from, list)?].concat(),
+            include: [includes(&self.include), all(&self.include_from, list)?].concat(),
             exclude: words(&self.exclude),
             recommends: self.recommends,
             preferences: [self.pin.clone(), all(&self.preferences, preferences)?].concat(),
@@ -225,7 +230,10 @@ impl PackageArgs {
 
 impl DownloadArgs {
     /// Returns this machine, as downloads use it.
-    pub(crate) fn machine(&self, network: &NetworkArgs) -> Machine {
+    ///
+    /// # Errors
+    /// A file with logins or certificates cannot be used.
+    pub(crate) fn machine(&self, network: &NetworkArgs) -> Result<Machine, Error> {
         let mut machine = Machine::new(environment::host(), environment::now());
         machine.cache = match &self.cache_dir {
             _ if self.no_cache => None,
@@ -233,10 +241,11 @@ impl DownloadArgs {
             None => environment::cache_directory(),
         };
         machine.offline = self.offline;
-        network.apply(&mut machine);
+        network.apply(&mut machine)?;
+        self.access.apply(&mut machine)?;
         machine.jobs = self.jobs.into();
         machine.temporary = environment::temporary_directory();
-        machine
+        Ok(machine)
     }
 }
 
@@ -250,8 +259,8 @@ fn source(text: &str) -> Result<Vec<FurtherSource>, Error> {
 /// Returns the names in a file: one or more in a line, up to a `#`.
 fn list(path: &str) -> Result<Vec<String>, Error> {
     let text = text_file::read(path)?;
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    Ok(lines.flat_map(str::split_whitespace).map(str::to_owned).collect())
+    let lines: Vec<String> = text.lines().map(|line| line.split('#').next().unwrap_or_default().to_owned()).collect();
+    Ok(includes(&lines))
 }
 
 /// Returns the preferences in a file.
@@ -268,6 +277,15 @@ fn all<T>(files: &[String], read: fn(&str) -> Result<Vec<T>, Error>) -> Result<V
 
 fn pin(text: &str) -> Result<Preference, String> {
     preferences::parse_line(text).map_err(|error| error.to_string())
+}
+
+/// Splits lists of packages at commas and blanks. A pattern of apt may have both, so it is a list of its own (as in mmdebstrap(1)).
+fn includes(lists: &[String]) -> Vec<String> {
+    let split = |list: &String| match list.trim() {
+        pattern if pattern.starts_with(['?', '~', '!', '(']) => vec![pattern.to_owned()],
+        list => list.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+    };
+    lists.iter().flat_map(split).collect()
 }
 
 /// Splits the elements of a list at blanks.

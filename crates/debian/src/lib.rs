@@ -6,6 +6,7 @@
 
 pub mod apt_conf;
 pub mod arch;
+pub mod auth_conf;
 pub mod compression;
 pub mod control;
 pub mod digest;

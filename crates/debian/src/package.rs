@@ -15,6 +15,8 @@ pub struct Package<'a> {
     pub essential: &'a str,
     pub priority: &'a str,
     pub section: &'a str,
+    /// The tasks that it belongs to, separated by commas.
+    pub task: &'a str,
     pub source: &'a str,
     pub depends: &'a str,
     pub pre_depends: &'a str,
@@ -163,6 +165,7 @@ fn slot<'p, 'a>(p: &'p mut Package<'a>, name: &str) -> Option<&'p mut &'a str> {
         (8, b'r') => ("Replaces", &mut p.replaces),
         (8, b'f') => ("Filename", &mut p.filename),
         (4, b's') => ("Size", &mut p.size),
+        (4, b't') => ("Task", &mut p.task),
         (14, b'i') => ("Installed-Size", &mut p.installed_size),
         _ => return None,
     };

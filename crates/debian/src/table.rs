@@ -171,7 +171,7 @@ fn digit(bits: usize) -> char {
 const HEAD: usize = 6;
 
 /// The order in which fields are stored. If it changes, tables that were stored before cannot be read any more.
-fn fields<'p, 'a>(p: &'p mut Package<'a>) -> [&'p mut &'a str; 26] {
+fn fields<'p, 'a>(p: &'p mut Package<'a>) -> [&'p mut &'a str; 27] {
     [
         &mut p.name,
         &mut p.architecture,
@@ -189,6 +189,7 @@ fn fields<'p, 'a>(p: &'p mut Package<'a>) -> [&'p mut &'a str; 26] {
         &mut p.replaces,
         &mut p.enhances,
         &mut p.section,
+        &mut p.task,
         &mut p.source,
         &mut p.filename,
         &mut p.size,

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::partial::{Expected, Partial};
 use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{Certificates, Client, Method, Redirects, RequestBuilder, Response, Retries, StatusCode, Timeouts, Url};
+use rootstrap_debian::auth_conf::Login;
 use rootstrap_http as http;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -29,6 +30,8 @@ pub(crate) struct Downloader {
     pub offline: bool,
     /// The beginnings of URIs of servers that are spared, and how many more files they may be asked for now.
     gentle: Arc<(Vec<String>, Semaphore)>,
+    /// Users and passwords for servers, and the files that were not read.
+    logins: Arc<(Vec<Login>, Vec<String>)>,
     /// The URIs of mirrors that failed as such. They are asked last from then on.
     failed: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -75,6 +78,7 @@ impl Downloader {
             brief_timeouts: http.timeouts.at_most(options.brief_timeouts),
             offline: options.offline,
             gentle: Arc::new((options.gentle.clone(), Semaphore::new(limits::GENTLE_JOBS))),
+            logins: Arc::new((options.logins.clone(), options.left_out.clone())),
             failed: Arc::default(),
         })
     }
@@ -222,9 +226,28 @@ impl Downloader {
         retries.wait(attempt, asked)
     }
 
+    /// Returns user and password for an address that has no password itself. If it has a user, it is that one's.
+    fn login(&self, url: &Url) -> Option<&Login> {
+        let user = Some(url.username()).filter(|user| !user.is_empty());
+        let host = url.host_str().filter(|_| url.password().is_none())?;
+        let fits = |login: &&Login| {
+            login.fits(url.scheme(), host, url.port_or_known_default(), url.path())
+                && user.is_none_or(|user| user == login.user)
+        };
+        self.logins.0.iter().find(fits)
+    }
+
     /// Creates the request for the missing bytes of a file. If it is `fresh`, no proxy may answer it from a cache.
     fn request(&self, url: &Url, fresh: bool, partial: &Partial) -> RequestBuilder {
-        let mut request = self.client.request(Method::GET, url.clone());
+        let mut request = match self.login(url) {
+            None => self.client.request(Method::GET, url.clone()),
+            Some(login) => {
+                let mut url = url.clone();
+                // The client would send the user of the address as well. An address with a host can be without one.
+                let _ = url.set_username("");
+                self.client.request(Method::GET, url).basic_auth(&login.user, Some(&login.password))
+            }
+        };
         if fresh {
             request = request.header(CACHE_CONTROL, "no-cache");
         }
@@ -252,6 +275,12 @@ impl Downloader {
             }
             StatusCode::OK => (job.progress)(-partial.restart()?),
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Fault::Missing.into()),
+            StatusCode::UNAUTHORIZED => {
+                let is_sent = url.password().is_some() || self.login(url).is_some();
+                let left_out = self.logins.1.clone();
+                let is_encrypted = url.scheme() == "https";
+                return Err(Fault::Login { is_sent, is_encrypted, left_out }.into());
+            }
             status => {
                 if status == StatusCode::RANGE_NOT_SATISFIABLE {
                     (job.progress)(-partial.restart()?);

@@ -130,6 +130,13 @@ impl Failures {
         if all(|fault| matches!(fault, Fault::Missing)) {
             return Some("check the suite's name and the mirror; ended suites move to another archive".to_owned());
         }
+        if let Some(hint) = self.0.iter().find_map(|(_, fault)| fault.login_hint()) {
+            return Some(hint);
+        }
+        let is_unknown = |fault: &Fault| matches!(fault, Fault::Http(http::Error::Certificate(_)));
+        if self.0.iter().any(|(_, fault)| is_unknown(fault)) {
+            return Some("the file of the authority that signs it can be named with --ca-file".to_owned());
+        }
         if self.0.iter().any(|(_, fault)| fault.is_refusal()) {
             return Some(
                 "the server refuses this network or wants to be asked less: try later, or another with --mirror"
@@ -164,6 +171,8 @@ pub enum Fault {
     Missing,
     #[error(transparent)]
     Http(http::Error),
+    #[error("{}", if *is_sent { "the server does not accept user and password (401)" } else { "the server wants a user and a password (401)" })]
+    Login { is_sent: bool, is_encrypted: bool, left_out: Vec<String> },
     #[error("the server sent another range than the requested one")]
     OtherRange,
     #[error("it ended after {got} of {expected} bytes")]
@@ -185,6 +194,15 @@ impl Fault {
     /// Whether bytes were received and are wrong.
     pub(crate) fn is_mismatch(&self) -> bool {
         matches!(self, Self::Size { .. } | Self::TooLong { .. } | Self::Digest { .. } | Self::Untrusted(_))
+    }
+
+    /// Returns how to give a user and a password to the server that wants them.
+    fn login_hint(&self) -> Option<String> {
+        let Self::Login { is_encrypted, left_out, .. } = self else { return None };
+        let place = "put them into auth.conf (apt_auth.conf(5)) or netrc, which --auth-file names";
+        let scheme = if *is_encrypted { "" } else { "; an entry without http:// is for https alone" };
+        let files: String = left_out.iter().map(|file| format!("; {file}")).collect();
+        Some(format!("{place}{scheme}{files}"))
     }
 
     /// Whether the server does not want to be asked.

@@ -1,6 +1,7 @@
 //! The options of a session.
 
 use crate::limits;
+use rootstrap_debian::auth_conf::Login;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,6 +24,10 @@ pub struct Options {
     pub gentle: Vec<String>,
     /// How to speak HTTP. [`Self::jobs`] replaces its number of connections.
     pub http: rootstrap_http::Options,
+    /// Users and passwords for servers, of which the first that fits is sent. What an address itself has comes before them.
+    pub logins: Vec<Login>,
+    /// Files with logins that were not read, each with the reason, for the message of a server that wants a login.
+    pub left_out: Vec<String>,
     /// How long to wait for a mirror while another one is left, where that is shorter than what [`Self::http`] says.
     pub brief_timeouts: rootstrap_http::Timeouts,
     /// The caller sets this flag to stop the session. Every call then soon returns [`Error::Cancelled`](crate::Error::Cancelled).
@@ -39,6 +44,8 @@ impl Default for Options {
             jobs: 16,
             gentle: Vec::new(),
             http: rootstrap_http::Options::default(),
+            logins: Vec::new(),
+            left_out: Vec::new(),
             brief_timeouts: limits::BRIEF_TIMEOUTS,
             cancel: Arc::default(),
         }

@@ -1,10 +1,10 @@
 //! The client: TLS roots, proxies, redirects, and the deadline of an answer's head.
 
 use crate::error::{Error, SetupError};
-use crate::options::{Options, Timeouts};
+use crate::options::{Options, Pem, Timeouts};
 use crate::redirect;
 use crate::response::Response;
-use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, Url};
+use reqwest::{Certificate, ClientBuilder, Identity, Method, RequestBuilder, Url};
 use std::time::Duration;
 
 /// What the client does with a redirect.
@@ -44,10 +44,12 @@ impl Client {
         let build = |builder: ClientBuilder| builder.build().map_err(|source| SetupError::Client { source });
         // The client cannot be built on a machine without CA certificates: such a machine gets the certificates that are compiled
         // in. Every other machine uses its own, which SSL_CERT_FILE can name, for example for a company's proxy.
-        let inner = build(builder(options, redirects, certificates)?).or_else(|_| {
+        let own = authorities(options)?;
+        let machines = builder(options, redirects, certificates)?;
+        let inner = build(machines.tls_certs_merge(own.clone())).or_else(|_| {
             let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
             let roots = roots.collect::<Result<Vec<_>, _>>().map_err(|source| SetupError::Client { source })?;
-            build(builder(options, redirects, certificates)?.tls_certs_only(roots))
+            build(builder(options, redirects, certificates)?.tls_certs_only(roots.into_iter().chain(own)))
         })?;
         Ok(Self { inner, timeouts: options.timeouts })
     }
@@ -90,6 +92,17 @@ impl Client {
     }
 }
 
+/// Returns the certificates of the authorities that are trusted beside those of this machine.
+fn authorities(options: &Options) -> Result<Vec<Certificate>, SetupError> {
+    let mut all = Vec::new();
+    for Pem { file, bytes } in &options.authorities {
+        let reason = "it has no certificate in PEM form";
+        let found = Certificate::from_pem_bundle(bytes).ok().filter(|found| !found.is_empty());
+        all.extend(found.ok_or_else(|| SetupError::Pem { file: file.clone(), reason })?);
+    }
+    Ok(all)
+}
+
 /// Nothing is read from the environment, and bodies come as the server stores them: no transparent decompression.
 fn builder(options: &Options, redirects: Redirects, certificates: Certificates) -> Result<ClientBuilder, SetupError> {
     let policy = match redirects {
@@ -113,6 +126,11 @@ fn builder(options: &Options, redirects: Redirects, certificates: Certificates) 
     }
     for proxy in options.proxies.to_reqwest()? {
         builder = builder.proxy(proxy);
+    }
+    if let Some(Pem { file, bytes }) = &options.identity {
+        let reason = "it needs a certificate and its key in PEM form";
+        let identity = Identity::from_pem(bytes).map_err(|_| SetupError::Pem { file: file.clone(), reason })?;
+        builder = builder.identity(identity);
     }
     Ok(builder)
 }

@@ -21,6 +21,8 @@ pub enum SetupError {
         "cannot use proxy {uri:?} for a server whose certificate is not verified: the proxy's would not be verified either"
     )]
     UnverifiedProxy { uri: String },
+    #[error("cannot use the certificates in {file}: {reason}")]
+    Pem { file: String, reason: &'static str },
     #[error("cannot set up HTTP")]
     Client { source: reqwest::Error },
 }
@@ -32,7 +34,7 @@ impl SetupError {
         match self {
             Self::Proxy { .. } => Some("check http_proxy, https_proxy and all_proxy"),
             Self::UnverifiedProxy { .. } => Some("use a proxy whose address begins with http://, or none"),
-            Self::Client { .. } => None,
+            Self::Pem { .. } | Self::Client { .. } => None,
         }
     }
 }

@@ -23,7 +23,7 @@ mod retry;
 pub use cancel::unless_cancelled;
 pub use client::{Certificates, Client, Redirects};
 pub use error::{Error, SetupError};
-pub use options::{Options, Timeouts};
+pub use options::{Options, Pem, Timeouts};
 pub use proxies::Proxies;
 pub use reqwest::{Body, Method, RequestBuilder, StatusCode, Url, header};
 pub use response::Response;

@@ -2,6 +2,7 @@
 
 use crate::proxies::Proxies;
 use crate::retry::Retries;
+use std::fmt;
 use std::time::Duration;
 
 /// How to speak HTTP.
@@ -16,6 +17,25 @@ pub struct Options {
     pub retries: Retries,
     /// How many idle connections to each host stay open for later requests.
     pub connections: usize,
+    /// Files with certificates of authorities that are trusted beside those of this machine.
+    pub authorities: Vec<Pem>,
+    /// The file with the certificate, and its key, that servers get who ask for one.
+    pub identity: Option<Pem>,
+}
+
+/// A file in PEM form. `Debug` does not show its content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pem {
+    /// Its name, for messages.
+    pub file: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pem({})", self.file)
+    }
 }
 
 impl Default for Options {
@@ -25,6 +45,8 @@ impl Default for Options {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             connections: 16,
+            authorities: Vec::new(),
+            identity: None,
         }
     }
 }

@@ -113,14 +113,7 @@ impl<'a> Archive<'a> {
     /// versions it takes that of the first index, as apt does with equal pins.
     pub fn new(indexes: &'a [Index<'a>], architectures: Vec<&'a str>, policy: &Policy<'_>) -> Self {
         let rank = |index: &Index<'_>, package: &Head<'_>| {
-            let known = if package.architecture == "all" {
-                Some(0)
-            } else if package.architecture != index.architecture {
-                // apt does not take a package from an index that is for another architecture.
-                None
-            } else {
-                architectures.iter().position(|architecture| *architecture == package.architecture)
-            };
+            let known = rank_in(&architectures, index, package.architecture);
             known.filter(|_| policy.admits(index, package.name, package.version))
         };
         let mut found: Vec<Found<'a>> = Vec::new();
@@ -183,6 +176,16 @@ impl<'a> Archive<'a> {
     /// Returns the rank of an architecture, if the root has it.
     pub fn rank_of(&self, architecture: &str) -> Option<Rank> {
         self.architectures.iter().position(|known| *known == architecture)
+    }
+
+    /// Returns the rank of a package of that architecture in an index; `None` if it does not count there.
+    pub fn rank_in(&self, index: &Index<'_>, architecture: &str) -> Option<Rank> {
+        rank_in(&self.architectures, index, architecture)
+    }
+
+    /// Returns the indexes that it is made of.
+    pub fn indexes(&self) -> &'a [Index<'a>] {
+        self.indexes
     }
 
     /// Returns a candidate's name for messages: with its architecture, if that is not the native one.
@@ -291,6 +294,13 @@ impl<'a> Archive<'a> {
         }
     }
 
+    /// Sorts candidates in the order in which apt meets their names. This reads all relations of the archive.
+    pub fn sort_as_met(&self, ids: &mut [Id]) {
+        let names = ids.iter().map(|&id| fnv1a_64(self.name(id)));
+        let mentions = Mentions::new(self.indexes, self.architectures[0], names);
+        ids.sort_by_key(|&id| mentions.place(self.name(id)));
+    }
+
     /// Returns a key that sorts providers: essential packages first, then by priority.
     fn weight(&self, id: Id) -> (bool, u8) {
         (!self.package(id).is_essential(), priority_rank(self.package(id).priority))
@@ -309,6 +319,16 @@ impl<'a> Archive<'a> {
     #[cfg(test)]
     pub fn has_read_mentions(&self) -> bool {
         self.mentions.get().is_some()
+    }
+}
+
+/// Returns the rank of a package of that architecture in an index; `None` if it does not count there.
+fn rank_in(architectures: &[&str], index: &Index<'_>, architecture: &str) -> Option<Rank> {
+    match architecture {
+        "all" => Some(0),
+        own if own == index.architecture => architectures.iter().position(|known| *known == own),
+        // apt does not take a package from an index that is for another architecture.
+        _ => None,
     }
 }
 

@@ -56,6 +56,9 @@ impl Error {
             Self::UnknownVariant { nearest, known, .. } if nearest.is_empty() => {
                 Some(format!("the variants are {}", known.join(", ")))
             }
+            Self::UnknownPackage { name, .. } if name.ends_with(".deb") => {
+                Some(format!("a file is named with its directory: ./{name}"))
+            }
             Self::UnknownVariant { nearest, .. } | Self::UnknownPackage { nearest, .. } if !nearest.is_empty() => {
                 Some(format!("did you mean {}?", nearest.join(" or ")))
             }

@@ -1,6 +1,7 @@
 //! The packages that a user includes by name, taken apart.
 
 use crate::error::Error;
+use crate::group::is_group;
 use crate::index::Index;
 use crate::policy::{OnlyVersion, is_of_release};
 use crate::request::Request;
@@ -17,6 +18,8 @@ pub(crate) struct Include<'r> {
     pub version: Option<&'r str>,
     /// What the Release file says that lists the wanted version.
     pub release: Option<(&'r str, Vec<(ReleaseField, String)>)>,
+    /// The pocket that has the package, if it is named by its file.
+    pub pocket: Option<usize>,
     /// Whether the package must not be installed.
     pub is_excluded: bool,
 }
@@ -26,8 +29,14 @@ pub(crate) struct Include<'r> {
 ///
 /// # Errors
 /// [`Error::BadSelection`] for text of another form, or an architecture that the root does not have.
-pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Include<'r>, Error> {
+pub(crate) fn parse_include<'r>(text: &'r str, request: &'r Request) -> Result<Include<'r>, Error> {
     let bad = |why: String| Error::BadSelection { what: text.to_owned(), why };
+    if let Some(deb) = request.debs.iter().find(|deb| deb.path == text) {
+        let is_native = deb.architecture == "all" || deb.architecture == request.architecture;
+        let foreign = (!is_native).then_some(deb.architecture.as_str());
+        let (version, pocket) = (Some(deb.version.as_str()), Some(deb.pocket));
+        return Ok(Include { name: &deb.name, foreign, version, release: None, pocket, is_excluded: false });
+    }
     let (is_excluded, whole) = text.strip_suffix('-').map_or((false, text), |rest| (true, rest));
     let (rest, version, release) = match whole.split_once(['=', '/']) {
         None => (whole, None, None),
@@ -56,7 +65,7 @@ pub(crate) fn parse_include<'r>(text: &'r str, request: &Request) -> Result<Incl
         Some(other) if !request.foreign.iter().any(|known| known == other) => {
             Err(bad(format!("the root has no architecture {other}; add it with --add-architecture {other}")))
         }
-        _ => Ok(Include { name, foreign, version, release, is_excluded }),
+        _ => Ok(Include { name, foreign, version, release, pocket: None, is_excluded }),
     }
 }
 
@@ -69,7 +78,7 @@ pub(crate) fn versions<'a>(
     indexes: &[Index<'a>],
 ) -> Result<BTreeMap<&'a str, OnlyVersion<'a>>, Error> {
     let mut versions: BTreeMap<&'a str, OnlyVersion<'a>> = BTreeMap::new();
-    for text in &request.include {
+    for text in request.include.iter().filter(|text| !is_group(text)) {
         let include = parse_include(text, request)?;
         let architecture = include.foreign.unwrap_or(&request.architecture);
         let available = available(include.name, architecture, indexes, None)?;
@@ -97,9 +106,11 @@ pub(crate) fn versions<'a>(
                 }
             });
         };
-        let only = OnlyVersion { version, release: include.release.map(|(_, fields)| fields) };
+        let only = OnlyVersion { version, release: include.release.map(|(_, fields)| fields), pocket: include.pocket };
         let other = versions.insert(include.name, only);
-        if other.is_some_and(|other| Version::new(other.version) != Version::new(version)) {
+        if other
+            .is_some_and(|other| Version::new(other.version) != Version::new(version) || other.pocket != include.pocket)
+        {
             let why = "another version of it is included too".to_owned();
             return Err(Error::BadSelection { what: text.clone(), why });
         }
@@ -110,7 +121,7 @@ pub(crate) fn versions<'a>(
             if let Some((name, version)) = request.keep.get_key_value(head.name)
                 && version == head.version
             {
-                versions.entry(name).or_insert(OnlyVersion { version, release: None });
+                versions.entry(name).or_insert(OnlyVersion { version, release: None, pocket: None });
             }
         }
     }

@@ -4,7 +4,8 @@
 //! request give the same plan. The order of stanzas counts only where it counts for apt: between providers that are equal
 //! in every other respect. No later step chooses a package.
 //!
-//! The modules in the order of the work: `request` says what is wanted, and `include` takes the user's names apart.
+//! The modules in the order of the work: `request` says what is wanted, and `include` takes the user's names apart. `group`
+//! finds the packages of tasks and of apt's patterns.
 //! `archive` has one candidate per name and finds what meets a relation. `needs` parses what a package needs; `without`
 //! knows which of that a tree without scripts does not need. `select` turns variant, includes and excludes into the
 //! packages to start from. `walk` follows their dependencies as apt does; `solve` (a SAT solver) replaces it where the walk
@@ -17,12 +18,15 @@ mod closure;
 mod error;
 mod explain;
 mod fnv;
+mod group;
 mod include;
 mod index;
 mod mention;
 mod nearest;
 mod needs;
 mod order;
+mod pattern;
+mod pattern_parser;
 pub mod plan;
 mod planned;
 mod policy;
@@ -43,4 +47,4 @@ pub use error::Error;
 pub use index::Index;
 pub use plan::{Phase, Plan, plan};
 pub use planned::Planned;
-pub use request::{Request, Variant};
+pub use request::{NamedDeb, Request, Variant};

@@ -36,6 +36,8 @@ pub struct Plan {
     pub phases: Vec<Phase>,
     /// The names, sorted, that packages of the plan depend on and that are left out on purpose. Only `distroless` has some.
     pub without: Vec<String>,
+    /// The patterns among the includes that no package matches, for a warning.
+    pub unmatched: Vec<String>,
 }
 
 /// Packages that are unpacked together and configured before the next phase begins.
@@ -93,7 +95,8 @@ fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Res
     for &id in &set {
         without.remove(archive.name(id));
     }
-    Ok(Plan { phases, without: without.into_iter().map(str::to_owned).collect() })
+    let without = without.into_iter().map(str::to_owned).collect();
+    Ok(Plan { phases, without, unmatched: selection.unmatched })
 }
 
 fn planned(archive: &Archive<'_>, id: Id, automatic: bool, why: String) -> Result<Planned, Error> {
@@ -209,11 +212,13 @@ struct Saved {
     phases: Vec<Phase>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     without: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unmatched: Vec<String>,
 }
 
 impl From<Plan> for Saved {
     fn from(plan: Plan) -> Self {
-        Self { format: FORMAT, phases: plan.phases, without: plan.without }
+        Self { format: FORMAT, phases: plan.phases, without: plan.without, unmatched: plan.unmatched }
     }
 }
 
@@ -225,7 +230,7 @@ impl TryFrom<Saved> for Plan {
             let reason = format!("it has format {}, and only {FORMAT} is understood", saved.format);
             return Err(Error::InvalidPlan { reason });
         }
-        let plan = Self { phases: saved.phases, without: saved.without };
+        let plan = Self { phases: saved.phases, without: saved.without, unmatched: saved.unmatched };
         plan.check()?;
         Ok(plan)
     }

@@ -39,6 +39,8 @@ pub(crate) struct OnlyVersion<'r> {
     pub version: &'r str,
     /// What the Release file says of the archive that it has to come from; any archive if `None`.
     pub release: Option<Vec<(ReleaseField, String)>>,
+    /// The pocket that it has to come from, if it was named by its file.
+    pub pocket: Option<usize>,
 }
 
 /// A shell pattern, or a regular expression.
@@ -97,6 +99,7 @@ impl<'r> Policy<'r> {
         self.versions.get(name).is_none_or(|only| {
             let release = only.release.as_deref();
             Version::new(only.version) == Version::new(version)
+                && only.pocket.is_none_or(|pocket| pocket == index.pocket)
                 && release.is_none_or(|fields| is_of_release(fields, index).unwrap_or_default())
         })
     }

@@ -3,6 +3,7 @@
 
 use crate::archive::{Archive, Asker};
 use crate::error::Error;
+use crate::group::is_group;
 use crate::include::{available, parse_include};
 use crate::index::Index;
 use crate::policy::{OnlyVersion, is_of_release};
@@ -25,7 +26,7 @@ pub(crate) fn follow<'a>(
     versions: &mut BTreeMap<&'a str, OnlyVersion<'a>>,
 ) -> Result<bool, Error> {
     let before = versions.len();
-    for text in &request.include {
+    for text in request.include.iter().filter(|text| !is_group(text)) {
         let include = parse_include(text, request)?;
         // Packages of further architectures depend on packages of their own.
         let (Some((_, release)), None) = (include.release, include.foreign) else { continue };
@@ -67,7 +68,7 @@ impl<'a> Follower<'_, 'a> {
                         && !self.versions.contains_key(relation.name)
                     {
                         let release = Some(self.release.to_vec());
-                        self.versions.insert(relation.name, OnlyVersion { version, release });
+                        self.versions.insert(relation.name, OnlyVersion { version, release, pocket: None });
                         waiting.push(relation.name);
                         break;
                     }

@@ -123,8 +123,11 @@ pub struct Request {
     /// Further architectures of the root (dpkg --add-architecture). Stanzas of other architectures are ignored, except
     /// `all`.
     pub foreign: Vec<String>,
-    /// Packages to add: `name`, `name=version`, `name:architecture` or `name:architecture=version`.
+    /// Packages to add: `name`, `name=version`, `name/release`, each also with `:architecture`; `name-` must not be installed. `task^` and
+    /// patterns of apt (apt-patterns(7)) stand for all packages of a task, or that they are true of.
     pub include: Vec<String>,
+    /// The files among the packages to add.
+    pub debs: Vec<NamedDeb>,
     /// Packages that must not be installed, whatever selects or needs them.
     pub exclude: Vec<String>,
     /// Whether to install recommended packages where that is possible.
@@ -141,6 +144,21 @@ pub struct Request {
     pub hash_bins: u32,
 }
 
+/// A package that the user names by the path of its file. One of the indexes lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedDeb {
+    /// The path, as in [`Request::include`].
+    pub path: String,
+    /// The name of the package.
+    pub name: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// Its version.
+    pub version: String,
+    /// [`Index::pocket`](crate::Index::pocket) of the index.
+    pub pocket: usize,
+}
+
 impl Default for Request {
     /// Returns `minbase` on no architecture, for a current dpkg.
     fn default() -> Self {
@@ -149,6 +167,7 @@ impl Default for Request {
             architecture: String::new(),
             foreign: Vec::new(),
             include: Vec::new(),
+            debs: Vec::new(),
             exclude: Vec::new(),
             recommends: false,
             add: Vec::new(),

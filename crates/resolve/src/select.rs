@@ -2,6 +2,7 @@
 
 use crate::archive::{Archive, Id};
 use crate::error::Error;
+use crate::group::{group, is_group};
 use crate::include::{Include, parse_include};
 use crate::nearest::nearest;
 use crate::request::{Request, Variant};
@@ -24,6 +25,8 @@ pub(crate) struct Selection {
     /// The chosen packages in the order in which mmdebstrap names them to apt: the includes as given, the packages that the
     /// variant is named after, the rest.
     pub order: Vec<Id>,
+    /// The patterns among the includes that no package matches.
+    pub unmatched: Vec<String>,
     /// Packages that the user excludes.
     pub excluded: BTreeSet<Id>,
     /// Packages to install only if nothing else works.
@@ -38,16 +41,32 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
     let (mut chosen, named) = chosen_by_variant(archive, request)?;
     let excluded = request.exclude.iter().map(|name| find(archive, name).map(|id| archive.ids(archive.name(id))));
     let mut excluded: BTreeSet<Id> = excluded.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect();
-    let includes = request.include.iter().map(|text| Ok((text, parse_include(text, request)?)));
-    let (left_out, includes): (Vec<_>, Vec<_>) =
-        includes.collect::<Result<Vec<_>, Error>>()?.into_iter().partition(|(_, include)| include.is_excluded);
-    for (_, include) in left_out {
-        let id = find(archive, include.name)?;
-        excluded.extend(archive.ids(archive.name(id)));
+    let mut includes = Vec::new();
+    for text in &request.include {
+        match is_group(text) {
+            true => includes.push((text, None)),
+            false => match parse_include(text, request)? {
+                left_out if left_out.is_excluded => {
+                    excluded.extend(archive.ids(archive.name(find(archive, left_out.name)?)));
+                }
+                include => includes.push((text, Some(include))),
+            },
+        }
     }
     chosen.retain(|id, _| !excluded.contains(id));
-    let mut order = Vec::new();
+    let (mut order, mut unmatched) = (Vec::new(), Vec::new());
     for (text, include) in includes {
+        let Some(include) = include else {
+            let ids = group(archive, text)?;
+            if ids.is_empty() {
+                unmatched.push(text.clone());
+            }
+            for id in ids.into_iter().filter(|id| !excluded.contains(id)) {
+                chosen.entry(id).or_insert(Why::Included);
+                order.push(id);
+            }
+            continue;
+        };
         let id = find_include(archive, text, &include)?;
         if excluded.contains(&id) {
             return Err(Error::BadSelection { what: text.clone(), why: "it is excluded too".to_owned() });
@@ -61,7 +80,7 @@ pub(crate) fn select(archive: &Archive<'_>, request: &Request) -> Result<Selecti
     order.retain(|&id| chosen.contains_key(&id) && seen.insert(id));
     let avoided = request.avoid.iter().filter_map(|name| archive.id(name));
     let avoided = avoided.filter(|id| !chosen.contains_key(id)).collect();
-    Ok(Selection { chosen, order, excluded, avoided })
+    Ok(Selection { chosen, order, excluded, avoided, unmatched })
 }
 
 /// Returns what the variant and the suite select, and separately the packages that the variant is named after.

@@ -4,6 +4,7 @@ mod architectures;
 mod case;
 mod choices;
 mod distroless;
+mod groups;
 mod phases;
 mod priorities;
 mod reasons;

@@ -43,6 +43,8 @@ pub struct Package {
     pub version: String,
     /// The architecture, or `all`.
     pub architecture: String,
+    /// Who publishes it, in the form of [`Facts::vendor`].
+    pub vendor: String,
     /// The name of the source package that it was built from.
     pub source: String,
     /// The version of that source package, with the epoch.

@@ -9,6 +9,7 @@ fn package(name: &str, version: &str, architecture: &str, source: [&str; 2]) -> 
         name: name.into(),
         version: version.into(),
         architecture: architecture.into(),
+        vendor: "debian".into(),
         source: source[0].into(),
         source_version: source[1].into(),
         digest: Digest::Sha256([0xab; 32]),

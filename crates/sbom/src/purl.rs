@@ -24,17 +24,17 @@ pub(crate) fn binary(facts: &Facts, package: &Package) -> String {
     // The specification wants the keys in alphabetical order.
     let mut qualifiers = vec![("arch", package.architecture.as_str()), ("distro", &distro)];
     qualifiers.extend(upstream.iter().map(|upstream| ("upstream", upstream.as_str())));
-    url(facts, &package.name, &package.version, &qualifiers)
+    url(package, &package.name, &package.version, &qualifiers)
 }
 
 /// Returns the URL of the source package that a binary package was built from.
-pub(crate) fn source(facts: &Facts, package: &Package) -> String {
-    url(facts, &package.source, &package.source_version, &[("arch", "source")])
+pub(crate) fn source(package: &Package) -> String {
+    url(package, &package.source, &package.source_version, &[("arch", "source")])
 }
 
-fn url(facts: &Facts, name: &str, version: &str, qualifiers: &[(&str, &str)]) -> String {
+fn url(package: &Package, name: &str, version: &str, qualifiers: &[(&str, &str)]) -> String {
     let encode = |text| utf8_percent_encode(text, ENCODED);
-    let vendor = match facts.vendor.as_str() {
+    let vendor = match package.vendor.as_str() {
         "" => String::new(),
         vendor => format!("{}/", encode(vendor)),
     };
@@ -98,21 +98,21 @@ mod tests {
     /// Names, versions and qualifiers are encoded as they always were, character by character.
     #[test]
     fn every_character_that_debian_allows_keeps_its_encoding() {
-        let facts = fixture::facts();
+        let package = &fixture::facts().packages[0];
         let encode = |text: &str| -> String {
             let kept = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:".contains(&byte);
             text.bytes().map(|b| if kept(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
         };
         for text in (b'a'..=b'z').chain(b'A'..=b'Z').chain(b'0'..=b'9').chain(*b".+-~:_").map(char::from) {
             let (text, encoded) = (format!("a{text}b"), encode(&format!("a{text}b")));
-            let found = url(&facts, &text, &text, &[("arch", &text)]);
+            let found = url(package, &text, &text, &[("arch", &text)]);
             assert_eq!(found, format!("pkg:deb/debian/{encoded}@{encoded}?arch={encoded}"));
         }
     }
 
     #[test]
     fn versions_and_names_are_encoded() {
-        let mut facts = fixture::facts();
+        let mut package = fixture::facts().packages.remove(0);
         for (name, version, expect) in [
             ("a", "1.0-1", "pkg:deb/debian/a@1.0-1"),
             ("libstdc++6", "14.2.0-19+b1", "pkg:deb/debian/libstdc%2B%2B6@14.2.0-19%2Bb1"),
@@ -120,10 +120,10 @@ mod tests {
             ("passwd", "1:4.17.4-2", "pkg:deb/debian/passwd@1:4.17.4-2"),
             ("x_y", "2:1+é ?#", "pkg:deb/debian/x_y@2:1%2B%C3%A9%20%3F%23"),
         ] {
-            assert_eq!(url(&facts, name, version, &[]), expect);
+            assert_eq!(url(&package, name, version, &[]), expect);
         }
-        facts.vendor = String::new();
-        assert_eq!(url(&facts, "a", "1", &[]), "pkg:deb/a@1");
+        package.vendor = String::new();
+        assert_eq!(url(&package, "a", "1", &[]), "pkg:deb/a@1");
     }
 
     #[test]
@@ -139,10 +139,12 @@ mod tests {
                 "pkg:deb/debian/libc-bin@2.41-12?arch=all&distro=debian-13&upstream=glibc",
             ]
         );
-        assert_eq!(source(&facts, &facts.packages[2]), "pkg:deb/debian/gcc-14@14.2.0-19?arch=source");
+        assert_eq!(source(&facts.packages[2]), "pkg:deb/debian/gcc-14@14.2.0-19?arch=source");
         let rolling = Facts { version: String::new(), codename: "rolling".into(), vendor: "kali".into(), ..facts };
-        let text = binary(&rolling, &rolling.packages[0]);
-        assert_eq!(text, "pkg:deb/kali/base-files@13.8?arch=amd64&distro=kali-rolling");
+        let mut package = rolling.packages[0].clone();
+        package.vendor = "docker-ce".into();
+        let text = binary(&rolling, &package);
+        assert_eq!(text, "pkg:deb/docker-ce/base-files@13.8?arch=amd64&distro=kali-rolling");
     }
 
     #[test]

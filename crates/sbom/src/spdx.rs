@@ -173,7 +173,7 @@ fn elements(facts: &Facts, ids: &Ids<'_>) -> Vec<Element> {
     }
     for package in facts.first_of_each_source() {
         if let Some(id) = ids.sources.get(&package.source()) {
-            elements.push(source(facts, package, id));
+            elements.push(source(package, id));
         }
     }
     elements
@@ -271,13 +271,13 @@ fn binary(facts: &Facts, package: &Package, id: &str, licence: &str) -> Element 
     }
 }
 
-fn source(facts: &Facts, package: &Package, id: &str) -> Element {
+fn source(package: &Package, id: &str) -> Element {
     Element {
         id: id.to_owned(),
         name: package.source.clone(),
         version_info: package.source_version.clone(),
         primary_package_purpose: "SOURCE",
-        external_refs: vec![reference(purl::source(facts, package))],
+        external_refs: vec![reference(purl::source(package))],
         ..described(package, UNKNOWN)
     }
 }

@@ -24,6 +24,7 @@ mod release;
 pub mod server;
 mod skeleton;
 mod skip;
+pub mod tls;
 pub mod tree;
 
 pub use hostile_case::{HostileClass, hostile_case, hostile_extent};

@@ -35,4 +35,4 @@ pub use control::{Conffile, Control, Member};
 pub use entries::{Entry, EntryKind};
 pub use error::Error;
 pub use merge::{Verdict, merge};
-pub use stage::{Deb, Staged, stage, stage_and_keep};
+pub use stage::{Deb, Staged, read_control, stage, stage_and_keep};

@@ -73,6 +73,16 @@ pub fn stage_and_keep(
     Ok((staged, is_kept))
 }
 
+/// Reads what `deb` says of itself. Its files are not looked at.
+///
+/// # Errors
+/// The archive is damaged or exceeds a limit.
+pub fn read_control(mut deb: Deb<'_>) -> Result<Control, Error> {
+    let [control, _] = deb.members()?;
+    let label = deb.label;
+    Control::read(label, deb.open(&control, "control.tar", limits::CONTROL)?)
+}
+
 fn stage_from(
     mut deb: Deb<'_>,
     store: &Root,

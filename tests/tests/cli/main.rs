@@ -3,8 +3,10 @@
 //! Transcripts have names in the place of paths, durations and sizes: `DIR` is the scratch directory, `MIRROR` the server.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod access;
 mod cache;
 mod diff;
+mod includes;
 mod lock;
 mod mirrors;
 mod outdated;

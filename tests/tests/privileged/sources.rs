@@ -24,6 +24,8 @@ fn world() -> Result<World, String> {
     let flat = Archive::new("flat").key(&key).debs([tool("2")]).flat("");
     files.extend(flat.into_iter().map(|(path, bytes)| (format!("flat/{path}"), bytes)));
     let world = World::serving(base::SUITE, files);
+    let local = Deb::new("local", "1").arch("all").field("Depends", "tool").file("/usr/share/local", 0o644, "y\n");
+    fs::write(world.path("local.deb"), local.build()).unwrap();
     fs::write(world.path("team.asc"), key.public_armored()).unwrap();
     fs::write(world.path("team.gpg"), key.public()).unwrap();
     Ok(world)
@@ -34,7 +36,7 @@ fn arguments(world: &World) -> Vec<String> {
     let url = world.server.url();
     let with_password = url.replace("http://", "http://me:secret@");
     vec![
-        "--include=tool".into(),
+        "--include=tool,./local.deb".into(),
         format!("--source=deb [signed-by=team.asc check-valid-until=no] {with_password}/team rolling main"),
         format!("--source=deb [signed-by=team.gpg] {url}/flat ./"),
         format!("--source=deb-src {url}/team rolling contrib"),
@@ -94,7 +96,7 @@ fn the_target_knows_all_archives_with_their_keys() {
     assert_eq!(keyring(&format!("{host}-rolling.gpg")), fs::read(world.path("team.gpg")).unwrap());
     assert_eq!(keyring("rootstrap.gpg"), fs::read(world.path("key.pgp")).unwrap());
     assert_eq!(read("preferences.d/rootstrap"), "Package: tool\nPin: release n=rolling\nPin-Priority: 900\n");
-    assert_eq!(base::prints(root, &["dpkg-query", "-W", "-f", "${Version}", "tool"]), "1");
+    assert_eq!(base::prints(root, &["dpkg-query", "-W", "-f", "${Version} ", "tool", "local"]), "1 1 ");
 }
 
 #[test]
@@ -124,6 +126,7 @@ fn a_lock_has_all_archives() {
     // A keyring that has one key more vouches for the same archive.
     let renewed = [KEY.public(), Key::generate("next").public()].concat();
     fs::write(world.path("key.pgp"), renewed).unwrap();
+    assert!(text.contains("pocket = \".\"") && !text.contains(world.path("").to_str().unwrap()), "{text}");
     assert!(build(&world, "x.tar", &["--lock", lock, "--locked"], None) == unlocked, "locked");
     // The lock alone says all of it.
     let target = world.target("y.tar");
@@ -132,4 +135,10 @@ fn a_lock_has_all_archives() {
     assert!(fs::read(&target).unwrap() == unlocked, "frozen");
     let arguments = [target.as_str(), "--lock", lock, "--locked", "--no-cache"];
     world.finish(&mut world.command(&arguments)).expect(2).says(&["further sources: MIRROR/team rolling ("]);
+    // A file that has changed since is another one.
+    fs::write(world.path("local.deb"), Deb::new("local", "1").arch("all").build()).unwrap();
+    let arguments = [target.as_str(), "--lock", lock, "--frozen", "--no-cache"];
+    let _ = fs::remove_file(&target);
+    world.finish(&mut world.command(&arguments)).expect(3).says(&["local_1_all.deb"]);
+    assert!(!Path::new(&target).exists());
 }

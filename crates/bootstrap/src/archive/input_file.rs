@@ -16,16 +16,29 @@ const PIPES: u64 = 0x5049_5045;
 /// # Errors
 /// It cannot be read, is neither a regular file nor such a pipe, or is larger than 16 MiB.
 pub fn read_input(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = open(path, true)?;
+    read_whole(&mut file)
+}
+
+/// Opens a regular file.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub(crate) fn open_input(path: &Path) -> std::io::Result<File> {
+    open(path, false)
+}
+
+fn open(path: &Path, may_be_pipe: bool) -> std::io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "width and sign differ by architecture")]
     let is_pipe = rustix::fs::fstatfs(&file)?.f_type as u32 as u64 == PIPES;
-    if !is_pipe && !file.metadata()?.is_file() {
+    if !(file.metadata()?.is_file() || is_pipe && may_be_pipe) {
         return Err(std::io::Error::other("it is not a regular file"));
     }
     let flags = rustix::fs::fcntl_getfl(&file)?;
     rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
-    read_whole(&mut file)
+    Ok(file)
 }
 
 /// Reads an open file to its end.

@@ -1,6 +1,6 @@
 //! The archive as a lock has it: what a lock records of pockets and plans, and how a build takes both from it.
 
-use crate::archive::served::ServedPocket;
+use crate::archive::served::{ServedPocket, is_local};
 use crate::archive::snapshot::at_moment;
 use crate::error::Error;
 use rootstrap_debian::digest::Digest;
@@ -146,7 +146,7 @@ pub(crate) fn plan(lock: &Lock, architecture: &str, path: &Path) -> Result<Plan,
         .phases
         .iter()
         .map(|phase| Phase { name: phase.name.clone(), packages: phase.packages.iter().filter_map(planned).collect() });
-    let plan = Plan { phases: phases.collect(), without: platform.without.clone() };
+    let plan = Plan { phases: phases.collect(), without: platform.without.clone(), unmatched: Vec::new() };
     let reason = |error: rootstrap_resolve::Error| error.to_string();
     plan.check().map_err(|error| Error::Lock { path: path.to_owned(), reason: reason(error) })?;
     Ok(plan)
@@ -162,7 +162,9 @@ pub(crate) fn served(lock: &Lock, architecture: &str, mirrors: &dyn Fn(&str) -> 
             all = all.iter().map(|uri| at_moment(uri, moment)).collect();
         }
         let known: Vec<String> = all.iter().map(|uri| redact::userinfo(uri)).collect();
-        all.extend(source.uris.iter().filter(|uri| !known.contains(uri)).cloned());
+        // The lock's own directory is not the one that the user means here.
+        let of_lock = if is_local(&source.pocket) { &[][..] } else { source.uris.as_slice() };
+        all.extend(of_lock.iter().filter(|uri| !known.contains(uri)).cloned());
         if lock.request.mirror.is_some() {
             // The target's sources name the first one.
             all.sort_by_key(|uri| Some(&redact::userinfo(uri)) != source.uris.first());

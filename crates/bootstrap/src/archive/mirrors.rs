@@ -2,6 +2,7 @@
 
 use crate::archive::at_pocket::at_pocket;
 use crate::archive::host_mirrors::host_mirrors;
+use crate::archive::served::is_local;
 use crate::archive::snapshot;
 use crate::error::Error;
 use crate::event::{Event, Report};
@@ -74,8 +75,8 @@ pub(crate) fn lasting_uris(
     serving: &str,
 ) -> Vec<String> {
     let Some(pocket) = Pocket::ALL.into_iter().find(|pocket| pocket.name() == name) else {
-        // An archive beside the suite's own has one address.
-        return vec![redact::userinfo(serving)];
+        // An archive beside the suite's own has one address, and a directory is its own.
+        return if is_local(name) { Vec::new() } else { vec![redact::userinfo(serving)] };
     };
     let mut uris: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
         // Where the service has the moment that it took.

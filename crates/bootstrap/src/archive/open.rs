@@ -2,9 +2,10 @@
 
 use crate::archive::further;
 use crate::archive::input_file::read_input;
+use crate::archive::local_debs::{self, LocalDebs};
 use crate::archive::locked;
 use crate::archive::mirrors::pockets;
-use crate::archive::served::ServedPocket;
+use crate::archive::served::{ServedPocket, is_local};
 use crate::archive::snapshot::{self, FAR};
 use crate::error::Error;
 use crate::event::{Event, Report};
@@ -30,6 +31,8 @@ pub(crate) struct Archive {
     pub served: Vec<ServedPocket>,
     /// The same pockets with their indexes.
     pockets: Vec<VerifiedPocket>,
+    /// The debs that the user names by their paths. They are the last ones of `served`.
+    local: Vec<LocalDebs>,
     /// The keys of the suite, if they are not its own.
     pub own_keys: Option<Vec<u8>>,
     /// The host of each of them, as pins name it.
@@ -104,9 +107,11 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
             served.current = current(&served.name);
         }
     }
+    let local = local_debs::read(selection, served.len())?;
+    served.extend(local.iter().map(|debs| debs.served.clone()));
     let own_keys = own_keys(sources, &keyring)?;
     let sites = sites(sources, &pockets);
-    Ok(Archive { session, served, pockets, sites, own_keys, cancel: machine.cancel.clone() })
+    Ok(Archive { session, served, pockets, local, sites, own_keys, cancel: machine.cancel.clone() })
 }
 
 /// Opens the archive as a lock has it. Nothing is fetched but debs.
@@ -117,7 +122,8 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
     let &ArchiveOptions { selection, sources, machine, suite, report, .. } = options;
     let keyring = keyring(sources, suite)?;
     let further = further::pockets(sources, &keyring)?;
-    for source in lock.sources_of(&selection.architecture) {
+    // The digests of the lock vouch for debs that the user names.
+    for source in lock.sources_of(&selection.architecture).filter(|source| !is_local(&source.pocket)) {
         let of_further = further.iter().find(|pocket| pocket.name == source.pocket);
         let keys = of_further.and_then(|pocket| pocket.further.as_ref()).map_or(&keyring, |further| &further.keyring);
         let trusted = keys.fingerprints();
@@ -128,7 +134,11 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
     }
     let mut pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
     pockets.extend(further);
+    let of_debs = local_debs::mirrors(selection)?;
     let mirrors = |name: &str| {
+        if let Some((_, mirror)) = of_debs.iter().find(|(directory, _)| directory == name) {
+            return vec![mirror.clone()];
+        }
         let pocket = pockets.iter().find(|pocket| pocket.name == name);
         pocket.map(|pocket| pocket.mirrors.clone()).unwrap_or_default()
     };
@@ -146,7 +156,15 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
         "" => own_keys(sources, &keyring)?,
         armored => Some(Keyring::from_bytes(&[armored.as_bytes()])?.to_binary()?),
     };
-    Ok(Archive { session, served, pockets: Vec::new(), sites: Vec::new(), own_keys, cancel: machine.cancel.clone() })
+    Ok(Archive {
+        session,
+        served,
+        pockets: Vec::new(),
+        local: Vec::new(),
+        sites: Vec::new(),
+        own_keys,
+        cancel: machine.cancel.clone(),
+    })
 }
 
 /// Returns the mirrors of a pocket that have the archive as it is now, for a request of a snapshot from the vendor's own services. Those
@@ -174,7 +192,10 @@ fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
         for_later: machine.cache.is_some(),
         jobs: machine.jobs,
         gentle: snapshot::servers(sources, suite),
-        http: machine.network.clone(),
+        // The certificate is for mirrors, and not for registries.
+        http: rootstrap_http::Options { identity: machine.identity.clone(), ..machine.network.clone() },
+        logins: machine.logins.clone(),
+        left_out: machine.left_out.clone(),
         cancel: machine.cancel.clone(),
         ..Options::default()
     })?;
@@ -258,18 +279,28 @@ impl Archive {
     }
 
     /// Decides what is installed. Versions in `keep`, by package name, are taken where the archive still has them.
-    pub fn plan(&self, selection: &Selection, suite: &Suite, keep: BTreeMap<String, String>) -> Result<Plan, Error> {
+    pub fn plan(
+        &self,
+        selection: &Selection,
+        suite: &Suite,
+        keep: BTreeMap<String, String>,
+        report: Report<'_>,
+    ) -> Result<Plan, Error> {
         let pockets = self.pockets.iter().zip(&self.sites).enumerate();
-        let indexes: Vec<Index<'_>> =
+        let mut indexes: Vec<Index<'_>> =
             pockets.flat_map(|(number, (pocket, site))| indexes(number, pocket, site)).collect();
+        for (number, local) in (self.pockets.len()..).zip(&self.local) {
+            indexes.extend(local.indexes(number));
+        }
         let is_unmerged = suite.merged_usr(selection.variant == Variant::Buildd) == MergedUsr::No;
-        Ok(rootstrap_resolve::plan(
+        let plan = rootstrap_resolve::plan(
             &indexes,
             &rootstrap_resolve::Request {
                 variant: selection.variant,
                 architecture: selection.architecture.clone(),
                 foreign: selection.architectures().into_iter().skip(1).map(str::to_owned).collect(),
                 include: selection.include.clone(),
+                debs: self.local.iter().flat_map(LocalDebs::debs).cloned().collect(),
                 exclude: selection.exclude.clone(),
                 recommends: selection.recommends,
                 add: if is_unmerged { Vec::new() } else { suite.required.clone() },
@@ -279,7 +310,11 @@ impl Archive {
                 hash_bins: suite.dpkg_bins,
             },
             &self.cancel,
-        )?)
+        )?;
+        for pattern in &plan.unmatched {
+            report(Event::Warning(format!("no package matches the pattern {pattern}")));
+        }
+        Ok(plan)
     }
 
     /// Returns the newest versions of all packages in the security pocket, by name and architecture.

@@ -60,7 +60,12 @@ impl ServedPocket {
 
     /// Whether it is an archive beside the suite's own.
     pub fn is_further(&self) -> bool {
-        Pocket::ALL.iter().all(|pocket| pocket.name() != self.name)
+        is_further(&self.name)
+    }
+
+    /// Whether it is a directory with debs that the user names, and no archive.
+    pub fn is_local(&self) -> bool {
+        is_local(&self.name)
     }
 
     /// Returns the mirrors that debs are fetched from, in the order in which they are tried.
@@ -87,6 +92,16 @@ impl ServedPocket {
         } = self;
         key.text("name", name).text("suite", suite).text("mirror", self.mirror()).number("date", *date)
     }
+}
+
+/// Whether this is the name of an archive beside the suite's own.
+pub(crate) fn is_further(name: &str) -> bool {
+    Pocket::ALL.iter().all(|pocket| pocket.name() != name)
+}
+
+/// Whether this is the name of a directory with debs, and not of a pocket or of a further archive.
+pub(crate) fn is_local(name: &str) -> bool {
+    name.starts_with(['/', '.'])
 }
 
 /// Returns the digest of the file `Release`, from the text that a signature covers. In a message with its signature inside, that text

@@ -134,7 +134,7 @@ fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
         preferences: _,
     } = selection;
     // No later phase influences the first one.
-    let Plan { phases, without: _ } = plan;
+    let Plan { phases, without: _, unmatched: _ } = plan;
     let Phase { name: _, packages } = phases.first()?;
     let mode = mode_of(machine);
     let mut key = KeyBuilder::new("first phase", program);
@@ -165,6 +165,9 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
         cache: _,
         offline: _,
         network: _,
+        identity: _,
+        logins: _,
+        left_out: _,
         jobs: _,
         staging: _,
         temporary: _,

@@ -89,7 +89,7 @@ fn digest_of(keys: &[u8]) -> String {
 }
 
 fn add_plan(key: &mut KeyBuilder, plan: &Plan) {
-    let Plan { phases, without } = plan;
+    let Plan { phases, without, unmatched: _ } = plan;
     key.list("phases", phases, |key, phase| {
         let Phase { name, packages } = phase;
         key.text("name", name).list("packages", packages, add_package)

@@ -121,14 +121,16 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
     let vendor = match suite.vendor() {
         Some(vendor) => vendor.name.clone(),
         // Derivatives sign their Release with a name of their own.
-        None => {
-            let origin = served.first().map_or("", |pocket| pocket.origin.as_str());
-            origin.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
-        }
+        None => vendor_of(served.first().map_or("", |pocket| pocket.origin.as_str())),
+    };
+    let publisher = |pocket: usize| match served.get(pocket) {
+        Some(pocket) if pocket.is_further() => publisher_of(&pocket.origin, &vendor),
+        _ => vendor.clone(),
     };
     let variant = request.selection.variant.name();
     let name = [vendor.as_str(), &suite.codename, variant, architecture].join("-");
-    let releases = served.iter().enumerate().map(|(number, pocket)| Release {
+    let described = served.iter().enumerate().filter(|(_, pocket)| !pocket.is_local());
+    let releases = described.map(|(number, pocket)| Release {
         pocket: pocket.name.clone(),
         suite: pocket.suite.clone(),
         codename: pocket.codename.clone(),
@@ -140,7 +142,7 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
     Ok(Facts {
         name: name.trim_start_matches('-').to_owned(),
         image: request.output.is_base_image(),
-        vendor,
+        vendor: vendor.clone(),
         codename: suite.codename.clone(),
         version: suite.version.clone().unwrap_or_default(),
         architecture: architecture.to_owned(),
@@ -148,9 +150,23 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: variant.to_owned(),
         options: options(request),
-        packages: materials(plan, controls, base),
+        packages: materials(plan, controls, base, publisher),
         releases: releases.collect(),
     })
+}
+
+/// Returns the name of who publishes an archive, from the `Origin` of its Release, as package URLs have it.
+pub(crate) fn vendor_of(origin: &str) -> String {
+    origin.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+/// Returns who publishes an archive beside that of the suite, which `vendor` publishes. Its own archives have names such as
+/// `Debian Backports`.
+pub(crate) fn publisher_of(origin: &str, vendor: &str) -> String {
+    match vendor_of(origin) {
+        name if !vendor.is_empty() && name.split('-').next() == Some(vendor) => vendor.to_owned(),
+        name => name,
+    }
 }
 
 /// Returns the base URI of each served pocket on the mirror that the target will use.
@@ -168,6 +184,9 @@ fn bases(build: &BuildFacts<'_>) -> Result<Vec<String>, Error> {
     };
     let wanted = archive::wanted_pockets(sources, suite)?;
     let base = |pocket: &ServedPocket| {
+        if pocket.is_local() {
+            return None;
+        }
         if pocket.is_further() {
             return Some(redact::userinfo(pocket.mirror()));
         }
@@ -197,13 +216,17 @@ fn options(request: &Request) -> Vec<(String, String)> {
     let set = |words: &[String]| list(&words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     let flag = |set: bool| set.then(|| "true".to_owned());
     // Where the files are on the host concerns nobody else.
+    let file_name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let included =
+        selection.include.iter().map(|name| if archive::is_path(name) { file_name(name) } else { name.clone() });
+    let included: Vec<String> = included.collect();
     let copied: Vec<String> = customization.copies.iter().map(|copy| copy.to.display().to_string()).collect();
     [
         ("foreign", flag(output.is_first_stage())),
         ("image", flag(output.is_base_image())),
         ("slim", flag(customization.slim)),
         ("copy", list(&copied)),
-        ("include", set(&selection.include)),
+        ("include", set(&included)),
         ("exclude", set(&selection.exclude)),
         ("recommends", flag(selection.recommends)),
         ("add-architecture", list(&selection.add_architectures)),
@@ -226,8 +249,19 @@ fn options(request: &Request) -> Vec<(String, String)> {
     .collect()
 }
 
+/// Returns the address of a package. One of the user's own files has no more than a name: where it is concerns nobody else.
+pub(crate) fn address(base: &str, path: &str) -> String {
+    let path = path.strip_prefix("./").unwrap_or(path);
+    if base.is_empty() { path.to_owned() } else { uri(base, path) }
+}
+
 /// Returns the packages of the plan, in its order, with what their control files say of them.
-fn materials<'a>(plan: &Plan, controls: &[String], base: impl Fn(usize) -> &'a str) -> Vec<Package> {
+fn materials<'a>(
+    plan: &Plan,
+    controls: &[String],
+    base: impl Fn(usize) -> &'a str,
+    publisher: impl Fn(usize) -> String,
+) -> Vec<Package> {
     let planned: Vec<&Planned> = plan.packages().map(|(_, package)| package).collect();
     let entry = |position: usize| controls.get(position).and_then(|text| packages::parse(text).into_iter().next());
     let entries: Vec<packages::Package<'_>> = (0..planned.len()).map(|at| entry(at).unwrap_or_default()).collect();
@@ -239,12 +273,13 @@ fn materials<'a>(plan: &Plan, controls: &[String], base: impl Fn(usize) -> &'a s
             name: package.name.clone(),
             version: package.version.clone(),
             architecture: package.architecture.clone(),
+            vendor: publisher(package.pocket),
             source: source.to_owned(),
             source_version: source_version.to_owned(),
             digest: package.digest,
             size: package.size,
             installed_size: package.installed_size,
-            uri: uri(base(package.pocket), package.path.strip_prefix("./").unwrap_or(&package.path)),
+            uri: address(base(package.pocket), &package.path),
             maintainer: entry.maintainer.to_owned(),
             original_maintainer: entry.original_maintainer.to_owned(),
             homepage: entry.homepage.to_owned(),

@@ -1,6 +1,7 @@
 //! On which machine a run takes place, and how.
 
 use rootstrap_configure::privilege::{Janitor, Mode};
+use rootstrap_debian::auth_conf::Login;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -45,8 +46,14 @@ pub struct Machine {
     pub reuse: bool,
     /// Whether the network must not be used.
     pub offline: bool,
-    /// Proxies, deadlines and retries.
+    /// Proxies, authorities, deadlines and retries.
     pub network: rootstrap_http::Options,
+    /// The certificate, with its key, for mirrors that ask for one.
+    pub identity: Option<rootstrap_http::Pem>,
+    /// Users and passwords for mirrors.
+    pub logins: Vec<Login>,
+    /// Files with logins that were not read, each with the reason.
+    pub left_out: Vec<String>,
     /// How many debs are downloaded at once, and how many platforms are made at once.
     pub jobs: usize,
     /// Where the root grows.
@@ -73,6 +80,9 @@ impl Machine {
             reuse: true,
             offline: false,
             network: rootstrap_http::Options::default(),
+            identity: None,
+            logins: Vec::new(),
+            left_out: Vec::new(),
             jobs: 16,
             staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),

@@ -138,7 +138,7 @@ fn request(
         Some(_) => Target::Nowhere,
         None => shared.container.target(args.target.as_deref(), FormatName::Tar)?,
     };
-    let mut machine = downloads.machine(&shared.run.network);
+    let mut machine = downloads.machine(&shared.run.network).map_err(Problem::Request)?;
     machine.staging = shared.staging.into();
     machine.sync = shared.sync == "yes";
     let (selection, further_platforms) = packages.selection(&machine).map_err(Problem::Request)?;

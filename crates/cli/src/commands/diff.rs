@@ -23,7 +23,7 @@ pub(crate) fn run(args: &DiffArgs) -> u8 {
 
 fn compare(args: &DiffArgs) -> Result<Vec<RootDifference>, Error> {
     let mut machine = Machine::new(environment::host(), environment::now());
-    args.network.apply(&mut machine);
+    args.network.apply(&mut machine)?;
     machine.temporary = environment::temporary_directory();
     stop_on_signals(&machine.cancel);
     let registry = |path: &Path| -> Result<Push, Error> {

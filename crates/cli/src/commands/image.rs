@@ -20,7 +20,10 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
     };
     let (source, mode, architecture) = (args.source.clone(), args.shared.mode, args.arch.clone());
     let deadline = args.shared.run.deadline;
-    let machine = machine(&args);
+    let machine = match machine(&args) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     let mut output = match output(args) {
         Ok(output) => output,
         Err(problem) => return usage(&problem),
@@ -84,11 +87,11 @@ fn output(args: Image) -> Result<Output, String> {
     Ok(Output { push, container: args.shared.container.container(), epoch: epoch()?, ..Output::new(target) })
 }
 
-fn machine(args: &Image) -> Machine {
+fn machine(args: &Image) -> Result<Machine, Error> {
     let mut machine = Machine::new(environment::host(), environment::now());
-    args.shared.run.network.apply(&mut machine);
+    args.shared.run.network.apply(&mut machine)?;
     machine.staging = args.shared.staging.into();
     machine.temporary = environment::temporary_directory();
     machine.sync = args.shared.sync == "yes";
-    machine
+    Ok(machine)
 }

@@ -34,7 +34,10 @@ pub(crate) fn run(args: LockArgs) -> u8 {
     if args.suite.is_none() && (args.check || !args.packages.is_plain()) {
         return usage("no suite is named\nhint: name it, or leave the other options out: the lock has its own request");
     }
-    let machine = args.downloads.machine(&args.run.network);
+    let machine = match args.downloads.machine(&args.run.network) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     stop_on_signals(&machine.cancel);
     let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     match make(&args, machine, epoch, &progress) {

@@ -24,7 +24,10 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
-    let machine = args.downloads.machine(&args.run.network);
+    let machine = match args.downloads.machine(&args.run.network) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     stop_on_signals(&machine.cancel);
     let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     let ended = |error| {

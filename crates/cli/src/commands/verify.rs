@@ -21,7 +21,10 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let mut machine = args.downloads.machine(&args.run.network);
+    let mut machine = match args.downloads.machine(&args.run.network) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     let names = registry_name(&args.path).map(str::to_owned).into_iter().collect();
     let mut registry = Push { names, insecure: args.insecure_registry, ..Push::default() };
     let secret = match credentials(&mut registry, invocation) {

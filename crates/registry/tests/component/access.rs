@@ -2,8 +2,8 @@
 
 use crate::fake::{Access, Fault, Registry};
 use crate::image::{Image, SECRET, blob_of, retries, words};
-use crate::tls::Terminator;
 use rootstrap_registry::Credentials;
+use rootstrap_testkit::tls::Terminator;
 use rootstrap_testkit::{HostileClass, hostile_case};
 
 /// `me:hunter2`.

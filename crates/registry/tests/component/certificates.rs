@@ -3,7 +3,7 @@
 
 use crate::fake::{Access, Fault, Registry};
 use crate::image::{Image, SECRET, blob_of, words};
-use crate::tls::{Terminator, certificates};
+use rootstrap_testkit::tls::{self, Terminator, certificates};
 use rootstrap_testkit::{HostileClass, hostile_case};
 use std::process::Command;
 
@@ -31,7 +31,7 @@ fn only_certificates_that_the_machine_trusts_are_accepted() {
     }
     // Without the authority, nobody has signed for even the best of them.
     hostile_case(HostileClass::Network, "a certificate of an unknown authority");
-    std::fs::write(&authority, crate::tls::CERTIFICATE).unwrap();
+    std::fs::write(&authority, tls::CERTIFICATE).unwrap();
     child(CASES.len(), &authority);
 }
 

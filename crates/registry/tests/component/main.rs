@@ -10,4 +10,3 @@ mod helpers;
 mod image;
 mod order;
 mod program;
-mod tls;

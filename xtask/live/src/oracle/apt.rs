@@ -201,8 +201,13 @@ impl Archive {
     }
 
     fn ours(&self, program: &Path, request: &Request) -> Answer {
-        let set = Set { include: request.packages.clone(), recommends: request.recommends, ..Set::default() };
+        // A pattern may have commas, so it is a list of its own.
+        let is_pattern = |name: &&String| name.starts_with(['?', '~', '!', '(']);
+        let (patterns, include): (Vec<_>, Vec<_>) = request.packages.iter().partition(is_pattern);
+        let include = include.into_iter().cloned().collect();
+        let set = Set { include, recommends: request.recommends, ..Set::default() };
         let mut extra = vec!["--print-plan".to_owned(), "--quiet".to_owned()];
+        extra.extend(patterns.iter().map(|pattern| format!("--include={pattern}")));
         extra.push(format!("--components={}", request.components));
         extra.extend(request.pockets.iter().map(|pocket| format!("--pockets={pocket}")));
         extra.extend(request.sources.iter().map(|suite| format!("--source={}", self.further(request, suite))));

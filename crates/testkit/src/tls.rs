@@ -1,16 +1,17 @@
-//! TLS before a registry that has none, with a certificate that nobody signed.
+//! TLS before a server that has none, on the loopback interface.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj /CN=nobody
+/// A certificate that nobody signed. Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj /CN=nobody
 /// -addext subjectAltName=IP:127.0.0.1`.
 pub const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----
@@ -47,14 +48,31 @@ impl Terminator {
 
     /// Starts one that shows this certificate.
     pub fn with(target: &str, certificate: &str) -> Terminator {
+        Terminator::run(target, certificate, false)
+    }
+
+    /// Starts one that shows [`certificates::GOOD`] and wants a certificate of [`certificates::CLIENT_AUTHORITY`].
+    pub fn asking(target: &str) -> Terminator {
+        Terminator::run(target, certificates::GOOD, true)
+    }
+
+    fn run(target: &str, certificate: &str, is_asking: bool) -> Terminator {
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
             .unwrap();
+        let config = match is_asking {
+            false => config.with_no_client_auth(),
+            true => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(certificates::CLIENT_AUTHORITY.as_bytes()).unwrap()).unwrap();
+                let provider = Arc::new(ring::default_provider());
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+                config.with_client_cert_verifier(verifier)
+            }
+        };
+        let config = config.with_single_cert(vec![certificate], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -146,4 +164,37 @@ MBaAFNI8+pIhvFXWSFafPVn1srJ5bW6fMAoGCCqGSM49BAMCA0gAMEUCIELTe+N+
 8JBAzh9b6BF75jiyICuomqICN/Ttgo8Ig5o7AiEAknBx0CGErFqimmT0gSOdU1+S
 b4tTqguJgoEZ/LB/Ccs=
 -----END CERTIFICATE-----";
+    /// Another authority, for clients.
+    pub const CLIENT_AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBjTCCATOgAwIBAgIUUC4G/6iiEii4koZhsPsTf0AtzFswCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQY2xpZW50IGF1dGhvcml0eTAgFw0yNjExMzAwMjMwNTRaGA8y
+MTI2MTEwNjAyMzA1NFowGzEZMBcGA1UEAwwQY2xpZW50IGF1dGhvcml0eTBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABG6SRWMs+5N62X8Nd5R3PqrG+gdh8d8lGnGe
+9116Ic3OV+ZgOEOOot4Mg9jItSPfD2THn8f/l+oltLkdRUErmQ2jUzBRMB0GA1Ud
+DgQWBBSCM6tbY+2/UWzbTRzULz65v9yg9zAfBgNVHSMEGDAWgBSCM6tbY+2/UWzb
+TRzULz65v9yg9zAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQCH
+wqOGKeAMBHLU5JmJ6c8l9me+9pu3FDBARyN2uVJrWAIgUqchdBdPq6vJars/xu2w
+1mG6Vl79FiHXY/KLX+kXkWI=
+-----END CERTIFICATE-----";
+    /// The certificate of a client.
+    pub const CLIENT: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBhjCCAS2gAwIBAgIUeVqVLoQ7we+4mY4djvqhmrBLO7AwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQY2xpZW50IGF1dGhvcml0eTAgFw0yNjExMzAwMjMwNTRaGA8y
+MTI2MTEwNjAyMzA1NFowETEPMA0GA1UEAwwGY2xpZW50MFkwEwYHKoZIzj0CAQYI
+KoZIzj0DAQcDQgAEWpBoptwn5QpGtnItIo+7wjn8XZubhiGvuZm/ItBWz7u6Gt5L
+fdm6rKLnNKJ5QTVa/0X48hVz5MDYcqlWJ4oMp6NXMFUwEwYDVR0lBAwwCgYIKwYB
+BQUHAwIwHQYDVR0OBBYEFCe4alhuZu8h2cVqoxShUSLGvjaGMB8GA1UdIwQYMBaA
+FIIzq1tj7b9RbNtNHNQvPrm/3KD3MAoGCCqGSM49BAMCA0cAMEQCIEJQywXKsX2w
+uqJeiAq/WhihN0PXg+kC6iHW9qkvoCE1AiAFv/McvEAT7LuAmKAXJsT1WdEGtsiv
+OFIaoiC1TS0rDQ==
+-----END CERTIFICATE-----";
+    /// Its key, which protects nothing.
+    pub const CLIENT_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqQnpAzbQcrC4dYDx
+jNldma2D93sVMJEi3H5ylXlSDmyhRANCAARakGim3CflCka2ci0ij7vCOfxdm5uG
+Ia+5mb8i0FbPu7oa3kt92bqsouc0onlBNVr/RfjyFXPkwNhyqVYnigyn
+-----END PRIVATE KEY-----";
 }
