@@ -2,7 +2,8 @@
 
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report, Stage};
-use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, container, mtree, publish, target};
+use crate::publish::target::{self, NewParents};
+use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, container, mtree, publish};
 use crate::request::{Machine, Output, Target, native_architecture};
 use crate::staging::Staging;
 use crate::staging::hidden;
@@ -54,6 +55,7 @@ pub fn image(
 ) -> Result<Summary, Error> {
     output.check(architecture)?;
     let given = output.target.clone();
+    let parents = NewParents::make(&given)?;
     let mut output = Output { target: target::resolve(&given)?, ..output.clone() };
     for path in target::hidden_places(&output, machine).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
@@ -90,6 +92,7 @@ pub fn image(
     }
     let root = output.target.layer().is_none().then_some(finished);
     let published = publish(Publication { images, names: &names, root, epoch }, &output, machine, report)?;
+    parents.keep();
     Ok(Summary {
         target: given,
         architectures,

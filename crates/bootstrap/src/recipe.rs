@@ -13,7 +13,8 @@ use crate::lock::{self, LockInUse};
 use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
-use crate::publish::{Summary, container, mtree, target};
+use crate::publish::target::{self, NewParents};
+use crate::publish::{Summary, container, mtree};
 use crate::request::{Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
@@ -68,6 +69,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     let program = ProgramDigest::start();
     let suite = archive::find_suite(&request.sources)?;
     let given = &request.output.target;
+    let parents = NewParents::make(given)?;
     let (request, lock) = lock::apply(&resolve(request)?, &suite, report)?;
     // The lock has decided a part of it.
     request.check()?;
@@ -97,6 +99,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
             if let Some(entry) = &entry
                 && let Some(kept) = archive_cache::publish(entry, &request.output.target, machine, report)?
             {
+                parents.keep();
                 let Summary { target, suite, architectures, limits, .. } = summary;
                 return Ok(Summary { target, suite, architectures, limits, ..kept });
             }
@@ -110,6 +113,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
         })?,
     };
     let archive = publish_platforms(platforms, request, &names, &mut summary, report)?;
+    parents.keep();
     if let (Some(entry), Some(archive)) = (entry, archive) {
         // An archive that cannot be kept is made again next time.
         let _ = archive_cache::keep(&entry, archive, &summary, request.machine.sync);

@@ -147,6 +147,10 @@ impl Progress {
                     &format!("release: {suite} is not on the mirror, going on without it"),
                 );
             }
+            FetchEvent::PocketElsewhere { suite, next } => {
+                let text = format!("release: {suite} is not on the mirror, taking it from {next}");
+                self.print(state, Level::Normal, &text);
+            }
             FetchEvent::DebsTotal { count, bytes, cached_count, cached_bytes } => {
                 state.download = Some(Download { total: *bytes, done: *cached_bytes, since: Instant::now() });
                 let cached =

@@ -11,6 +11,8 @@ pub enum Event {
     ReleaseVerified { suite: String, date: i64, keys: Vec<String> },
     /// No mirror has this optional pocket.
     PocketMissing { suite: String },
+    /// No mirror has the pocket, and the `next` one, which is asked only then, may have it. The URI is without a password.
+    PocketElsewhere { suite: String, next: String },
     /// The download of an index begins. `size` is its length in bytes as the mirror sends it.
     IndexStarted { name: String, size: u64 },
     /// Bytes of indexes were received. A negative number takes back bytes that will be received again.

@@ -17,6 +17,8 @@ pub struct Pocket {
     pub moment: Option<String>,
     /// Base URIs (`http:`, `https:`, `file:`, `copy:`), tried in this order.
     pub mirrors: Vec<String>,
+    /// Mirrors that are asked only if all of those answer that they do not have the pocket.
+    pub fallback: Vec<String>,
     /// Components to read: `main`.
     pub components: Vec<String>,
     /// Whether the pocket is left out if no mirror has it. Otherwise that is an error.
@@ -124,7 +126,7 @@ impl VerifiedPocket {
         &self.keys
     }
 
-    /// Returns the mirror that sent the Release; offline, the first mirror of the pocket. It contains the password, if there is
+    /// Returns the mirror that sent the Release; offline, the one that sent the last Release, as far as that is known. It contains the password, if there is
     /// one.
     #[must_use]
     pub fn mirror(&self) -> &str {

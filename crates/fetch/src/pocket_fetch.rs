@@ -15,6 +15,7 @@ use rootstrap_cache::Cache;
 use rootstrap_debian::packages::is_relative_path;
 use rootstrap_debian::release::Release;
 use rootstrap_debian::sources::suite_directory;
+use rootstrap_http::redact;
 use sha2::{Digest as _, Sha256};
 
 /// The request for one pocket.
@@ -46,10 +47,20 @@ impl PocketFetch<'_> {
         };
         let fetch = ReleaseFetch { downloader, history: &history, criteria, report };
         let (verified, source) = fetch.run(&mirrors).await?;
+        let position = match source {
+            ReleaseSource::Mirror { position, .. } => Some(position),
+            ReleaseSource::Cache => {
+                let last = history.mirror();
+                let is_last = |mirror: &Mirror| last.as_ref() == Some(&redact::userinfo(&mirror.uri));
+                let fallback = parse_all(&criteria.pocket.fallback, suite).unwrap_or_default();
+                if fallback.iter().any(is_last) {
+                    mirrors = fallback;
+                }
+                mirrors.iter().position(is_last)
+            }
+        };
         // Other files are asked of the mirror that sent the Release first.
-        if let ReleaseSource::Mirror { position, .. } = source
-            && let Some(head) = mirrors.get_mut(..=position)
-        {
+        if let Some(head) = position.and_then(|position| mirrors.get_mut(..=position)) {
             head.rotate_right(1);
         }
         let (date, keys) = (verified.release.date, verified.keys.clone());
@@ -60,6 +71,9 @@ impl PocketFetch<'_> {
         let mut moved_to = None;
         if let ReleaseSource::Mirror { signed, moved_to: base, .. } = source {
             history.add(date, &signed)?;
+            if let Some(mirror) = mirrors.first() {
+                history.set_mirror(&mirror.uri)?;
+            }
             moved_to = base;
         }
         Ok(VerifiedPocket {

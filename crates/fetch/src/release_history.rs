@@ -8,12 +8,16 @@ use crate::layers::RELEASES_DIRECTORY;
 use crate::limits;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rootstrap_cache::{Cache, CachedFile};
+use rootstrap_http::redact;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Bytes of the digest that tells files of one date apart.
 const HASH_LENGTH: usize = 8;
+
+/// The name of the file that says which mirror has sent the last Release file.
+const MIRROR: &str = "mirror";
 
 /// A Release file as a mirror sends it, not yet trusted.
 #[derive(Clone, Debug)]
@@ -67,6 +71,25 @@ impl ReleaseHistory {
             new.keep()?;
         }
         Ok(())
+    }
+
+    /// Remembers which mirror has sent the last Release file.
+    pub fn set_mirror(&self, uri: &str) -> Result<(), Error> {
+        // The user may name it with another password next time.
+        let uri = redact::userinfo(uri);
+        if self.mirror().as_ref() == Some(&uri) {
+            return Ok(());
+        }
+        let mut new = CachedFile::verified(&self.cache, &self.directory, MIRROR).create()?;
+        let written = new.file().write_all(uri.as_bytes());
+        written.map_err(|source| rootstrap_cache::Error::write(Path::new(MIRROR), source))?;
+        new.keep().map(drop).map_err(Error::from)
+    }
+
+    /// Returns the mirror that has sent the last Release file, without user and password, if that is known.
+    pub fn mirror(&self) -> Option<String> {
+        let file = CachedFile::verified(&self.cache, &self.directory, MIRROR);
+        String::from_utf8(read_at_most(&file, limits::RELEASE).ok()?).ok()
     }
 
     /// Returns the stored Release files, the newest first.

@@ -15,6 +15,7 @@ use crate::prefetch::Prefetch;
 use crate::release_criteria::ReleaseCriteria;
 use futures_util::future::{Either, select, try_join_all};
 use rootstrap_cache::Cache;
+use rootstrap_http::redact;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
@@ -105,10 +106,20 @@ impl Session {
             let only = further.map(|further| further.architectures.as_slice()).unwrap_or_default();
             let is_read = |name: &&str| only.is_empty() || only.iter().any(|only| only == name);
             let architectures: Vec<&str> = architectures.iter().copied().filter(is_read).collect();
-            let criteria = ReleaseCriteria { pocket, architectures: &architectures, keyring, policy };
-            let (cache, writers) = (&self.cache, &self.writers);
-            let fetch = PocketFetch { downloader: &self.downloader, cache, writers, criteria, report };
-            match fetch.run().await {
+            let fetch = async |pocket: &Pocket| {
+                let criteria = ReleaseCriteria { pocket, architectures: &architectures, keyring, policy };
+                let (cache, writers) = (&self.cache, &self.writers);
+                PocketFetch { downloader: &self.downloader, cache, writers, criteria, report }.run().await
+            };
+            let fetched = match (fetch(pocket).await, pocket.fallback.first()) {
+                (Err(error), Some(next)) if error.is_missing() => {
+                    report(Event::PocketElsewhere { suite: pocket.suite.clone(), next: redact::password(next) });
+                    let (mirrors, fallback) = (pocket.fallback.clone(), Vec::new());
+                    fetch(&Pocket { mirrors, fallback, ..pocket.clone() }).await
+                }
+                (fetched, _) => fetched,
+            };
+            match fetched {
                 Err(error) if pocket.optional && error.is_missing() => {
                     report(Event::PocketMissing { suite: pocket.suite.clone() });
                     Ok(None)

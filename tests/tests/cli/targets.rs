@@ -35,8 +35,6 @@ fn places_that_cannot_be_filled() {
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
         ("directory.tar", "it exists and is not a regular file", "choose another name"),
-        ("none/x", "its parent directory does not exist", "create it first with mkdir -p"),
-        ("none/x.tar", "its parent directory does not exist", "create it first with mkdir -p"),
         ("file/x", "its parent is not a directory", "choose another place"),
     ] {
         let target = world.target(target);
@@ -46,6 +44,19 @@ fn places_that_cannot_be_filled() {
     }
     assert_eq!(tree::dump(&out), before);
     assert!(world.server.requests().is_empty());
+}
+
+#[test]
+fn parents_of_the_target_are_made() {
+    need!(machine::builder());
+    let world = trixie();
+    for target in ["a/b/root", "a/c/root.tar"] {
+        let path = world.target(target);
+        world.run(&[&[path.as_str()], &EXTRACT[..]].concat()).expect(0);
+        assert!(fs::metadata(path).is_ok(), "{target}");
+    }
+    world.run(&[&[&*world.target("a/d/e/root"), "--include=none"], &EXTRACT[..]].concat()).expect(1);
+    assert_eq!(world.names("out/a"), ["b", "c"], "what was made for a run that fails is removed");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Archives beside the suite's own: what the target's apt gets of them, and the same bytes in every mode and from a lock.
 
+use rootstrap_testkit::Files;
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::keys::Key;
@@ -141,4 +142,60 @@ fn a_lock_has_all_archives() {
     let _ = fs::remove_file(&target);
     world.finish(&mut world.command(&arguments)).expect(3).says(&["local_1_all.deb"]);
     assert!(!Path::new(&target).exists());
+}
+
+/// Returns the files of an archive of noble, below a directory.
+fn noble(directory: &str, name: &str, mut archive: Archive) -> Files {
+    archive.dist = name.into();
+    (archive.suite, archive.codename) = (name.into(), "noble".into());
+    (archive.origin, archive.label) = ("Ubuntu".into(), "Ubuntu".into());
+    archive.build().into_iter().map(|(path, bytes)| (format!("{directory}/{path}"), bytes)).collect()
+}
+
+/// The test's server is the proxy for the vendor's own addresses.
+#[test]
+fn what_a_mirror_lacks_comes_from_the_vendor() {
+    need!(machine::root());
+    let empty = |name: &str| Archive::new(name).key(&KEY);
+    let base = need!(base::archive(Layout::Merged, []));
+    let mut files = noble("first", "noble", base);
+    files.extend(noble("second", "noble-updates", empty("noble-updates")));
+    files.extend(noble("ubuntu", "noble-security", empty("noble-security")));
+    let world = World::serving("noble", files);
+    let (url, keyring) = (world.server.url(), world.path("key.pgp"));
+    let run = |name: &str, more: &[&str]| {
+        let target = world.target(name);
+        let mut command = world.bare(&["noble", &target, "--keyring"]);
+        command.arg(&keyring).args(["--mirror", &format!("{url}/first"), "--mirror", &format!("{url}/second")]);
+        command.args(more).env("http_proxy", &url);
+        let outcome = world.finish(&mut command).expect(0);
+        let sources = fs::read_to_string(Path::new(&target).join("etc/apt/sources.list.d/ubuntu.sources"));
+        (outcome, sources.unwrap_or_default().replace(&url, "MIRROR"))
+    };
+    let cache = world.path("cache");
+    let cache = ["--cache-dir", cache.to_str().unwrap()];
+    let (outcome, sources) = run("root", &cache);
+    outcome.says(&["release: noble-security is not on the mirror, taking it from http://archive.ubuntu.com/ubuntu"]);
+    let places: Vec<&str> =
+        sources.lines().filter(|line| line.starts_with("URIs") || line.starts_with("Suites")).collect();
+    let vendors = "URIs: http://security.ubuntu.com/ubuntu";
+    assert_eq!(
+        places,
+        [
+            "URIs: MIRROR/first",
+            "Suites: noble",
+            "URIs: MIRROR/second",
+            "Suites: noble-updates",
+            vendors,
+            "Suites: noble-security"
+        ]
+    );
+    // Without the network, the cache knows which mirror had what.
+    assert_eq!(run("offline", &[&cache[..], &["--offline"]].concat()).1, sources);
+    let lock = world.path("lock");
+    let lock = lock.to_str().unwrap();
+    let mut command = world.bare(&["lock", "noble", "-o", lock, "--keyring"]);
+    command.arg(&keyring).args(["--mirror", &format!("{url}/first"), "--mirror", &format!("{url}/second")]);
+    world.finish(command.args(cache).env("http_proxy", &url)).expect(0);
+    assert_eq!(run("locked", &[&cache[..], &["--lock", lock]].concat()).1, sources);
 }

@@ -31,7 +31,14 @@ pub(crate) fn pockets(
     let mut found = Vec::new();
     for (pocket, name) in wanted_pockets(sources, suite)? {
         let host = of_host.iter().filter(|mirror| mirror.serves(pocket)).map(|mirror| mirror.uri.clone());
-        let vendor = suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned());
+        let vendor: Vec<String> =
+            suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect();
+        // A pocket that is asked for by name has to exist.
+        let optional = !is_named(sources, pocket) && suite.optional.contains(&pocket);
+        // A mirror that has the suite need not have all of its pockets.
+        let is_partial = pocket != Pocket::Release && !optional;
+        let has_fallback = is_partial && sources.snapshot.is_none() && !sources.mirrors.is_empty();
+        let fallback = if has_fallback { vendor.clone() } else { Vec::new() };
         let mut mirrors: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
             (Some(snapshot), _) => snapshot::uris(snapshot, suite, pocket),
             (None, []) => host.chain(vendor).collect(),
@@ -49,9 +56,9 @@ pub(crate) fn pockets(
             suite: name,
             moment: sources.snapshot.as_ref().map(|snapshot| snapshot::timestamp(snapshot.at)),
             mirrors,
+            fallback,
             components,
-            // A pocket that is asked for by name has to exist.
-            optional: !is_named(sources, pocket) && suite.optional.contains(&pocket),
+            optional,
             ended: suite.ended,
             unsupported: false,
             further: None,
@@ -81,18 +88,24 @@ pub(crate) fn lasting_uris(
     let mut uris: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
         // Where the service has the moment that it took.
         (Some(_), _) => vec![redact::userinfo(serving)],
-        (None, []) => suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect(),
-        (None, [first, ..]) => {
-            let is_first = |uri: &String| uri == serving && at_pocket(first, suite, pocket).contains(uri);
-            let mut all: Vec<String> =
-                sources.mirrors.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect();
-            all.sort_by_key(|uri| !is_first(uri));
+        (None, _) if !is_of_user(sources, suite, pocket, serving) => {
+            suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect()
+        }
+        (None, named) => {
+            let mut all: Vec<String> = named.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect();
+            all.sort_by_key(|uri| uri != serving);
             all.iter().map(|uri| redact::userinfo(uri)).collect()
         }
     };
     let mut seen = HashSet::new();
     uris.retain(|uri| seen.insert(uri.clone()));
     uris
+}
+
+/// Whether an address is one at which a mirror of the user may have a pocket. Others are the vendor's. User and password do not matter.
+pub(crate) fn is_of_user(sources: &Sources, suite: &Suite, pocket: Pocket, uri: &str) -> bool {
+    let uri = redact::userinfo(uri);
+    sources.mirrors.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).any(|own| redact::userinfo(&own) == uri)
 }
 
 /// Returns the pockets wanted and their names under `dists/`.

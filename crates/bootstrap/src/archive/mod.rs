@@ -19,7 +19,7 @@ pub(crate) use at_pocket::at_pocket;
 pub use input_file::{read_input, read_whole};
 pub(crate) use local_debs::is_path;
 pub use lock_file::read_lock;
-pub(crate) use mirrors::{lasting_uris, wanted_pockets};
+pub(crate) use mirrors::{is_of_user, lasting_uris, wanted_pockets};
 pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked};
 pub use proxies::proxies;
 pub(crate) use served::{ServedPocket, is_further, is_local};

@@ -1,5 +1,5 @@
-//! The apt sources of the target: where the finished system gets its updates. They depend on the request and the suite alone, and not on
-//! which mirror served this run.
+//! The apt sources of the target: where the finished system gets its updates. They depend on the request and the suite, and on
+//! which of the user's mirrors has a pocket.
 
 use crate::archive::{self, ServedPocket, host_mirrors};
 use crate::error::Error;
@@ -79,7 +79,7 @@ pub(crate) struct Entries<'a> {
 }
 
 impl Entries<'_> {
-    /// Returns the entries: the user's mirror if one was named, otherwise the suite's list, otherwise what the target's apt documents.
+    /// Returns the entries: those of the user's mirrors that have a pocket, and the vendor's for the others.
     fn entries(&self, documents: &[&str]) -> Result<Vec<SourceEntry>, Error> {
         let mut wanted = archive::wanted_pockets(self.sources, self.suite)?;
         // No mirror has every pocket of an old suite. An entry for a pocket that no mirror has would make each `apt update` fail.
@@ -87,10 +87,20 @@ impl Entries<'_> {
         if let Some(snapshot) = self.sources.snapshot.as_ref().filter(|_| self.sources.write_snapshot) {
             return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_snapshot(snapshot, pocket, name))));
         }
-        let mut listed = self.suite.sources(self.architecture);
-        if !self.sources.mirrors.is_empty() {
-            return Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| self.at_first_mirror(pocket, name))));
+        let place = |(pocket, name): &(Pocket, String)| Some((self.of_user(*pocket)?, name.clone()));
+        let own: Vec<(String, String)> = wanted.iter().filter_map(place).collect();
+        wanted.retain(|(pocket, _)| self.of_user(*pocket).is_none());
+        let mut entries = self.grouped(own.into_iter());
+        entries.extend(self.of_vendor(&wanted, documents)?);
+        Ok(entries)
+    }
+
+    /// Returns the vendor's entries for pockets: the suite's list, otherwise what the target's apt documents.
+    fn of_vendor(&self, wanted: &[(Pocket, String)], documents: &[&str]) -> Result<Vec<SourceEntry>, Error> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
         }
+        let mut listed = self.suite.sources(self.architecture);
         if !listed.is_empty() {
             for entry in &mut listed {
                 entry.suites.retain(|name| wanted.iter().any(|(_, wanted)| wanted == name));
@@ -107,20 +117,15 @@ impl Entries<'_> {
             },
         };
         let at = |pocket| archive::at_pocket(&main, self.suite, pocket).into_iter().next().unwrap_or_default();
-        Ok(self.grouped(wanted.into_iter().map(|(pocket, name)| (at(pocket), name))))
+        Ok(self.grouped(wanted.iter().map(|(pocket, name)| (at(*pocket), name.clone()))))
     }
 
-    /// Returns the base URI of a pocket at the first mirror that the user named, whichever mirror served this run. If the first mirror
-    /// served the pocket, it has also shown how it is laid out.
-    fn at_first_mirror(&self, pocket: Pocket, name: String) -> (String, String) {
-        let first = self.sources.mirrors.first().map_or("", String::as_str);
-        let places = archive::at_pocket(first, self.suite, pocket);
-        let serving = self.served.iter().find(|served| served.name == pocket.name());
+    /// Returns the base URI of a pocket at the mirror of the user that has it; `None` if none has.
+    fn of_user(&self, pocket: Pocket) -> Option<String> {
+        let served = self.served.iter().find(|served| served.name == pocket.name())?;
         // User and password are for this run, not for every reader of the target.
-        let serving = serving.map(|served| redact::userinfo(served.mirror()));
-        let mut places = places.iter().map(|place| redact::userinfo(place));
-        let first = places.next().unwrap_or_default();
-        (places.find(|place| Some(place) == serving.as_ref()).unwrap_or(first), name)
+        archive::is_of_user(self.sources, self.suite, pocket, served.mirror())
+            .then(|| redact::userinfo(served.mirror()))
     }
 
     /// Returns the base URI of a pocket at the first service of snapshots, and at the moment that was asked for. If that service has shown how

@@ -11,7 +11,47 @@ use rootstrap_configure::privilege::Janitor;
 use rootstrap_image::compress::Compression;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::ffi::OsStr;
+use std::io::ErrorKind::{AlreadyExists, NotFound};
 use std::path::{Path, PathBuf};
+
+/// Directories that were made for a target. They are removed again, if they are empty, unless the target is there in the end.
+#[derive(Debug, Default)]
+pub(crate) struct NewParents(Vec<PathBuf>);
+
+impl NewParents {
+    /// Makes the directories above a target that do not exist.
+    ///
+    /// # Errors
+    /// One of them cannot be made.
+    pub fn make(target: &Target) -> Result<Self, Error> {
+        let mut made = Self::default();
+        let Some(path) = target.path() else { return Ok(made) };
+        let is_missing = |above: &&Path| std::fs::symlink_metadata(above).is_err_and(|it| it.kind() == NotFound);
+        let above = std::iter::successors(Some(parent(path)), |above| Some(parent(above)).filter(|next| next != above));
+        let missing: Vec<&Path> = above.take_while(is_missing).collect();
+        for directory in missing.into_iter().rev() {
+            match std::fs::create_dir(directory) {
+                Ok(()) => made.0.push(directory.to_owned()),
+                Err(error) if error.kind() == AlreadyExists => {}
+                Err(error) => return Err(Error::io("create", directory)(error)),
+            }
+        }
+        Ok(made)
+    }
+
+    /// Lets the directories stay.
+    pub fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for NewParents {
+    fn drop(&mut self) {
+        for directory in self.0.iter().rev() {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
 
 /// Returns the target with a path that stays valid: absolute, without links on the way, and without dots or slashes at the end.
 /// Refuses a path at which nothing can be created.
@@ -110,7 +150,7 @@ fn check_free(target: &Target) -> Result<(), Error> {
     let refuse = |reason: &str, hint| Err(Error::Target { path: path.to_owned(), reason: reason.to_owned(), hint });
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == NotFound => return Ok(()),
         Err(error) => return Err(Error::io("inspect", path)(error)),
     };
     match target {
