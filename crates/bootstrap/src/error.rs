@@ -20,6 +20,8 @@ pub enum Error {
     InputFile { path: String, reason: String },
     #[error("cannot install {path}: {reason}")]
     LocalDeb { path: String, reason: String, hint: Option<String> },
+    #[error("cannot use the hook {command}: {reason}")]
+    Hook { command: String, reason: String },
     #[error("cannot use the preferences {what}: {reason}")]
     Preferences { what: String, reason: String },
     #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
@@ -156,6 +158,7 @@ impl Error {
             | Self::UnknownPocket { .. }
             | Self::InputFile { .. }
             | Self::LocalDeb { .. }
+            | Self::Hook { .. }
             | Self::Preferences { .. }
             | Self::FurtherSource { .. }
             | Self::UnknownArchitecture { .. }

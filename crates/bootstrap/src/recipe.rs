@@ -15,7 +15,7 @@ use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::{self, NewParents};
 use crate::publish::{Summary, container, mtree};
-use crate::request::{Request, Target};
+use crate::request::{Hook, Moment, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden;
@@ -143,6 +143,7 @@ fn prepare(request: &Request, given: &Target, report: Report<'_>) -> Result<u64,
     if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
         mtree::check(path)?;
     }
+    customization.hooks.iter().try_for_each(Hook::check)?;
     copies::check(&customization.copies)
 }
 
@@ -249,7 +250,7 @@ impl Run<'_> {
     fn build(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Result<BuiltRoot, Error> {
         let Request { selection, sources, customization, output, machine } = request;
         let &BuildInputs { ref emulation, ref archive, ref plan, epoch, .. } = inputs;
-        let (suite, slim, pockets) = (self.suite, customization.slim, archive.served.as_slice());
+        let (suite, pockets) = (self.suite, archive.served.as_slice());
         let wanted = archive.wanted(plan);
 
         let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
@@ -257,15 +258,29 @@ impl Run<'_> {
         let area =
             Staging::create(machine, &output.target, selection.variant.runs_scripts(), (bytes, self.at_once), report)?;
         let (staging, root) = (&area, &area.root);
+        let slim = customization.slim;
         let inputs = SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine };
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
-        let may_keep = request.runs_scripts() && machine.cache.is_some() && machine.reuse;
+        // What hooks change before the end of the first phase is not known here.
+        let has_early_hooks = customization.hooks.iter().any(|hook| hook.moment < Moment::Essential);
+        let may_keep = request.runs_scripts() && !has_early_hooks && machine.cache.is_some() && machine.reuse;
         let find = || FirstPhaseSnapshot::find(session.cache(), self.program, &inputs, report);
         let snapshot = if may_keep { find() } else { None };
         let source = DebSource { session, wanted: &wanted, store, stop, report };
         let debs = Debs { session, report };
-        let context =
-            BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, emulation, machine, report };
+        let context = BuildContext {
+            selection,
+            customization,
+            suite,
+            plan,
+            debs,
+            root,
+            staging,
+            epoch,
+            emulation,
+            machine,
+            report,
+        };
         let own_keys = archive.own_keys.as_deref();
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets, own_keys };
         let (file_bytes, controls) = std::thread::scope(|scope| {
@@ -273,7 +288,7 @@ impl Run<'_> {
             let result = match output.is_first_stage() {
                 true => first::make(&context, &mut pipeline, &|root| finish::write_files(root, &context, finish)),
                 false => phases::install(&context, &mut pipeline, snapshot)
-                    .and_then(|installed| finish::end_scripts(&context, installed, output.is_base_image())),
+                    .and_then(|installed| finish::end_scripts(&context, installed, finish)),
             };
             if result.is_err() {
                 machine.cancel.store(true, Ordering::Relaxed);

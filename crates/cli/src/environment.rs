@@ -53,6 +53,7 @@ pub(crate) fn host() -> Host {
         machine: machine(),
         programs: std::env::split_paths(&variable("PATH").unwrap_or_default()).collect(),
         os_release: os_release.unwrap_or_else(|| read("/usr/lib/os-release")),
+        resolv_conf: read("/etc/resolv.conf"),
         sources: apt_files("/etc/apt/sources.list", "/etc/apt/sources.list.d", &["list", "sources"]),
     }
 }

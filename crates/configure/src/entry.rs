@@ -1,7 +1,7 @@
 //! The first step of `main`: find out which part of the program this process was started to be.
 
 use crate::privilege::{self, Invocation};
-use crate::{emulator, init};
+use crate::{emulator, hook, init};
 use std::ffi::OsString;
 
 /// Becomes the stage that this same program started this process as, if it did. Otherwise returns the program's own
@@ -13,12 +13,17 @@ use std::ffi::OsString;
 pub fn enter_if_asked() -> Invocation {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.as_slice() {
-        [_, stage, mode, users, root, emulators @ ..] if stage == init::OUTER => {
-            init::end_with(init::outer([mode, users, root], emulators));
+        [_, stage, mode, users, network, root, emulators @ ..] if stage == init::OUTER => {
+            init::end_with(init::outer([mode, users, network, root], emulators));
         }
-        [_, stage, mode, users, root, emulators @ ..] if stage == init::INNER => {
-            init::end_with(init::inner([mode, users, root], emulators));
+        [_, stage, mode, users, network, root, emulators @ ..] if stage == init::INNER => {
+            init::end_with(init::inner([mode, users, network, root], emulators));
         }
+        [_, stage, rest @ ..] if hook::is_stage(stage) => match hook::words(rest) {
+            Some(words) if stage == hook::OUTER => hook::end_with(hook::outer(words)),
+            Some(words) => hook::end_with(hook::inner(words)),
+            None => {}
+        },
         [_, stage, process] if stage == emulator::MAPPER => emulator::map(&process.to_string_lossy()),
         [_, stage, rest @ ..] if stage == privilege::STAGE => {
             privilege::stage(rest);

@@ -30,6 +30,16 @@ pub enum Error {
         /// The last lines that the program printed.
         tail: Vec<String>,
     },
+    /// Something took longer than it may.
+    #[error("cannot wait for {what} any longer: it has run for {seconds} s{}", quote(.tail))]
+    TimedOut {
+        /// What it is: a hook, or a package's script.
+        what: String,
+        /// How long it may take.
+        seconds: u64,
+        /// The last lines that it printed.
+        tail: Vec<String>,
+    },
     /// The tree could not be changed.
     #[error("cannot prepare the tree for package scripts")]
     Tree(#[from] rootstrap_rootfs::Error),

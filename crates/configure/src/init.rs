@@ -32,6 +32,10 @@ pub(crate) const INNER: &str = "__rootstrap-init";
 pub(crate) const OWN_USERS: &str = "own-users";
 pub(crate) const SAME_USERS: &str = "same-users";
 
+/// The third argument of both stages: whether the sandbox shares the network of the machine.
+pub(crate) const NETWORK: &str = "network";
+pub(crate) const NO_NETWORK: &str = "no-network";
+
 /// Why a sandbox with [`SAME_USERS`] fails where the kernel refuses a fresh /proc: scripts have to share the /proc of the container.
 /// Behind its entries are the roots of other processes. The kernel bars them from those of other user namespaces only.
 pub(crate) const SHARES_PROC: &str = "a part of /proc is covered here";
@@ -54,9 +58,9 @@ fn socket() -> Result<UnixStream, String> {
     fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
 }
 
-/// The first stage. The working directory holds the staging root under the name `root`, which follows mode and users.
-pub(crate) fn outer(words: [&OsString; 3], emulators: &[OsString]) -> Result<(), String> {
-    let [mode, users, _] = words;
+/// The first stage. The working directory holds the staging root under the name `root`, which follows mode, users and network.
+pub(crate) fn outer(words: [&OsString; 4], emulators: &[OsString]) -> Result<(), String> {
+    let [mode, users, network, _] = words;
     close_descriptors_on_exec();
     if mode == Mode::Chroot.name() {
         return inner(words, &[]);
@@ -66,8 +70,10 @@ pub(crate) fn outer(words: [&OsString; 3], emulators: &[OsString]) -> Result<(),
         // A change of credentials may have cleared it.
         let _ = process::set_parent_process_death_signal(Some(Signal::KILL));
     }
-    let flags =
-        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWNET;
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    if network != NETWORK {
+        flags |= UnshareFlags::NEWNET;
+    }
     // SAFETY: this process has one thread and shares no file descriptor table.
     unsafe { rustix::thread::unshare_unsafe(flags) }
         .map_err(|errno| format!("the kernel refuses new namespaces: {errno}"))?;
@@ -81,7 +87,7 @@ pub(crate) fn outer(words: [&OsString; 3], emulators: &[OsString]) -> Result<(),
 
 /// Marks all descriptors but the standard ones to be closed at the next exec. A file that the caller of the whole program
 /// had open would be a way out of the sandbox.
-fn close_descriptors_on_exec() {
+pub(crate) fn close_descriptors_on_exec() {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.filter(|number| *number > 2) {
@@ -99,7 +105,7 @@ pub(crate) fn die_with_parent(command: &mut Command) {
 }
 
 /// The second stage: sets up the sandbox around this process, then runs commands until the socket closes.
-pub(crate) fn inner([mode, users, root]: [&OsString; 3], emulators: &[OsString]) -> Result<(), String> {
+pub(crate) fn inner([mode, users, network, root]: [&OsString; 4], emulators: &[OsString]) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
     if mode != Mode::Chroot && users != OWN_USERS && !mounts::proc_can_be_fresh()? {
@@ -114,7 +120,9 @@ pub(crate) fn inner([mode, users, root]: [&OsString; 3], emulators: &[OsString])
         mounts::enter_without_mounts(root)?;
     } else {
         mounts::enter(root, mode)?;
-        raise_loopback();
+        if network != NETWORK {
+            raise_loopback();
+        }
         rustix::system::sethostname(b"localhost").map_err(|errno| format!("cannot set the host name: {errno}"))?;
     }
     process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -330,7 +338,7 @@ fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
 
 /// Brings up 127.0.0.1, because some packages talk to themselves there. It is the only network interface. A failure is
 /// harmless.
-fn raise_loopback() {
+pub(crate) fn raise_loopback() {
     let Ok(socket) = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None) else {
         return;
     };

@@ -1,6 +1,6 @@
 //! Let the packages' own scripts and dpkg finish, inside a sandbox.
 //!
-//! Invariant: only this crate starts processes in the root. They run after `pivot_root`, with private mount, pid, ipc,
+//! Invariant: only this crate starts processes in the root, and the user's own commands beside it ([`hook`]). Those in the root run after `pivot_root`, with private mount, pid, ipc,
 //! uts and network namespaces, so that they reach no file, no process and no network of the host. When the [`Sandbox`]
 //! is dropped, all its processes and mounts are gone. Where nothing can be mounted ([`privilege::Mode::Chroot`]), the
 //! seccomp filter and the supervisor stand in for the namespaces: a script has no sockets but connected pairs, and its
@@ -14,6 +14,7 @@ mod emulator;
 mod entry;
 mod error;
 pub mod fakes;
+pub mod hook;
 mod init;
 mod mounts;
 mod output;

@@ -85,6 +85,30 @@ pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
+/// Mounts a small /dev, /proc and /sys below `root` for its programs, as far as it has these directories, in the mount namespace of this
+/// process.
+///
+/// # Errors
+/// The first step that the kernel refuses, in words.
+pub(crate) fn prepare(root: &Path) -> Result<(), String> {
+    make_private()?;
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let before = explain(fs::open(".", flags, Mode::empty()), "open the working directory")?;
+    explain(process::chdir(root), "enter the staging root")?;
+    if Path::new("dev").is_dir() {
+        fill_dev()?;
+    }
+    if Path::new("proc").is_dir() {
+        fill_proc()?;
+    }
+    if Path::new("sys").is_dir() {
+        let strict = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
+        // Programs do without it where the kernel refuses it, as in a network namespace of others.
+        let _ = mount::mount("sysfs", "sys", "sysfs", strict | MountFlags::RDONLY, None);
+    }
+    explain(process::fchdir(before), "enter the working directory")
+}
+
 /// Whether the kernel lets this process, which has a mount namespace of its own, mount a fresh /proc. It does not where a part of the
 /// present one is covered for good, as containers do.
 ///

@@ -89,6 +89,13 @@ impl Splitter {
     }
 }
 
+/// Returns the package that dpkg turns to, if this line of its output says so.
+pub(crate) fn turned_to(line: &str) -> Option<&str> {
+    let starts = ["Setting up ", "Processing triggers for ", "Preparing to unpack ", "Unpacking "];
+    let rest = starts.iter().find_map(|start| line.strip_prefix(start))?;
+    rest.split([' ', ':']).next().map(|name| name.rsplit('/').next().unwrap_or(name))
+}
+
 /// Replaces control characters, so that what a script prints cannot control the terminal that shows it.
 fn printable(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);

@@ -2,7 +2,7 @@
 
 use crate::emulator::{self, Emulator};
 use crate::error::Error;
-use crate::output::{LastLines, Splitter};
+use crate::output::{LastLines, Splitter, turned_to};
 use crate::privilege::{Mode, children_of, end_orphans, open_proc};
 use crate::{init, supervisor, wire};
 use rootstrap_rootfs::FakeOwnership;
@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, AtFlags, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,6 +20,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The environment of every program that runs in a root, except `SOURCE_DATE_EPOCH`.
 pub const ENVIRONMENT: [(&str, &str); 11] = [
@@ -52,6 +54,10 @@ pub struct Options {
     pub fake_ownership: Arc<FakeOwnership>,
     /// The emulators that run the root's programs, where the kernel cannot run them itself.
     pub emulators: Vec<Emulator>,
+    /// Whether its programs may use the network of the machine.
+    pub has_network: bool,
+    /// How long a command may take; of a command of dpkg, each package's part.
+    pub timeout: Option<Duration>,
     /// The caller sets it to end a running command.
     pub cancel: Arc<AtomicBool>,
 }
@@ -67,6 +73,7 @@ pub struct Sandbox {
     output: PipeReader,
     lines: Splitter,
     environment: Vec<String>,
+    timeout: Option<Duration>,
     cancel: Arc<AtomicBool>,
     mode: Mode,
     /// Device and inode of the root.
@@ -137,7 +144,8 @@ impl Sandbox {
             mode => mode,
         };
         let users = if owns_users { init::OWN_USERS } else { init::SAME_USERS };
-        command.arg(init::OUTER).args([mode.name(), users]).arg(&options.root);
+        let network = if options.has_network { init::NETWORK } else { init::NO_NETWORK };
+        command.arg(init::OUTER).args([mode.name(), users, network]).arg(&options.root);
         command.args(emulator::to_words(&options.emulators));
         // The working directory names the staging directory: no path leads to a mount that is mounted nowhere, and the
         // working directory is the only descriptor that the kernel moves into a new mount namespace.
@@ -161,6 +169,7 @@ impl Sandbox {
             output,
             lines: Splitter::default(),
             environment: environment(options),
+            timeout: options.timeout,
             cancel: Arc::clone(&options.cancel),
             mode,
             tree: tree.map(|tree| (tree.st_dev, tree.st_ino)),
@@ -218,7 +227,16 @@ impl Sandbox {
         let answer = self.answer(&mut |text| {
             line(text);
             last.push(text);
-        })?;
+        });
+        let answer = match answer {
+            Err(Error::TimedOut { what, seconds, .. }) => {
+                // Process 1 watches for this, and ends with all that is in the sandbox.
+                let _ = self.socket.shutdown(std::net::Shutdown::Both);
+                let what = if what.is_empty() { arguments.join(" ") } else { what };
+                return Err(Error::TimedOut { what, seconds, tail: last.into() });
+            }
+            answer => answer?,
+        };
         match answer.as_slice() {
             [done, status] if done == "done" => {
                 let raw = status.parse().map_err(|_| Error::Lost(io::ErrorKind::InvalidData.into()))?;
@@ -232,9 +250,24 @@ impl Sandbox {
     /// Passes output on line by line until the sandbox answers.
     fn answer(&mut self, take: &mut dyn FnMut(&str)) -> Result<Vec<String>, Error> {
         let mut is_open = true;
+        // When dpkg turned to the present package, and that package.
+        let progress = RefCell::new((Instant::now(), String::new()));
+        let mut take = |line: &str| {
+            if let Some(name) = turned_to(line) {
+                *progress.borrow_mut() = (Instant::now(), format!("the scripts of {name}"));
+            }
+            take(line);
+        };
         loop {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
+            }
+            if let Some(limit) = self.timeout.filter(|limit| progress.borrow().0.elapsed() > *limit) {
+                return Err(Error::TimedOut {
+                    what: progress.into_inner().1,
+                    seconds: limit.as_secs(),
+                    tail: Vec::new(),
+                });
             }
             let awaited = if is_open { PollFlags::IN } else { PollFlags::empty() };
             let mut ready = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.output, awaited)];
@@ -245,10 +278,10 @@ impl Sandbox {
             }
             let (socket, output) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
             if socket {
-                return self.finish(take);
+                return self.finish(&mut take);
             }
             if output && is_open {
-                is_open = self.lines.read(&mut self.output, usize::MAX, take).map_err(Error::Lost)? > 0;
+                is_open = self.lines.read(&mut self.output, usize::MAX, &mut take).map_err(Error::Lost)? > 0;
             }
         }
     }

@@ -8,6 +8,7 @@ mod distroless;
 mod documents;
 mod ends;
 mod formats;
+mod hooks;
 mod images;
 mod kept;
 mod modes;

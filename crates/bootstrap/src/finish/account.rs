@@ -3,13 +3,12 @@
 use crate::error::Error;
 use crate::install::BuildContext;
 use crate::install::output::report_line;
-use crate::install::phases::Installed;
-use rootstrap_configure::{Sandbox, fakes};
+use rootstrap_configure::Sandbox;
 use rootstrap_rootfs::Root;
 
 /// Adds the user of the suite's container images, if the suite has one and the target has useradd. The day in /etc/shadow is that of the
 /// epoch, because every useradd of these suites reads `SOURCE_DATE_EPOCH`.
-fn create(context: &BuildContext<'_>, sandbox: &mut Sandbox) -> Result<(), Error> {
+pub(crate) fn create(context: &BuildContext<'_>, sandbox: &mut Sandbox) -> Result<(), Error> {
     let Some(account) = context.suite.account() else { return Ok(()) };
     if !context.root.leads_somewhere(b"usr/sbin/useradd")? || has_name(context.root, "passwd", &account.name)? {
         return Ok(());
@@ -35,18 +34,4 @@ fn create(context: &BuildContext<'_>, sandbox: &mut Sandbox) -> Result<(), Error
 fn has_name(root: &Root, file: &str, name: &str) -> Result<bool, Error> {
     let text = root.read(format!("etc/{file}").as_bytes())?.unwrap_or_default();
     Ok(text.split(|&b| b == b'\n').any(|line| line.split(|&b| b == b':').next() == Some(name.as_bytes())))
-}
-
-/// Takes the last steps that need the sandbox, and ends the sandbox before anything else changes the tree. Returns the size of all
-/// unpacked files in bytes.
-pub(crate) fn end_scripts(context: &BuildContext<'_>, installed: Installed, is_image: bool) -> Result<u64, Error> {
-    let Installed { bytes, sandbox } = installed;
-    let Some(mut sandbox) = sandbox else { return Ok(bytes) };
-    if is_image {
-        create(context, &mut sandbox)?;
-    }
-    // This ends whatever a script left running.
-    drop(sandbox);
-    fakes::remove(context.root)?;
-    Ok(bytes)
 }

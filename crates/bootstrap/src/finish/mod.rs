@@ -11,5 +11,4 @@ mod marks;
 pub(crate) mod sources;
 mod steps;
 
-pub(crate) use account::end_scripts;
-pub(crate) use steps::{FinishInputs, finish, write_files};
+pub(crate) use steps::{FinishInputs, end_scripts, finish, write_files};

@@ -6,9 +6,11 @@ use crate::event::Event;
 use crate::finish::further_sources::AptKeys;
 use crate::finish::image_settings::{self, ImageSettings};
 use crate::finish::sources::Entries;
-use crate::finish::{copies, marks, sources};
-use crate::install::{BuildContext, slim};
-use crate::request::{Copy, Output, Sources, Target};
+use crate::finish::{account, copies, marks, sources};
+use crate::install::phases::Installed;
+use crate::install::{BuildContext, hooks, slim};
+use crate::request::{Copy, Moment, Output, Sources, Target};
+use rootstrap_configure::fakes;
 use rootstrap_debian::preferences;
 use rootstrap_normalize::Tidy;
 use rootstrap_resolve::Variant;
@@ -28,7 +30,8 @@ pub(crate) struct FinishInputs<'a> {
 
 /// Brings a configured root into the state in which it is published.
 pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Result<(), Error> {
-    let &BuildContext { selection, slim, suite, root, epoch, machine, .. } = context;
+    let &BuildContext { selection, customization, suite, root, epoch, machine, .. } = context;
+    let slim = customization.slim;
     let is_image = inputs.output.is_base_image();
     if !selection.variant.runs_scripts() {
         if slim {
@@ -41,7 +44,9 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
         }
         return Ok(rootstrap_normalize::clamp_times(root, epoch, &machine.cancel)?);
     }
-    write_files(root, context, inputs)?;
+    if !has_customize_hooks(context) {
+        write_files(root, context, inputs)?;
+    }
     if slim {
         slim::sweep(root, &machine.cancel)?;
     }
@@ -69,6 +74,36 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
         skeleton::fill_dev(&root.without_fake_ownership(), epoch)?;
     }
     Ok(rootstrap_normalize::clamp_times(root, epoch, &machine.cancel)?)
+}
+
+/// Whether commands of the user run on the finished system. They find the files that no package ships.
+fn has_customize_hooks(context: &BuildContext<'_>) -> bool {
+    context.customization.hooks.iter().any(|hook| hook.moment == Moment::Customize)
+}
+
+/// Takes the last steps that need the sandbox, and ends the sandbox before anything else changes the tree. Returns the size of all
+/// unpacked files in bytes.
+pub(crate) fn end_scripts(
+    context: &BuildContext<'_>,
+    installed: Installed,
+    inputs: FinishInputs<'_>,
+) -> Result<u64, Error> {
+    let Installed { bytes, mut sandbox } = installed;
+    if let Some(sandbox) = &mut sandbox {
+        if inputs.output.is_base_image() {
+            account::create(context, sandbox)?;
+        }
+        if has_customize_hooks(context) {
+            write_files(context.root, context, inputs)?;
+        }
+    }
+    hooks::run(context, Moment::Customize, sandbox.as_mut())?;
+    if let Some(sandbox) = sandbox {
+        // This ends whatever a script left running.
+        drop(sandbox);
+        fakes::remove(context.root)?;
+    }
+    Ok(bytes)
 }
 
 /// Writes the files that no package ships into `root`, which is the context's root or, for a first stage, a tree beside it.

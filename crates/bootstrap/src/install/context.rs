@@ -3,7 +3,7 @@
 use crate::event::Report;
 use crate::install::debs::Debs;
 use crate::install::emulation::Emulation;
-use crate::request::{Machine, Selection};
+use crate::request::{Customization, Machine, Selection};
 use crate::staging::Staging;
 use rootstrap_resolve::Plan;
 use rootstrap_rootfs::Root;
@@ -12,8 +12,7 @@ use rootstrap_suites::Suite;
 /// What the steps of one build share.
 pub(crate) struct BuildContext<'a> {
     pub selection: &'a Selection,
-    /// Whether documentation, manuals and translations are left out.
-    pub slim: bool,
+    pub customization: &'a Customization,
     pub suite: &'a Suite,
     pub plan: &'a Plan,
     /// The packages' .debs.

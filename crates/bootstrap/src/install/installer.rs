@@ -45,13 +45,13 @@ pub(super) struct Installer<'a> {
 
 impl<'a> Installer<'a> {
     pub fn new(context: &BuildContext<'a>) -> Self {
-        let &BuildContext { selection, slim, suite, plan, debs, root, staging, epoch, report, machine, .. } = context;
+        let &BuildContext { selection, suite, plan, debs, root, staging, epoch, report, machine, .. } = context;
         let (claims, dpkg_version) = (Claims::default(), dpkg_version(plan));
         let is_emulated = !context.emulation.emulators.is_empty();
         let alternatives = Vec::new();
         Self {
             selection,
-            slim,
+            slim: context.customization.slim,
             suite,
             root,
             staging,

@@ -8,10 +8,12 @@ pub(crate) mod core_set;
 pub(crate) mod debs;
 pub(crate) mod emulation;
 pub(crate) mod first_phase_snapshot;
+pub(crate) mod hooks;
 pub(crate) mod installer;
 mod merged_usr;
 pub(crate) mod output;
 pub(crate) mod phases;
+mod sandbox;
 pub(crate) mod slim;
 mod unpacked;
 

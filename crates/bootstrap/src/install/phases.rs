@@ -8,11 +8,13 @@ use crate::event::{Event, Stage};
 use crate::install::context::BuildContext;
 use crate::install::debs::{DebPipeline, StagedDeb, check_names};
 use crate::install::first_phase_snapshot::FirstPhaseSnapshot;
+use crate::install::hooks;
 use crate::install::installer::Installer;
+use crate::install::sandbox::start;
+use crate::request::Moment;
 use rootstrap_configure::Sandbox;
 use rootstrap_resolve::{Phase, Variant};
 use rootstrap_rootfs::{Root, skeleton};
-use std::path::Path;
 
 /// A root in which every package is installed.
 pub(crate) struct Installed {
@@ -34,6 +36,10 @@ pub(crate) fn install(
     if !plan.without.is_empty() {
         report(Event::Note(format!("dependencies left out: {}", plan.without.join(", "))));
     }
+    if !context.customization.hooks.is_empty() {
+        context.staging.show(context.machine)?;
+    }
+    hooks::run(context, Moment::Setup, None)?;
     let bytes = each_phase(context, pipeline, &mut |number, _, packages| {
         if number == 0 && selection.variant.runs_scripts() {
             sandbox = Some(first_phase(context, &mut installer, &packages, snapshot.take())?);
@@ -44,6 +50,9 @@ pub(crate) fn install(
         }
         Ok(())
     })?;
+    if !selection.variant.runs_scripts() {
+        hooks::run(context, Moment::Extract, None)?;
+    }
     if selection.variant == Variant::Distroless {
         rootstrap_distroless::complete(root, &installer.into_alternatives(), epoch, &context.machine.cancel)?;
         rootstrap_normalize::set_root_attributes(root)?;
@@ -93,36 +102,24 @@ fn first_phase(
             if context.plan.phases.len() > 1 {
                 context.staging.precopy();
             }
-            start(context)
+            let mut sandbox = start(context, false)?;
+            hooks::run(context, Moment::Essential, Some(&mut sandbox))?;
+            Ok(sandbox)
         }
         snapshot => {
             context.staging.precopy();
             (context.report)(Event::Stage(Stage::Configure));
-            let mut sandbox = start(context)?;
+            let mut sandbox = start(context, false)?;
+            hooks::run(context, Moment::Extract, Some(&mut sandbox))?;
             installer.first(&mut sandbox, packages, &for_dpkg)?;
             if let (Some(snapshot), Some(extracted)) = (snapshot, extracted) {
                 let claims = by_dpkg.then_some(&installer.claims);
                 context.staging.wait_for(snapshot.keep(context, packages, extracted, claims));
             }
+            hooks::run(context, Moment::Essential, Some(&mut sandbox))?;
             Ok(sandbox)
         }
     }
-}
-
-/// Starts the sandbox around the root.
-fn start(context: &BuildContext<'_>) -> Result<Sandbox, Error> {
-    let staging = context.staging.directory().try_clone_to_owned();
-    let options = rootstrap_configure::Options {
-        mode: context.machine.mode,
-        staging: staging.map_err(Error::io("open", Path::new("root")))?,
-        root: "root".into(),
-        epoch: context.epoch,
-        environment: context.emulation.environment.clone(),
-        emulators: context.emulation.emulators.clone(),
-        fake_ownership: context.root.fake_ownership().cloned().unwrap_or_default(),
-        cancel: context.machine.cancel.clone(),
-    };
-    Ok(Sandbox::start(&options)?)
 }
 
 /// Extracts the files of the first phase and runs nothing. Returns the packages that the target's dpkg has to unpack.

@@ -73,10 +73,11 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     add_sources(&mut key, sources);
     key.optional("own-keys", own_keys, |key, keys| key.text("keys", &digest_of(keys)));
     key.list("pockets", pockets, |key, pocket| pocket.add_to_key(key));
-    let Customization { slim, copies } = customization;
+    // How long scripts may take decides whether there is a result, and not which.
+    let Customization { slim, copies, hooks, hook_network: _, script_timeout: _ } = customization;
     key.flag("slim", *slim);
-    // The contents of copied files are not known here.
-    if !copies.is_empty() {
+    // The contents of copied files, and what hooks read, are not known here.
+    if !copies.is_empty() || !hooks.is_empty() {
         return None;
     }
     add_output(&mut key, output)?;

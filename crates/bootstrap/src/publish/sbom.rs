@@ -215,6 +215,11 @@ fn options(request: &Request) -> Vec<(String, String)> {
     // Their order makes no difference.
     let set = |words: &[String]| list(&words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     let flag = |set: bool| set.then(|| "true".to_owned());
+    let hooks = customization
+        .hooks
+        .iter()
+        .map(|hook| format!("{}{}={}", if hook.is_inside { "@" } else { "" }, hook.moment, hook.command));
+    let hooks: Vec<String> = hooks.collect();
     // Where the files are on the host concerns nobody else.
     let file_name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
     let included =
@@ -226,6 +231,8 @@ fn options(request: &Request) -> Vec<(String, String)> {
         ("image", flag(output.is_base_image())),
         ("slim", flag(customization.slim)),
         ("copy", list(&copied)),
+        ("hook", list(&hooks)),
+        ("hook-network", flag(customization.hook_network)),
         ("include", set(&included)),
         ("exclude", set(&selection.exclude)),
         ("recommends", flag(selection.recommends)),

@@ -1,6 +1,7 @@
 //! Which requests make sense: the one place that refuses the others.
 
 use crate::error::Error;
+use crate::request::hook::Moment;
 use crate::request::output::{Output, Purpose};
 use crate::request::parts::Request;
 use crate::request::selection::Selection;
@@ -38,6 +39,7 @@ impl Request {
         sources(&self.sources)?;
         platforms(&self.selection, &self.output)?;
         output(&self.output)?;
+        hooks(self)?;
         first_stage(self)
     }
 
@@ -84,6 +86,25 @@ fn sources(sources: &Sources) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses hooks that have nothing to run in.
+fn hooks(request: &Request) -> Result<(), Error> {
+    let Request { selection, customization, output, .. } = request;
+    for hook in &customization.hooks {
+        let option = format!("--hook={}{}", if hook.is_inside { "@" } else { "" }, hook.moment);
+        if output.is_first_stage() {
+            return refuse(&option, "a first stage is not finished", "change the tree after the second stage");
+        }
+        if hook.is_inside && hook.moment == Moment::Setup {
+            return refuse(&option, "the root has no shell yet", "leave the @ out: then a shell of the host runs it");
+        }
+        if hook.is_inside && !selection.variant.runs_scripts() {
+            let reason = format!("no program of the root runs with --variant={}", selection.variant);
+            return refuse(&option, reason, "leave the @ out: then a shell of the host runs it");
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a first stage of what has no second one.

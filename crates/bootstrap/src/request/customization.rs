@@ -1,6 +1,8 @@
 //! What to change on top of the packages.
 
+use crate::request::hook::Hook;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Changes to the content that the packages give.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +11,12 @@ pub struct Customization {
     pub slim: bool,
     /// The host's files to put into the finished root, in this order.
     pub copies: Vec<Copy>,
+    /// The user's own commands, in this order at each moment.
+    pub hooks: Vec<Hook>,
+    /// Whether they may use the network.
+    pub hook_network: bool,
+    /// How long a hook or the scripts of one package may take.
+    pub script_timeout: Option<Duration>,
 }
 
 /// A file or directory of the host, and its place in the target.

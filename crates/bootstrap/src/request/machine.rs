@@ -27,6 +27,8 @@ pub struct Host {
     pub os_release: String,
     /// The directories of programs (`PATH`).
     pub programs: Vec<PathBuf>,
+    /// The text of `/etc/resolv.conf`.
+    pub resolv_conf: String,
     /// The host's apt sources, as file names and contents.
     pub sources: Vec<(String, String)>,
 }

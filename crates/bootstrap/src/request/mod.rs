@@ -7,6 +7,7 @@
 pub(crate) mod check;
 mod container;
 mod customization;
+mod hook;
 mod lock_choice;
 mod locked;
 mod machine;
@@ -19,6 +20,7 @@ pub(crate) mod target;
 
 pub use container::{Container, Push};
 pub use customization::{Copy, Customization};
+pub use hook::{Hook, Moment};
 pub use lock_choice::LockChoice;
 pub use machine::{Host, Machine, StagingPlace};
 pub use output::{Output, Purpose};

@@ -10,7 +10,8 @@ use crate::staging::ownership::fake_ownership;
 use crate::staging::place::place_of;
 use crate::staging::precopy::PrecopyThread;
 use rootstrap_rootfs::{Precopy, Root};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,8 @@ pub(crate) struct Staging {
     pub store: Root,
     /// The directory target, and whether the run waits for its disk.
     destination: Option<(PathBuf, bool)>,
+    /// The directory at which a root in memory is mounted, if it has a path.
+    shown: Mutex<Option<HiddenDirectory>>,
     precopy: Mutex<Option<PrecopyThread>>,
     readers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -79,7 +82,8 @@ impl Staging {
             Target::Directory(path) => Some((path.clone(), machine.sync)),
             _ => None,
         };
-        Ok(Self { backing, root, store, destination, precopy: Mutex::default(), readers: Mutex::default() })
+        let (shown, precopy, readers) = Default::default();
+        Ok(Self { backing, root, store, destination, shown, precopy, readers })
     }
 
     /// Starts to copy the root to the disk of a directory target, or wakes the thread that does. Call it when scripts are about to run:
@@ -110,6 +114,28 @@ impl Staging {
         self.backing.directory()
     }
 
+    /// Gives the root a path, and returns it. Memory is mounted in the mount namespace of this process. Call it before a sandbox takes the
+    /// mount into its own.
+    pub fn show(&self, machine: &Machine) -> Result<PathBuf, Error> {
+        let directory = match &self.backing {
+            Backing::Disk(directory) => directory.path(),
+            Backing::Memory(top) => {
+                let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(shown) = &*shown {
+                    shown.path()
+                } else {
+                    let place = HiddenDirectory::create(&machine.temporary, "hook".as_ref(), &machine.janitor)?;
+                    let path = place.path();
+                    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                    move_mount(top, "", CWD, &path, flags).map_err(Error::errno("mount the root at", &path))?;
+                    *shown = Some(place);
+                    path
+                }
+            }
+        };
+        std::path::absolute(directory.join("root")).map_err(Error::io("find", &directory))
+    }
+
     /// Returns the hidden directory that the root grows in, if it grows on disk.
     pub fn hidden_directory(&self) -> Option<&HiddenDirectory> {
         match &self.backing {
@@ -123,6 +149,10 @@ impl Drop for Staging {
     fn drop(&mut self) {
         for reader in self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = reader.join();
+        }
+        if let Some(shown) = self.shown.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            // Nothing but the mount point may be removed.
+            let _ = unmount(shown.path(), UnmountFlags::DETACH);
         }
     }
 }

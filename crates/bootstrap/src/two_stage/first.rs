@@ -59,7 +59,7 @@ pub(crate) fn make(
         dpkg_version(context.plan)
     );
     let mut field = |name: &str, value: &str| plan.push_str(&format!("{name} {value}\n"));
-    if context.slim {
+    if context.customization.slim {
         field("slim", "yes");
     }
     let bytes = phases::each_phase(context, pipeline, &mut |number, phase, packages| {
@@ -71,7 +71,7 @@ pub(crate) fn make(
             field(&format!("deb-{}", phase.name), &deb.copy_deb(&context.debs, root, DEBS)?);
         }
         extract_documents(context, &packages)?;
-        slim::prepare(context.slim, root, &packages, epoch)
+        slim::prepare(context.customization.slim, root, &packages, epoch)
     })?;
     for path in own_files(context, write_files)? {
         field("file", &path);

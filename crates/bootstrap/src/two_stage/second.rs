@@ -46,6 +46,8 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
         environment: emulation.environment,
         emulators: emulation.emulators,
         fake_ownership: Arc::clone(&fake_ownership),
+        has_network: false,
+        timeout: None,
         cancel: machine.cancel.clone(),
     };
     let mut sandbox = Sandbox::start(&options)?;
