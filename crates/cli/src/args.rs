@@ -151,8 +151,9 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Container images")]
     pub attest: bool,
 
-    /// Put a file, or the contents of a directory, into the finished root; may be repeated
-    #[arg(long, value_name = "SRC:DEST", value_parser = crate::copy::parser())]
+    /// Put a file, or the contents of a directory, into the finished root, with its mode or another, and with root as its owner or
+    /// another; may be repeated
+    #[arg(long, value_name = "SRC:DEST[:MODE[:USER:GROUP]]", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
 
     /// Run a command at a stage of the build: setup, extract, essential or customize, as in 'customize=echo x > "$1/etc/x"'. $1 is

@@ -52,7 +52,7 @@ pub(crate) struct VerifyArgs {
     pub image: bool,
 
     /// What was copied into the root, as for the build; may be repeated
-    #[arg(long, value_name = "SRC:DEST", value_parser = crate::copy::parser())]
+    #[arg(long, value_name = "SRC:DEST[:MODE[:USER:GROUP]]", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
 
     #[command(flatten)]

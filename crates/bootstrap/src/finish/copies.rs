@@ -1,12 +1,14 @@
 //! `--copy`: files of the host in the finished root.
 //!
-//! Names, contents and links are copied, and whether a file is executable. Owner, mode and time do not depend on the host. No link that
-//! leads out of either tree is followed for reading or writing.
+//! Names, contents, links and modes are copied. Owner and time do not depend on the host. No link that leads out of either tree is
+//! followed for reading or writing.
 
 use crate::error::Error;
 use crate::request::Copy;
+use rootstrap_debian::digest::Digest;
 use rootstrap_rootfs::{Attributes, Kind, Root, walk};
 use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -54,21 +56,28 @@ pub(crate) fn check(copies: &[Copy]) -> Result<u64, Error> {
 pub(crate) fn make(copies: &[Copy], root: &Root, epoch: i64, cancel: &AtomicBool) -> Result<(), Error> {
     for copy in copies {
         let (path, slash) = destination(copy)?;
+        let (uid, gid) = owner(copy, root)?;
+        // A program of the user that changes its owner would become one of root, so its bit has to be named.
+        let like = |mode: u32| Attributes { mode: copy.mode.unwrap_or(mode & 0o1777), uid, gid, mtime: epoch };
         match source(copy)? {
             Source::File(file) => {
                 let name = copy.from.file_name().filter(|_| slash || root.open_directory(&path).is_ok());
                 let path = name.map_or_else(|| path.clone(), |name| [&path, &b"/"[..], name.as_bytes()].concat());
-                put_file(root, &path, file, epoch, cancel)?;
+                put_file(root, &path, file, &like, cancel)?;
             }
             Source::Directory(top) => walk::<Error>(&top, &mut |visit| {
                 let path = [&path, &b"/"[..], visit.path].concat();
                 match visit.metadata.kind {
-                    Kind::File => put_file(root, &path, visit.open()?, epoch, cancel)?,
-                    Kind::Directory => put_directory(root, &path, epoch)?,
+                    Kind::File => put_file(root, &path, visit.open()?, &like, cancel)?,
+                    Kind::Directory => {
+                        let open = |mode: u32| mode | (mode & 0o444) >> 2;
+                        let mode = copy.mode.map_or(visit.metadata.attributes.mode & 0o1777, open);
+                        put_directory(root, &path, Attributes { mode, ..like(mode) })?;
+                    }
                     Kind::Symlink => {
                         let place = root.at(&path)?;
                         place.remove()?;
-                        place.create_symlink(&visit.link_target()?, attributes(true, epoch))?;
+                        place.create_symlink(&visit.link_target()?, Attributes { mode: 0o777, ..like(0) })?;
                     }
                     _ => return Err(special(copy, visit.path)),
                 }
@@ -77,6 +86,43 @@ pub(crate) fn make(copies: &[Copy], root: &Root, epoch: i64, cancel: &AtomicBool
         }
     }
     Ok(())
+}
+
+/// Returns the SHA-256 of all that a copy takes from the host: paths, modes, links and contents, in the order of the paths.
+pub(crate) fn digest(copy: &Copy) -> Result<String, Error> {
+    let mut digest = Sha256::new();
+    let mut add = |path: &[u8], mode: u32, content: &mut dyn Read| -> std::io::Result<()> {
+        digest.update((path.len() as u64).to_le_bytes());
+        digest.update(path);
+        digest.update(mode.to_le_bytes());
+        let mut of_content = Sha256::new();
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            match content.read(&mut buffer)? {
+                0 => break,
+                count => of_content.update(buffer.get(..count).unwrap_or_default()),
+            }
+        }
+        digest.update(of_content.finalize());
+        Ok(())
+    };
+    let failed = || Error::io("read", &copy.from);
+    match source(copy)? {
+        Source::File(mut file) => {
+            let mode = file.metadata().map_err(failed())?.permissions().mode();
+            add(b"", mode & 0o7777, &mut file).map_err(failed())?;
+        }
+        Source::Directory(top) => walk::<Error>(&top, &mut |visit| {
+            let mode = visit.metadata.attributes.mode;
+            match visit.metadata.kind {
+                Kind::File => add(visit.path, mode, &mut visit.open()?).map_err(failed())?,
+                Kind::Symlink => add(visit.path, 0o120_000, &mut visit.link_target()?.as_slice()).map_err(failed())?,
+                _ => add(visit.path, mode | 0o40_000, &mut &b""[..]).map_err(failed())?,
+            }
+            Ok(true)
+        })?,
+    }
+    Ok(Digest::Sha256(digest.finalize().into()).to_string())
 }
 
 /// Returns the path without a slash at its end, and whether it had one.
@@ -111,22 +157,45 @@ fn special(copy: &Copy, path: &[u8]) -> Error {
     Error::Copy { path: copy.from.clone(), reason: format!("{name} is neither file nor directory nor link") }
 }
 
-fn attributes(program: bool, epoch: i64) -> Attributes {
-    Attributes { mode: if program { 0o755 } else { 0o644 }, uid: 0, gid: 0, mtime: epoch }
+/// Returns the numbers of the owner and the group that a copy gets.
+fn owner(copy: &Copy, root: &Root) -> Result<(u32, u32), Error> {
+    let Some((user, group)) = &copy.owner else { return Ok((0, 0)) };
+    let number = |name: &str, what: &str, file: &[u8]| {
+        // The last number means nobody to the kernel.
+        if let Some(number) = name.parse::<u32>().ok().filter(|number| *number != u32::MAX) {
+            return Ok(number);
+        }
+        // name:password:number:… in both files (passwd(5), group(5)).
+        let text = root.read(file)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let found = lines.find(|fields| fields.first() == Some(&name)).and_then(|fields| fields.get(2)?.parse().ok());
+        let reason = || format!("the root has no {what} {name}");
+        found.ok_or_else(|| Error::Copy { path: copy.from.clone(), reason: reason() })
+    };
+    Ok((number(user, "user", b"etc/passwd")?, number(group, "group", b"etc/group")?))
 }
 
 /// Creates a directory. An existing directory, or a link to one, stays as it is.
-fn put_directory(root: &Root, path: &[u8], epoch: i64) -> Result<(), Error> {
+fn put_directory(root: &Root, path: &[u8], attributes: Attributes) -> Result<(), Error> {
     if root.open_directory(path).is_err() {
         root.create_directories(path, 0o755)?;
-        root.at(path)?.set_mtime(epoch)?;
+        root.at(path)?.set_attributes(attributes)?;
     }
     Ok(())
 }
 
 /// Creates a file. It replaces an existing file or link.
-fn put_file(root: &Root, path: &[u8], mut from: File, epoch: i64, cancel: &AtomicBool) -> Result<(), Error> {
-    put_directory(root, rootstrap_rootfs::path::parent(path), epoch)?;
+fn put_file(
+    root: &Root,
+    path: &[u8],
+    mut from: File,
+    like: &dyn Fn(u32) -> Attributes,
+    cancel: &AtomicBool,
+) -> Result<(), Error> {
+    // A directory above it that is not there yet is nobody's in particular.
+    let above = Attributes { mode: 0o755, uid: 0, gid: 0, ..like(0) };
+    put_directory(root, rootstrap_rootfs::path::parent(path), above)?;
     let place = root.at(path)?;
     place.remove()?;
     let mut to = place.create_file()?;
@@ -137,7 +206,7 @@ fn put_file(root: &Root, path: &[u8], mut from: File, epoch: i64, cancel: &Atomi
         }
     }
     let mode = from.metadata().map_err(copied)?.permissions().mode();
-    place.set_attributes(attributes(mode & 0o100 != 0, epoch))?;
+    place.set_attributes(like(mode))?;
     Ok(())
 }
 

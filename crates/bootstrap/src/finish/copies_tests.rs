@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 const EPOCH: i64 = 1_700_000_000;
 
 fn copies(copies: &[(&Path, &str)]) -> Vec<Copy> {
-    copies.iter().map(|(from, to)| Copy { from: (*from).to_owned(), to: to.into() }).collect()
+    copies.iter().map(|(from, to)| Copy { from: (*from).to_owned(), to: to.into(), mode: None, owner: None }).collect()
 }
 
 fn is_root() -> bool {
@@ -79,7 +79,7 @@ fn destinations() {
         ("/", "", true),
         ("/..a", "/..a", false),
     ] {
-        let copy = Copy { from: PathBuf::new(), to: given.into() };
+        let copy = Copy { from: PathBuf::new(), to: given.into(), mode: None, owner: None };
         assert_eq!(destination(&copy).unwrap(), (path.as_bytes().to_vec(), slash), "{given}");
     }
 }
@@ -118,20 +118,20 @@ fn files_and_directories() {
         let expect = [
             "bin 777 -> usr/bin",
             "etc 755 ",
-            "etc/secret 644 secret",
+            "etc/secret 600 secret",
             "link 777 -> /etc/shadow",
-            "none 755 ",
+            "none 1700 ",
             "opt 755 ",
-            "opt/alias 755 run",
+            "opt/alias 711 run",
             "opt/new 755 ",
-            "opt/new/name 755 run",
+            "opt/new/name 711 run",
             "srv 755 ",
             "srv/etc 755 ",
-            "srv/etc/secret 644 secret",
+            "srv/etc/secret 600 secret",
             "usr 755 ",
-            "usr/alias 755 run",
+            "usr/alias 711 run",
             "usr/bin 755 ",
-            "usr/bin/run 755 run",
+            "usr/bin/run 711 run",
         ];
         assert_eq!(list(target), expect);
         for path in ["opt/alias", "none", "link", "etc/secret"] {
@@ -161,4 +161,41 @@ fn no_copy_leaves_the_target_or_replaces_a_directory() {
     assert_eq!(list(host.path()), before);
     let cancelled = AtomicBool::new(true);
     assert!(make(&copies(&[(&file, "/late")]), &root, EPOCH, &cancelled).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_mode_and_an_owner() {
+    if !is_root() {
+        return;
+    }
+    let (host, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tree = host.path().join("tree");
+    write(&tree.join("sub/file"), "new", 0o600);
+    write(&target.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\n", 0o644);
+    write(&target.path().join("etc/group"), "root:x:0:\nshadow:x:42:\n", 0o644);
+    let root = Root::open(target.path()).unwrap();
+    let copy = |mode, user: &str, group: &str| Copy {
+        from: tree.clone(),
+        to: "/srv/x".into(),
+        mode,
+        owner: Some((user.to_owned(), group.to_owned())),
+    };
+    let make = |copy: Copy| make(&[copy], &root, EPOCH, &AtomicBool::new(false));
+    make(copy(Some(0o4640), "www", "shadow")).unwrap();
+    let found = |path: &str| {
+        let found = std::fs::metadata(target.path().join(path)).unwrap();
+        (found.mode() & 0o7777, found.uid(), found.gid())
+    };
+    assert_eq!(found("srv"), (0o755, 0, 0), "nobody named it");
+    assert_eq!(found("srv/x/sub"), (0o4750, 33, 42), "a directory is open to whoever may read its files");
+    assert_eq!(found("srv/x/sub/file"), (0o4640, 33, 42));
+    make(copy(None, "7", "8")).unwrap();
+    assert_eq!(found("srv/x/sub/file"), (0o600, 7, 8));
+    for (user, group, why) in [("none", "0", "the root has no user none"), ("0", "www", "the root has no group www")] {
+        assert!(make(copy(None, user, group)).unwrap_err().to_string().contains(why));
+    }
+    let first = digest(&copy(None, "0", "0")).unwrap();
+    assert_eq!((first.len(), digest(&copy(Some(0o600), "1", "1")).unwrap() == first), (64, true));
+    std::fs::set_permissions(tree.join("sub/file"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_ne!(digest(&copy(None, "0", "0")).unwrap(), first);
 }

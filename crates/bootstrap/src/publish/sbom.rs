@@ -5,10 +5,10 @@
 
 use crate::archive::{self, ServedPocket};
 use crate::error::Error;
-use crate::finish::sources;
+use crate::finish::{copies, sources};
 use crate::publish::target::{self, check_file};
 use crate::request::sbom::SbomFormat;
-use crate::request::{Format, FurtherSource, Output, Request, Target};
+use crate::request::{Copy, Format, FurtherSource, Output, Request, Target};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
@@ -129,6 +129,9 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
     };
     let variant = request.selection.variant.name();
     let name = [vendor.as_str(), &suite.codename, variant, architecture].join("-");
+    // Where the files are on the host concerns nobody else.
+    let described_copy = |copy: &Copy| Ok(format!("{} sha256:{}", copy.to.display(), copies::digest(copy)?));
+    let copied = request.customization.copies.iter().map(described_copy).collect::<Result<Vec<_>, Error>>()?;
     let described = served.iter().enumerate().filter(|(_, pocket)| !pocket.is_local());
     let releases = described.map(|(number, pocket)| Release {
         pocket: pocket.name.clone(),
@@ -149,7 +152,7 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         epoch,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: variant.to_owned(),
-        options: options(request),
+        options: options(request, &copied),
         packages: materials(plan, controls, base, publisher),
         releases: releases.collect(),
     })
@@ -208,7 +211,7 @@ fn described(source: &FurtherSource) -> String {
 }
 
 /// Returns the options that decide the result, under their command-line names.
-fn options(request: &Request) -> Vec<(String, String)> {
+fn options(request: &Request, copied: &[String]) -> Vec<(String, String)> {
     let Request { selection, sources, customization, output, .. } = request;
     let date = |seconds: Option<i64>| seconds.map(|seconds| format!("@{seconds}"));
     let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
@@ -225,12 +228,11 @@ fn options(request: &Request) -> Vec<(String, String)> {
     let included =
         selection.include.iter().map(|name| if archive::is_path(name) { file_name(name) } else { name.clone() });
     let included: Vec<String> = included.collect();
-    let copied: Vec<String> = customization.copies.iter().map(|copy| copy.to.display().to_string()).collect();
     [
         ("foreign", flag(output.is_first_stage())),
         ("image", flag(output.is_base_image())),
         ("slim", flag(customization.slim)),
-        ("copy", list(&copied)),
+        ("copy", list(copied)),
         ("hook", list(&hooks)),
         ("hook-network", flag(customization.hook_network)),
         ("include", set(&included)),

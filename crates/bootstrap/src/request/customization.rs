@@ -27,4 +27,8 @@ pub struct Copy {
     /// An absolute path in the target, without `..`. The contents of a directory go into the directory of this name. A file gets
     /// this name, or keeps its own if this ends in a slash or names a directory.
     pub to: PathBuf,
+    /// The permission bits of files; those of the host's files if `None`. A directory is open to whoever may read its files.
+    pub mode: Option<u32>,
+    /// The owner and the group, as names of the root or numbers; root if `None`.
+    pub owner: Option<(String, String)>,
 }
