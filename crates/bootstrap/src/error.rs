@@ -280,6 +280,11 @@ impl Error {
     }
 }
 
+/// Refuses an option.
+pub(crate) fn refuse(option: &str, reason: impl Into<String>, hint: &'static str) -> Result<(), Error> {
+    Err(Error::Combination { option: option.to_owned(), reason: reason.into(), hint })
+}
+
 /// Fails once `cancel` is set. Loops over what an archive or a script can make long call this.
 pub(crate) fn go_on(cancel: &AtomicBool) -> Result<(), Error> {
     unless_cancelled(cancel, Ok(()))

@@ -47,8 +47,8 @@ pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan};
 pub use request::{
-    Container, Copy, Customization, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine, Output,
-    Purpose, Push, Request, Selection, Snapshot, Sources, StagingPlace, Target, native_architecture,
+    Container, Copy, Customization, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine, NewUser,
+    Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, Target, native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};

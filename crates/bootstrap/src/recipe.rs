@@ -258,8 +258,8 @@ impl Run<'_> {
         let area =
             Staging::create(machine, &output.target, selection.variant.runs_scripts(), (bytes, self.at_once), report)?;
         let (staging, root) = (&area, &area.root);
-        let slim = customization.slim;
-        let inputs = SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine };
+        let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
+        let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
         // What hooks change before the end of the first phase is not known here.
         let has_early_hooks = customization.hooks.iter().any(|hook| hook.moment < Moment::Essential);

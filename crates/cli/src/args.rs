@@ -7,6 +7,7 @@ use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::run_args::RunArgs;
+use crate::system_args::SystemArgs;
 use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
@@ -34,6 +35,9 @@ pub(crate) struct CommandLine {
 
     #[command(flatten)]
     pub downloads: DownloadArgs,
+
+    #[command(flatten)]
+    pub settings: SystemArgs,
 
     #[command(flatten)]
     pub shared: SharedArgs,

@@ -21,6 +21,7 @@ mod request_args;
 mod run_args;
 mod secrets;
 mod stdout;
+mod system_args;
 mod text_file;
 mod verbosity;
 mod visible;
@@ -59,7 +60,8 @@ fn main() -> ExitCode {
         (Some(args::Command::Outdated(args)), _) => commands::outdated::run(&args),
         (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
         (None, Some(args)) => {
-            let given = Given { packages: line.packages, downloads: line.downloads, shared: line.shared };
+            let (packages, downloads, settings) = (line.packages, line.downloads, line.settings);
+            let given = Given { packages, downloads, settings, shared: line.shared };
             commands::bootstrap::run(args, given, &invocation)
         }
         // clap reports a missing suite before this.

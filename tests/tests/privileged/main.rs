@@ -18,6 +18,7 @@ mod quirks;
 mod sandbox;
 mod scripts;
 mod second_stage;
+mod settings;
 mod slim;
 mod sources;
 mod staging;

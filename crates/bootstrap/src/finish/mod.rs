@@ -1,13 +1,15 @@
 //! What is left to do once all packages are configured: files that no package ships, apt's sources and marks, the settings of container
 //! images, copies of the host's files, and the removal of everything that two builds would not share.
 //!
-//! Rule: nothing here runs a program of the target, except that `account` lets the target's own useradd make a user.
+//! Rule: nothing here runs a program of the target, except that `account` and `settings` let the target's own programs make users, locales and
+//! debconf's answers.
 
 mod account;
 pub(crate) mod copies;
 mod further_sources;
 mod image_settings;
 mod marks;
+pub(crate) mod settings;
 pub(crate) mod sources;
 mod steps;
 

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::finish::further_sources::AptKeys;
 use crate::finish::image_settings::{self, ImageSettings};
 use crate::finish::sources::Entries;
-use crate::finish::{account, copies, marks, sources};
+use crate::finish::{account, copies, marks, settings, sources};
 use crate::install::phases::Installed;
 use crate::install::{BuildContext, hooks, slim};
 use crate::request::{Copy, Moment, Output, Sources, Target};
@@ -37,6 +37,7 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
         if slim {
             slim::sweep(root, &machine.cancel)?;
         }
+        settings::write(root, &customization.settings, epoch)?;
         copies::make(inputs.copies, root, epoch, &machine.cancel)?;
         if selection.variant == Variant::Distroless && !inputs.copies.is_empty() {
             // Libraries may be among the copies, and programs find them only through the cache.
@@ -93,6 +94,7 @@ pub(crate) fn end_scripts(
         if inputs.output.is_base_image() {
             account::create(context, sandbox)?;
         }
+        settings::run_programs(context, sandbox)?;
         if has_customize_hooks(context) {
             write_files(context.root, context, inputs)?;
         }
@@ -122,5 +124,6 @@ pub(crate) fn write_files(root: &Root, context: &BuildContext<'_>, inputs: Finis
     let architecture = selection.architecture.as_str();
     let apt = plan.packages().find(|(_, package)| package.name == "apt").map(|(_, package)| package.version.as_str());
     sources::write(&Entries { root, architecture, sources, suite, served: pockets }, &AptKeys { apt, own_keys })?;
-    marks::write(root, selection, inputs.output.is_base_image(), plan)
+    marks::write(root, selection, inputs.output.is_base_image(), plan)?;
+    settings::write(root, &context.customization.settings, context.epoch)
 }

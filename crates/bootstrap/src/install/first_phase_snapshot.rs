@@ -53,6 +53,7 @@ struct Notes {
 pub(crate) struct SnapshotInputs<'a> {
     pub selection: &'a Selection,
     pub slim: bool,
+    pub dpkg_options: &'a [String],
     pub suite: &'a Suite,
     pub plan: &'a Plan,
     pub epoch: i64,
@@ -122,7 +123,7 @@ impl FirstPhaseSnapshot {
 /// Returns the key of a snapshot. All that decides a snapshot is taken apart field by field, so that a new field does not compile until
 /// somebody decides whether it belongs into the key.
 fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
-    let &SnapshotInputs { selection, slim, suite, plan, epoch, emulation, machine } = inputs;
+    let &SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine } = inputs;
     // What is included and excluded shows in the packages of the phase.
     let Selection {
         architecture: _,
@@ -142,6 +143,7 @@ fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
     key.text("variant", variant.name())
         .texts("architectures", selection.architectures())
         .flag("slim", slim)
+        .texts("dpkg-options", dpkg_options)
         .number("epoch", epoch)
         .text("mode", mode.name());
     add_emulation(&mut key, emulation);

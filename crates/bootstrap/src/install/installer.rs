@@ -17,7 +17,7 @@ use rootstrap_suites::Suite;
 use rootstrap_unpack::database::{self, Record};
 use rootstrap_unpack::merge::Merged;
 use rootstrap_unpack::reason_for_dpkg;
-use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, after_scripts, triggers};
+use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict, after_scripts, filters, triggers};
 use std::sync::atomic::AtomicBool;
 
 /// Where .debs lie while the target's dpkg unpacks them. Its parent is there from the beginning, so no package finds a directory of ours in
@@ -76,7 +76,9 @@ impl<'a> Installer<'a> {
         let runs_scripts = self.selection.variant.runs_scripts();
         merged_usr::merge(self.root, self.suite, self.selection.variant, packages, self.epoch)?;
         let last_directory_wins = self.suite.last_dir_wins;
-        let filters = slim::filters(self.slim, self.suite);
+        let mut filters = slim::filters(self.slim, self.suite);
+        // Of the user: no package is there yet.
+        filters.extend(filters::of_target(self.root)?);
         let rules = Rules { conffiles: Conffiles::InPlace, filters: &filters, overrides: None, last_directory_wins };
         if runs_scripts {
             database::create(self.root, &self.selection.architectures())?;

@@ -6,6 +6,7 @@
 mod context;
 pub(crate) mod core_set;
 pub(crate) mod debs;
+mod early_settings;
 pub(crate) mod emulation;
 pub(crate) mod first_phase_snapshot;
 pub(crate) mod hooks;

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::install::context::BuildContext;
 use crate::install::debs::{DebPipeline, StagedDeb, check_names};
+use crate::install::early_settings;
 use crate::install::first_phase_snapshot::FirstPhaseSnapshot;
 use crate::install::hooks;
 use crate::install::installer::Installer;
@@ -40,6 +41,7 @@ pub(crate) fn install(
         context.staging.show(context.machine)?;
     }
     hooks::run(context, Moment::Setup, None)?;
+    early_settings::write_dpkg_options(context)?;
     let bytes = each_phase(context, pipeline, &mut |number, _, packages| {
         if number == 0 && selection.variant.runs_scripts() {
             sandbox = Some(first_phase(context, &mut installer, &packages, snapshot.take())?);
@@ -103,7 +105,7 @@ fn first_phase(
                 context.staging.precopy();
             }
             let mut sandbox = start(context, false)?;
-            hooks::run(context, Moment::Essential, Some(&mut sandbox))?;
+            end_first_phase(context, &mut sandbox)?;
             Ok(sandbox)
         }
         snapshot => {
@@ -116,10 +118,16 @@ fn first_phase(
                 let claims = by_dpkg.then_some(&installer.claims);
                 context.staging.wait_for(snapshot.keep(context, packages, extracted, claims));
             }
-            hooks::run(context, Moment::Essential, Some(&mut sandbox))?;
+            end_first_phase(context, &mut sandbox)?;
             Ok(sandbox)
         }
     }
+}
+
+/// Takes the steps between the first phase and the others.
+fn end_first_phase(context: &BuildContext<'_>, sandbox: &mut Sandbox) -> Result<(), Error> {
+    early_settings::preseed(context, sandbox)?;
+    hooks::run(context, Moment::Essential, Some(sandbox))
 }
 
 /// Extracts the files of the first phase and runs nothing. Returns the packages that the target's dpkg has to unpack.

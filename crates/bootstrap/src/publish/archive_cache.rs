@@ -74,8 +74,9 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     key.optional("own-keys", own_keys, |key, keys| key.text("keys", &digest_of(keys)));
     key.list("pockets", pockets, |key, pocket| pocket.add_to_key(key));
     // How long scripts may take decides whether there is a result, and not which.
-    let Customization { slim, copies, hooks, hook_network: _, script_timeout: _ } = customization;
+    let Customization { slim, copies, settings, hooks, hook_network: _, script_timeout: _ } = customization;
     key.flag("slim", *slim);
+    key.list("settings", settings.described(), |key, (name, text)| key.text("name", name).text("text", &text));
     // The contents of copied files, and what hooks read, are not known here.
     if !copies.is_empty() || !hooks.is_empty() {
         return None;

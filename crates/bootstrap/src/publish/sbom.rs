@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::finish::{copies, sources};
 use crate::publish::target::{self, check_file};
 use crate::request::sbom::SbomFormat;
-use crate::request::{Copy, Format, FurtherSource, Output, Request, Target};
+use crate::request::{Copy, Format, FurtherSource, Hook, Output, Request, Target};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
 use rootstrap_configure::privilege::Janitor;
+use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages;
 use rootstrap_debian::preferences;
 use rootstrap_debian::relation::{self, Relation};
@@ -24,6 +25,7 @@ use rootstrap_resolve::{Plan, Planned};
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::{Facts, Package, Release, uri};
 use rootstrap_suites::Suite;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -218,11 +220,14 @@ fn options(request: &Request, copied: &[String]) -> Vec<(String, String)> {
     // Their order makes no difference.
     let set = |words: &[String]| list(&words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     let flag = |set: bool| set.then(|| "true".to_owned());
-    let hooks = customization
-        .hooks
-        .iter()
-        .map(|hook| format!("{}{}={}", if hook.is_inside { "@" } else { "" }, hook.moment, hook.command));
-    let hooks: Vec<String> = hooks.collect();
+    let hooks: Vec<String> = customization.hooks.iter().map(Hook::to_string).collect();
+    // Whoever reads the document need not know the hash, nor all answers.
+    let short = |name: &str, text: String| match name {
+        "root-password-hash" | "debconf" => format!("sha256:{}", Digest::Sha256(Sha256::digest(&text).into())),
+        _ => text,
+    };
+    let settings = customization.settings.described().into_iter();
+    let settings: Vec<_> = settings.map(|(name, text)| (name.to_owned(), short(name, text))).collect();
     // Where the files are on the host concerns nobody else.
     let file_name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
     let included =
@@ -255,6 +260,7 @@ fn options(request: &Request, copied: &[String]) -> Vec<(String, String)> {
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .chain(settings)
     .collect()
 }
 

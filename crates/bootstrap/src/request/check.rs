@@ -1,6 +1,6 @@
 //! Which requests make sense: the one place that refuses the others.
 
-use crate::error::Error;
+use crate::error::{Error, refuse};
 use crate::request::hook::Moment;
 use crate::request::output::{Output, Purpose};
 use crate::request::parts::Request;
@@ -13,10 +13,6 @@ use rootstrap_image::oci::Platform;
 
 const NO_IMAGE: &str = "it is a setting of container images, and TARGET is no container image";
 const OCI_HINT: &str = "use a name ending in .oci.tar, or --format=oci for docker load";
-
-fn refuse(option: &str, reason: impl Into<String>, hint: &'static str) -> Result<(), Error> {
-    Err(Error::Combination { option: option.to_owned(), reason: reason.into(), hint })
-}
 
 impl Output {
     /// Refuses an output that makes no sense for an existing root filesystem of `architecture`.
@@ -40,6 +36,7 @@ impl Request {
         platforms(&self.selection, &self.output)?;
         output(&self.output)?;
         hooks(self)?;
+        settings(self)?;
         first_stage(self)
     }
 
@@ -86,6 +83,23 @@ fn sources(sources: &Sources) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses settings that the root cannot have.
+fn settings(request: &Request) -> Result<(), Error> {
+    let Request { selection, customization, output, .. } = request;
+    let settings = &customization.settings;
+    if output.is_first_stage()
+        && let Some((option, _)) = settings.described().first()
+    {
+        let hint = "change the tree after the second stage";
+        return refuse(&format!("--{option}"), "a first stage is not finished", hint);
+    }
+    if let Some(option) = settings.needs_program().filter(|_| !selection.variant.runs_scripts()) {
+        let reason = format!("no program of the root runs with --variant={}", selection.variant);
+        return refuse(option, reason, "use another variant");
+    }
+    settings.check()
 }
 
 /// Refuses hooks that have nothing to run in.

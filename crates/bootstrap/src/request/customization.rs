@@ -1,6 +1,7 @@
 //! What to change on top of the packages.
 
 use crate::request::hook::Hook;
+use crate::request::settings::Settings;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ pub struct Customization {
     pub slim: bool,
     /// The host's files to put into the finished root, in this order.
     pub copies: Vec<Copy>,
+    /// Settings of the finished system.
+    pub settings: Settings,
     /// The user's own commands, in this order at each moment.
     pub hooks: Vec<Hook>,
     /// Whether they may use the network.

@@ -52,6 +52,13 @@ pub struct Hook {
     pub command: String,
 }
 
+impl fmt::Display for Hook {
+    /// Writes it as [`Hook::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}={}", if self.is_inside { "@" } else { "" }, self.moment, self.command)
+    }
+}
+
 impl Hook {
     /// Parses `MOMENT=COMMAND`, or `@MOMENT=COMMAND` for one that the root's own shell runs.
     ///

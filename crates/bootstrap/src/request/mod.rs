@@ -15,6 +15,7 @@ mod output;
 mod parts;
 pub(crate) mod sbom;
 mod selection;
+mod settings;
 mod sources;
 pub(crate) mod target;
 
@@ -26,5 +27,6 @@ pub use machine::{Host, Machine, StagingPlace};
 pub use output::{Output, Purpose};
 pub use parts::Request;
 pub use selection::{Selection, native_architecture};
+pub use settings::{NewUser, Settings};
 pub use sources::{FurtherSource, Snapshot, Sources};
 pub use target::{Format, FormatName, Target};

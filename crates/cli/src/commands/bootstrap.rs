@@ -9,6 +9,7 @@ use crate::lock_args::LOCK;
 use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::request_args::{DownloadArgs, PackageArgs};
+use crate::system_args::SystemArgs;
 use crate::visible::visible;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub(crate) struct Given {
     pub packages: PackageArgs,
     pub downloads: DownloadArgs,
+    pub settings: SystemArgs,
     pub shared: SharedArgs,
 }
 
@@ -38,13 +40,13 @@ struct Around {
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
-    let Given { packages, downloads, shared } = given;
+    let Given { packages, downloads, settings, shared } = given;
     let level = Level::from_switches(shared.run.verbosity.quiet, shared.run.verbosity.verbose);
     let log = shared.run.verbosity.log.clone();
     let mode = shared.mode;
     let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
     let unused = unused_lock(&args);
-    let mut request = match request(args, &packages, &downloads, shared) {
+    let mut request = match request(args, (&packages, &downloads, &settings), shared) {
         Ok(request) => request,
         Err(Problem::Usage(problem)) => return usage(&problem),
         Err(Problem::Request(error)) => return fail(&error, None),
@@ -124,8 +126,7 @@ impl From<String> for Problem {
 /// Turns arguments, environment and host into a request.
 fn request(
     args: Args,
-    packages: &PackageArgs,
-    downloads: &DownloadArgs,
+    (packages, downloads, settings): (&PackageArgs, &DownloadArgs, &SystemArgs),
     shared: SharedArgs,
 ) -> Result<Request, Problem> {
     if CommandLine::command().find_subcommand(&args.suite).is_some() {
@@ -151,7 +152,7 @@ fn request(
     let request = Request {
         selection,
         sources,
-        customization: customization(&args, packages.slim).map_err(Problem::Request)?,
+        customization: customization(&args, settings, packages.slim).map_err(Problem::Request)?,
         output: Output {
             target,
             purpose,
@@ -170,7 +171,7 @@ fn request(
 }
 
 /// Returns what changes the content that the packages give.
-fn customization(args: &Args, slim: bool) -> Result<Customization, Error> {
+fn customization(args: &Args, settings: &SystemArgs, slim: bool) -> Result<Customization, Error> {
     let mut hooks = Vec::new();
     for directory in &args.hook_dir {
         hooks.extend(Hook::in_directory(directory)?);
@@ -179,6 +180,7 @@ fn customization(args: &Args, slim: bool) -> Result<Customization, Error> {
     Ok(Customization {
         slim,
         copies: args.copy.clone(),
+        settings: settings.settings()?,
         hooks,
         hook_network: args.hook_network,
         script_timeout: args.script_timeout.map(|seconds| Duration::from_secs(seconds.into())),
