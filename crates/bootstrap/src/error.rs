@@ -38,6 +38,8 @@ pub enum Error {
     NoPlatform { architecture: String },
     #[error("cannot make an image of {}: {reason}", path.display())]
     Source { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot enter {}: {reason}", path.display())]
+    Enter { path: PathBuf, reason: String },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot write an SBOM to {}: {reason}", path.display())]
@@ -166,6 +168,7 @@ impl Error {
             | Self::SeveralPlatforms
             | Self::NoPlatform { .. }
             | Self::Source { .. }
+            | Self::Enter { .. }
             | Self::Target { .. }
             | Self::Sbom { .. }
             | Self::Copy { .. }
@@ -216,6 +219,7 @@ impl Error {
             Self::ForeignArchitecture { hint, .. } => {
                 Some(format!("{hint}; or make a first stage (--foreign) and finish it where its programs run"))
             }
+            Self::Enter { .. } => Some("name a directory with a root filesystem, an archive or an image".to_owned()),
             Self::Deadline { .. } => {
                 Some("give it more time with --deadline; the next run takes what is in the cache".to_owned())
             }

@@ -82,6 +82,11 @@ pub(crate) enum Command {
     /// After a failure, the same command continues where it stopped.
     SecondStage(SecondStage),
 
+    /// Open a shell, or run a command, in a root filesystem, with the network and the host's resolver
+    ///
+    /// Of an archive or an image, a copy is entered, and its changes are lost.
+    Enter(Enter),
+
     /// Write down which packages a root filesystem gets, so that it can be built again exactly
     Lock(Box<LockArgs>),
 
@@ -113,6 +118,24 @@ pub(crate) struct Image {
 
     #[command(flatten)]
     pub shared: SharedArgs,
+}
+
+/// The arguments of `rootstrap enter`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Enter {
+    /// A directory, a tar archive or a container image
+    pub path: PathBuf,
+
+    /// The command and its arguments; by default a shell
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+
+    /// How to get the rights: root, unshare, single or chroot; by default the best that works
+    #[arg(long, value_name = "MODE", value_parser = crate::mode::parse)]
+    pub mode: Option<Mode>,
+
+    #[command(flatten)]
+    pub verbosity: Verbosity,
 }
 
 /// The arguments of `rootstrap second-stage`.

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         (Some(args::Command::Cache(args)), _) => commands::cache::run(args),
         (Some(args::Command::Diff(args)), _) => commands::diff::run(&args),
         (Some(args::Command::Verify(args)), _) => commands::verify::run(&args, &invocation),
+        (Some(args::Command::Enter(args)), _) => commands::enter::run(&args, &invocation),
         (Some(args::Command::Outdated(args)), _) => commands::outdated::run(&args),
         (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
         (None, Some(args)) => {

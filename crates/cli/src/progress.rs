@@ -242,6 +242,12 @@ impl Progress {
         for limit in &summary.limits {
             self.print(&state, Level::Normal, &format!("warning: {limit}"));
         }
+        if let (Target::Directory(path), false) = (&summary.target, summary.unfinished)
+            && path.join("bin/sh").symlink_metadata().is_ok()
+        {
+            let text = format!("to work in it: rootstrap enter {}", path.display());
+            self.print(&state, Level::Normal, &text);
+        }
         if summary.unfinished {
             let text = "a first stage: where its programs run, /rootstrap/second-stage in it finishes it";
             self.print(&state, Level::Normal, text);

@@ -1,7 +1,7 @@
 //! The first step of `main`: find out which part of the program this process was started to be.
 
 use crate::privilege::{self, Invocation};
-use crate::{emulator, hook, init};
+use crate::{emulator, hook, init, shell};
 use std::ffi::OsString;
 
 /// Becomes the stage that this same program started this process as, if it did. Otherwise returns the program's own
@@ -24,6 +24,7 @@ pub fn enter_if_asked() -> Invocation {
             Some(words) => hook::end_with(hook::inner(words)),
             None => {}
         },
+        [_, stage, rest @ ..] if shell::is_stage(stage) => shell::run_stage(stage, rest),
         [_, stage, process] if stage == emulator::MAPPER => emulator::map(&process.to_string_lossy()),
         [_, stage, rest @ ..] if stage == privilege::STAGE => {
             privilege::stage(rest);

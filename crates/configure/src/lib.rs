@@ -22,6 +22,7 @@ pub mod preinst;
 pub mod privilege;
 mod sandbox;
 mod seccomp;
+pub mod shell;
 mod supervisor;
 mod wire;
 

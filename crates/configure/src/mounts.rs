@@ -41,6 +41,18 @@ pub(crate) fn enter_without_mounts(root: &OsStr) -> Result<(), String> {
 /// # Errors
 /// The first step that the kernel refuses, in words.
 pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
+    enter_with(root, mode, &mut || Ok(()))
+}
+
+/// Does the same as [`enter`], and calls `prepare` while the host's files can still be reached. The working directory is the root then.
+///
+/// # Errors
+/// As for [`enter`], and those of `prepare`.
+pub(crate) fn enter_with(
+    root: &OsStr,
+    mode: Privilege,
+    prepare: &mut dyn FnMut() -> Result<(), String>,
+) -> Result<(), String> {
     make_private()?;
     // Staging in memory is a mount that is mounted nowhere, and the kernel binds only from a mount that is mounted. Any
     // place will do, because it goes away together with the host's root. Where staging is a plain directory, this fails
@@ -65,6 +77,7 @@ pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
         Ok(()) | Err(Errno::PERM | Errno::BUSY) => {}
         Err(errno) => return Err(format!("cannot mount /sys: {errno}")),
     }
+    prepare()?;
     match process::pivot_root(".", ".") {
         // The old root is now mounted over the new one at `/`. Once it is detached, no way leads back to it.
         Ok(()) => {

@@ -87,7 +87,7 @@ fn copies_that_cannot_be_made_are_refused_at_once() {
     let copy =
         |word: &str, code| world.run(&[&[&world.target("x"), "--copy", word], &EXTRACT[..]].concat()).expect(code);
     for (word, code, said) in [
-        ("file", 2, "error: invalid value 'file' for '--copy <SRC:DEST>': it must be SRC:DEST\n"),
+        ("file", 2, "error: invalid value 'file' for '--copy <SRC:DEST[:MODE[:USER:GROUP]]>': it must be SRC:DEST"),
         ("file:x", 2, "error: cannot copy file: x is no absolute path without `..`\n"),
         ("file:/../x", 2, "error: cannot copy file: /../x is no absolute path without `..`\n"),
         ("/dev/null:/x", 2, "error: cannot copy /dev/null: it is neither file nor directory nor link\n"),

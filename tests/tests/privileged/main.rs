@@ -7,6 +7,7 @@ mod corners;
 mod distroless;
 mod documents;
 mod ends;
+mod enter;
 mod formats;
 mod hooks;
 mod images;

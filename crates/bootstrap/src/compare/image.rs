@@ -4,6 +4,7 @@ use crate::compare::inventory::{HashingReader, Inventory};
 use crate::compare::root::ComparedRoot;
 use crate::compare::settings::settings;
 use crate::error::Error;
+use rootstrap_rootfs::Root;
 use rootstrap_sbom::LOCK_TYPE;
 use rootstrap_unpack::list::{ListedKind, decoded, list};
 use rustix::fs::OFlags;
@@ -161,6 +162,44 @@ pub(super) fn roots(store: &Store, path: &Path, cancel: &AtomicBool) -> Result<V
     if roots.is_empty() { Err(reader.invalid("it names no root filesystem")) } else { Ok(roots) }
 }
 
+/// Unpacks the layer of an image into an empty root: of several platforms that of the architecture `own`, as
+/// images name it, or else the first. Returns `false` if
+/// there is no image at the path.
+///
+/// # Errors
+/// The image cannot be read or has other bytes than it names, or has several layers.
+pub(crate) fn extract_image(path: &Path, root: &Root, own: &str, cancel: &AtomicBool) -> Result<bool, Error> {
+    let Some(store) = Store::open(path, cancel)? else { return Ok(false) };
+    let reader = Reader { store: &store, path, cancel };
+    let mut images: Vec<(bool, Vec<String>)> = Vec::new();
+    if let Some(index) = reader.json("index.json")? {
+        reader.layers(&index, DEPTH, own, &mut images)?;
+    } else {
+        for image in reader.json("manifest.json")?.iter().flat_map(array) {
+            let layers = array(&image["Layers"]).iter().filter_map(Value::as_str).map(str::to_owned);
+            images.push((false, layers.collect()));
+        }
+    }
+    let chosen = images.iter().find(|(is_own, _)| *is_own).or(images.first());
+    let (_, layers) = chosen.ok_or_else(|| reader.invalid("it names no root filesystem"))?;
+    let [layer] = layers.as_slice() else {
+        return Err(reader.invalid("it has several layers, and one can be unpacked"));
+    };
+    let name = if layer.contains(':') { blob_path(layer) } else { layer.clone() };
+    let is_there = store.with(&name, cancel, &mut |blob| {
+        let mut bytes = HashingReader::new(blob);
+        rootstrap_unpack::archive::extract(&mut bytes, root, cancel)?;
+        let failed = |error| Error::from(rootstrap_unpack::archive::Error::Archive(error));
+        io::copy(&mut bytes, &mut io::sink()).map_err(failed)?;
+        let found = format!("sha256:{}", rootstrap_debian::digest::Digest::Sha256(bytes.finish().1));
+        if layer.contains(':') && found != *layer {
+            return Err(reader.invalid(&format!("layer {layer} has other bytes: their digest is {found}")));
+        }
+        Ok(())
+    })?;
+    if is_there { Ok(true) } else { Err(reader.invalid(&format!("layer {layer} is missing"))) }
+}
+
 /// The files that an image consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Parts {
@@ -226,6 +265,33 @@ impl Reader<'_> {
             let mut root = self.root(&parts, &digests)?;
             root.lock = self.lock(index, text(&descriptor["digest"]))?;
             roots.push((root, parts));
+        }
+        Ok(())
+    }
+
+    /// Adds the layers of each image of an index, and whether it is for the architecture `own`.
+    fn layers(
+        &self,
+        index: &Value,
+        depth: usize,
+        own: &str,
+        images: &mut Vec<(bool, Vec<String>)>,
+    ) -> Result<(), Error> {
+        for descriptor in array(&index["manifests"]) {
+            let architecture = text(&descriptor["platform"]["architecture"]);
+            if architecture == "unknown" {
+                continue;
+            }
+            let document = self.blob(descriptor)?;
+            if document["manifests"].is_array() {
+                if depth == 0 {
+                    return Err(self.invalid("its indexes lie in each other too often"));
+                }
+                self.layers(&document, depth - 1, own, images)?;
+                continue;
+            }
+            let layers = array(&document["layers"]).iter().map(|layer| text(&layer["digest"]).to_owned());
+            images.push((architecture == own, layers.collect()));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod subject;
 
 pub use difference::{Aspect, PathDifference};
 pub(crate) use difference::{Times, differences};
+pub(crate) use image::extract_image;
 pub(crate) use pulled::pull;
 pub use pulled::registry_name;
 pub(crate) use root::ComparedRoot;

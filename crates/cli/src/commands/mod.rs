@@ -4,6 +4,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod cache;
 mod deadline;
 pub(crate) mod diff;
+pub(crate) mod enter;
 pub(crate) mod image;
 pub(crate) mod lock;
 mod outcome;
