@@ -12,6 +12,7 @@ const ENDED: &str = "made from the day on which the suite's support ends";
 const LINKED: &str = "fractions of the second at which scripts made links to pages, in some suites";
 const COMPILED: &str = "compiled code, with random numbers";
 const DATED: &str = "text with the time of the build";
+const GZIP: &str = "compressed by gzip, which writes the time of the build";
 const THREADS: &str = "compressed by several threads, in no order";
 const INODES: &str = "numbers and times of files, which the filesystem decides";
 const HASHED: &str = "entries in the order of a hash table, which is random";
@@ -35,9 +36,12 @@ const VARYING: &[(&str, &str)] = &[
     ("/etc/curvedns/", RANDOM),
     ("/etc/dbconfig-common/", RANDOM),
     ("/etc/default/ddclient", DATED),
+    ("/etc/dropbear/dropbear_*", RANDOM),
+    ("/etc/ejabberd/ejabberd.pem", RANDOM),
     ("/etc/grid-security/certificates/ARC-TestCA-*", RANDOM),
     ("/etc/grid-security/testCA-host*", RANDOM),
     ("/etc/init.d/.depend.*", READDIR),
+    ("/etc/ircd-hybrid/key/", RANDOM),
     ("/etc/ldap/slapd.d/", DATABASE),
     ("/etc/mail/Makefile", DATED),
     ("/etc/mail/access.db", DATABASE),
@@ -61,9 +65,11 @@ const VARYING: &[(&str, &str)] = &[
     ("/etc/ssh/ssh_host_*", RANDOM),
     ("/etc/ssl/certs/ssl-cert-snakeoil.pem", RANDOM),
     ("/etc/ssl/private/ssl-cert-snakeoil.key", RANDOM),
+    ("/root/.rnd", RANDOM),
     ("/usr/lib/mono/aot-cache/", COMPILED),
     ("/usr/lib/pypy3*.pyc", COMPILED),
     ("/usr/share/cmigemo/", HASHED),
+    ("/usr/share/emacs/site-lisp/elpa/*Install.log.gz", GZIP),
     ("/usr/share/mira/mhs/", THREADS),
     ("/usr/share/octave/octave_packages", DATED),
     ("/var/cache/man/index.db", LINKED),
@@ -81,6 +87,7 @@ const VARYING: &[(&str, &str)] = &[
     ("/var/lib/texmf/web2c/luatex/", FORMAT),
     ("/var/lib/texmf/web2c/tex/", FORMAT),
     ("/var/lib/ucf/hashfile*", COPIED),
+    ("/var/log/groonga/groonga.log", DATED),
     ("/var/log/redmine/default/production.log", DATED),
 ];
 
