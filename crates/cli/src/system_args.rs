@@ -11,6 +11,10 @@ pub(crate) struct SystemArgs {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
 
+    /// What the root's /etc/resolv.conf is: this machine's (host), a file, or none
+    #[arg(long, value_name = "host|none|FILE", default_value = "none")]
+    resolv_conf: String,
+
     /// The time zone, as in Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
@@ -54,6 +58,11 @@ impl SystemArgs {
         let locked = self.lock_root.then(|| "!".to_owned());
         Ok(Settings {
             hostname: self.hostname.clone(),
+            resolv_conf: match self.resolv_conf.as_str() {
+                "none" => None,
+                "host" => Some(text_file::read("/etc/resolv.conf")?),
+                file => Some(text_file::read(file)?),
+            },
             timezone: self.timezone.clone(),
             locale: self.locale.clone(),
             root_password: self.root_password_hash.clone().or(locked),

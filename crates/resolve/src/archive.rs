@@ -3,47 +3,19 @@
 //! Everything borrows from the parsed indexes. Relations are parsed only for packages that somebody asks about, because a
 //! bootstrap touches some hundreds of 60 000 packages.
 
+pub(crate) use crate::candidate::Rank;
+use crate::candidate::{Candidate, Choice, Found, best};
 use crate::fnv::fnv1a_64;
 use crate::index::Index;
 use crate::mention::Mentions;
-use crate::policy::{Entry, Policy, candidate};
+use crate::policy::Policy;
 use rootstrap_debian::packages::{Head, Package};
-use rootstrap_debian::preferences::NEVER;
 use rootstrap_debian::relation::{Relation, parse_relation};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 
 /// The position of a candidate in its [`Archive`]. Ids sort as names do.
 pub(crate) type Id = usize;
-
-/// The position of an architecture among those of the root. 0 is the native one; packages for `all` belong to it too.
-pub(crate) type Rank = usize;
-
-/// The version of a package that would be installed.
-#[derive(Clone, Copy)]
-pub(crate) struct Candidate<'a> {
-    name: &'a str,
-    pub index: &'a Index<'a>,
-    /// Its position in that index.
-    position: usize,
-    rank: Rank,
-}
-
-impl<'a> Candidate<'a> {
-    fn head(&self) -> Head<'a> {
-        self.index.packages.head(self.position)
-    }
-
-    fn package(&self) -> Package<'a> {
-        self.index.packages.package(self.position)
-    }
-
-    /// Whether both are one version. Two files of one version are two versions, as in apt.
-    fn is_same_version(&self, other: &Self) -> bool {
-        let (one, other) = (self.package(), other.package());
-        (one.version, one.sha256, one.sha512) == (other.version, other.sha256, other.sha512)
-    }
-}
 
 /// Who a relation belongs to. That decides what a relation without an architecture means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,37 +31,6 @@ impl Asker {
     fn is_other(self, rank: Rank) -> bool {
         matches!(self, Self::Needs(own) if own != rank)
     }
-}
-
-/// An entry of an index: the beginning of its name, the number of the index, and what would be installed.
-type Found<'a> = (u128, usize, Candidate<'a>);
-
-/// Returns the candidate among the entries of one name and architecture, the newest version first; `None` if none may be taken.
-/// `of_indexes` has the priorities of the indexes.
-fn best<'a>(entries: &[Found<'a>], policy: &Policy<'_>, of_indexes: &[i16]) -> Option<Candidate<'a>> {
-    let of_entry = |(_, number, _): &Found<'a>| of_indexes.get(*number).copied().unwrap_or_default();
-    let newest = entries.first()?;
-    let (is_fixed, of_first) = (policy.fixes(newest.2.name), of_entry(newest));
-    // Nearly all packages have versions of one priority.
-    if !policy.names_packages() && entries.iter().all(|entry| of_entry(entry) == of_first) {
-        return (is_fixed || of_first > 0).then_some(newest.2);
-    }
-    // What an archive may never give, no preference for a package brings back.
-    let allowed: Vec<Found<'a>> =
-        entries.iter().filter(|entry| is_fixed || of_entry(entry) != NEVER).copied().collect();
-    let entries = allowed.as_slice();
-    let is_same = |(_, _, a): &Found<'a>, (_, _, b): &Found<'a>| a.is_same_version(b);
-    let versions: Vec<&[Found<'a>]> = entries.chunk_by(is_same).collect();
-    let priorities = versions.iter().map(|version| {
-        let entry = |(_, _, found): &Found<'a>| Entry { index: found.index, package: found.package() };
-        let entries = || version.iter().map(entry).collect::<Vec<_>>();
-        let named = policy.names_packages().then(|| policy.of_package(&entries())).flatten();
-        named.or_else(|| version.iter().map(of_entry).max()).unwrap_or_default()
-    });
-    let version = versions.get(if is_fixed { 0 } else { candidate(priorities)? })?;
-    // The first of those whose archive is preferred.
-    let highest = version.iter().map(of_entry).max();
-    version.iter().find(|found| Some(of_entry(found)) == highest).map(|(_, _, found)| *found)
 }
 
 /// All candidates, sorted by name, and the names that they provide. The lists are sorted instead of hash maps: they are as
@@ -120,7 +61,8 @@ impl<'a> Archive<'a> {
         for (number, index) in indexes.iter().enumerate() {
             found.extend((0..index.packages.len()).filter_map(|position| {
                 let head = index.packages.head(position);
-                let candidate = Candidate { name: head.name, index, position, rank: rank(index, &head)? };
+                let rank = rank(index, &head)?;
+                let candidate = Candidate { name: head.name, index, position, rank, choice: Choice::Only };
                 Some((prefix(head.name), number, candidate))
             }));
         }
@@ -219,6 +161,11 @@ impl<'a> Archive<'a> {
     /// Returns the index that a candidate comes from. `id` must come from this archive.
     pub fn index(&self, id: Id) -> &'a Index<'a> {
         self.candidates[id].index
+    }
+
+    /// Returns why this version is the candidate. `id` must come from this archive.
+    pub fn choice(&self, id: Id) -> Choice {
+        self.candidates[id].choice
     }
 
     /// Returns a candidate's name. `id` must come from this archive.

@@ -6,7 +6,7 @@
 //!
 //! The modules in the order of the work: `request` says what is wanted, and `include` takes the user's names apart. `group`
 //! finds the packages of tasks and of apt's patterns.
-//! `archive` has one candidate per name and finds what meets a relation. `needs` parses what a package needs; `without`
+//! `archive` has one candidate per name, which `candidate` chooses, and finds what meets a relation. `needs` parses what a package needs; `without`
 //! knows which of that a tree without scripts does not need. `select` turns variant, includes and excludes into the
 //! packages to start from. `walk` follows their dependencies as apt does; `solve` (a SAT solver) replaces it where the walk
 //! ends in a conflict; `closure` decides between the two, and `explain` says why nothing works. `order` cuts the result
@@ -14,6 +14,7 @@
 //! each package is there. [`mod@plan`] is the result.
 
 mod archive;
+mod candidate;
 mod closure;
 mod error;
 mod explain;

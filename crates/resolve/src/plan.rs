@@ -18,7 +18,6 @@ use rootstrap_debian::packages::is_relative_path;
 use rootstrap_debian::relation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The number of the format. It changes when another version would read a saved plan wrongly.
@@ -38,6 +37,8 @@ pub struct Plan {
     pub without: Vec<String>,
     /// The patterns among the includes that no package matches, for a warning.
     pub unmatched: Vec<String>,
+    /// What the caller calls the pockets, in the order of their numbers, for whoever reads the plan.
+    pub pockets: Vec<String>,
 }
 
 /// Packages that are unpacked together and configured before the next phase begins.
@@ -96,7 +97,7 @@ fn resolve(indexes: &[Index<'_>], request: &Request, cancel: &AtomicBool) -> Res
         without.remove(archive.name(id));
     }
     let without = without.into_iter().map(str::to_owned).collect();
-    Ok(Plan { phases, without, unmatched: selection.unmatched })
+    Ok(Plan { phases, without, unmatched: selection.unmatched, pockets: Vec::new() })
 }
 
 fn planned(archive: &Archive<'_>, id: Id, automatic: bool, why: String) -> Result<Planned, Error> {
@@ -127,6 +128,7 @@ fn planned(archive: &Archive<'_>, id: Id, automatic: bool, why: String) -> Resul
         section: package.section.to_owned(),
         source: package.source.to_owned(),
         why,
+        choice: archive.choice(id).to_string(),
     };
     match planned.flaw() {
         None => Ok(planned),
@@ -140,7 +142,8 @@ impl Plan {
         self.phases.iter().flat_map(|phase| phase.packages.iter().map(|package| (phase.name.as_str(), package)))
     }
 
-    /// Returns one line per package with phase, name, version, architecture and size in bytes, in columns.
+    /// Returns one line per package in columns: phase, name, version, architecture, size in bytes, why it is this version, and from which
+    /// pocket it comes.
     #[must_use]
     pub fn to_text(&self) -> String {
         let width = |of: fn(&(&str, &Planned)) -> usize| self.packages().map(|entry| of(&entry)).max().unwrap_or(0);
@@ -148,14 +151,20 @@ impl Plan {
         let name = width(|(_, package)| package.name.len());
         let version = width(|(_, package)| package.version.len());
         let architecture = width(|(_, package)| package.architecture.len());
+        let choice = width(|(_, package)| package.choice.len());
         let mut text = String::new();
         for (step, p) in self.packages() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "{step:phase$}  {:name$}  {:version$}  {:architecture$}  {:>10}",
-                p.name, p.version, p.architecture, p.size
+            let line = format!(
+                "{step:phase$}  {:name$}  {:version$}  {:architecture$}  {:>10}  {:choice$}  {}",
+                p.name,
+                p.version,
+                p.architecture,
+                p.size,
+                p.choice,
+                self.pockets.get(p.pocket).map_or("", String::as_str)
             );
+            text.push_str(line.trim_end());
+            text.push('\n');
         }
         text
     }
@@ -214,11 +223,14 @@ struct Saved {
     without: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unmatched: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pockets: Vec<String>,
 }
 
 impl From<Plan> for Saved {
     fn from(plan: Plan) -> Self {
-        Self { format: FORMAT, phases: plan.phases, without: plan.without, unmatched: plan.unmatched }
+        let Plan { phases, without, unmatched, pockets } = plan;
+        Self { format: FORMAT, phases, without, unmatched, pockets }
     }
 }
 
@@ -230,7 +242,8 @@ impl TryFrom<Saved> for Plan {
             let reason = format!("it has format {}, and only {FORMAT} is understood", saved.format);
             return Err(Error::InvalidPlan { reason });
         }
-        let plan = Self { phases: saved.phases, without: saved.without, unmatched: saved.unmatched };
+        let Saved { format: _, phases, without, unmatched, pockets } = saved;
+        let plan = Self { phases, without, unmatched, pockets };
         plan.check()?;
         Ok(plan)
     }

@@ -44,6 +44,9 @@ pub struct Planned {
     /// or `needed by NAME` or `recommended by NAME`. It decides nothing.
     #[serde(default)]
     pub why: String,
+    /// Why it is this version: `only version`, `newest version`, `asked for` or `priority N`; of a locked package `locked`. It decides nothing.
+    #[serde(default)]
+    pub choice: String,
 }
 
 impl Planned {
@@ -65,6 +68,7 @@ impl Planned {
             ("Section", !self.section.contains(char::is_control)),
             ("Source", !self.source.contains(char::is_control)),
             ("why", !self.why.contains(char::is_control)),
+            ("choice", !self.choice.contains(char::is_control)),
         ]
         .into_iter()
         .find_map(|(field, good)| (!good).then_some(field))

@@ -126,7 +126,10 @@ fn a_plan_can_be_called_off() {
 fn saved_plans_are_checked() {
     let plan =
         case("plan", "Package: a\nInstalled-Size: 3\n\nPackage: bb\nVersion: 1:2-3").include("a bb").run().unwrap();
-    assert_eq!(plan.to_text(), "base  a   1      amd64          10\nbase  bb  1:2-3  amd64          10\n");
+    assert_eq!(
+        plan.to_text(),
+        "base  a   1      amd64          10  only version\nbase  bb  1:2-3  amd64          10  only version\n"
+    );
     assert_eq!(plan.packages().next().unwrap().1.installed_size, 3072);
     let json = plan.to_json();
     for (from, to, why) in [

@@ -15,8 +15,8 @@ fn text(world: &World, arguments: &[&str]) -> String {
 fn without_sizes(plan: &str) -> Vec<String> {
     let cut = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        assert!(words.last().unwrap().parse::<u64>().is_ok(), "{line}");
-        words[..words.len() - 1].join(" ")
+        assert!(words[4].parse::<u64>().is_ok(), "{line}");
+        words[..4].join(" ")
     };
     plan.lines().map(cut).collect()
 }
@@ -38,6 +38,34 @@ fn a_plan_as_text() {
     assert_eq!(text(&world, &["--include=postfix"]), plan);
     assert!(world.server.requests().iter().all(|request| !request.path.contains("/pool/")));
     assert!(world.names("out").is_empty());
+}
+
+/// Each line says why it is this version, and from where it comes.
+#[test]
+fn a_plan_says_why() {
+    let of = |world: &World, arguments: &[&str]| {
+        let plan = text(world, arguments);
+        let line = plan.lines().find(|line| line.contains(" libc6 ")).unwrap().to_owned();
+        line.split_whitespace().skip(5).collect::<Vec<_>>().join(" ")
+    };
+    let world = trixie();
+    assert_eq!(of(&world, &[]), "only version trixie");
+    let lock = world.path("lock");
+    let lock = lock.to_str().unwrap();
+    world.finish(world.with_own_arguments(&["lock", "trixie", "--arch=amd64", "-o", lock]).arg("--no-cache")).expect(0);
+    assert_eq!(of(&world, &["--lock", lock]), "locked trixie");
+
+    let files = debian(|pocket| if pocket == "security" { vec![Deb::new("libc6", "2.41-13")] } else { Vec::new() });
+    let world = World::serving_below("trixie", "/debian", files);
+    std::fs::write(world.path("own.deb"), Deb::new("libc6", "9").arch("amd64").build()).unwrap();
+    for (arguments, expected) in [
+        (&[][..], "newest version trixie-security"),
+        (&["--include=libc6=2.41-12"], "asked for trixie"),
+        (&["--pin=libc6 version 2.41-12 990"], "priority 990 trixie"),
+        (&["--include=./own.deb"], "asked for ."),
+    ] {
+        assert_eq!(of(&world, arguments), expected);
+    }
 }
 
 #[test]

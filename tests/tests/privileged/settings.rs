@@ -27,13 +27,15 @@ fn world() -> Result<World, String> {
         .file("/usr/share/doc/asking/manual", 0o644, "long\n")
         .script("preinst", "#!/bin/sh\ngrep -q 'a b select c' /var/lib/answers\n");
     let world = World::new(&base::archive(Layout::Merged, [system, asking])?);
+    fs::write(world.path("resolv.conf"), "nameserver 192.0.2.1\n").unwrap();
     fs::write(world.path("seed"), "a b select c\n").unwrap();
     fs::write(world.path("dpkg.cfg"), "path-exclude=/usr/share/doc/*\n\npath-include=/usr/share/doc/asking/*\n")
         .unwrap();
     Ok(world)
 }
 
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
+    "--resolv-conf=resolv.conf",
     "--include=asking",
     "--hostname=ci-1.example",
     "--timezone=Europe/Berlin",
@@ -61,6 +63,7 @@ fn what_settings_make() {
     assert_eq!(read("etc/hostname"), "ci-1.example\n");
     assert_eq!(fs::read_link(root.join("etc/localtime")).unwrap(), Path::new("/usr/share/zoneinfo/Europe/Berlin"));
     assert_eq!(read("etc/default/locale"), "LANG=C.UTF-8\n");
+    assert_eq!(read("etc/resolv.conf"), "nameserver 192.0.2.1\n");
     assert_eq!(read("etc/shadow"), "root:$6$salt$hash:20000:0:99999:7:::\nroot2:*:1::::::\n");
     assert!(read("etc/passwd").ends_with("ci:x:1000:1000::/home/ci:/bin/sh\n"));
     assert_eq!(read("etc/apt/apt.conf.d/99rootstrap"), "APT::Install-Recommends \"false\";\nAcquire { Retries 3; };\n");

@@ -1,6 +1,6 @@
 //! The archive as a lock has it: what a lock records of pockets and plans, and how a build takes both from it.
 
-use crate::archive::served::{ServedPocket, is_local};
+use crate::archive::served::{ServedPocket, is_further, is_local};
 use crate::archive::snapshot::at_moment;
 use crate::error::Error;
 use rootstrap_debian::digest::Digest;
@@ -51,6 +51,7 @@ pub(crate) fn platform(plan: &Plan, served: &[ServedPocket], architecture: &str)
             section,
             source,
             why,
+            choice: _,
         } = planned.clone();
         if !matches!(digest, Digest::Sha256(_)) {
             return Err(Error::NotLockable { reason: format!("the archive has no SHA256 of {name}") });
@@ -88,6 +89,48 @@ pub(crate) fn platform(plan: &Plan, served: &[ServedPocket], architecture: &str)
     Ok(platform)
 }
 
+/// Returns a package of a lock as plans have it. `pockets` are the names of the pockets, in the order of their numbers.
+fn planned(package: &Package, pockets: &[&str]) -> Option<Planned> {
+    let Package {
+        name,
+        version,
+        architecture,
+        source,
+        pocket,
+        component,
+        path,
+        size,
+        sha256,
+        installed_size,
+        priority,
+        section,
+        multi_arch,
+        essential,
+        automatic,
+        why,
+    } = package.clone();
+    let is_own = source_package(&source, &name, &version) == (&*name, &*version);
+    Some(Planned {
+        pocket: pockets.iter().position(|known| *known == pocket)?,
+        source: if is_own { String::new() } else { source },
+        digest: sha256,
+        name,
+        version,
+        architecture,
+        size,
+        installed_size,
+        component,
+        path,
+        essential,
+        automatic,
+        multi_arch,
+        priority,
+        section,
+        why,
+        choice: "locked".to_owned(),
+    })
+}
+
 /// Returns the plan that a lock has for an architecture. `path` names the lock in errors.
 ///
 /// # Errors
@@ -102,51 +145,18 @@ pub(crate) fn plan(lock: &Lock, architecture: &str, path: &Path) -> Result<Plan,
     })?;
     let pockets: Vec<&str> = lock.sources_of(architecture).map(|source| source.pocket.as_str()).collect();
     let packages: HashMap<String, &Package> = platform.packages.iter().map(|it| (platform.label(it), it)).collect();
-    let planned = |label: &String| {
-        let package: &Package = packages.get(label)?;
-        let Package {
-            name,
-            version,
-            architecture,
-            source,
-            pocket,
-            component,
-            path,
-            size,
-            sha256,
-            installed_size,
-            priority,
-            section,
-            multi_arch,
-            essential,
-            automatic,
-            why,
-        } = package.clone();
-        let is_own = source_package(&source, &name, &version) == (&*name, &*version);
-        Some(Planned {
-            pocket: pockets.iter().position(|known| *known == pocket)?,
-            source: if is_own { String::new() } else { source },
-            digest: sha256,
-            name,
-            version,
-            architecture,
-            size,
-            installed_size,
-            component,
-            path,
-            essential,
-            automatic,
-            multi_arch,
-            priority,
-            section,
-            why,
-        })
+    let planned = |label: &String| planned(packages.get(label)?, &pockets);
+    let place = |source: &Source| match is_further(&source.pocket) {
+        true => source.pocket.clone(),
+        false => source.suite.clone(),
     };
+    let places = lock.sources_of(architecture).map(place).collect();
     let phases = platform
         .phases
         .iter()
         .map(|phase| Phase { name: phase.name.clone(), packages: phase.packages.iter().filter_map(planned).collect() });
-    let plan = Plan { phases: phases.collect(), without: platform.without.clone(), unmatched: Vec::new() };
+    let plan =
+        Plan { phases: phases.collect(), without: platform.without.clone(), unmatched: Vec::new(), pockets: places };
     let reason = |error: rootstrap_resolve::Error| error.to_string();
     plan.check().map_err(|error| Error::Lock { path: path.to_owned(), reason: reason(error) })?;
     Ok(plan)

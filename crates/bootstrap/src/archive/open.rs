@@ -293,7 +293,7 @@ impl Archive {
             indexes.extend(local.indexes(number));
         }
         let is_unmerged = suite.merged_usr(selection.variant == Variant::Buildd) == MergedUsr::No;
-        let plan = rootstrap_resolve::plan(
+        let mut plan = rootstrap_resolve::plan(
             &indexes,
             &rootstrap_resolve::Request {
                 variant: selection.variant,
@@ -314,6 +314,7 @@ impl Archive {
         for pattern in &plan.unmatched {
             report(Event::Warning(format!("no package matches the pattern {pattern}")));
         }
+        plan.pockets = self.served.iter().map(ServedPocket::place).collect();
         Ok(plan)
     }
 

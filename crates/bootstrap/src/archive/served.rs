@@ -58,6 +58,11 @@ impl ServedPocket {
         self.mirrors.first().map_or("", String::as_str)
     }
 
+    /// Returns what plans call it: the path below `dists/`, or the address and the suite of another archive, or a directory.
+    pub fn place(&self) -> String {
+        if self.is_further() { self.name.clone() } else { self.suite.clone() }
+    }
+
     /// Whether it is an archive beside the suite's own.
     pub fn is_further(&self) -> bool {
         is_further(&self.name)

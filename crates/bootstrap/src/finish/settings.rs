@@ -60,10 +60,17 @@ fn generate_locale(context: &BuildContext<'_>, sandbox: &mut Sandbox, locale: &s
 
 /// Writes the settings that are files.
 pub(crate) fn write(root: &Root, settings: &Settings, epoch: i64) -> Result<(), Error> {
-    let Settings { hostname, timezone, root_password, apt_options, .. } = settings;
+    let Settings { hostname, resolv_conf, timezone, root_password, apt_options, .. } = settings;
     if let Some(name) = hostname {
         root.create_directories(b"etc", 0o755)?;
         root.write(b"etc/hostname", format!("{name}\n").as_bytes(), 0o644)?;
+    }
+    if let Some(text) = resolv_conf {
+        const PLACE: &[u8] = b"etc/resolv.conf";
+        root.create_directories(b"etc", 0o755)?;
+        // A link of a package leads to a service that does not run here.
+        root.at(PLACE)?.remove()?;
+        root.write(PLACE, text.as_bytes(), 0o644)?;
     }
     if let Some(zone) = timezone {
         write_timezone(root, zone, epoch)?;

@@ -135,7 +135,7 @@ fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
         preferences: _,
     } = selection;
     // No later phase influences the first one.
-    let Plan { phases, without: _, unmatched: _ } = plan;
+    let Plan { phases, without: _, unmatched: _, pockets: _ } = plan;
     let Phase { name: _, packages } = phases.first()?;
     let mode = mode_of(machine);
     let mut key = KeyBuilder::new("first phase", program);
@@ -217,6 +217,7 @@ fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBui
         section: _,
         source: _,
         why: _,
+        choice: _,
     } = package;
     key.text("name", name)
         .text("version", version)

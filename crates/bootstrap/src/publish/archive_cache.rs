@@ -91,7 +91,7 @@ fn digest_of(keys: &[u8]) -> String {
 }
 
 fn add_plan(key: &mut KeyBuilder, plan: &Plan) {
-    let Plan { phases, without, unmatched: _ } = plan;
+    let Plan { phases, without, unmatched: _, pockets: _ } = plan;
     key.list("phases", phases, |key, phase| {
         let Phase { name, packages } = phase;
         key.text("name", name).list("packages", packages, add_package)
@@ -118,6 +118,7 @@ fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBui
         section,
         source,
         why: _,
+        choice: _,
     } = package;
     key.text("name", name)
         .text("version", version)

@@ -223,7 +223,9 @@ fn options(request: &Request, copied: &[String]) -> Vec<(String, String)> {
     let hooks: Vec<String> = customization.hooks.iter().map(Hook::to_string).collect();
     // Whoever reads the document need not know the hash, nor all answers.
     let short = |name: &str, text: String| match name {
-        "root-password-hash" | "debconf" => format!("sha256:{}", Digest::Sha256(Sha256::digest(&text).into())),
+        "root-password-hash" | "debconf" | "resolv-conf" => {
+            format!("sha256:{}", Digest::Sha256(Sha256::digest(&text).into()))
+        }
         _ => text,
     };
     let settings = customization.settings.described().into_iter();

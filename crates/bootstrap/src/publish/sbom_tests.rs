@@ -65,6 +65,7 @@ fn planned(name: &str, version: &str, architecture: &str) -> Planned {
         section: String::new(),
         source: String::new(),
         why: String::new(),
+        choice: String::new(),
     }
 }
 

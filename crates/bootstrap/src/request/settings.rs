@@ -7,6 +7,8 @@ use crate::error::{Error, refuse};
 pub struct Settings {
     /// The name of the host (hostname(5)).
     pub hostname: Option<String>,
+    /// The text of /etc/resolv.conf.
+    pub resolv_conf: Option<String>,
     /// The time zone, as its path below `/usr/share/zoneinfo`.
     pub timezone: Option<String>,
     /// The locale of the system, as in `de_DE.UTF-8`.
@@ -87,7 +89,17 @@ impl Settings {
     /// # Errors
     /// [`Error::Combination`] names the option.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let Self { hostname, timezone, locale, root_password, users, debconf: _, apt_options, dpkg_options } = self;
+        let Self {
+            hostname,
+            resolv_conf: _,
+            timezone,
+            locale,
+            root_password,
+            users,
+            debconf: _,
+            apt_options,
+            dpkg_options,
+        } = self;
         let is_part = |part: &str| {
             !part.is_empty()
                 && part.len() <= 63
@@ -133,13 +145,15 @@ impl Settings {
 
     /// Returns each setting that a result can show, by the name of its option.
     pub(crate) fn described(&self) -> Vec<(&'static str, String)> {
-        let Self { hostname, timezone, locale, root_password, users, debconf, apt_options, dpkg_options } = self;
+        let Self { hostname, resolv_conf, timezone, locale, root_password, users, debconf, apt_options, dpkg_options } =
+            self;
         let user = |user: &NewUser| {
             let uid = user.uid.map(|uid| uid.to_string()).unwrap_or_default();
             format!("{}:{uid}:{}", user.name, user.shell.as_deref().unwrap_or_default())
         };
         let texts = [
             ("hostname", hostname.clone().unwrap_or_default()),
+            ("resolv-conf", resolv_conf.clone().unwrap_or_default()),
             ("timezone", timezone.clone().unwrap_or_default()),
             ("locale", locale.clone().unwrap_or_default()),
             ("root-password-hash", root_password.clone().unwrap_or_default()),

@@ -214,7 +214,7 @@ impl Archive {
         extra.extend(request.pins.iter().map(|pin| format!("--pin={pin}")));
         let text = build::output(&mut self.build(request, &set, &self.root.path).ours(program, "apt", &extra))?;
         let package = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            &[_, name, version, architecture, _] => Ok(format!("{name} {version} {architecture}")),
+            &[_, name, version, architecture, _, ..] => Ok(format!("{name} {version} {architecture}")),
             _ => Err(format!("no line of a plan: {line}")),
         };
         text.lines().map(package).collect()
