@@ -18,6 +18,7 @@ mod finish;
 mod install;
 mod lock;
 mod outdated;
+mod own_suite;
 mod platforms;
 mod publish;
 mod recipe;

@@ -3,6 +3,7 @@
 use crate::archive::{self, Archive, ArchiveOptions, ServedPocket, lasting_uris, locked, read_lock};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
+use crate::own_suite;
 use crate::request::{Machine, Request, Selection, Sources, Target};
 use crate::staging::downloads::Downloads;
 use crate::staging::new_file::NewFile;
@@ -36,6 +37,7 @@ pub enum Upgrade {
 /// # Errors
 /// As for [`plan`](crate::plan()); a package that [`Upgrade::Packages`] names is not in the result.
 pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report: Report<'_>) -> Result<Lock, Error> {
+    let request = &own_suite::settle(request, report)?;
     let mut archives = Archives::new(&request.machine, report)?;
     archives.open(request)?;
     let lock = lock_from(&archives, request, earlier, upgrade)?;
@@ -237,8 +239,11 @@ pub fn locked_request(lock: &Lock, path: &Path, sources: Sources, machine: Machi
 /// # Errors
 /// The suite is unknown.
 pub fn lock_differences(request: &Request, lock: &Lock) -> Result<Vec<String>, Error> {
+    let mut request = request.clone();
+    // What the mirror has under that name was found out when the lock was made.
+    request.sources.is_own |= lock.request.own_suite && lock.request.suite == request.sources.suite;
     let suite = archive::find_suite(&request.sources)?;
-    let asked = as_locked(request, &suite);
+    let asked = as_locked(&request, &suite);
     let mut found = lock.request.differences(&asked);
     let fewer = asked.sorted().architectures != lock.request.clone().sorted().architectures;
     if found.is_empty() && fewer {

@@ -10,6 +10,7 @@ use crate::install::emulation::{self, Emulation};
 use crate::install::first_phase_snapshot::{FirstPhaseSnapshot, SnapshotInputs};
 use crate::install::phases;
 use crate::lock::{self, LockInUse};
+use crate::own_suite;
 use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
@@ -42,6 +43,7 @@ const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran
 /// satisfies the selection.
 pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
     request.check_for_plan()?;
+    let request = &own_suite::settle(request, report)?;
     let suite = archive::find_suite(&request.sources)?;
     let (request, lock) = lock::apply(request, &suite, report)?;
     request.check_for_plan()?;
@@ -67,6 +69,7 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
 pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error> {
     request.check()?;
     let program = ProgramDigest::start();
+    let request = &own_suite::settle(request, report)?;
     let suite = archive::find_suite(&request.sources)?;
     let given = &request.output.target;
     let parents = NewParents::make(given)?;

@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 pub struct Request {
     /// The suite's codename.
     pub suite: String,
+    /// Whether it is a suite of the mirror's own, although the name is an alias of a listed one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_suite: bool,
     /// The architectures of the roots.
     pub architectures: Vec<String>,
     /// The name of the variant.
@@ -121,6 +124,7 @@ impl Request {
             compare("arch", list(&locked.architectures), list(&asked.architectures));
         }
         compare("suite", locked.suite, asked.suite);
+        compare("own suite", flag(locked.own_suite), flag(asked.own_suite));
         compare("variant", locked.variant, asked.variant);
         compare("include", list(&locked.include), list(&asked.include));
         compare("exclude", list(&locked.exclude), list(&asked.exclude));
@@ -179,6 +183,7 @@ mod tests {
         assert_eq!(locked.differences(&one), [""; 0], "one of two architectures");
         let asked = Request {
             suite: "forky".into(),
+            own_suite: true,
             architectures: words("armhf"),
             variant: "apt".into(),
             include: Vec::new(),
@@ -198,7 +203,7 @@ mod tests {
             slim: true,
         };
         let found = locked.differences(&asked);
-        assert_eq!(found.len(), 17, "{found:?}");
+        assert_eq!(found.len(), 18, "{found:?}");
         assert!(found.contains(&"include: curl in the lock, none here".to_owned()), "{found:?}");
     }
 }

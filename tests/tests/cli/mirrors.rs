@@ -159,3 +159,40 @@ fn a_wrong_index_is_refused() {
     let outcome = outcome.expect(3).says(&["error: cannot fetch ", "its SHA256 is "]);
     assert!(outcome.stdout.is_empty());
 }
+
+/// What a mirror calls stable is its own: the vendor's, another suite of the vendor, or one that only the mirror knows.
+#[test]
+fn aliases_are_those_of_the_mirror() {
+    let at = |codename: &str, packages: Vec<Deb>| {
+        let mut archive = archive("stable").debs(packages);
+        (archive.suite, archive.codename) = ("stable".into(), codename.into());
+        archive
+    };
+    let world = World::new(&at("team-9", vec![Deb::new("ours", "1").arch("all")]));
+    let words = ["--print-plan", "--arch=amd64", "--include=ours", "-v"];
+    let outcome = world.run(&words).expect(0);
+    outcome.says(&["stable is the mirror's own suite, and not trixie"]);
+    assert!(world.server.requests().iter().all(|request| !request.path.contains("trixie")));
+    let lock = world.path("lock");
+    let lock = lock.to_str().unwrap();
+    let words = ["lock", "stable", "--arch=amd64", "--include=ours", "-o", lock];
+    world.finish(world.with_own_arguments(&words).arg("--no-cache")).expect(0);
+    assert!(std::fs::read_to_string(lock).unwrap().contains("own-suite = true\n"));
+    world.run(&["--print-plan", "--arch=amd64", "--include=ours", "--lock", lock]).expect(0);
+    world.finish(world.with_own_arguments(&[&words[..], &["--check"]].concat()).arg("--no-cache")).expect(0);
+
+    // A mirror of the vendor's archive has the vendor's suites under their codenames too.
+    let mut files = at("trixie", Vec::new()).build();
+    files.extend(debian(|_| Vec::new()).into_iter().filter_map(|(path, bytes)| {
+        Some((path.strip_prefix("debian/").or(path.strip_prefix("debian-security/"))?.to_owned(), bytes))
+    }));
+    let world = World::serving("stable", files);
+    world
+        .run(&["--print-plan", "--arch=amd64"])
+        .expect(0)
+        .says(&["release: trixie of ", "release: trixie-security of "]);
+    // Without such a name on the mirror, it is the vendor's.
+    let files = debian(|_| Vec::new());
+    let world = World::serving_below("stable", "/debian", files);
+    world.run(&["--print-plan", "--arch=amd64"]).expect(0).says(&["release: trixie of "]);
+}

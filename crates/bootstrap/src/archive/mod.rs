@@ -20,7 +20,7 @@ pub use input_file::{read_input, read_whole};
 pub(crate) use local_debs::is_path;
 pub use lock_file::read_lock;
 pub(crate) use mirrors::{is_of_user, lasting_uris, wanted_pockets};
-pub(crate) use open::{Archive, ArchiveOptions, find_suite, open, open_locked};
+pub(crate) use open::{Archive, ArchiveOptions, find_suite, keyring, open, open_locked, session};
 pub use proxies::proxies;
 pub(crate) use served::{ServedPocket, is_further, is_local};
 pub(crate) use snapshot::{at_moment, moment_of, uris as snapshot_uris};

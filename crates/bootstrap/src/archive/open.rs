@@ -44,8 +44,13 @@ pub(crate) struct Archive {
 /// Returns the suite that is asked for. A suite that is not listed gets the rules of a modern suite if mirror and keyring are given.
 pub(crate) fn find_suite(sources: &Sources) -> Result<Cow<'static, Suite>, Error> {
     let name = sources.suite.as_str();
+    let listed = rootstrap_suites::lookup(name);
+    if sources.is_own && is_suite_name(name) {
+        let vendor = listed.and_then(Suite::vendor).filter(|_| sources.keyrings.is_empty());
+        return Ok(Cow::Owned(rootstrap_suites::unlisted(name, vendor.map(|vendor| vendor.name.as_str()))));
+    }
     let is_served = !sources.mirrors.is_empty() || sources.snapshot.as_ref().is_some_and(|it| !it.services.is_empty());
-    match rootstrap_suites::lookup(name) {
+    match listed {
         Some(suite) => Ok(Cow::Borrowed(suite)),
         // A lock names its mirror itself.
         None if (is_served || sources.lock.is_some()) && !sources.keyrings.is_empty() && is_suite_name(name) => {
@@ -183,7 +188,7 @@ fn current(options: &ArchiveOptions<'_>) -> Result<impl Fn(&str) -> Vec<String>,
     })
 }
 
-fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
+pub(crate) fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
     let &ArchiveOptions { sources, machine, suite, cache, report, .. } = options;
     let session = Session::open(Options {
         cache: Some(cache.to_owned()),
@@ -216,7 +221,7 @@ fn own_keys(sources: &Sources, keyring: &Keyring) -> Result<Option<Vec<u8>>, Err
     Ok(if sources.keyrings.is_empty() { None } else { Some(keyring.to_binary()?) })
 }
 
-fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
+pub(crate) fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error> {
     let mut files = Vec::new();
     for path in &sources.keyrings {
         files.push(read_input(path).map_err(Error::io("read the keyring", path))?);

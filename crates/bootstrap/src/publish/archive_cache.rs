@@ -152,6 +152,7 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
     // What a lock decides is in the plan and in the pockets.
     let Sources {
         suite: _,
+        is_own: _,
         pockets,
         components,
         mirrors,

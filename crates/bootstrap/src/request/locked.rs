@@ -36,6 +36,7 @@ impl Request {
         let further = output.further_platforms.iter().cloned();
         rootstrap_lock::Request {
             suite: codename.to_owned(),
+            own_suite: sources.is_own,
             architectures: std::iter::once(selection.architecture.clone()).chain(further).collect(),
             variant: selection.variant.name().to_owned(),
             include: selection.include.clone(),
@@ -66,6 +67,7 @@ impl Request {
         let rootstrap_lock::Request {
             // One lock serves several architectures, and the caller compares the suite. Keyrings are named for each run.
             suite: _,
+            own_suite,
             architectures: _,
             variant,
             include,
@@ -93,6 +95,7 @@ impl Request {
             .map_err(|error| Error::Preferences { what: "in the lock".to_owned(), reason: error.to_string() })?;
         selection.add_architectures.clone_from(add_architectures);
         let sources = &mut request.sources;
+        sources.is_own = *own_suite;
         // The user's own form of an address may have a password.
         let written: Vec<String> = sources.further.iter().map(FurtherSource::to_text).collect();
         if written != *further_sources {

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub struct Sources {
     /// The codename, alias or version of the suite.
     pub suite: String,
+    /// Whether it is a suite of the mirrors' own, although the name is an alias of a listed one.
+    pub is_own: bool,
     /// The names of the pockets to choose packages from (`release`, `updates`, `security`, `backports`); all but the last if
     /// empty. Names with a plus before them are added to these, or to those that are named without one.
     pub pockets: Vec<String>,
