@@ -138,6 +138,50 @@ fn the_bytes_are_the_same_in_every_mode() {
     }
 }
 
+/// The special hooks of mmdebstrap, with the root's own tar.
+#[test]
+fn files_go_in_and_out() {
+    need!(machine::root());
+    let world = World::new(&need!(base::archive(Layout::Merged, [need!(base::tools(&["tar"]))])));
+    let tree = world.path("tree");
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    fs::write(tree.join("sub/file"), "in\n").unwrap();
+    let archive = world.path("in.tar");
+    let status = std::process::Command::new("tar").arg("-C").arg(&tree).arg("-cf").arg(&archive).arg("sub").status();
+    assert!(status.unwrap().success());
+    fs::create_dir(world.path("copied")).unwrap();
+    fs::create_dir(world.path("synced")).unwrap();
+    let target = world.target("root");
+    let hooks = [
+        "--hook=customize=mkdir -p \"$1/a\" \"$1/b\" \"$1/c\"; ln -s /outside \"$1/link\"",
+        "--hook=customize=copy-in tree/sub /a",
+        "--hook=customize=sync-in tree /b",
+        "--hook=customize=tar-in in.tar /c",
+        "--hook=customize=upload tree/sub/file /d",
+        "--hook=customize=download /d out.file",
+        "--hook=customize=copy-out /a/sub /d copied",
+        "--hook=customize=sync-out /b synced",
+        "--hook=customize=tar-out /c out.tar",
+    ];
+    world.run(&[&[target.as_str(), "--include=tools"], &hooks[..]].concat()).expect(0);
+    for path in ["out/root/a/sub/file", "out/root/b/sub/file", "out/root/c/sub/file", "out/root/d", "out.file"] {
+        assert_eq!(fs::read_to_string(world.path(path)).unwrap(), "in\n", "{path}");
+    }
+    for path in ["copied/sub/file", "copied/d", "synced/sub/file"] {
+        assert_eq!(fs::read_to_string(world.path(path)).unwrap(), "in\n", "{path}");
+    }
+    assert!(fs::metadata(world.path("out.tar")).unwrap().len() > 512);
+    // What leads out of the root does not lead there.
+    let target = world.target("other");
+    let hooks = [
+        "--hook=customize=ln -s ../../../../../../../../../../tmp \"$1/up\"",
+        "--hook=customize=upload in.tar /up/stolen",
+    ];
+    world.run(&[&[target.as_str(), "--include=tools"], &hooks[..]].concat()).expect(0);
+    assert!(!Path::new("/tmp/stolen").exists());
+    world.run(&[&target, "--hook=customize=upload x"]).expect(2).says(&["upload needs two paths"]);
+}
+
 /// Whatever a hook does, the run ends with one message, and nothing is there that was not there before.
 #[test]
 fn hooks_that_fail() {

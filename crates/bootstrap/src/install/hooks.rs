@@ -61,7 +61,7 @@ fn outside(context: &BuildContext<'_>, hook: &Hook, root: &Path) -> Result<Exit,
     let hook = hook::Hook {
         mode: machine.mode,
         root,
-        command: &hook.command,
+        command: &hook.shell_command(),
         environment: &environment,
         has_network: customization.hook_network,
         timeout: customization.script_timeout,

@@ -1,6 +1,7 @@
 //! The user's own commands at certain moments of a build.
 
 use crate::error::Error;
+use crate::request::special_hook;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -70,6 +71,9 @@ impl Hook {
         let moment = Moment::ALL.into_iter().find(|moment| moment.name() == name);
         let names = Moment::ALL.map(Moment::name).join(", ");
         let moment = moment.ok_or_else(|| format!("the stages are {names}, each also with @ before it"))?;
+        if !is_inside {
+            special_hook::command(command).transpose()?;
+        }
         match command.trim() {
             "" => Err("it has no command".to_owned()),
             command => Ok(Self { moment, is_inside, command: command.to_owned() }),
@@ -106,6 +110,12 @@ impl Hook {
             true => Err(bad(directory, "it has no file whose name begins with that of a stage".to_owned())),
             false => Ok(found),
         }
+    }
+
+    /// Returns what the shell runs.
+    pub(crate) fn shell_command(&self) -> String {
+        let special = special_hook::command(&self.command).filter(|_| !self.is_inside);
+        special.and_then(Result::ok).unwrap_or_else(|| self.command.clone())
     }
 
     /// Refuses a command that names a file which is not there or cannot be executed, before anything is fetched.
