@@ -144,11 +144,10 @@ pub(crate) fn inner([mode, network, root, text]: &[OsString; 4]) -> Result<u8, S
     }
     process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(text).arg("sh").arg(root);
-    // Where ordinary users do not look for programs, but chroot(8) is.
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(if path.is_empty() { "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" } else { ":/usr/sbin:/sbin" });
-    command.env("PATH", path);
+    // There ordinary users do not look for programs, but chroot(8) is there.
+    let mut line = OsString::from("PATH=\"$PATH:/usr/sbin:/sbin\"; ");
+    line.push(text);
+    command.arg("-c").arg(line).arg("sh").arg(root);
     wait_for(command)
 }
 
