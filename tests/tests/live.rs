@@ -3,6 +3,9 @@
 //! The mirror is what rootstrap itself takes: the host's own apt sources, or the vendor's.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::keys::Key;
+use rootstrap_testkit::server::Server;
 use rootstrap_testkit::tree;
 use rootstrap_tests::{base, live, machine, need, program};
 use std::fs;
@@ -273,4 +276,79 @@ fn two_stages_of_focal_are_one() {
 #[test]
 fn two_stages_of_noble_are_one() {
     two_stages_are_one("noble", "--variant=minbase");
+}
+
+/// A third party's archive, whose indexes apt-ftparchive makes: rootstrap installs from it, and apt does so again in the result. With hooks
+/// and settings that only a real system can have.
+#[test]
+fn an_archive_of_other_tools_is_used_at_once_and_later() {
+    need!(machine::root());
+    if !machine::has("apt-ftparchive") {
+        return rootstrap_tests::skip("apt-ftparchive is not installed");
+    }
+    need!(live::answers(cache(), "trixie"));
+    let (directory, root) = live::scratch();
+    let key = Key::generate("third");
+    let place = directory.path().join("archive");
+    let index = place.join("dists/rolling/main/binary-amd64");
+    fs::create_dir_all(&index).unwrap();
+    fs::create_dir_all(place.join("pool")).unwrap();
+    for name in ["gadget", "widget"] {
+        let deb = Deb::new(name, "1").arch("all").field("Depends", "base-files").file(
+            &format!("/usr/share/{name}"),
+            0o644,
+            "",
+        );
+        fs::write(place.join(format!("pool/{name}_1_all.deb")), deb.build()).unwrap();
+    }
+    let make = |arguments: &[&str]| {
+        let output = Command::new("apt-ftparchive").args(arguments).current_dir(&place).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    fs::write(index.join("Packages"), make(&["packages", "pool"])).unwrap();
+    let fields = ["Codename=rolling", "Architectures=amd64", "Components=main", "Origin=Third"];
+    let fields = fields.map(|field| format!("-oAPT::FTPArchive::Release::{field}"));
+    let words: Vec<&str> = fields.iter().map(String::as_str).chain(["release", "dists/rolling"]).collect();
+    let release = make(&words);
+    fs::write(place.join("dists/rolling/InRelease"), key.clearsign(&release)).unwrap();
+    let mut files = rootstrap_testkit::Files::new();
+    for path in [
+        "dists/rolling/InRelease",
+        "dists/rolling/main/binary-amd64/Packages",
+        "pool/gadget_1_all.deb",
+        "pool/widget_1_all.deb",
+    ] {
+        files.insert(path.to_owned(), fs::read(place.join(path)).unwrap());
+    }
+    let server = Server::start(files);
+    let keyring = directory.path().join("third.asc");
+    fs::write(&keyring, key.public_armored()).unwrap();
+    let source = format!("--source=deb [signed-by={}] {} rolling main", keyring.display(), server.url());
+    let target = root.to_str().unwrap();
+    let arguments = [
+        "trixie",
+        target,
+        "--arch=amd64",
+        &source,
+        "--include=gadget",
+        "--hostname=third",
+        "--timezone=Europe/Berlin",
+        "--add-user=ci:1234",
+        "--lock-root",
+        "--hook=@customize=id -un ci > /seen; date +%Z >> /seen",
+        "--hook=customize=chroot \"$1\" dpkg-query -W -f '${Version}\\n' gadget >> \"$1/seen\"",
+    ];
+    let output = live::command(cache(), &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen = fs::read_to_string(root.join("seen")).unwrap();
+    assert!(["ci\nCET\n1\n", "ci\nCEST\n1\n"].contains(&seen.as_str()), "{seen}");
+    assert!(fs::read_to_string(root.join("etc/shadow")).unwrap().starts_with("root:!:"));
+    base::assert_consistent(&root);
+    // apt asks this archive alone, so that the test does not depend on another.
+    let script = "mv /etc/apt/sources.list.d/debian.sources /root && apt-get update && apt-get install -y widget";
+    let entered = Command::new(program::path()).args(["enter", target, "sh", "-ec", script]).output().unwrap();
+    assert!(entered.status.success(), "{}", String::from_utf8_lossy(&entered.stderr));
+    assert_eq!(base::prints(&root, &["dpkg-query", "-W", "-f", "${Version}", "widget"]), "1");
+    assert!(!root.join("etc/resolv.conf").exists());
 }
