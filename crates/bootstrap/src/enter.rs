@@ -10,7 +10,7 @@ use crate::staging::place::parent;
 use rootstrap_configure::privilege::Mode as PrivilegeMode;
 use rootstrap_configure::shell::{self, Shell};
 use rootstrap_image::oci::Platform;
-use rootstrap_rootfs::{FakeOwnership, Root};
+use rootstrap_rootfs::{FakeOwnership, Kind, Root};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -21,9 +21,13 @@ use std::sync::Arc;
 /// An archive unpacks to about so many times its size.
 const USUAL_RATIO: u64 = 4;
 
+const RESOLV_CONF: &[u8] = b"etc/resolv.conf";
+
 /// A root that can be entered.
 pub struct EnteredRoot {
     shell: Shell,
+    /// The root, where it has no resolv.conf of its own: one that is left in it is removed.
+    without_resolver: Option<Root>,
     /// The copy of an archive or an image. It ends with this value.
     _staging: Option<Staging>,
 }
@@ -34,7 +38,15 @@ impl EnteredRoot {
     /// # Errors
     /// The kernel refuses what it takes.
     pub fn run(&self) -> Result<ExitStatus, Error> {
-        Ok(shell::run(&self.shell)?)
+        let ended = shell::run(&self.shell);
+        if let Some(root) = &self.without_resolver
+            && root.metadata(RESOLV_CONF)?.is_some_and(|found| found.kind == Kind::File)
+            && root.read(RESOLV_CONF)?.is_some_and(|text| text.is_empty() || text == self.shell.resolv_conf.as_bytes())
+        {
+            // The mount point that somebody who was killed could not remove.
+            root.remove(RESOLV_CONF)?;
+        }
+        Ok(ended?)
     }
 }
 
@@ -53,7 +65,7 @@ pub fn enter(
 ) -> Result<EnteredRoot, Error> {
     let found = std::fs::metadata(path).map_err(Error::io("open", path))?;
     let is_root = found.is_dir() && !path.join("oci-layout").exists();
-    let staging = if is_root { None } else { Some(unpack(path, found.len(), machine, report)?) };
+    let staging = if is_root { None } else { Some(unpack(path, size(path, found.len()), machine, report)?) };
     let (place, name) = match &staging {
         Some(staging) => (open(Path::new("/proc/self/fd"), staging)?, OsString::from("root")),
         None => {
@@ -89,7 +101,8 @@ pub fn enter(
         resolv_conf: machine.host.resolv_conf.clone(),
         emulators: emulation.emulators,
     };
-    Ok(EnteredRoot { shell, _staging: staging })
+    let without_resolver = root.metadata(RESOLV_CONF)?.is_none().then_some(root);
+    Ok(EnteredRoot { shell, without_resolver, _staging: staging })
 }
 
 /// Of the environment of scripts, what holds for somebody at a terminal too.
@@ -107,6 +120,13 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 /// Returns a descriptor of the directory that holds the staging root.
 fn open(path: &Path, staging: &Staging) -> Result<OwnedFd, Error> {
     staging.directory().try_clone_to_owned().map_err(Error::io("open", path))
+}
+
+/// Returns how many bytes an archive, or the blobs of an image in a directory, have.
+fn size(path: &Path, of_file: u64) -> u64 {
+    let blobs = std::fs::read_dir(path.join("blobs/sha256"));
+    let lengths = blobs.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+    of_file.saturating_add(lengths.sum())
 }
 
 /// Unpacks an archive or an image.
@@ -128,6 +148,8 @@ fn unpack(path: &Path, size: u64, machine: &Machine, report: Report<'_>) -> Resu
         let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
         rootstrap_unpack::archive::extract(file, &root, &machine.cancel)?;
     }
+    // The mount is taken by the first process that enters it, unless it has a path here.
+    staging.show(machine)?;
     report(Event::Note("what changes in there is lost in the end: it is a copy".to_owned()));
     Ok(staging)
 }

@@ -120,7 +120,7 @@ pub(crate) fn of_platform(
 
 fn source_of(pocket: &ServedPocket, request: &Request, suite: &Suite) -> Source {
     let architecture = request.selection.architecture.as_str();
-    let uris = lasting_uris(&request.sources, suite, architecture, &pocket.name, pocket.mirror());
+    let uris = lasting_uris(&request.sources, suite, architecture, pocket);
     locked::source(pocket, architecture, uris)
 }
 
@@ -239,9 +239,7 @@ pub fn locked_request(lock: &Lock, path: &Path, sources: Sources, machine: Machi
 /// # Errors
 /// The suite is unknown.
 pub fn lock_differences(request: &Request, lock: &Lock) -> Result<Vec<String>, Error> {
-    let mut request = request.clone();
-    // What the mirror has under that name was found out when the lock was made.
-    request.sources.is_own |= lock.request.own_suite && lock.request.suite == request.sources.suite;
+    let request = own_suite::settled_by(request, &lock.request);
     let suite = archive::find_suite(&request.sources)?;
     let asked = as_locked(&request, &suite);
     let mut found = lock.request.differences(&asked);

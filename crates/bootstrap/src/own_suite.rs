@@ -7,6 +7,25 @@ use crate::request::Request;
 use crate::staging::downloads::Downloads;
 use rootstrap_fetch::{Pocket, Policy};
 
+/// Returns the request with the suite that a lock has, if the request names mirrors and an alias: what the mirrors had under that name was
+/// found out when the lock was made.
+pub(crate) fn settled_by(request: &Request, locked: &rootstrap_lock::Request) -> Request {
+    let mut request = request.clone();
+    let sources = &mut request.sources;
+    let is_alias = rootstrap_suites::lookup(&sources.suite)
+        .is_some_and(|listed| !listed.codename.eq_ignore_ascii_case(&sources.suite));
+    let is_listed = rootstrap_suites::lookup(&locked.suite).is_some_and(|suite| suite.codename == locked.suite);
+    if !is_alias || sources.mirrors.is_empty() {
+        return request;
+    }
+    if locked.own_suite {
+        sources.is_own = locked.suite == sources.suite;
+    } else if is_listed {
+        sources.suite.clone_from(&locked.suite);
+    }
+    request
+}
+
 /// Returns the request with the suite that its mirrors have under an alias of a listed one: another listed suite, or one of their own. A
 /// lock decides it without the network.
 ///
@@ -21,9 +40,7 @@ pub(crate) fn settle(request: &Request, report: Report<'_>) -> Result<Request, E
         return Ok(request);
     }
     if let Some(choice) = &sources.lock {
-        let locked = read_lock(&choice.path)?.request;
-        request.sources.is_own = locked.own_suite && locked.suite == request.sources.suite;
-        return Ok(request);
+        return Ok(settled_by(&request, &read_lock(&choice.path)?.request));
     }
     let (machine, selection) = (&request.machine, &request.selection);
     let downloads = Downloads::create(machine)?;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::lock::locked_request;
 use crate::recipe::bootstrap;
-use crate::request::{Container, Copy, Format, LockChoice, Machine, Purpose, Push, Request, Sources, Target};
+use crate::request::{Container, Customization, Format, LockChoice, Machine, Purpose, Push, Request, Sources, Target};
 use crate::staging::hidden::HiddenDirectory;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_lock::Lock;
@@ -28,8 +28,8 @@ pub struct VerifyOptions {
     pub image: bool,
     /// The registry that has the image, if it is in one.
     pub registry: Push,
-    /// What was copied into the root.
-    pub copies: Vec<Copy>,
+    /// What was changed on top of the packages.
+    pub customization: Customization,
     /// The settings that the image was built with.
     pub container: Container,
 }
@@ -69,6 +69,7 @@ pub fn verify(
         // Whoever made the image does not choose files of this machine.
         let is_remote = |uri: &String| uri.starts_with("http://") || uri.starts_with("https://");
         inside.sources.iter_mut().for_each(|source| source.uris.retain(is_remote));
+        inside.request.include.retain(|include| !crate::archive::is_path(include));
         std::fs::write(&lock, inside.to_text()).map_err(Error::io("write", &lock))?;
         let text = "the lock is the image's own: the rebuild shows that the image is what it says, and not that an archive vouches for it";
         report(Event::Warning(text.to_owned()));
@@ -103,7 +104,8 @@ impl Subjects<'_> {
         request.machine.sync = false;
         request.sources.suite.clone_from(&lock.request.suite);
         request.sources.lock = Some(LockChoice { path: lock_path.to_owned(), frozen: true });
-        request.customization.copies.clone_from(&options.copies);
+        let slim = request.customization.slim;
+        request.customization = Customization { slim, ..options.customization.clone() };
         let mut names = architectures.into_iter();
         request.selection.architecture = names.next().unwrap_or_default();
         request.output.further_platforms = names.collect();

@@ -11,7 +11,7 @@ use crate::system_args::SystemArgs;
 use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
-use rootstrap_bootstrap::{Copy, Hook, StagingPlace};
+use rootstrap_bootstrap::{Copy, StagingPlace};
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -182,23 +182,6 @@ pub(crate) struct Args {
     /// another; may be repeated
     #[arg(long, value_name = "SRC:DEST[:MODE[:USER:GROUP]]", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
-
-    /// Run a command at a stage of the build: setup, extract, essential or customize, as in 'customize=echo x > "$1/etc/x"'. $1 is
-    /// the path of the root. With @ before the stage, the root's own shell runs it. May be repeated
-    #[arg(long, value_name = "STAGE=COMMAND", value_parser = Hook::parse)]
-    pub hook: Vec<Hook>,
-
-    /// Run the executable files of a directory whose names begin with that of a stage
-    #[arg(long, value_name = "DIR")]
-    pub hook_dir: Vec<PathBuf>,
-
-    /// Let hooks use the network
-    #[arg(long)]
-    pub hook_network: bool,
-
-    /// How many seconds the scripts of one package, or one hook, may take
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub script_timeout: Option<u32>,
 
     /// Run nothing of the target; /rootstrap/second-stage finishes it on a machine that runs its programs
     #[arg(long, conflicts_with = "image")]

@@ -5,6 +5,7 @@ use crate::network_args::NetworkArgs;
 use crate::outdated_args::ListFormat;
 use crate::request_args::{DownloadArgs, TrustArgs};
 use crate::run_args::RunArgs;
+use crate::system_args::SystemArgs;
 use rootstrap_bootstrap::Copy;
 use rootstrap_bootstrap::privilege::Mode;
 use std::path::PathBuf;
@@ -54,6 +55,9 @@ pub(crate) struct VerifyArgs {
     /// What was copied into the root, as for the build; may be repeated
     #[arg(long, value_name = "SRC:DEST[:MODE[:USER:GROUP]]", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
+
+    #[command(flatten)]
+    pub system: SystemArgs,
 
     #[command(flatten)]
     pub settings: SettingsArgs,

@@ -20,7 +20,11 @@ fn bad(path: &str, reason: impl Into<String>) -> Error {
 pub(crate) fn secret(path: &str) -> Result<Vec<u8>, Error> {
     let metadata = std::fs::metadata(path).map_err(|error| bad(path, error.to_string()))?;
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & OTHERS != 0 {
+    if !metadata.is_file() {
+        // The program reads its arguments again when it starts itself with other rights.
+        return Err(bad(path, "it is not a regular file"));
+    }
+    if mode & OTHERS != 0 {
         return Err(bad(path, format!("it has a secret and is open to everybody (mode {mode:04o}): chmod 600 it")));
     }
     read_input(Path::new(path)).map_err(|error| bad(path, error.to_string()))
@@ -40,6 +44,9 @@ pub(crate) fn logins(path: &str) -> Result<Vec<Login>, Error> {
 /// # Errors
 /// The file cannot be read.
 pub(crate) fn pem(path: &str) -> Result<Pem, Error> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(bad(path, "it is not a regular file"));
+    }
     let bytes = read_input(Path::new(path)).map_err(|error| bad(path, error.to_string()))?;
     Ok(Pem { file: path.to_owned(), bytes })
 }

@@ -1,12 +1,30 @@
-//! The arguments that set up the finished system.
+//! The arguments that change the system on top of its packages: hooks and settings.
 
 use crate::text_file;
-use rootstrap_bootstrap::{Error, NewUser, Settings};
-use std::path::Path;
+use rootstrap_bootstrap::{Copy, Customization, Error, Hook, NewUser, Settings};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Settings of the finished system, which no package makes.
+/// The user's own commands, and settings of the finished system, which no package makes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SystemArgs {
+    /// Run a command at a stage of the build: setup, extract, essential or customize, as in 'customize=echo x > "$1/etc/x"'. $1 is
+    /// the path of the root. With @ before the stage, the root's own shell runs it. May be repeated
+    #[arg(long, value_name = "STAGE=COMMAND", value_parser = Hook::parse)]
+    hook: Vec<Hook>,
+
+    /// Run the executable files of a directory whose names begin with that of a stage
+    #[arg(long, value_name = "DIR")]
+    hook_dir: Vec<PathBuf>,
+
+    /// Let hooks use the network
+    #[arg(long)]
+    hook_network: bool,
+
+    /// How many seconds the scripts of one package, or one hook, may take
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    script_timeout: Option<u32>,
+
     /// The name of the host in /etc/hostname [default: localhost]
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
@@ -50,11 +68,27 @@ pub(crate) struct SystemArgs {
 }
 
 impl SystemArgs {
-    /// Returns the settings.
+    /// Returns what changes the content that the packages give.
     ///
     /// # Errors
-    /// A file cannot be read.
-    pub(crate) fn settings(&self) -> Result<Settings, Error> {
+    /// A file cannot be read, or a directory has no hook.
+    pub(crate) fn customization(&self, slim: bool, copies: &[Copy]) -> Result<Customization, Error> {
+        let mut hooks = Vec::new();
+        for directory in &self.hook_dir {
+            hooks.extend(Hook::in_directory(directory)?);
+        }
+        hooks.extend(self.hook.iter().cloned());
+        Ok(Customization {
+            slim,
+            copies: copies.to_vec(),
+            settings: self.settings()?,
+            hooks,
+            hook_network: self.hook_network,
+            script_timeout: self.script_timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        })
+    }
+
+    fn settings(&self) -> Result<Settings, Error> {
         let locked = self.lock_root.then(|| "!".to_owned());
         Ok(Settings {
             hostname: self.hostname.clone(),
@@ -68,23 +102,20 @@ impl SystemArgs {
             root_password: self.root_password_hash.clone().or(locked),
             users: self.add_user.clone(),
             debconf: self.debconf.iter().map(|file| text_file::read(file)).collect::<Result<_, _>>()?,
-            apt_options: lines(&self.apt_option)?,
-            dpkg_options: lines(&self.dpkg_option)?,
+            apt_options: parts(&self.apt_option, ';')?,
+            dpkg_options: parts(&self.dpkg_option, '\n')?,
         })
     }
 }
 
-/// Returns the lines that are named, or that are in the files that are named.
-fn lines(options: &[String]) -> Result<Vec<String>, Error> {
-    let mut all = Vec::new();
-    for option in options {
-        if !Path::new(option).is_file() {
-            all.push(option.clone());
-            continue;
+/// Returns the lines that are named, each with `end` and the end of the line, and the files that are named as they are.
+fn parts(options: &[String], end: char) -> Result<Vec<String>, Error> {
+    let part = |option: &String| match Path::new(option).is_file() {
+        true => text_file::read(option).map(|text| if text.ends_with('\n') { text } else { text + "\n" }),
+        false => {
+            let is_ended = end == '\n' || option.trim_end().ends_with([end, '}']);
+            Ok(option.clone() + &if is_ended { "\n".to_owned() } else { format!("{end}\n") })
         }
-        let text = text_file::read(option)?;
-        let kept = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
-        all.extend(kept.map(str::to_owned));
-    }
-    Ok(all)
+    };
+    options.iter().map(part).collect()
 }

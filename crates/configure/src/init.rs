@@ -323,7 +323,7 @@ const CAPABILITIES: [u32; 11] = [
 
 /// Drops all other capabilities from the bounding set. At the exec that follows, root gains only those that are left in
 /// that set.
-fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
+pub(crate) fn drop_capabilities(mode: Mode) -> std::io::Result<()> {
     let is_kept = |number: &u32| CAPABILITIES.contains(number) || (mode == Mode::Root && *number == MKNOD);
     for capability in (0..64).filter(|number| !is_kept(number)) {
         // SAFETY: the call takes numbers only.

@@ -4,7 +4,7 @@
 
 use crate::emulator::{self, Emulator};
 use crate::error::Error;
-use crate::init::{OWN_USERS, SAME_USERS, close_descriptors_on_exec, die_with_parent};
+use crate::init::{OWN_USERS, SAME_USERS, close_descriptors_on_exec, die_with_parent, drop_capabilities};
 use crate::mounts;
 use crate::privilege::Mode;
 use rustix::fs::{self, OFlags};
@@ -27,8 +27,7 @@ pub(crate) const INNER: &str = "__rootstrap-shell-init";
 /// What stands between the emulators and the command.
 const END: &str = "--";
 
-/// The exit status of a stage that needs a user namespace of its own (see [`crate::init::SHARES_PROC`]). No program ends with it by
-/// itself: shells use it for their own failures alone.
+/// The exit status of a stage without a command that needs a user namespace of its own (see [`crate::init::SHARES_PROC`]).
 const NEEDS_OWN_USERS: u8 = 253;
 
 /// The exit status if the program cannot be started, as shells have it.
@@ -60,20 +59,27 @@ pub struct Shell {
 /// # Errors
 /// The kernel refuses a namespace or a mount; standard error has said why.
 pub fn run(shell: &Shell) -> Result<ExitStatus, Error> {
-    let terminal = Terminal::take();
-    let status = match start(shell, !shell.emulators.is_empty())? {
-        status if status.code() == Some(NEEDS_OWN_USERS.into()) => start(shell, true)?,
-        status => status,
-    };
-    drop(terminal);
-    match status.code() {
-        Some(code) if code == i32::from(FAILED) => Err(Error::Sandbox("see above".to_owned())),
-        _ => Ok(status),
+    // Without a command, the stages only show whether they work: the status of a command says nothing of them.
+    let mut owns_users = !shell.emulators.is_empty();
+    let mut probe = start(shell, &[], owns_users)?.code();
+    if probe == Some(NEEDS_OWN_USERS.into()) {
+        owns_users = true;
+        probe = start(shell, &[], owns_users)?.code();
     }
+    if probe != Some(0) {
+        return Err(Error::Sandbox("see above".to_owned()));
+    }
+    let _terminal = Terminal::take();
+    // What the terminal sends is for the command.
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP] {
+        // SAFETY: the disposition is that of this process, which does nothing else any more.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    start(shell, &shell.command, owns_users)
 }
 
-fn start(shell: &Shell, owns_users: bool) -> Result<ExitStatus, Error> {
-    let Shell { mode, place, root, command: words, environment, resolv_conf, emulators } = shell;
+fn start(shell: &Shell, words: &[String], owns_users: bool) -> Result<ExitStatus, Error> {
+    let Shell { mode, place, root, command: _, environment, resolv_conf, emulators } = shell;
     let users = if owns_users { OWN_USERS } else { SAME_USERS };
     let mode = if owns_users && *mode == Mode::Root { Mode::Unshare } else { *mode };
     let mut command = Command::new("/proc/self/exe");
@@ -97,10 +103,13 @@ struct Terminal(Option<libc::pid_t>);
 
 impl Terminal {
     /// Puts the group of this process into the foreground. It has a group of its own, which otherwise could not read from the terminal.
+    /// Does nothing where the process that waits for this one is in the background, or where another program reads what is printed.
     fn take() -> Self {
         // SAFETY: the calls take numbers, and no handler is set.
         let before = unsafe {
-            let before = Some(libc::tcgetpgrp(libc::STDIN_FILENO)).filter(|group| *group > 0);
+            let is_shown = libc::isatty(libc::STDOUT_FILENO) == 1;
+            let before = Some(libc::tcgetpgrp(libc::STDIN_FILENO)).filter(|group| *group > 0 && is_shown);
+            let before = before.filter(|group| *group == libc::getpgid(libc::getppid()));
             if before.is_some() {
                 // A process that is not in the foreground is stopped when it changes that.
                 libc::signal(libc::SIGTTOU, libc::SIG_IGN);
@@ -169,7 +178,7 @@ fn inner(words: &[OsString]) -> Result<u8, String> {
         return Ok(NEEDS_OWN_USERS);
     }
     let _handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
-    let text = resolv_conf.to_str().unwrap_or_default();
+    let text = if command.len() > 1 { resolv_conf.to_str().unwrap_or_default() } else { "" };
     let mut made = None;
     if mode == Mode::Chroot {
         mounts::enter_without_mounts(root)?;
@@ -185,12 +194,22 @@ fn inner(words: &[OsString]) -> Result<u8, String> {
     }
     process::umask(fs::Mode::from_raw_mode(0o022));
     let _ = process::chdir("/root");
-    let (program, arguments) = match command {
-        [_, program, arguments @ ..] => (program, arguments),
-        _ => return Err(malformed()),
-    };
+    let [_, program, arguments @ ..] = command else { return Ok(0) };
     let mut command = Command::new(program);
     command.args(arguments);
+    // A shell at the terminal decides itself which of its jobs a signal stops. Nobody would let another command go on.
+    let stops = arguments.is_empty();
+    // SAFETY: the calls are async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::signal(libc::SIGQUIT, libc::SIG_DFL);
+            if stops {
+                libc::signal(libc::SIGTSTP, libc::SIG_DFL);
+            }
+            drop_capabilities(mode)
+        });
+    }
     let ended = wait_for(command);
     if let Some(path) = made {
         // In mode chroot nothing is mounted there.

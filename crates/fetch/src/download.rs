@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::partial::{Expected, Partial};
 use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{Certificates, Client, Method, Redirects, RequestBuilder, Response, Retries, StatusCode, Timeouts, Url};
+use percent_encoding::percent_decode_str;
 use rootstrap_debian::auth_conf::Login;
 use rootstrap_http as http;
 use std::collections::{BTreeSet, VecDeque};
@@ -229,10 +230,11 @@ impl Downloader {
     /// Returns user and password for an address that has no password itself. If it has a user, it is that one's.
     fn login(&self, url: &Url) -> Option<&Login> {
         let user = Some(url.username()).filter(|user| !user.is_empty());
+        let user = user.map(|user| percent_decode_str(user).decode_utf8_lossy());
         let host = url.host_str().filter(|_| url.password().is_none())?;
         let fits = |login: &&Login| {
             login.fits(url.scheme(), host, url.port_or_known_default(), url.path())
-                && user.is_none_or(|user| user == login.user)
+                && user.as_ref().is_none_or(|user| *user == login.user)
         };
         self.logins.0.iter().find(fits)
     }

@@ -215,7 +215,7 @@ impl Fault {
     pub(crate) fn is_about_path(&self) -> bool {
         let is_refusal = |status: u16| (400..500).contains(&status);
         match self {
-            Self::Missing => true,
+            Self::Missing | Self::Login { .. } => true,
             Self::Http(http::Error::Status { status, .. }) => is_refusal(*status) && !self.is_transient(),
             _ => false,
         }

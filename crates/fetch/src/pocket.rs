@@ -92,6 +92,7 @@ pub struct VerifiedPocket {
     pub(crate) keys: Vec<String>,
     pub(crate) mirrors: Vec<String>,
     pub(crate) moved_to: Option<String>,
+    pub(crate) first_having: String,
     pub(crate) indexes: Vec<Index>,
 }
 
@@ -126,11 +127,17 @@ impl VerifiedPocket {
         &self.keys
     }
 
-    /// Returns the mirror that sent the Release; offline, the one that sent the last Release, as far as that is known. It contains the password, if there is
+    /// Returns the mirror that sent the Release; offline, the one that has the suite, as far as that is known. It contains the password, if there is
     /// one.
     #[must_use]
     pub fn mirror(&self) -> &str {
         self.mirrors.first().map_or("", String::as_str)
+    }
+
+    /// Returns the first mirror of the pocket that did not answer that it lacks it, whichever sent the Release.
+    #[must_use]
+    pub fn first_having(&self) -> &str {
+        &self.first_having
     }
 
     /// Returns all mirrors without trailing slashes, the one that sent the Release first. They are the

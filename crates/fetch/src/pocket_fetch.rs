@@ -38,7 +38,7 @@ impl PocketFetch<'_> {
                 return Err(Error::Path { path: path.clone() });
             }
         }
-        let mut mirrors = parse_all(&criteria.pocket.mirrors, suite)?;
+        let mirrors = parse_all(&criteria.pocket.mirrors, suite)?;
         let history = match (&criteria.pocket.moment, &criteria.pocket.further) {
             (None, None) => ReleaseHistory::new(cache, suite),
             (Some(moment), _) => ReleaseHistory::new(cache, &format!("{suite}@{moment}")),
@@ -47,22 +47,7 @@ impl PocketFetch<'_> {
         };
         let fetch = ReleaseFetch { downloader, history: &history, criteria, report };
         let (verified, source) = fetch.run(&mirrors).await?;
-        let position = match source {
-            ReleaseSource::Mirror { position, .. } => Some(position),
-            ReleaseSource::Cache => {
-                let last = history.mirror();
-                let is_last = |mirror: &Mirror| last.as_ref() == Some(&redact::userinfo(&mirror.uri));
-                let fallback = parse_all(&criteria.pocket.fallback, suite).unwrap_or_default();
-                if fallback.iter().any(is_last) {
-                    mirrors = fallback;
-                }
-                mirrors.iter().position(is_last)
-            }
-        };
-        // Other files are asked of the mirror that sent the Release first.
-        if let Some(head) = position.and_then(|position| mirrors.get_mut(..=position)) {
-            head.rotate_right(1);
-        }
+        let (mirrors, first_having) = self.in_order(mirrors, &source, &history);
         let (date, keys) = (verified.release.date, verified.keys.clone());
         report(Event::ReleaseVerified { suite: suite.clone(), date, keys });
         let indexes = self.indexes(&verified.release, &mirrors, source.is_fast()).await?;
@@ -71,9 +56,7 @@ impl PocketFetch<'_> {
         let mut moved_to = None;
         if let ReleaseSource::Mirror { signed, moved_to: base, .. } = source {
             history.add(date, &signed)?;
-            if let Some(mirror) = mirrors.first() {
-                history.set_mirror(&mirror.uri)?;
-            }
+            history.set_mirror(&first_having)?;
             moved_to = base;
         }
         Ok(VerifiedPocket {
@@ -83,9 +66,43 @@ impl PocketFetch<'_> {
             text: verified.text,
             keys: verified.keys,
             moved_to,
+            first_having,
             mirrors: mirrors.into_iter().map(|mirror| mirror.uri).collect(),
             indexes,
         })
+    }
+
+    /// Returns the mirrors with the one that sent the Release first, because other files are asked of it, and the URI of the first mirror
+    /// that did not say that it lacks the pocket: one that is only slow today has it.
+    fn in_order(
+        &self,
+        mut mirrors: Vec<Mirror>,
+        source: &ReleaseSource,
+        history: &ReleaseHistory,
+    ) -> (Vec<Mirror>, String) {
+        let uri = |mirror: &Mirror| mirror.uri.clone();
+        let (position, having) = match source {
+            ReleaseSource::Mirror { position, missing, .. } => {
+                let having = (0..).zip(&mirrors).find(|(number, _)| !missing.contains(number));
+                (Some(*position), having.map(|(_, mirror)| uri(mirror)))
+            }
+            ReleaseSource::Cache => {
+                let last = history.mirror();
+                let is_last = |mirror: &Mirror| last.as_ref() == Some(&redact::userinfo(&mirror.uri));
+                let pocket = self.criteria.pocket;
+                let fallback = parse_all(&pocket.fallback, &pocket.suite).unwrap_or_default();
+                if fallback.iter().any(is_last) {
+                    mirrors = fallback;
+                }
+                let position = mirrors.iter().position(is_last);
+                (position, position.and_then(|position| mirrors.get(position)).map(uri))
+            }
+        };
+        let having = having.or(mirrors.first().map(uri)).unwrap_or_default();
+        if let Some(head) = position.and_then(|position| mirrors.get_mut(..=position)) {
+            head.rotate_right(1);
+        }
+        (mirrors, having)
     }
 
     /// Fetches the indexes of all requested components and architectures.

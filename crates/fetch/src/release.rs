@@ -38,6 +38,8 @@ pub(crate) enum ReleaseSource {
     /// The mirror at this position of the pocket's list.
     Mirror {
         position: usize,
+        /// The positions of those that answered before it that they do not have the file.
+        missing: Vec<usize>,
         /// The file as the mirror sent it.
         signed: SignedRelease,
         /// Whether it came at [`limits::FAST_LINK`] or faster.
@@ -87,7 +89,7 @@ impl ReleaseFetch<'_> {
         if usable.is_empty() {
             return Ok((self.read_cached()?, ReleaseSource::Cache));
         }
-        let (mut failures, mut failed) = (Vec::new(), Vec::new());
+        let (mut failures, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         let mut refusal = None;
         let brief = self.downloader.brief();
         // The mirrors to ask, and whether each was asked before: one that was only too slow is asked again when all others failed.
@@ -103,7 +105,7 @@ impl ReleaseFetch<'_> {
             let fault = match fetch.fetch_from_mirror(mirror).await {
                 Ok((verified, signed, answer)) => {
                     let Answer { is_fast, moved_to, .. } = answer;
-                    return Ok((verified, ReleaseSource::Mirror { position, signed, is_fast, moved_to }));
+                    return Ok((verified, ReleaseSource::Mirror { position, missing, signed, is_fast, moved_to }));
                 }
                 Err(Failure::Fault(fault)) => fault,
                 // Another mirror may be newer or intact. If none has an acceptable Release, the first refusal is reported.
@@ -114,6 +116,7 @@ impl ReleaseFetch<'_> {
                 }
                 Err(Failure::Fatal(error)) => return Err(error),
             };
+            missing.extend(matches!(fault, Fault::Missing).then_some(position));
             if others_left && !is_last && fault.asks_for_patience() {
                 attempts.push_back((position, mirror, true));
             }

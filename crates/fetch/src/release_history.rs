@@ -16,7 +16,7 @@ use std::path::Path;
 /// Bytes of the digest that tells files of one date apart.
 const HASH_LENGTH: usize = 8;
 
-/// The name of the file that says which mirror has sent the last Release file.
+/// The name of the file that says which mirror has the suite.
 const MIRROR: &str = "mirror";
 
 /// A Release file as a mirror sends it, not yet trusted.
@@ -73,7 +73,7 @@ impl ReleaseHistory {
         Ok(())
     }
 
-    /// Remembers which mirror has sent the last Release file.
+    /// Remembers which mirror has the suite: the first of those that did not lack it when the last Release file came.
     pub fn set_mirror(&self, uri: &str) -> Result<(), Error> {
         // The user may name it with another password next time.
         let uri = redact::userinfo(uri);
@@ -86,7 +86,7 @@ impl ReleaseHistory {
         new.keep().map(drop).map_err(Error::from)
     }
 
-    /// Returns the mirror that has sent the last Release file, without user and password, if that is known.
+    /// Returns the mirror that has the suite, without user and password, if that is known.
     pub fn mirror(&self) -> Option<String> {
         let file = CachedFile::verified(&self.cache, &self.directory, MIRROR);
         String::from_utf8(read_at_most(&file, limits::RELEASE).ok()?).ok()

@@ -46,6 +46,12 @@ impl Client {
         // in. Every other machine uses its own, which SSL_CERT_FILE can name, for example for a company's proxy.
         let own = authorities(options)?;
         let machines = builder(options, redirects, certificates)?;
+        if let Some(Pem { file, .. }) = &options.identity {
+            // The key is compared with the certificate only when a client is built.
+            let alone = builder(options, redirects, certificates)?.tls_certs_only([]).build();
+            let reason = "its key is not that of its certificate";
+            alone.map_err(|_| SetupError::Pem { file: file.clone(), reason })?;
+        }
         let inner = build(machines.tls_certs_merge(own.clone())).or_else(|_| {
             let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
             let roots = roots.collect::<Result<Vec<_>, _>>().map_err(|source| SetupError::Client { source })?;

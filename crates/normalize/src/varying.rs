@@ -16,6 +16,7 @@ const GZIP: &str = "compressed by gzip, which writes the time of the build";
 const THREADS: &str = "compressed by several threads, in no order";
 const INODES: &str = "numbers and times of files, which the filesystem decides";
 const HASHED: &str = "entries in the order of a hash table, which is random";
+const LINK_ADDRESS: &str = "an identifier made from the time of the build and the address of a network interface";
 const COPIED: &str = "digests of configuration files, those of this list among them";
 
 /// A path and why it can differ. A slash at the end means all that is below a directory, and a star stands for any text, slashes too.
@@ -29,6 +30,7 @@ const VARYING: &[(&str, &str)] = &[
     ("/etc/bdii/bdii-slapd.conf", RANDOM),
     ("/etc/bdii/bdii-top-slapd.conf", RANDOM),
     ("/etc/bind/rndc.key", RANDOM),
+    ("/etc/brlapi.key", RANDOM),
     ("/etc/corosync/qnetd/nssdb/", RANDOM),
     ("/etc/courier/*.pem", RANDOM),
     ("/etc/cron.d/popularity-contest", RANDOM),
@@ -36,6 +38,7 @@ const VARYING: &[(&str, &str)] = &[
     ("/etc/curvedns/", RANDOM),
     ("/etc/dbconfig-common/", RANDOM),
     ("/etc/default/ddclient", DATED),
+    ("/etc/default/dhcpy6d", LINK_ADDRESS),
     ("/etc/dropbear/dropbear_*", RANDOM),
     ("/etc/ejabberd/ejabberd.pem", RANDOM),
     ("/etc/grid-security/certificates/ARC-TestCA-*", RANDOM),

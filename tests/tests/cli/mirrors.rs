@@ -195,4 +195,22 @@ fn aliases_are_those_of_the_mirror() {
     let files = debian(|_| Vec::new());
     let world = World::serving_below("stable", "/debian", files);
     world.run(&["--print-plan", "--arch=amd64"]).expect(0).says(&["release: trixie of "]);
+    // What it calls stable can be another release of the vendor, and a lock of that is used under the same name.
+    let mut files = at("bookworm", Vec::new()).build();
+    for name in ["bookworm", "bookworm-updates", "bookworm-security"] {
+        let mut archive = archive(name);
+        (archive.suite, archive.codename) =
+            ("stable".into(), if name.ends_with("y") { name } else { "bookworm" }.into());
+        if name.ends_with("-updates") {
+            (archive.suite, archive.codename) = ("stable-updates".into(), name.into());
+        }
+        files.extend(archive.build());
+    }
+    let world = World::serving("stable", files);
+    let lock = world.path("lock");
+    let lock = lock.to_str().unwrap();
+    let words = ["lock", "stable", "--arch=amd64", "--variant=custom", "-o", lock];
+    world.finish(world.with_own_arguments(&words).arg("--no-cache")).expect(0).says(&["locked bookworm amd64"]);
+    world.run(&["--print-plan", "--arch=amd64", "--variant=custom", "--locked", "--lock", lock]).expect(0);
+    world.finish(world.with_own_arguments(&[&words[..], &["--check"]].concat()).arg("--no-cache")).expect(0);
 }

@@ -97,6 +97,15 @@ fn the_status_is_that_of_the_program() {
     let world = need!(world());
     let root = world.target("root");
     enter(&world, &[&root, "sh", "-c", "exit 7"], None).expect(7);
+    // Each of these runs once, whatever its status is.
+    for code in [253, 254] {
+        let script = format!("echo x >> /times; exit {code}");
+        enter(&world, &[&root, "sh", "-c", &script], None).expect(code);
+    }
+    assert_eq!(fs::read_to_string(world.path("out/root/times")).unwrap(), "x\nx\n");
+    // No program gets the right to mount (CAP_SYS_ADMIN is bit 21).
+    let script = "set -- $(grep CapEff /proc/self/status); test $((0x$2 >> 21 & 1)) = 0";
+    enter(&world, &[&root, "sh", "-c", script], None).expect(0);
     enter(&world, &[&root, "sh", "-c", "kill -9 $$"], None).expect(137);
     enter(&world, &[&root, "/none"], None).expect(127).says(&["error: cannot start /none: No such file"]);
     // What a program leaves running ends with it.

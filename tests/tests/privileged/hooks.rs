@@ -252,6 +252,9 @@ fn only_some_hooks_have_the_network() {
     world.run(&[&target, "--hook-network", &options[0], &options[1]]).expect(0);
     assert_eq!((read(&world, "with/out"), read(&world, "with/in")), ("1\n".to_owned(), "1\n".to_owned()));
     assert!(!world.path("out/with/etc/resolv.conf").exists(), "the host's resolver is there for the hooks alone");
+    let target = world.target("own");
+    world.run(&[&target, "--hook-network", "--hook=customize=echo own > \"$1/etc/resolv.conf\""]).expect(0);
+    assert_eq!(read(&world, "own/etc/resolv.conf"), "own\n", "what a hook writes stays");
 }
 
 /// The first phase of an earlier run is not taken where a hook may change it, and is where it cannot.

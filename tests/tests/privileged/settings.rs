@@ -67,7 +67,7 @@ fn what_settings_make() {
     assert_eq!(read("etc/shadow"), "root:$6$salt$hash:20000:0:99999:7:::\nroot2:*:1::::::\n");
     assert!(read("etc/passwd").ends_with("ci:x:1000:1000::/home/ci:/bin/sh\n"));
     assert_eq!(read("etc/apt/apt.conf.d/99rootstrap"), "APT::Install-Recommends \"false\";\nAcquire { Retries 3; };\n");
-    let options = "path-exclude=/usr/share/doc/*\npath-include=/usr/share/doc/asking/*\n";
+    let options = "path-exclude=/usr/share/doc/*\n\npath-include=/usr/share/doc/asking/*\n";
     assert_eq!(read("etc/dpkg/dpkg.cfg.d/rootstrap"), options);
     assert!(root.join("usr/share/doc/asking/manual").exists() && !root.join("usr/share/doc/system/manual").exists());
     assert!(!root.join("var/lib/dpkg/rootstrap.debconf").exists());

@@ -95,6 +95,7 @@ pub(crate) fn read(selection: &Selection, first: usize) -> Result<Vec<LocalDebs>
                 keys: Vec::new(),
                 snapshot: None,
                 current: Vec::new(),
+                first_having: mirror.clone(),
                 mirrors: vec![mirror],
             },
             indexes: selection.architectures().into_iter().map(index).collect(),

@@ -190,6 +190,7 @@ pub(crate) fn served(lock: &Lock, architecture: &str, mirrors: &dyn Fn(&str) -> 
             keys: source.signed_by.clone(),
             snapshot: source.snapshot.clone(),
             current: Vec::new(),
+            first_having: all.first().cloned().unwrap_or_default(),
             mirrors: all,
         }
     };

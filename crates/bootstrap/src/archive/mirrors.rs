@@ -2,7 +2,7 @@
 
 use crate::archive::at_pocket::at_pocket;
 use crate::archive::host_mirrors::host_mirrors;
-use crate::archive::served::is_local;
+use crate::archive::served::{ServedPocket, is_local};
 use crate::archive::snapshot;
 use crate::error::Error;
 use crate::event::{Event, Report};
@@ -36,7 +36,7 @@ pub(crate) fn pockets(
         // A pocket that is asked for by name has to exist.
         let optional = !is_named(sources, pocket) && suite.optional.contains(&pocket);
         // A mirror that has the suite need not have all of its pockets.
-        let is_partial = pocket != Pocket::Release && !optional;
+        let is_partial = pocket != Pocket::Release && !optional && !sources.is_own;
         let has_fallback = is_partial && sources.snapshot.is_none() && !sources.mirrors.is_empty();
         let fallback = if has_fallback { vendor.clone() } else { Vec::new() };
         let mut mirrors: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
@@ -74,13 +74,8 @@ fn is_named(sources: &Sources, pocket: Pocket) -> bool {
 
 /// Returns the addresses of a pocket that a lock names: those of the user's mirrors or else of the vendor's, and none that only this
 /// machine knows. `serving` is the mirror that sent the Release.
-pub(crate) fn lasting_uris(
-    sources: &Sources,
-    suite: &Suite,
-    architecture: &str,
-    name: &str,
-    serving: &str,
-) -> Vec<String> {
+pub(crate) fn lasting_uris(sources: &Sources, suite: &Suite, architecture: &str, served: &ServedPocket) -> Vec<String> {
+    let (name, serving) = (served.name.as_str(), served.mirror());
     let Some(pocket) = Pocket::ALL.into_iter().find(|pocket| pocket.name() == name) else {
         // An archive beside the suite's own has one address, and a directory is its own.
         return if is_local(name) { Vec::new() } else { vec![redact::userinfo(serving)] };
@@ -88,12 +83,12 @@ pub(crate) fn lasting_uris(
     let mut uris: Vec<String> = match (&sources.snapshot, sources.mirrors.as_slice()) {
         // Where the service has the moment that it took.
         (Some(_), _) => vec![redact::userinfo(serving)],
-        (None, _) if !is_of_user(sources, suite, pocket, serving) => {
+        (None, _) if !is_of_user(sources, suite, pocket, &served.first_having) => {
             suite.mirrors(architecture).into_iter().map(|mirror| mirror.base(pocket).to_owned()).collect()
         }
         (None, named) => {
             let mut all: Vec<String> = named.iter().flat_map(|mirror| at_pocket(mirror, suite, pocket)).collect();
-            all.sort_by_key(|uri| uri != serving);
+            all.sort_by_key(|uri| *uri != served.first_having);
             all.iter().map(|uri| redact::userinfo(uri)).collect()
         }
     };

@@ -29,6 +29,8 @@ pub(crate) struct ServedPocket {
     pub snapshot: Option<String>,
     /// Mirrors of the archive as it is now, which are asked for debs first. They may have dropped some.
     pub current: Vec<String>,
+    /// The first of the mirrors that did not answer that it lacks the pocket. It contains the password, if there is one.
+    pub first_having: String,
     /// The mirrors that debs are fetched from, the one that sent the Release first. They contain passwords.
     pub mirrors: Vec<String>,
 }
@@ -47,6 +49,7 @@ impl From<&VerifiedPocket> for ServedPocket {
             keys: pocket.keys().to_vec(),
             snapshot: None,
             current: Vec::new(),
+            first_having: pocket.first_having().to_owned(),
             mirrors: pocket.mirrors().to_vec(),
         }
     }
@@ -93,9 +96,10 @@ impl ServedPocket {
             keys: _,
             snapshot: _,
             current: _,
+            first_having,
             mirrors: _,
         } = self;
-        key.text("name", name).text("suite", suite).text("mirror", self.mirror()).number("date", *date)
+        key.text("name", name).text("suite", suite).text("mirror", first_having).number("date", *date)
     }
 }
 

@@ -83,9 +83,7 @@ pub(crate) fn write(root: &Root, settings: &Settings, epoch: i64) -> Result<(), 
             return Err(refuse("--apt-option", "the root has no apt", "use a variant that has it, such as minbase"));
         }
         root.create_directories(b"etc/apt/apt.conf.d", 0o755)?;
-        let end = |line: &String| format!("{}{}\n", line, if line.trim_end().ends_with([';', '}']) { "" } else { ";" });
-        let text: String = apt_options.iter().map(end).collect();
-        root.write(b"etc/apt/apt.conf.d/99rootstrap", text.as_bytes(), 0o644)?;
+        root.write(b"etc/apt/apt.conf.d/99rootstrap", apt_options.concat().as_bytes(), 0o644)?;
     }
     Ok(())
 }

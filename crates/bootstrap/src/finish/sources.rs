@@ -124,8 +124,8 @@ impl Entries<'_> {
     fn of_user(&self, pocket: Pocket) -> Option<String> {
         let served = self.served.iter().find(|served| served.name == pocket.name())?;
         // User and password are for this run, not for every reader of the target.
-        archive::is_of_user(self.sources, self.suite, pocket, served.mirror())
-            .then(|| redact::userinfo(served.mirror()))
+        archive::is_of_user(self.sources, self.suite, pocket, &served.first_having)
+            .then(|| redact::userinfo(&served.first_having))
     }
 
     /// Returns the base URI of a pocket at the first service of snapshots, and at the moment that was asked for. If that service has shown how

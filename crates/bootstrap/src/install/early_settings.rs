@@ -31,6 +31,5 @@ pub(crate) fn write_dpkg_options(context: &BuildContext<'_>) -> Result<(), Error
         return Ok(());
     }
     context.root.create_directories(b"etc/dpkg/dpkg.cfg.d", 0o755)?;
-    let text: String = options.iter().map(|line| format!("{line}\n")).collect();
-    Ok(context.root.write(b"etc/dpkg/dpkg.cfg.d/rootstrap", text.as_bytes(), 0o644)?)
+    Ok(context.root.write(b"etc/dpkg/dpkg.cfg.d/rootstrap", options.concat().as_bytes(), 0o644)?)
 }

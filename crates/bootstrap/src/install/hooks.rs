@@ -6,7 +6,7 @@ use crate::install::output::report_line;
 use crate::install::sandbox::start;
 use crate::request::{Hook, Moment};
 use rootstrap_configure::{self as configure, Exit, Sandbox, hook};
-use rootstrap_rootfs::Root;
+use rootstrap_rootfs::{Kind, Root};
 use std::path::Path;
 
 /// Runs the hooks of a moment, in their order. `sandbox` runs those inside, unless they need the network: these get a sandbox of their own.
@@ -71,7 +71,10 @@ fn outside(context: &BuildContext<'_>, hook: &Hook, root: &Path) -> Result<Exit,
 }
 
 /// The host's resolver, in the root while hooks with the network run.
-struct Resolver<'r>(&'r Root);
+struct Resolver<'r> {
+    root: &'r Root,
+    text: &'r str,
+}
 
 const RESOLV_CONF: &[u8] = b"etc/resolv.conf";
 
@@ -82,12 +85,17 @@ impl<'r> Resolver<'r> {
         if root.metadata(RESOLV_CONF)?.is_some() || root.metadata(b"etc")?.is_none() {
             return Ok(None);
         }
-        root.write(RESOLV_CONF, context.machine.host.resolv_conf.as_bytes(), 0o644)?;
-        Ok(Some(Self(root)))
+        let text = context.machine.host.resolv_conf.as_str();
+        root.write(RESOLV_CONF, text.as_bytes(), 0o644)?;
+        Ok(Some(Self { root, text }))
     }
 
+    /// Removes the file, unless a hook has put another one in its place.
     fn remove(self) -> Result<(), Error> {
-        self.0.remove(RESOLV_CONF)?;
+        let is_file = self.root.metadata(RESOLV_CONF)?.is_some_and(|found| found.kind == Kind::File);
+        if is_file && self.root.read(RESOLV_CONF)?.as_deref() == Some(self.text.as_bytes()) {
+            self.root.remove(RESOLV_CONF)?;
+        }
         Ok(())
     }
 }

@@ -7,7 +7,8 @@ use crate::install::emulation::Emulation;
 use crate::install::first_phase_snapshot::{add_emulation, add_suite, mode_of};
 use crate::publish::summary::Summary;
 use crate::request::{
-    Container, Customization, Format, Machine, Output, Purpose, Request, Selection, Snapshot, Sources, Target,
+    Container, Customization, Format, Machine, NewUser, Output, Purpose, Request, Selection, Settings, Snapshot,
+    Sources, Target,
 };
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
@@ -76,13 +77,35 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     // How long scripts may take decides whether there is a result, and not which.
     let Customization { slim, copies, settings, hooks, hook_network: _, script_timeout: _ } = customization;
     key.flag("slim", *slim);
-    key.list("settings", settings.described(), |key, (name, text)| key.text("name", name).text("text", &text));
+    add_settings(&mut key, settings);
     // The contents of copied files, and what hooks read, are not known here.
     if !copies.is_empty() || !hooks.is_empty() {
         return None;
     }
     add_output(&mut key, output)?;
     Some(key.finish())
+}
+
+fn add_settings(key: &mut KeyBuilder, settings: &Settings) {
+    let Settings { hostname, resolv_conf, timezone, locale, root_password, users, debconf, apt_options, dpkg_options } =
+        settings;
+    for (name, text) in [
+        ("hostname", hostname),
+        ("resolv-conf", resolv_conf),
+        ("timezone", timezone),
+        ("locale", locale),
+        ("root-password", root_password),
+    ] {
+        key.optional(name, text.as_ref(), |key, text| key.text("text", text));
+    }
+    key.list("users", users, |key, NewUser { name, uid, shell }| {
+        key.text("name", name).optional("uid", *uid, |key, uid| key.number("uid", uid)).optional(
+            "shell",
+            shell.as_ref(),
+            |key, shell| key.text("shell", shell),
+        )
+    });
+    key.texts("debconf", debconf).texts("apt-options", apt_options).texts("dpkg-options", dpkg_options);
 }
 
 /// Returns the digest of keys, in hexadecimal.

@@ -134,6 +134,7 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
     // Where the files are on the host concerns nobody else.
     let described_copy = |copy: &Copy| Ok(format!("{} sha256:{}", copy.to.display(), copies::digest(copy)?));
     let copied = request.customization.copies.iter().map(described_copy).collect::<Result<Vec<_>, Error>>()?;
+    let hooks = request.customization.hooks.iter().map(Hook::described).collect::<Result<Vec<_>, Error>>()?;
     let described = served.iter().enumerate().filter(|(_, pocket)| !pocket.is_local());
     let releases = described.map(|(number, pocket)| Release {
         pocket: pocket.name.clone(),
@@ -154,7 +155,7 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         epoch,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: variant.to_owned(),
-        options: options(request, &copied),
+        options: options(request, &copied, &hooks),
         packages: materials(plan, controls, base, publisher),
         releases: releases.collect(),
     })
@@ -213,14 +214,13 @@ fn described(source: &FurtherSource) -> String {
 }
 
 /// Returns the options that decide the result, under their command-line names.
-fn options(request: &Request, copied: &[String]) -> Vec<(String, String)> {
+fn options(request: &Request, copied: &[String], hooks: &[String]) -> Vec<(String, String)> {
     let Request { selection, sources, customization, output, .. } = request;
     let date = |seconds: Option<i64>| seconds.map(|seconds| format!("@{seconds}"));
     let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
     // Their order makes no difference.
     let set = |words: &[String]| list(&words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     let flag = |set: bool| set.then(|| "true".to_owned());
-    let hooks: Vec<String> = customization.hooks.iter().map(Hook::to_string).collect();
     // Whoever reads the document need not know the hash, nor all answers.
     let short = |name: &str, text: String| match name {
         "root-password-hash" | "debconf" | "resolv-conf" => {
@@ -240,7 +240,7 @@ fn options(request: &Request, copied: &[String]) -> Vec<(String, String)> {
         ("image", flag(output.is_base_image())),
         ("slim", flag(customization.slim)),
         ("copy", list(copied)),
-        ("hook", list(&hooks)),
+        ("hook", list(hooks)),
         ("hook-network", flag(customization.hook_network)),
         ("include", set(&included)),
         ("exclude", set(&selection.exclude)),

@@ -2,10 +2,12 @@
 
 use crate::error::Error;
 use crate::request::special_hook;
+use rootstrap_debian::digest::Digest;
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// When a hook runs: the moments of mmdebstrap(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,13 +53,8 @@ pub struct Hook {
     pub is_inside: bool,
     /// The command for the shell.
     pub command: String,
-}
-
-impl fmt::Display for Hook {
-    /// Writes it as [`Hook::parse`] reads it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}={}", if self.is_inside { "@" } else { "" }, self.moment, self.command)
-    }
+    /// The file of a directory of hooks that the command runs.
+    pub file: Option<PathBuf>,
 }
 
 impl Hook {
@@ -76,7 +73,7 @@ impl Hook {
         }
         match command.trim() {
             "" => Err("it has no command".to_owned()),
-            command => Ok(Self { moment, is_inside, command: command.to_owned() }),
+            command => Ok(Self { moment, is_inside, command: command.to_owned(), file: None }),
         }
     }
 
@@ -95,7 +92,7 @@ impl Hook {
         paths.sort();
         let mut found = Vec::new();
         for moment in Moment::ALL {
-            let is_of = |path: &&std::path::PathBuf| {
+            let is_of = |path: &&PathBuf| {
                 path.file_name().is_some_and(|name| name.as_bytes().starts_with(moment.name().as_bytes()))
             };
             for path in paths.iter().filter(is_of) {
@@ -103,13 +100,31 @@ impl Hook {
                 let text = path.to_str().ok_or_else(|| bad(path, "its name is not text in UTF-8".to_owned()))?;
                 // One word of the shell, whatever the name has.
                 let word = format!("'{}'", text.replace('\'', "'\\''"));
-                found.push(Self { moment, is_inside: false, command: format!("exec {word} \"$1\"") });
+                let command = format!("exec {word} \"$1\"");
+                found.push(Self { moment, is_inside: false, command, file: Some(path.clone()) });
             }
         }
         match found.is_empty() {
             true => Err(bad(directory, "it has no file whose name begins with that of a stage".to_owned())),
             false => Ok(found),
         }
+    }
+
+    /// Returns its stage and the digest of its command, or name and digest of its file. A command may have a secret in it, and where files
+    /// are on the host concerns nobody else.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn described(&self) -> Result<String, Error> {
+        let (name, bytes) = match &self.file {
+            None => (String::new(), self.command.as_bytes().to_vec()),
+            Some(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + " ";
+                (name, std::fs::read(path).map_err(Error::io("read", path))?)
+            }
+        };
+        let digest = Digest::Sha256(Sha256::digest(&bytes).into());
+        Ok(format!("{}{}={name}sha256:{digest}", if self.is_inside { "@" } else { "" }, self.moment))
     }
 
     /// Returns what the shell runs.
@@ -157,8 +172,9 @@ mod tests {
 
     #[test]
     fn programs_are_looked_for() {
-        let check =
-            |command: &str| Hook { moment: Moment::Setup, is_inside: false, command: command.to_owned() }.check();
+        let check = |command: &str| {
+            Hook { moment: Moment::Setup, is_inside: false, command: command.to_owned(), file: None }.check()
+        };
         assert!(check("/bin/sh -c true").is_ok() && check("no-such-program").is_ok() && check("[ -e x ]").is_ok());
         for (command, why) in [("./none x", "No such file"), ("/etc/passwd", "not executable"), ("/etc", "not a file")]
         {

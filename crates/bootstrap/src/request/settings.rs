@@ -19,9 +19,9 @@ pub struct Settings {
     pub users: Vec<NewUser>,
     /// Answers to debconf's questions, in the format of debconf-set-selections(1).
     pub debconf: Vec<String>,
-    /// Lines for apt's configuration (apt.conf(5)).
+    /// Parts of apt's configuration, each with the ends of its lines (apt.conf(5)).
     pub apt_options: Vec<String>,
-    /// Lines for dpkg's configuration (dpkg.cfg(5)), which hold during the build too.
+    /// Parts of dpkg's configuration, each with the ends of its lines (dpkg.cfg(5)). They hold during the build too.
     pub dpkg_options: Vec<String>,
 }
 
@@ -136,8 +136,9 @@ impl Settings {
             return refuse("--add-user", format!("{} is named twice", user.name), "name each user once");
         }
         for (option, lines) in [("--apt-option", apt_options), ("--dpkg-option", dpkg_options)] {
-            if let Some(line) = lines.iter().find(|line| line.trim().is_empty() || line.contains(char::is_control)) {
-                return refuse(option, format!("{line:?} is no line of a configuration"), "name it as the file has it");
+            let is_odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+            if lines.iter().any(|line| line.trim().is_empty() || line.contains(is_odd)) {
+                return refuse(option, "it is empty, or has a control character", "name it as the file has it");
             }
         }
         Ok(())
@@ -159,8 +160,8 @@ impl Settings {
             ("root-password-hash", root_password.clone().unwrap_or_default()),
             ("add-user", users.iter().map(user).collect::<Vec<_>>().join(",")),
             ("debconf", debconf.join("\n")),
-            ("apt-option", apt_options.join("; ")),
-            ("dpkg-option", dpkg_options.join("; ")),
+            ("apt-option", apt_options.concat()),
+            ("dpkg-option", dpkg_options.concat()),
         ];
         texts.into_iter().filter(|(_, text)| !text.is_empty()).collect()
     }
@@ -199,7 +200,7 @@ mod tests {
             (&|it| it.locale = Some("de DE".into()), "--locale"),
             (&|it| it.root_password = Some("secret".into()), "--root-password-hash"),
             (&|it| it.root_password = Some("$6$a:b".into()), "--root-password-hash"),
-            (&|it| it.apt_options = vec!["a\nb".into()], "--apt-option"),
+            (&|it| it.apt_options = vec!["a\u{1b}b".into()], "--apt-option"),
             (&|it| it.dpkg_options = vec![" ".into()], "--dpkg-option"),
             (&|it| it.users = vec![NewUser::parse("a").unwrap(); 2], "--add-user"),
         ] {

@@ -13,12 +13,9 @@ use crate::system_args::SystemArgs;
 use crate::visible::visible;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
-use rootstrap_bootstrap::{
-    Customization, Error, Event, FormatName, Hook, LockChoice, Output, Purpose, Request, Target,
-};
+use rootstrap_bootstrap::{Error, Event, FormatName, LockChoice, Output, Purpose, Request, Target};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The groups of arguments beside those of `rootstrap SUITE TARGET` alone.
 pub(crate) struct Given {
@@ -152,7 +149,7 @@ fn request(
     let request = Request {
         selection,
         sources,
-        customization: customization(&args, settings, packages.slim).map_err(Problem::Request)?,
+        customization: settings.customization(packages.slim, &args.copy).map_err(Problem::Request)?,
         output: Output {
             target,
             purpose,
@@ -168,23 +165,6 @@ fn request(
     let checked = if args.print_plan.is_some() { request.check_for_plan() } else { request.check() };
     checked.map_err(Problem::Request)?;
     Ok(request)
-}
-
-/// Returns what changes the content that the packages give.
-fn customization(args: &Args, settings: &SystemArgs, slim: bool) -> Result<Customization, Error> {
-    let mut hooks = Vec::new();
-    for directory in &args.hook_dir {
-        hooks.extend(Hook::in_directory(directory)?);
-    }
-    hooks.extend(args.hook.iter().cloned());
-    Ok(Customization {
-        slim,
-        copies: args.copy.clone(),
-        settings: settings.settings()?,
-        hooks,
-        hook_network: args.hook_network,
-        script_timeout: args.script_timeout.map(|seconds| Duration::from_secs(seconds.into())),
-    })
 }
 
 /// Returns the lock that the packages are taken from.

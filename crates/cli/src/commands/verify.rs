@@ -42,13 +42,17 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
     report_mode(&held, &report);
+    let customization = match args.system.customization(false, &args.copy) {
+        Ok(customization) => customization,
+        Err(error) => return fail(&error, None),
+    };
     let options = VerifyOptions {
         lock: args.lock.clone(),
         sources: args.trust.sources_with("", args.mirror.clone()),
         architecture: args.arch.clone(),
         image: args.image,
         registry,
-        copies: args.copy.clone(),
+        customization,
         container: args.settings.clone().container(),
     };
     let result = rootstrap_bootstrap::verify(&args.path, &options, &machine, &report);
