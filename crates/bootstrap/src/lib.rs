@@ -48,7 +48,7 @@ pub use export::{ExportFormat, export};
 pub use lock::{Upgrade, lock, lock_differences, locked_request, write_lock};
 pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
-pub use recipe::{bootstrap, plan};
+pub use recipe::{bootstrap, plan, plan_to_json};
 pub use request::{
     Container, Copy, Customization, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine, NewUser,
     Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, Target, native_architecture,

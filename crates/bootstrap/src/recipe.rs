@@ -15,7 +15,7 @@ use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, pub
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::{self, NewParents};
-use crate::publish::{Summary, container, mtree};
+use crate::publish::{Summary, container, mtree, options};
 use crate::request::{Hook, Moment, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
@@ -58,6 +58,22 @@ pub fn plan(request: &Request, report: Report<'_>) -> Result<Plan, Error> {
     let archive = archive::open(&options)?;
     report(Event::Stage(Stage::Plan));
     archive.plan(selection, &suite, BTreeMap::new(), report)
+}
+
+/// Returns the plan of a request as JSON, with the options that decide what is made of it. It is the same for the same plan and request.
+///
+/// # Errors
+/// A file that is to be copied, or a hook's, cannot be read.
+pub fn plan_to_json(plan: &Plan, request: &Request) -> Result<String, Error> {
+    #[derive(serde::Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        plan: &'a Plan,
+        options: BTreeMap<String, String>,
+    }
+    let document = Document { plan, options: options::options(request)?.into_iter().collect() };
+    // Texts, numbers and lists can always be written.
+    Ok(serde_json::to_string_pretty(&document).unwrap_or_default() + "\n")
 }
 
 /// Makes the root filesystem that `request` asks for and publishes it. The caller has to obtain the rights first, with

@@ -88,6 +88,19 @@ fn a_plan_as_json() {
     assert_eq!(names, ["base-files", "dpkg", "libc6", "apt"]);
     let again = world.run(&["--print-plan=json", "--arch=amd64"]).expect(0);
     assert_eq!(again.stdout, outcome.stdout);
+    // What happens to the tree beside packages is in it, and no secret.
+    assert_eq!(plan["options"].get("hook"), None);
+    std::fs::write(world.path("file"), "x").unwrap();
+    let copy = format!("--copy={}:/etc/x", world.path("file").display());
+    let more = ["--hostname=web", "--hook=setup=secret", "--root-password-hash=$6$a$b", "--timezone=Europe/Berlin"];
+    let more = [&["--print-plan=json", "--arch=amd64", &copy][..], &more].concat();
+    let outcome = world.run(&more).expect(0);
+    let plan: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    let option = |name: &str| plan["options"][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!((option("hostname"), option("timezone")), ("web".to_owned(), "Europe/Berlin".to_owned()));
+    assert!(option("copy").starts_with("/etc/x sha256:"), "{plan}");
+    assert!(option("hook").starts_with("setup=sha256:2bb80d53"), "{plan}");
+    assert!(option("root-password-hash").starts_with("sha256:"), "{plan}");
 }
 
 #[test]

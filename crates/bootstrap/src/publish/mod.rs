@@ -5,6 +5,7 @@
 pub(crate) mod archive_cache;
 pub(crate) mod container;
 pub(crate) mod mtree;
+pub(crate) mod options;
 mod product;
 mod publication;
 mod push;

@@ -5,17 +5,16 @@
 
 use crate::archive::{self, ServedPocket};
 use crate::error::Error;
-use crate::finish::{copies, sources};
+use crate::finish::sources;
+use crate::publish::options::options;
 use crate::publish::target::{self, check_file};
 use crate::request::sbom::SbomFormat;
-use crate::request::{Copy, Format, FurtherSource, Hook, Output, Request, Target};
+use crate::request::{Format, Output, Request, Target};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
 use rootstrap_configure::privilege::Janitor;
-use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages;
-use rootstrap_debian::preferences;
 use rootstrap_debian::relation::{self, Relation};
 use rootstrap_debian::sources::path_in_suite;
 use rootstrap_debian::version::Version;
@@ -25,7 +24,6 @@ use rootstrap_resolve::{Plan, Planned};
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::{Facts, Package, Release, uri};
 use rootstrap_suites::Suite;
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -131,10 +129,6 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
     };
     let variant = request.selection.variant.name();
     let name = [vendor.as_str(), &suite.codename, variant, architecture].join("-");
-    // Where the files are on the host concerns nobody else.
-    let described_copy = |copy: &Copy| Ok(format!("{} sha256:{}", copy.to.display(), copies::digest(copy)?));
-    let copied = request.customization.copies.iter().map(described_copy).collect::<Result<Vec<_>, Error>>()?;
-    let hooks = request.customization.hooks.iter().map(Hook::described).collect::<Result<Vec<_>, Error>>()?;
     let described = served.iter().enumerate().filter(|(_, pocket)| !pocket.is_local());
     let releases = described.map(|(number, pocket)| Release {
         pocket: pocket.name.clone(),
@@ -155,7 +149,7 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         epoch,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: variant.to_owned(),
-        options: options(request, &copied, &hooks),
+        options: options(request)?,
         packages: materials(plan, controls, base, publisher),
         releases: releases.collect(),
     })
@@ -204,66 +198,6 @@ fn bases(build: &BuildFacts<'_>) -> Result<Vec<String>, Error> {
         })
     };
     Ok(served.iter().map(|pocket| base(pocket).unwrap_or_default()).collect())
-}
-
-/// Returns a further source in one line, without its keys, user and password.
-fn described(source: &FurtherSource) -> String {
-    let mut entry = source.entry.clone();
-    entry.uris.iter_mut().for_each(|uri| *uri = redact::userinfo(uri));
-    entry.to_lines(None).trim_end().replace('\n', "; ")
-}
-
-/// Returns the options that decide the result, under their command-line names.
-fn options(request: &Request, copied: &[String], hooks: &[String]) -> Vec<(String, String)> {
-    let Request { selection, sources, customization, output, .. } = request;
-    let date = |seconds: Option<i64>| seconds.map(|seconds| format!("@{seconds}"));
-    let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
-    // Their order makes no difference.
-    let set = |words: &[String]| list(&words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
-    let flag = |set: bool| set.then(|| "true".to_owned());
-    // Whoever reads the document need not know the hash, nor all answers.
-    let short = |name: &str, text: String| match name {
-        "root-password-hash" | "debconf" | "resolv-conf" => {
-            format!("sha256:{}", Digest::Sha256(Sha256::digest(&text).into()))
-        }
-        _ => text,
-    };
-    let settings = customization.settings.described().into_iter();
-    let settings: Vec<_> = settings.map(|(name, text)| (name.to_owned(), short(name, text))).collect();
-    // Where the files are on the host concerns nobody else.
-    let file_name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let included =
-        selection.include.iter().map(|name| if archive::is_path(name) { file_name(name) } else { name.clone() });
-    let included: Vec<String> = included.collect();
-    [
-        ("foreign", flag(output.is_first_stage())),
-        ("image", flag(output.is_base_image())),
-        ("slim", flag(customization.slim)),
-        ("copy", list(copied)),
-        ("hook", list(hooks)),
-        ("hook-network", flag(customization.hook_network)),
-        ("include", set(&included)),
-        ("exclude", set(&selection.exclude)),
-        ("recommends", flag(selection.recommends)),
-        ("add-architecture", list(&selection.add_architectures)),
-        ("components", list(&sources.components)),
-        ("pockets", list(&sources.pockets)),
-        ("mirror", sources.mirrors.first().map(|uri| redact::userinfo(uri))),
-        ("source", list(&sources.further.iter().map(described).collect::<Vec<_>>())),
-        (
-            "pin",
-            (!selection.preferences.is_empty())
-                .then(|| preferences::to_text(&selection.preferences).trim_end().replace('\n', "; ")),
-        ),
-        ("snapshot", date(sources.snapshot.as_ref().map(|snapshot| snapshot.at))),
-        ("sources", sources.write_snapshot.then(|| "snapshot".to_owned())),
-        ("valid-at", date(sources.valid_at)),
-        ("allow-rollback", flag(sources.allow_rollback)),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-    .chain(settings)
-    .collect()
 }
 
 /// Returns the address of a package. One of the user's own files has no more than a name: where it is concerns nobody else.

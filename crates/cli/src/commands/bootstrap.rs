@@ -85,7 +85,7 @@ fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Pr
             progress.end();
             let text = match format {
                 PlanFormat::Text => visible(&plan.to_text()).into_owned(),
-                PlanFormat::Json => plan.to_json(),
+                PlanFormat::Json => rootstrap_bootstrap::plan_to_json(&plan, &request)?,
             };
             std::io::stdout().write_all(text.as_bytes()).map_err(Error::Stdout)
         }),
