@@ -44,10 +44,14 @@ pub enum Error {
     Target { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot write an SBOM to {}: {reason}", path.display())]
     Sbom { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot write a file of the root to {}: {reason}", path.display())]
+    Download { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in {}: {reason}", path.display())]
     Temporary { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot stage in memory: the kernel refuses a tmpfs ({0})")]
     Memory(rustix::io::Errno),
+    #[error("cannot unpack {}: {reason}", path.display())]
+    TarIn { path: PathBuf, reason: String },
     #[error("cannot copy {}: {reason}", path.display())]
     Copy { path: PathBuf, reason: String },
     #[error("cannot copy {}", path.display())]
@@ -171,6 +175,8 @@ impl Error {
             | Self::Enter { .. }
             | Self::Target { .. }
             | Self::Sbom { .. }
+            | Self::Download { .. }
+            | Self::TarIn { .. }
             | Self::Copy { .. }
             | Self::FirstStage { .. }
             | Self::NoLock { .. }
@@ -226,6 +232,7 @@ impl Error {
             Self::Source { hint, .. }
             | Self::Target { hint, .. }
             | Self::Sbom { hint, .. }
+            | Self::Download { hint, .. }
             | Self::Combination { hint, .. }
             | Self::FirstStage { hint, .. }
             | Self::Temporary { hint, .. } => Some((*hint).to_owned()),

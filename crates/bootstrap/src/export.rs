@@ -109,6 +109,7 @@ fn facts(lock: &Lock, root: &Platform) -> Facts {
         epoch: lock.epoch,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: request.variant.clone(),
+        changes: lock.request.slim.then(|| ("slim".to_owned(), "true".to_owned())).into_iter().collect(),
         options: options(lock),
         packages: root.packages.iter().map(|it| package(it, base(&it.pocket), publisher(&it.pocket))).collect(),
         releases: sources.iter().filter(|it| !archive::is_local(&it.pocket)).map(release).collect(),
@@ -148,7 +149,6 @@ fn options(lock: &Lock) -> Vec<(String, String)> {
     let pins = request.preferences.trim_end().replace('\n', "; ");
     let pins = Some(pins).filter(|pins| !pins.is_empty());
     let options = [
-        request.slim.then(|| ("slim".to_owned(), "true".to_owned())),
         list("include", &request.include),
         list("exclude", &request.exclude),
         request.recommends.then(|| ("recommends".to_owned(), "true".to_owned())),

@@ -50,8 +50,9 @@ pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan, plan_to_json};
 pub use request::{
-    Container, Copy, Customization, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine, NewUser,
-    Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, Target, native_architecture,
+    Container, Copy, Customization, Download, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine,
+    NewUser, Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, TarIn, Target,
+    native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
-use crate::publish::sbom::{self, WrittenSbom};
+use crate::publish::side_file::{self, SideFile};
 use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, publish};
 use crate::request::Request;
 use crate::staging::Staging;
@@ -18,7 +18,8 @@ pub(crate) struct BuiltPlatform {
     /// The finished root, where the target needs more of it than an image.
     pub staging: Option<Staging>,
     pub image: Option<Image>,
-    pub sboms: Vec<WrittenSbom>,
+    /// What goes beside the result.
+    pub side_files: Vec<SideFile>,
     pub epoch: i64,
     pub packages: usize,
     pub deb_bytes: u64,
@@ -85,20 +86,20 @@ pub(crate) fn publish_platforms(
     report: Report<'_>,
 ) -> Result<Option<File>, Error> {
     let Request { output, machine, .. } = request;
-    let (mut images, mut sboms, mut epoch, mut staging) = (Vec::new(), Vec::new(), 0, None);
+    let (mut images, mut side_files, mut epoch, mut staging) = (Vec::new(), Vec::new(), 0, None);
     for platform in platforms {
         epoch = platform.epoch.max(epoch);
         summary.packages += platform.packages;
         summary.deb_bytes += platform.deb_bytes;
         summary.file_bytes += platform.file_bytes;
         images.extend(platform.image);
-        sboms.extend(platform.sboms);
+        side_files.extend(platform.side_files);
         staging = platform.staging;
     }
     report(Event::Stage(Stage::Publish));
     let root = staging.as_ref().map(|staging| finished_root(staging, epoch, output.is_base_image()));
     let published = publish(Publication { images, names, root, epoch }, output, machine, report)?;
-    sbom::publish(sboms, machine.sync)?;
+    side_file::publish(side_files, machine.sync)?;
     summary.image = published.image;
     summary.digest = published.digest;
     summary.archive_bytes = published.archive_bytes;

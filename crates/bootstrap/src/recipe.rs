@@ -3,7 +3,7 @@
 use crate::archive::{self, Archive, ArchiveOptions, locked};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
-use crate::finish::{self, FinishInputs, copies};
+use crate::finish::{self, FinishInputs, copies, tar_in};
 use crate::install::BuildContext;
 use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
@@ -15,7 +15,7 @@ use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, pub
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::{self, NewParents};
-use crate::publish::{Summary, container, mtree, options};
+use crate::publish::{Summary, container, mtree, options, side_file};
 use crate::request::{Hook, Moment, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
@@ -145,6 +145,7 @@ fn resolve(request: &Request) -> Result<Request, Error> {
     let mut request = request.clone();
     request.output.target = target::resolve(&request.output.target)?;
     request.output.sboms = sbom::resolve(&request.output.sboms)?;
+    side_file::resolve_downloads(&mut request.output.downloads)?;
     Ok(request)
 }
 
@@ -159,11 +160,12 @@ fn prepare(request: &Request, given: &Target, report: Report<'_>) -> Result<u64,
     for request in request.platforms() {
         sbom::check(&request.output, &machine.janitor)?;
     }
+    side_file::check_downloads(output, &machine.janitor)?;
     if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
         mtree::check(path)?;
     }
     customization.hooks.iter().try_for_each(Hook::check)?;
-    copies::check(&customization.copies)
+    Ok(copies::check(&customization.copies)?.saturating_add(tar_in::check(&customization.archives)?))
 }
 
 /// What decides the root of one platform.
@@ -245,7 +247,8 @@ impl Run<'_> {
         let BuiltRoot { staging, facts, packages, deb_bytes, file_bytes } = self.build(request, inputs, report)?;
         let Request { selection, output, machine, .. } = request;
         let write = |facts| sbom::write(facts, &output.sboms, &machine.janitor);
-        let sboms = facts.as_ref().map(write).transpose()?.unwrap_or_default();
+        let mut side_files = facts.as_ref().map(write).transpose()?.unwrap_or_default();
+        side_files.extend(side_file::download(&output.downloads, &staging.root, &machine.janitor)?);
         let (epoch, mut image) = (inputs.epoch, None);
         if output.makes_image() {
             report(Event::Stage(Stage::Publish));
@@ -262,7 +265,7 @@ impl Run<'_> {
             });
         }
         let staging = output.target.layer().is_none().then_some(staging);
-        Ok(BuiltPlatform { staging, image, sboms, epoch, packages, deb_bytes, file_bytes })
+        Ok(BuiltPlatform { staging, image, side_files, epoch, packages, deb_bytes, file_bytes })
     }
 
     /// Builds the root of one platform.

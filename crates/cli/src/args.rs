@@ -11,7 +11,7 @@ use crate::system_args::SystemArgs;
 use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
-use rootstrap_bootstrap::{Copy, StagingPlace};
+use rootstrap_bootstrap::{Copy, Download, StagingPlace};
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -180,8 +180,12 @@ pub(crate) struct Args {
 
     /// Put a file, or the contents of a directory, into the finished root, with its mode or another, and with root as its owner or
     /// another; may be repeated
-    #[arg(long, value_name = "SRC:DEST[:MODE[:USER:GROUP]]", value_parser = crate::copy::parser())]
+    #[arg(long, visible_alias = "upload", value_name = "SRC:DEST[:MODE[:USER:GROUP]]", value_parser = crate::copy::parser())]
     pub copy: Vec<Copy>,
+
+    /// Write a file of the finished root beside the result, once the result is complete; may be repeated
+    #[arg(long, value_name = "PATH:FILE", value_parser = crate::copy::download_parser(), conflicts_with = "print_plan")]
+    pub download: Vec<Download>,
 
     /// Run nothing of the target; /rootstrap/second-stage finishes it on a machine that runs its programs
     #[arg(long, conflicts_with = "image")]

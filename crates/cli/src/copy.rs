@@ -1,7 +1,7 @@
-//! Copies on the command line: `SRC:DEST`.
+//! Copies on the command line, into the root and out of it: `SRC:DEST`.
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use rootstrap_bootstrap::Copy;
+use rootstrap_bootstrap::{Copy, Download, TarIn};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -46,12 +46,55 @@ fn copy(text: OsString) -> Result<Copy, String> {
     }
 }
 
+/// Returns the parser of archives to unpack.
+pub(crate) fn tar_in_parser() -> impl TypedValueParser<Value = TarIn> {
+    OsStringValueParser::new().try_map(tar_in)
+}
+
+/// Parses `ARCHIVE:DIR`. `DIR` is the last part that begins with a slash, so `ARCHIVE` may have colons.
+fn tar_in(text: OsString) -> Result<TarIn, String> {
+    match copy(text) {
+        Ok(Copy { from, to, mode: None, owner: None }) => Ok(TarIn { from, to }),
+        _ => Err("it must be ARCHIVE:DIR".to_owned()),
+    }
+}
+
+/// Returns the parser of downloads.
+pub(crate) fn download_parser() -> impl TypedValueParser<Value = Download> {
+    OsStringValueParser::new().try_map(download)
+}
+
+/// Parses `PATH:FILE`, where `FILE` may have colons.
+fn download(text: OsString) -> Result<Download, String> {
+    let bytes = text.into_vec();
+    let wrong = || "it must be PATH:FILE, with an absolute path of the root".to_owned();
+    let colon = bytes.iter().position(|b| *b == b':').filter(|at| *at > 1 && bytes.starts_with(b"/"));
+    let (from, to) = bytes.split_at_checked(colon.ok_or_else(wrong)?).ok_or_else(wrong)?;
+    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+    match to {
+        [_, to @ ..] if !to.is_empty() => Ok(Download { from: path(from), to: path(to) }),
+        _ => Err(wrong()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn plain(from: &str, to: &str) -> Copy {
         Copy { from: from.into(), to: to.into(), mode: None, owner: None }
+    }
+
+    #[test]
+    fn archives_and_downloads_have_two_paths() {
+        assert_eq!(tar_in("a:b.tar:/c".into()), Ok(TarIn { from: "a:b.tar".into(), to: "/c".into() }));
+        assert_eq!(download("/a:b:c".into()), Ok(Download { from: "/a".into(), to: "b:c".into() }));
+        for wrong in ["a.tar", "a.tar:/c:0644", ":/a", ""] {
+            assert!(tar_in(wrong.into()).is_err(), "{wrong}");
+        }
+        for wrong in ["a:b", "/a:", "/a", "/:b", ""] {
+            assert!(download(wrong.into()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The arguments that change the system on top of its packages: hooks and settings.
 
 use crate::text_file;
-use rootstrap_bootstrap::{Copy, Customization, Error, Hook, NewUser, Settings};
+use rootstrap_bootstrap::{Copy, Customization, Error, Hook, NewUser, Settings, TarIn};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ pub(crate) struct SystemArgs {
     /// How many seconds the scripts of one package, or one hook, may take
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     script_timeout: Option<u32>,
+
+    /// Unpack a tar archive, compressed or not, into a directory of the finished root, before --copy; may be repeated
+    #[arg(long, value_name = "ARCHIVE:DIR", value_parser = crate::copy::tar_in_parser())]
+    tar_in: Vec<TarIn>,
 
     /// The name of the host in /etc/hostname [default: localhost]
     #[arg(long, value_name = "NAME")]
@@ -81,6 +85,7 @@ impl SystemArgs {
         Ok(Customization {
             slim,
             copies: copies.to_vec(),
+            archives: self.tar_in.clone(),
             settings: self.settings()?,
             hooks,
             hook_network: self.hook_network,

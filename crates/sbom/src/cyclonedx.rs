@@ -9,6 +9,7 @@ use crate::purl;
 use crate::text::{licence_text, pretty};
 use rootstrap_debian::release::format_date;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -31,6 +32,8 @@ struct Metadata {
     timestamp: String,
     tools: Tools,
     component: Component,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    properties: Vec<Property>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +112,7 @@ struct Reference {
 
 #[derive(Serialize)]
 struct Property {
-    name: &'static str,
+    name: Cow<'static, str>,
     value: String,
 }
 
@@ -125,7 +128,8 @@ struct Dependency {
 /// Returns the SBOM as CycloneDX 1.6 JSON.
 ///
 /// Each component is a binary package; its `bom-ref` is its package URL. The properties `rootstrap:source` and
-/// `rootstrap:source-version` name the source package that it was built from.
+/// `rootstrap:source-version` name the source package that it was built from. The properties of the document are the options that change
+/// the tree beside the packages.
 #[must_use]
 pub fn cyclonedx(facts: &Facts) -> String {
     let purls: Vec<String> = facts.packages.iter().map(|package| purl::binary(facts, package)).collect();
@@ -162,13 +166,23 @@ pub fn cyclonedx(facts: &Facts) -> String {
         let others = others.into_iter().filter_map(|position| purls.get(position)).filter(|other| *other != purl);
         dependencies.push(Dependency { of: purl.clone(), depends_on: others.cloned().collect() });
     }
+    let option = |(name, value): &(String, String)| Property {
+        name: format!("rootstrap:option:{name}").into(),
+        value: value.clone(),
+    };
+    let properties = facts.changes.iter().map(option).collect();
     pretty(&Bom {
         schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
         bom_format: "CycloneDX",
         spec_version: "1.6",
         serial_number: serial_number(facts),
         version: 1,
-        metadata: Metadata { timestamp: format_date(facts.epoch), tools: tools(facts), component: described },
+        metadata: Metadata {
+            timestamp: format_date(facts.epoch),
+            tools: tools(facts),
+            component: described,
+            properties,
+        },
         components,
         dependencies,
     })
@@ -218,7 +232,7 @@ fn licence(path: &str) -> LicenceChoice {
 }
 
 fn properties(package: &Package) -> Vec<Property> {
-    let property = |name, value: &str| Property { name, value: value.to_owned() };
+    let property = |name: &'static str, value: &str| Property { name: name.into(), value: value.to_owned() };
     let mut list = vec![
         property("rootstrap:architecture", &package.architecture),
         property("rootstrap:source", &package.source),

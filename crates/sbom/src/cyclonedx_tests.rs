@@ -78,6 +78,8 @@ fn the_document_names_tool_time_and_serial_number() {
     let bom = json(&text);
     assert_eq!(bom["metadata"]["timestamp"], "2016-04-21T23:23:46Z");
     assert_eq!(bom["metadata"]["tools"]["components"][0]["version"], "0.1.0");
+    assert_eq!(bom["metadata"]["properties"][0]["name"], "rootstrap:option:copy");
+    assert_eq!(bom["metadata"]["properties"][0]["value"], "/app 0755 sha256:11");
     let serial = bom["serialNumber"].as_str().unwrap().strip_prefix("urn:uuid:").unwrap();
     let parts: Vec<&str> = serial.split('-').collect();
     assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);

@@ -26,6 +26,8 @@ pub struct Facts {
     pub tool_version: String,
     /// The name of the variant: which packages the build started from.
     pub variant: String,
+    /// What changes the tree beside the packages: options, as name and value, with digests of files and commands.
+    pub changes: Vec<(String, String)>,
     /// The other options that decide the result, as name and value; each name once.
     pub options: Vec<(String, String)>,
     /// The packages of the root, in the order of their installation. No two have the same name and architecture.

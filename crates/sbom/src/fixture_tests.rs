@@ -61,6 +61,7 @@ pub(crate) fn facts() -> Facts {
         epoch: 1_461_281_026,
         tool_version: "0.1.0".into(),
         variant: "minbase".into(),
+        changes: vec![("copy".into(), "/app 0755 sha256:11".into())],
         options: vec![("include".into(), "libstdc++6".into()), ("components".into(), "main".into())],
         packages,
         releases: vec![release("release", "trixie", 1_461_281_026), release("security", "trixie-security", 0)],
@@ -69,7 +70,7 @@ pub(crate) fn facts() -> Facts {
 
 /// A build without packages.
 pub(crate) fn empty() -> Facts {
-    Facts { packages: Vec::new(), releases: Vec::new(), options: Vec::new(), ..facts() }
+    Facts { packages: Vec::new(), releases: Vec::new(), changes: Vec::new(), options: Vec::new(), ..facts() }
 }
 
 pub(crate) fn subjects() -> Vec<Subject> {

@@ -28,6 +28,8 @@ pub(crate) struct Document {
     name: String,
     document_namespace: String,
     creation_info: CreationInfo,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<Annotation>,
     document_describes: Vec<&'static str>,
     packages: Vec<Element>,
     relationships: Vec<Relationship>,
@@ -39,6 +41,16 @@ pub(crate) struct Document {
 struct CreationInfo {
     created: String,
     creators: Vec<String>,
+}
+
+/// An option that changes the tree beside the packages.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Annotation {
+    annotation_date: String,
+    annotation_type: &'static str,
+    annotator: String,
+    comment: String,
 }
 
 /// An SPDX package: anything that is distributed as one, the operating system included.
@@ -116,6 +128,14 @@ pub fn spdx(facts: &Facts) -> String {
 pub(crate) fn document(facts: &Facts) -> Document {
     let ids = Ids::of(facts);
     let top = if facts.image { IMAGE } else { SYSTEM };
+    let (created, tool) = (format_date(facts.epoch), format!("Tool: rootstrap-{}", facts.tool_version));
+    let annotations = facts.changes.iter().map(|(name, value)| Annotation {
+        annotation_date: created.clone(),
+        annotation_type: "OTHER",
+        annotator: tool.clone(),
+        comment: format!("--{name}={value}"),
+    });
+    let annotations = annotations.collect();
     let space = format!("{}-{}", facts.name, Digest::Sha256(facts.digest()));
     Document {
         spdx_version: "SPDX-2.3",
@@ -123,10 +143,8 @@ pub(crate) fn document(facts: &Facts) -> Document {
         id: DOCUMENT,
         name: facts.name.clone(),
         document_namespace: purl::uri("https://spdx.org/spdxdocs/rootstrap", &space),
-        creation_info: CreationInfo {
-            created: format_date(facts.epoch),
-            creators: vec![format!("Tool: rootstrap-{}", facts.tool_version)],
-        },
+        creation_info: CreationInfo { created, creators: vec![tool] },
+        annotations,
         document_describes: vec![top],
         packages: elements(facts, &ids),
         relationships: relationships(facts, &ids),

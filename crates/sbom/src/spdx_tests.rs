@@ -96,6 +96,10 @@ fn the_document_names_tool_time_and_licences() {
     let document = json(&text);
     assert_eq!(document["creationInfo"]["created"], "2016-04-21T23:23:46Z");
     assert_eq!(document["creationInfo"]["creators"], serde_json::json!(["Tool: rootstrap-0.1.0"]));
+    let annotation = &document["annotations"][0];
+    assert_eq!(annotation["comment"], "--copy=/app 0755 sha256:11");
+    assert_eq!(annotation["annotator"], "Tool: rootstrap-0.1.0");
+    assert_eq!(annotation["annotationDate"], "2016-04-21T23:23:46Z");
     let space = document["documentNamespace"].as_str().unwrap();
     let digest = space.strip_prefix("https://spdx.org/spdxdocs/rootstrap/debian-trixie-minbase-amd64-").unwrap();
     assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{space}");

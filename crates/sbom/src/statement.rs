@@ -156,7 +156,7 @@ pub fn statement_provenance(facts: &Facts, subjects: &[Subject]) -> Vec<u8> {
                 variant: &facts.variant,
                 architecture: &facts.architecture,
                 image: facts.image,
-                options: Named(facts.options.clone()),
+                options: Named([facts.options.as_slice(), &facts.changes].concat()),
             },
             internal_parameters: Internal { source_date_epoch: facts.epoch },
             resolved_dependencies: releases.chain(debs).collect(),
@@ -225,7 +225,7 @@ mod tests {
                 "variant": "minbase",
                 "architecture": "amd64",
                 "image": false,
-                "options": { "include": "libstdc++6", "components": "main" },
+                "options": { "include": "libstdc++6", "components": "main", "copy": "/app 0755 sha256:11" },
             })
         );
         assert_eq!(definition["internalParameters"], value!({ "sourceDateEpoch": 1_461_281_026 }));

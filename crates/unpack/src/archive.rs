@@ -1,4 +1,4 @@
-//! A tar archive of any distribution, compressed or not, into an empty root.
+//! A tar archive of any distribution, compressed or not, into a root.
 //!
 //! Nothing in the archive can lead out of the root: every path is resolved inside the root, as container engines do.
 
@@ -49,16 +49,64 @@ impl Error {
 /// The archive cannot be read or is damaged, the name of an entry leads out of the archive, `cancel` was set, or the tree
 /// cannot be changed.
 pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Result<(), Error> {
+    extract_entries(input, root, None, cancel)
+}
+
+/// Unpacks a tar archive into the directory at `above` of a root, which is created if it is not there. Existing directories, and links to
+/// directories, stay as they are; other files and links that have the name of an entry are replaced. `cancel` is set from outside to stop.
+///
+/// # Errors
+/// The same as for [`extract`]; or a directory is in the place of a file.
+pub fn extract_over(input: impl Read + Send, root: &Root, above: &[u8], cancel: &AtomicBool) -> Result<(), Error> {
+    let above = clean(above).ok_or_else(|| unusable(above, "it leads out of the root"))?;
+    extract_entries(input, root, Some(&above), cancel)
+}
+
+/// Refuses what does not begin as a tar archive.
+///
+/// # Errors
+/// As it says.
+pub fn check(input: impl Read + Send) -> Result<(), Error> {
+    Entries::new(decoder(input).map_err(Error::Archive)?).next().map(drop).map_err(Error::Archive)
+}
+
+/// Unpacks into the directory at `over` of a root with content, or into an empty root.
+fn extract_entries(
+    input: impl Read + Send,
+    root: &Root,
+    over: Option<&[u8]>,
+    cancel: &AtomicBool,
+) -> Result<(), Error> {
+    let below = |path: Vec<u8>| match over {
+        None | Some(b"") => path,
+        Some(above) if path.is_empty() => above.to_vec(),
+        Some(above) => [above, b"/", &path].concat(),
+    };
+    if let Some(above) = over {
+        root.create_directories(above, 0o755)?;
+    }
     let input = decoder(input).map_err(Error::Archive)?;
     let mut entries = Entries::new(input);
     let mut cursor = Cursor::new(root);
     // Filling a directory changes its time, so the attributes of directories are set when everything is there.
     let mut directories: Vec<(Vec<u8>, Attributes)> = Vec::new();
-    while let Some(entry) = entries.next().map_err(Error::Archive)? {
+    while let Some(mut entry) = entries.next().map_err(Error::Archive)? {
         if cancel.load(Ordering::Relaxed) {
             return Err(Error::Archive(io::Error::other("interrupted")));
         }
         let path = clean(&entry.path).ok_or_else(|| unusable(&entry.path, "its name leads out of the archive"))?;
+        let path = below(path);
+        entry.path.clone_from(&path);
+        if entry.kind == EntryType::Link {
+            let target = clean(&entry.link);
+            entry.link = below(target.ok_or_else(|| unusable(&path, "its link leads out of the archive"))?);
+        }
+        if entry.kind == EntryType::Directory
+            && over.is_some()
+            && (path.is_empty() || root.open_directory(&path).is_ok())
+        {
+            continue;
+        }
         let TarEntry { mode, uid, gid, mtime, .. } = entry;
         let attributes = Attributes { mode, uid, gid, mtime };
         if entry.kind == EntryType::Directory {
@@ -67,12 +115,19 @@ pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Res
         if !path.is_empty() {
             let place = cursor.at_creating(&path)?;
             // The replaced entry may be the directory that the cursor holds open, or a link on the way to it.
+            if over.is_some() && place.metadata()?.is_some_and(|found| found.kind == Kind::Directory) {
+                return Err(unusable(&path, "a directory is in its place"));
+            }
             if put(&mut entries, root, &place, &entry, attributes)? {
                 cursor = Cursor::new(root);
             }
         }
     }
-    // Of several entries for one directory, the last one counts.
+    set_directories(root, &directories)
+}
+
+/// Gives directories their attributes. Of several entries for one directory, the last one counts.
+fn set_directories(root: &Root, directories: &[(Vec<u8>, Attributes)]) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for (path, attributes) in directories.iter().rev() {
         if !seen.insert(path) {
@@ -89,7 +144,7 @@ pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Res
     Ok(())
 }
 
-/// Creates one entry and replaces what is at its place. Returns whether it replaced a directory or a link.
+/// Creates one entry, whose path and hard link are clean, and replaces what is at its place. Returns whether it replaced a directory or a link.
 fn put(
     entries: &mut Entries<impl Read>,
     root: &Root,
@@ -102,14 +157,14 @@ fn put(
         place.set_xattrs(&portable_xattrs(entry))?;
         return Ok(false);
     }
-    let path = clean(&entry.path).unwrap_or_default();
-    if entry.kind == EntryType::Link && there.is_some() && clean(&entry.link).is_some_and(|target| target == path) {
+    let path = &entry.path;
+    if entry.kind == EntryType::Link && there.is_some() && entry.link == *path {
         // `tar cf x a a` makes the second entry a link to itself.
         return Ok(false);
     }
     match there {
         None => {}
-        Some(Kind::Directory) => root.remove_tree(&path)?,
+        Some(Kind::Directory) => root.remove_tree(path)?,
         Some(_) => place.remove()?,
     }
     let device = Device { major: entry.device.0, minor: entry.device.1 };
@@ -122,10 +177,8 @@ fn put(
         }
         EntryType::Symlink => place.create_symlink(&entry.link, attributes)?,
         EntryType::Link => {
-            let target =
-                clean(&entry.link).ok_or_else(|| unusable(&entry.path, "its link leads out of the archive"))?;
             // A hard link has the time and owner of its file, so there is nothing to set.
-            return place.create_link(&root.at(&target)?).map(|()| false).map_err(Error::from);
+            return place.create_link(&root.at(&entry.link)?).map(|()| false).map_err(Error::from);
         }
         EntryType::Char => place.create_node(Kind::CharDevice, device, attributes)?,
         EntryType::Block => place.create_node(Kind::BlockDevice, device, attributes)?,

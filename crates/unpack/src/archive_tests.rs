@@ -117,6 +117,46 @@ fn entries_come_as_they_are() {
 }
 
 #[test]
+fn a_root_with_content_keeps_its_directories() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let at = |path: &str| dir.path().join(path);
+    std::fs::create_dir_all(at("opt/there")).unwrap();
+    std::fs::set_permissions(at("opt/there"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::create_dir(at("usr")).unwrap();
+    std::os::unix::fs::symlink("/usr", at("opt/link")).unwrap();
+    std::fs::write(at("opt/file"), "old").unwrap();
+    let over = |bytes: &[u8], above: &[u8]| extract_over(bytes, &root, above, &AtomicBool::new(false));
+    let bytes = archive(&[
+        (EntryType::Directory, "./", ""),
+        (EntryType::Directory, "there/", ""),
+        (EntryType::Directory, "link/", ""),
+        (EntryType::Regular, "link/x", "through the link"),
+        (EntryType::Regular, "file", "new"),
+        (EntryType::Link, "hard", "file"),
+        (EntryType::Directory, "new", ""),
+    ]);
+    over(&bytes, b"/opt").unwrap();
+    assert_eq!(at("opt/there").metadata().unwrap().mode() & 0o7777, 0o700, "it was there");
+    assert_eq!(std::fs::read(at("usr/x")).unwrap(), b"through the link");
+    assert!(at("opt/link").symlink_metadata().unwrap().is_symlink());
+    assert_eq!(
+        (std::fs::read(at("opt/file")).unwrap(), at("opt/hard").metadata().unwrap().nlink()),
+        (b"new".into(), 2)
+    );
+    assert_eq!(at("opt/new").metadata().unwrap().gid(), 42);
+    over(&archive(&[(EntryType::Regular, "a", "x")]), b"/a/new/place").unwrap();
+    assert_eq!(std::fs::read(at("a/new/place/a")).unwrap(), b"x");
+    // A tree is never given up for a file.
+    let error = over(&archive(&[(EntryType::Regular, "usr", "x")]), b"/").unwrap_err();
+    assert!(error.io().to_string().contains("usr: a directory is in its place"), "{error:?}");
+    assert!(at("usr/x").exists());
+}
+
+#[test]
 fn nothing_leads_out() {
     let outside = tempfile::tempdir().unwrap();
     let place = outside.path().to_str().unwrap();

@@ -98,7 +98,7 @@ fn a_plan_as_json() {
     let plan: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
     let option = |name: &str| plan["options"][name].as_str().unwrap_or_default().to_owned();
     assert_eq!((option("hostname"), option("timezone")), ("web".to_owned(), "Europe/Berlin".to_owned()));
-    assert!(option("copy").starts_with("/etc/x sha256:"), "{plan}");
+    assert!(option("copy").starts_with("/etc/x 0644 sha256:2d711642"), "{plan}");
     assert!(option("hook").starts_with("setup=sha256:2bb80d53"), "{plan}");
     assert!(option("root-password-hash").starts_with("sha256:"), "{plan}");
 }

@@ -88,29 +88,24 @@ pub(crate) fn make(copies: &[Copy], root: &Root, epoch: i64, cancel: &AtomicBool
     Ok(())
 }
 
-/// Returns the SHA-256 of all that a copy takes from the host: paths, modes, links and contents, in the order of the paths.
-pub(crate) fn digest(copy: &Copy) -> Result<String, Error> {
+/// Says what a copy puts into a root: of a file mode, owner and the SHA-256 of its content, and of a directory the mode and the owner that
+/// are given, and the SHA-256 of paths, modes, links and contents, in the order of the paths.
+pub(crate) fn described(copy: &Copy) -> Result<String, Error> {
     let mut digest = Sha256::new();
     let mut add = |path: &[u8], mode: u32, content: &mut dyn Read| -> std::io::Result<()> {
         digest.update((path.len() as u64).to_le_bytes());
         digest.update(path);
         digest.update(mode.to_le_bytes());
-        let mut of_content = Sha256::new();
-        let mut buffer = vec![0; 1 << 17];
-        loop {
-            match content.read(&mut buffer)? {
-                0 => break,
-                count => of_content.update(buffer.get(..count).unwrap_or_default()),
-            }
-        }
-        digest.update(of_content.finalize());
+        digest.update(content_digest(content)?.bytes());
         Ok(())
     };
     let failed = || Error::io("read", &copy.from);
+    let owner = copy.owner.as_ref().map(|(user, group)| format!("{user}:{group} ")).unwrap_or_default();
     match source(copy)? {
         Source::File(mut file) => {
             let mode = file.metadata().map_err(failed())?.permissions().mode();
-            add(b"", mode & 0o7777, &mut file).map_err(failed())?;
+            let mode = copy.mode.unwrap_or(mode & 0o1777);
+            return Ok(format!("{mode:04o} {owner}sha256:{}", content_digest(&mut file).map_err(failed())?));
         }
         Source::Directory(top) => walk::<Error>(&top, &mut |visit| {
             let mode = visit.metadata.attributes.mode;
@@ -122,7 +117,19 @@ pub(crate) fn digest(copy: &Copy) -> Result<String, Error> {
             Ok(true)
         })?,
     }
-    Ok(Digest::Sha256(digest.finalize().into()).to_string())
+    let mode = copy.mode.map(|mode| format!("{mode:04o} ")).unwrap_or_default();
+    Ok(format!("{mode}{owner}sha256:{}", Digest::Sha256(digest.finalize().into())))
+}
+
+/// Returns the SHA-256 of what is left to read.
+pub(crate) fn content_digest(content: &mut dyn Read) -> std::io::Result<Digest> {
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 17]);
+    loop {
+        match content.read(&mut buffer)? {
+            0 => return Ok(Digest::Sha256(digest.finalize().into())),
+            count => digest.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
 }
 
 /// Returns the path without a slash at its end, and whether it had one.

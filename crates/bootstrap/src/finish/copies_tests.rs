@@ -194,8 +194,12 @@ fn a_mode_and_an_owner() {
     for (user, group, why) in [("none", "0", "the root has no user none"), ("0", "www", "the root has no group www")] {
         assert!(make(copy(None, user, group)).unwrap_err().to_string().contains(why));
     }
-    let first = digest(&copy(None, "0", "0")).unwrap();
-    assert_eq!((first.len(), digest(&copy(Some(0o600), "1", "1")).unwrap() == first), (64, true));
+    let first = described(&copy(None, "0", "0")).unwrap();
+    let digest = first.strip_prefix("0:0 sha256:").unwrap();
+    assert_eq!(described(&copy(Some(0o600), "www", "1")).unwrap(), format!("0600 www:1 sha256:{digest}"));
     std::fs::set_permissions(tree.join("sub/file"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    assert_ne!(digest(&copy(None, "0", "0")).unwrap(), first);
+    assert_ne!(described(&copy(None, "0", "0")).unwrap(), first);
+    let file = Copy { from: tree.join("sub/file"), to: "/x".into(), mode: None, owner: None };
+    let of_content = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437";
+    assert_eq!(described(&file).unwrap(), format!("0644 sha256:{of_content}"));
 }

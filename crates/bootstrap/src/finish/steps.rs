@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::finish::further_sources::AptKeys;
 use crate::finish::image_settings::{self, ImageSettings};
 use crate::finish::sources::Entries;
-use crate::finish::{account, copies, marks, settings, sources};
+use crate::finish::{account, copies, marks, settings, sources, tar_in};
 use crate::install::phases::Installed;
 use crate::install::{BuildContext, hooks, slim};
 use crate::request::{Copy, Moment, Output, Sources, Target};
@@ -38,8 +38,10 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
             slim::sweep(root, &machine.cancel)?;
         }
         settings::write(root, &customization.settings, epoch)?;
+        tar_in::unpack(&customization.archives, root, &machine.cancel)?;
         copies::make(inputs.copies, root, epoch, &machine.cancel)?;
-        if selection.variant == Variant::Distroless && !inputs.copies.is_empty() {
+        let is_more = !inputs.copies.is_empty() || !customization.archives.is_empty();
+        if selection.variant == Variant::Distroless && is_more {
             // Libraries may be among the copies, and programs find them only through the cache.
             rootstrap_distroless::ldcache::write(root, epoch, &machine.cancel)?;
         }
@@ -68,7 +70,8 @@ pub(crate) fn finish(context: &BuildContext<'_>, inputs: FinishInputs<'_>) -> Re
             root.remove(b"etc/unsupported-skip-usrmerge-conversion")?;
         }
     }
-    // The copies come after all steps that could change or remove the files that the user copies.
+    // These come after all steps that could change or remove the files that the user copies.
+    tar_in::unpack(&customization.archives, root, &machine.cancel)?;
     copies::make(inputs.copies, root, epoch, &machine.cancel)?;
     // A directory gets device nodes for those who enter it with chroot. Archives get theirs from a table.
     if matches!(inputs.output.target, Target::Directory(_)) {

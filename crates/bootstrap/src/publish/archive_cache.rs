@@ -75,11 +75,11 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     key.optional("own-keys", own_keys, |key, keys| key.text("keys", &digest_of(keys)));
     key.list("pockets", pockets, |key, pocket| pocket.add_to_key(key));
     // How long scripts may take decides whether there is a result, and not which.
-    let Customization { slim, copies, settings, hooks, hook_network: _, script_timeout: _ } = customization;
+    let Customization { slim, copies, archives, settings, hooks, hook_network: _, script_timeout: _ } = customization;
     key.flag("slim", *slim);
     add_settings(&mut key, settings);
     // The contents of copied files, and what hooks read, are not known here.
-    if !copies.is_empty() || !hooks.is_empty() {
+    if !copies.is_empty() || !archives.is_empty() || !hooks.is_empty() {
         return None;
     }
     add_output(&mut key, output)?;
@@ -204,9 +204,13 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
 
 /// Adds what the output decides. Returns `None` if the result is not one file of bytes that this program decides alone.
 fn add_output(key: &mut KeyBuilder, output: &Output) -> Option<()> {
-    let Output { target, purpose, container, attest, sboms, push, further_platforms, epoch: _ } = output;
-    // A copy would repeat neither documents nor a push.
-    let is_more = !sboms.is_empty() || !push.names.is_empty() || *attest || !further_platforms.is_empty();
+    let Output { target, purpose, container, attest, sboms, downloads, push, further_platforms, epoch: _ } = output;
+    // A copy would repeat neither documents nor files of the root nor a push.
+    let is_more = !sboms.is_empty()
+        || !downloads.is_empty()
+        || !push.names.is_empty()
+        || *attest
+        || !further_platforms.is_empty();
     if is_more || *purpose == Purpose::FirstStage {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Where results go: targets and formats, container images, registries, SBOMs, and what is kept of finished archives.
+//! Where results go: targets and formats, container images, registries, SBOMs and files of the root beside them, and what is kept of finished archives.
 //!
 //! Rule: nothing gets its name before everything is written. A failure up to then leaves no trace.
 
@@ -10,6 +10,7 @@ mod product;
 mod publication;
 mod push;
 pub(crate) mod sbom;
+pub(crate) mod side_file;
 mod summary;
 pub(crate) mod target;
 

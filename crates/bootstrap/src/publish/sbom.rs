@@ -6,10 +6,10 @@
 use crate::archive::{self, ServedPocket};
 use crate::error::Error;
 use crate::finish::sources;
-use crate::publish::options::options;
-use crate::publish::target::{self, check_file};
+use crate::publish::options;
+use crate::publish::side_file::{self, SideFile};
 use crate::request::sbom::SbomFormat;
-use crate::request::{Format, Output, Request, Target};
+use crate::request::{Output, Request};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use crate::two_stage::first;
@@ -19,7 +19,6 @@ use rootstrap_debian::relation::{self, Relation};
 use rootstrap_debian::sources::path_in_suite;
 use rootstrap_debian::version::Version;
 use rootstrap_http::redact;
-use rootstrap_image::compress::Compression;
 use rootstrap_resolve::{Plan, Planned};
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::{Facts, Package, Release, uri};
@@ -34,49 +33,26 @@ fn refuse(path: &Path, reason: &str, hint: &'static str) -> Error {
     Error::Sbom { path: path.to_owned(), reason: reason.to_owned(), hint }
 }
 
-/// Turns the refusal of a target into the refusal of an SBOM.
-fn as_sbom_error(error: Error) -> Error {
-    match error {
-        Error::Target { path, reason, hint } => Error::Sbom { path, reason, hint },
-        error => error,
-    }
-}
-
-/// Returns the files with paths that stay valid, as [`target::resolve`] does. Refuses names that do not decide the format.
+/// Returns the files with paths that stay valid, as [`side_file::resolve`] does. Refuses names that do not decide the format.
 pub(crate) fn resolve(given: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let resolve = |path: &PathBuf| {
         SbomFormat::from_name(path).ok_or_else(|| refuse(path, "its name does not say in which format", NAMES))?;
-        let resolved = target::resolve(&Target::File(path.clone(), Format::Tar(Compression::default())));
-        resolved.map(|file| file.path().unwrap_or(path).to_owned()).map_err(as_sbom_error)
+        side_file::resolve(path).map_err(|error| match error {
+            Error::Target { path, reason, hint } => Error::Sbom { path, reason, hint },
+            error => error,
+        })
     };
     given.iter().map(resolve).collect()
 }
 
 /// Refuses resolved files that cannot be written.
 pub(crate) fn check(output: &Output, janitor: &Janitor) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    for path in &output.sboms {
-        if !seen.insert(path) {
-            return Err(refuse(path, "it is named twice", "name another file for the other one"));
-        }
-        if output.target.path() == Some(path.as_path()) {
-            return Err(refuse(path, "it is the target", "name another file for one of them"));
-        }
-        if let Target::Directory(target) | Target::Layout(target, _) = &output.target
-            && path.starts_with(target)
-        {
-            return Err(refuse(path, "it would be in the target", "choose a place beside it"));
-        }
-        check_file(path, janitor).map_err(as_sbom_error)?;
-    }
-    Ok(())
+    let refuse = |path: &Path, reason, hint| Error::Sbom { path: path.to_owned(), reason, hint };
+    side_file::check(output.sboms.iter(), output, janitor, &refuse)
 }
 
-/// An SBOM that is written, and the name that it gets.
-pub(crate) type WrittenSbom = (NewFile, PathBuf);
-
 /// Writes the SBOMs at `paths` without giving them their names. Dropping the result removes them.
-pub(crate) fn write(facts: &Facts, paths: &[PathBuf], janitor: &Janitor) -> Result<Vec<WrittenSbom>, Error> {
+pub(crate) fn write(facts: &Facts, paths: &[PathBuf], janitor: &Janitor) -> Result<Vec<SideFile>, Error> {
     let write = |path: &PathBuf| {
         let text = match SbomFormat::from_name(path) {
             Some(SbomFormat::CycloneDx) => rootstrap_sbom::cyclonedx(facts),
@@ -88,11 +64,6 @@ pub(crate) fn write(facts: &Facts, paths: &[PathBuf], janitor: &Janitor) -> Resu
         Ok((new, path.clone()))
     };
     paths.iter().map(write).collect()
-}
-
-/// Gives the SBOMs their names, once the result has its own.
-pub(crate) fn publish(sboms: Vec<WrittenSbom>, sync: bool) -> Result<(), Error> {
-    sboms.into_iter().try_for_each(|(new, path)| new.publish(&path, sync).map(drop))
 }
 
 /// What is known of a build.
@@ -149,7 +120,8 @@ pub(crate) fn facts(build: &BuildFacts<'_>) -> Result<Facts, Error> {
         epoch,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         variant: variant.to_owned(),
-        options: options(request)?,
+        changes: options::changes(&request.customization)?,
+        options: options::packages(request),
         packages: materials(plan, controls, base, publisher),
         releases: releases.collect(),
     })

@@ -1,6 +1,7 @@
 //! Names of SBOMs, and which package meets which dependency.
 
 use super::*;
+use crate::request::Target;
 use rootstrap_debian::digest::Digest;
 
 #[test]

@@ -188,7 +188,8 @@ fn check_writable(path: &Path, place: &Path) -> Result<(), Error> {
 /// Returns the directories in which a run puts hidden directories and files.
 pub(crate) fn hidden_places(output: &Output, machine: &Machine) -> Vec<PathBuf> {
     let mut places = vec![machine.temporary.clone()];
-    places.extend(output.sboms.iter().map(|path| parent(path).to_owned()));
+    let beside = output.downloads.iter().map(|download| &download.to).chain(&output.sboms);
+    places.extend(beside.map(|path| parent(path).to_owned()));
     if let Some(path) = output.target.path() {
         places.push(parent(path).to_owned());
         if is_filled_in_place(path) {

@@ -134,6 +134,9 @@ fn first_stage(request: &Request) -> Result<(), Error> {
         let reason = format!("--variant={} has no second stage", selection.variant);
         return refuse("--foreign", reason, "leave --foreign out");
     }
+    if !customization.archives.is_empty() {
+        return refuse("--tar-in", "a first stage is not finished", "unpack into the tree after the second stage");
+    }
     if !customization.copies.is_empty() {
         return refuse("--copy", "a first stage is not finished", "copy into the tree after the second stage");
     }
@@ -142,6 +145,9 @@ fn first_stage(request: &Request) -> Result<(), Error> {
 
 /// Refuses an output that makes no sense, whatever it is made of.
 fn output(output: &Output) -> Result<(), Error> {
+    if !output.downloads.is_empty() && !output.further_platforms.is_empty() {
+        return refuse("--download", "each platform has a file of its own", "make one platform after the other");
+    }
     if output.layer_compression().is_some_and(|layer| layer.algorithm == Algorithm::Xz) {
         return refuse("--compression=xz", "no container engine reads a layer compressed with xz", "use zstd or gzip");
     }

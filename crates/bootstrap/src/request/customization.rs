@@ -12,6 +12,8 @@ pub struct Customization {
     pub slim: bool,
     /// The host's files to put into the finished root, in this order.
     pub copies: Vec<Copy>,
+    /// The host's archives to unpack into the finished root, in this order, before those files.
+    pub archives: Vec<TarIn>,
     /// Settings of the finished system.
     pub settings: Settings,
     /// The user's own commands, in this order at each moment.
@@ -20,6 +22,15 @@ pub struct Customization {
     pub hook_network: bool,
     /// How long a hook or the scripts of one package may take.
     pub script_timeout: Option<Duration>,
+}
+
+/// A tar archive of the host, compressed or not, and the directory of the target that its entries go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TarIn {
+    /// A regular file.
+    pub from: PathBuf,
+    /// An absolute path in the target, without `..`. Existing directories stay as they are.
+    pub to: PathBuf,
 }
 
 /// A file or directory of the host, and its place in the target.

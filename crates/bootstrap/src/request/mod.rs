@@ -21,11 +21,11 @@ mod special_hook;
 pub(crate) mod target;
 
 pub use container::{Container, Push};
-pub use customization::{Copy, Customization};
+pub use customization::{Copy, Customization, TarIn};
 pub use hook::{Hook, Moment};
 pub use lock_choice::LockChoice;
 pub use machine::{Host, Machine, StagingPlace};
-pub use output::{Output, Purpose};
+pub use output::{Download, Output, Purpose};
 pub use parts::Request;
 pub use selection::{Selection, native_architecture};
 pub use settings::{NewUser, Settings};

@@ -30,12 +30,23 @@ pub struct Output {
     pub attest: bool,
     /// Where SBOMs go. The end of each name says in which format: `.spdx.json` or `.spdx`; `.cdx.json`, `.cdx` or `bom.json`.
     pub sboms: Vec<PathBuf>,
+    /// Files of the finished root that are written beside the result.
+    pub downloads: Vec<Download>,
     /// Where an image is pushed.
     pub push: Push,
     /// The architectures of further roots, for one image of several platforms.
     pub further_platforms: Vec<String>,
     /// The epoch of the result, in seconds since 1970; the date of the newest Release file if `None`.
     pub epoch: Option<i64>,
+}
+
+/// A file of the finished root, and its place on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// An absolute path in the root. Links are followed inside the root.
+    pub from: PathBuf,
+    /// A file of the host, which is replaced.
+    pub to: PathBuf,
 }
 
 impl Output {
@@ -48,6 +59,7 @@ impl Output {
             container: Container::default(),
             attest: false,
             sboms: Vec::new(),
+            downloads: Vec::new(),
             push: Push::default(),
             further_platforms: Vec::new(),
             epoch: None,

@@ -156,6 +156,7 @@ fn request(
             container: shared.container.container(),
             attest: args.attest && args.print_plan.is_none(),
             sboms: args.sbom,
+            downloads: args.download,
             push,
             further_platforms,
             epoch: epoch()?,
