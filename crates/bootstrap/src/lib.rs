@@ -24,6 +24,7 @@ mod publish;
 mod recipe;
 mod request;
 mod staging;
+mod transfer;
 mod two_stage;
 mod verify;
 

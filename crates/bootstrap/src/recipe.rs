@@ -3,7 +3,7 @@
 use crate::archive::{self, Archive, ArchiveOptions, locked};
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
-use crate::finish::{self, FinishInputs, copies, tar_in};
+use crate::finish::{self, FinishInputs};
 use crate::install::BuildContext;
 use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
@@ -20,6 +20,7 @@ use crate::request::{Hook, Moment, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden;
+use crate::transfer::{copies, tar_in};
 use crate::two_stage::first;
 use rootstrap_cache::ProgramDigest;
 use rootstrap_configure::privilege::Mode;

@@ -11,6 +11,7 @@ mod container;
 mod copy;
 mod difference_list;
 mod environment;
+mod hook_args;
 mod lock_args;
 mod log;
 mod mode;

@@ -1,21 +1,16 @@
 //! The arguments that change the system on top of its packages: hooks and settings.
 
+use crate::hook_args::HookArgs;
 use crate::text_file;
-use rootstrap_bootstrap::{Copy, Customization, Error, Hook, NewUser, Settings, TarIn};
-use std::path::{Path, PathBuf};
+use rootstrap_bootstrap::{Copy, Customization, Error, NewUser, Settings, TarIn};
+use std::path::Path;
 use std::time::Duration;
 
 /// The user's own commands, and settings of the finished system, which no package makes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SystemArgs {
-    /// Run a command at a stage of the build: setup, extract, essential or customize, as in 'customize=echo x > "$1/etc/x"'. $1 is
-    /// the path of the root. With @ before the stage, the root's own shell runs it. May be repeated
-    #[arg(long, value_name = "STAGE=COMMAND", value_parser = Hook::parse)]
-    hook: Vec<Hook>,
-
-    /// Run the executable files of a directory whose names begin with that of a stage
-    #[arg(long, value_name = "DIR")]
-    hook_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    hooks: HookArgs,
 
     /// Let hooks use the network
     #[arg(long)]
@@ -77,17 +72,12 @@ impl SystemArgs {
     /// # Errors
     /// A file cannot be read, or a directory has no hook.
     pub(crate) fn customization(&self, slim: bool, copies: &[Copy]) -> Result<Customization, Error> {
-        let mut hooks = Vec::new();
-        for directory in &self.hook_dir {
-            hooks.extend(Hook::in_directory(directory)?);
-        }
-        hooks.extend(self.hook.iter().cloned());
         Ok(Customization {
             slim,
             copies: copies.to_vec(),
             archives: self.tar_in.clone(),
             settings: self.settings()?,
-            hooks,
+            hooks: self.hooks.hooks()?,
             hook_network: self.hook_network,
             script_timeout: self.script_timeout.map(|seconds| Duration::from_secs(seconds.into())),
         })

@@ -49,7 +49,8 @@ impl Archive {
         }
         let sha256 = Digest::Sha256.hex(packages.as_bytes());
         let date = rfc2822(self.date);
-        let text = format!("Date: {date}\nSHA256:\n {sha256} {} Packages\n", packages.len());
+        let fields: String = self.fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let text = format!("{fields}Date: {date}\nSHA256:\n {sha256} {} Packages\n", packages.len());
         let keys: Vec<&Key> = self.keys.iter().collect();
         let signed =
             clearsign_with(&keys, text.as_bytes(), Stamp { at: Some(self.date), digest: self.signature_digest });

@@ -12,6 +12,7 @@ mod formats;
 mod hooks;
 mod images;
 mod kept;
+mod like_mmdebstrap;
 mod modes;
 mod old_suites;
 mod platforms;

@@ -11,6 +11,7 @@ mod mirror;
 mod options;
 mod packages;
 mod requests;
+mod team;
 mod tree;
 mod twice;
 

@@ -6,7 +6,7 @@ use super::modules::{Imports, imports};
 use super::tree::{Finding, Tree, finding, is_test_file};
 
 /// The modules of `bootstrap`, from the top: a module imports only modules further down.
-const ORDER: [&[&str]; 12] = [
+const ORDER: [&[&str]; 13] = [
     &["lib", "recipe", "convert", "diff", "enter", "export", "lock", "outdated", "own_suite", "verify"],
     &["compare"],
     &["platforms"],
@@ -14,6 +14,7 @@ const ORDER: [&[&str]; 12] = [
     &["finish"],
     &["two_stage"],
     &["install"],
+    &["transfer"],
     &["staging"],
     &["archive"],
     &["request"],

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::install::context::BuildContext;
 use crate::install::output::report_line;
 use crate::install::sandbox::start;
+use crate::install::special_hooks;
 use crate::request::{Hook, Moment};
 use rootstrap_configure::{self as configure, Exit, Sandbox, hook};
 use rootstrap_rootfs::{Kind, Root};
@@ -18,6 +19,10 @@ pub(crate) fn run(context: &BuildContext<'_>, moment: Moment, mut sandbox: Optio
     let root = context.staging.show(context.machine)?;
     let resolver = if context.customization.hook_network { Resolver::install(context)? } else { None };
     for hook in hooks {
+        if let Some(special) = hook.special() {
+            special_hooks::run(context, hook, &special)?;
+            continue;
+        }
         let exit = match (hook.is_inside, &mut sandbox) {
             (false, _) => outside(context, hook, &root),
             (true, Some(sandbox)) if !context.customization.hook_network => inside(context, hook, sandbox),

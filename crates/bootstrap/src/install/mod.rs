@@ -16,6 +16,7 @@ pub(crate) mod output;
 pub(crate) mod phases;
 mod sandbox;
 pub(crate) mod slim;
+mod special_hooks;
 mod unpacked;
 
 pub(crate) use context::BuildContext;

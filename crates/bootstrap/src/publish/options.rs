@@ -2,8 +2,8 @@
 
 use crate::archive;
 use crate::error::Error;
-use crate::finish::{copies, tar_in};
 use crate::request::{Copy, Customization, FurtherSource, Hook, Request, TarIn};
+use crate::transfer::{copies, tar_in};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::preferences;
 use rootstrap_http::redact;

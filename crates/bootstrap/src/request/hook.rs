@@ -1,7 +1,7 @@
 //! The user's own commands at certain moments of a build.
 
 use crate::error::Error;
-use crate::request::special_hook;
+use crate::request::special_hook::{self, SpecialHook};
 use rootstrap_debian::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -69,7 +69,7 @@ impl Hook {
         let names = Moment::ALL.map(Moment::name).join(", ");
         let moment = moment.ok_or_else(|| format!("the stages are {names}, each also with @ before it"))?;
         if !is_inside {
-            special_hook::command(command).transpose()?;
+            special_hook::parse(command).transpose()?;
         }
         match command.trim() {
             "" => Err("it has no command".to_owned()),
@@ -98,9 +98,7 @@ impl Hook {
             for path in paths.iter().filter(is_of) {
                 check_program(path)?;
                 let text = path.to_str().ok_or_else(|| bad(path, "its name is not text in UTF-8".to_owned()))?;
-                // One word of the shell, whatever the name has.
-                let word = format!("'{}'", text.replace('\'', "'\\''"));
-                let command = format!("exec {word} \"$1\"");
+                let command = format!("exec {} \"$1\"", quoted(text));
                 found.push(Self { moment, is_inside: false, command, file: Some(path.clone()) });
             }
         }
@@ -127,10 +125,20 @@ impl Hook {
         Ok(format!("{}{}={name}sha256:{digest}", if self.is_inside { "@" } else { "" }, self.moment))
     }
 
-    /// Returns what the shell runs.
+    /// Returns what the shell of the host runs. A single word, and the path of an executable file, is a program that gets the path of the
+    /// root as its argument, as in mmdebstrap(1).
     pub(crate) fn shell_command(&self) -> String {
-        let special = special_hook::command(&self.command).filter(|_| !self.is_inside);
-        special.and_then(Result::ok).unwrap_or_else(|| self.command.clone())
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+        let path = Path::new(&self.command);
+        match self.command.chars().all(is_plain) || check_program(path).is_ok() {
+            true => format!("exec {} \"$1\"", quoted(&self.command)),
+            false => self.command.clone(),
+        }
+    }
+
+    /// Returns what rootstrap itself copies, if the command is a special hook.
+    pub(crate) fn special(&self) -> Option<SpecialHook> {
+        special_hook::parse(&self.command).filter(|_| !self.is_inside).and_then(Result::ok)
     }
 
     /// Refuses a command that names a file which is not there or cannot be executed, before anything is fetched.
@@ -138,11 +146,19 @@ impl Hook {
     /// # Errors
     /// As it says.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if check_program(Path::new(&self.command)).is_ok() {
+            return Ok(());
+        }
         let first = self.command.split_whitespace().next().unwrap_or_default();
         let is_path = ["/", "./", "../"].iter().any(|start| first.starts_with(start));
         let is_plain = first.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
         if self.is_inside || !is_path || !is_plain { Ok(()) } else { check_program(Path::new(first)) }
     }
+}
+
+/// Returns one word of the shell, whatever the text has.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn check_program(path: &Path) -> Result<(), Error> {
@@ -167,6 +183,20 @@ mod tests {
         for (text, why) in [("customize", "STAGE=COMMAND"), ("late=true", "the stages are"), ("setup= ", "no command")]
         {
             assert!(Hook::parse(text).unwrap_err().contains(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_single_word_is_a_program() {
+        for (command, runs) in [
+            ("/a/b.sh", "exec '/a/b.sh' \"$1\""),
+            ("eatmydata", "exec 'eatmydata' \"$1\""),
+            ("touch x", "touch x"),
+            ("true;", "true;"),
+            ("$x", "$x"),
+        ] {
+            let hook = Hook::parse(&format!("setup={command}")).unwrap();
+            assert_eq!(hook.shell_command(), runs);
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) mod sbom;
 mod selection;
 mod settings;
 mod sources;
-mod special_hook;
+pub(crate) mod special_hook;
 pub(crate) mod target;
 
 pub use container::{Container, Push};

@@ -9,9 +9,11 @@ use super::build::{self as build, Build, Suite};
 use super::matrix::Set;
 use super::options::Options;
 use super::requests::{self as requests, Accepted, Request};
+use super::team::{FLAT, Team};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 /// The architecture of the plans, on every host: the requests name packages that only this architecture has, and a
 /// simulation runs none of its programs.
@@ -35,6 +37,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     let scratch =
         tempfile::Builder::new().prefix("oracle-").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
     let work = options.keep.as_deref().unwrap_or(scratch.path());
+    let team = Rc::new(Team::make(work)?);
     let wanted = |request: &&Request| options.suites.as_ref().is_none_or(|suites| suites.contains(&request.suite));
     let (mut equal, mut explained, mut failed) = (0, 0, 0);
     let mut archives: BTreeMap<(String, String, Vec<String>), Archive> = BTreeMap::new();
@@ -42,13 +45,13 @@ pub fn run(options: &Options) -> Result<(), String> {
         let further = [request.pockets.as_slice(), &request.sources].concat();
         let key = (request.suite.clone(), request.components.clone(), further);
         if !archives.contains_key(&key) {
-            let archive = Archive::open(request, options.mirror.as_deref(), work)?;
+            let archive = Archive::open(request, options.mirror.as_deref(), (work, &team))?;
             archives.insert(key.clone(), archive);
         }
         let Some(archive) = archives.get_mut(&key) else { continue };
         let ours = archive.ours(&program, request);
         let first = all.first.get(&request.suite).map(Vec::as_slice).unwrap_or_default();
-        let theirs = archive.root.theirs(request, first);
+        let theirs = archive.theirs(request, first);
         match judge(request, &ours, &theirs, &all.accepted) {
             Verdict::Equal(count) => {
                 equal += 1;
@@ -139,11 +142,12 @@ pub(super) struct Archive {
     pub epoch: i64,
     expired: bool,
     root: Root,
+    team: Rc<Team>,
 }
 
 impl Archive {
     /// Opens the archive of a request's suite and components, and fetches its indexes.
-    pub fn open(request: &Request, mirror: Option<&str>, work: &Path) -> Result<Self, String> {
+    pub fn open(request: &Request, mirror: Option<&str>, (work, team): (&Path, &Rc<Team>)) -> Result<Self, String> {
         let suite = build::suite(&request.suite)?;
         let mirror = mirror.map_or_else(|| suite.mirror(), str::to_owned);
         let (epoch, expired) = build::release_date(&mirror, &request.suite)?;
@@ -155,7 +159,7 @@ impl Archive {
         let path = work.join(format!("apt-{}", parts.concat().join("-")));
         let root = Root { path, first: BTreeMap::new() };
         root.make()?;
-        let archive = Self { suite, mirror, epoch, expired, root };
+        let archive = Self { suite, mirror, epoch, expired, root, team: Rc::clone(team) };
         let (none, trusted) = (Set::default(), archive.root.path.join("etc/apt/trusted.gpg.d"));
         archive.build(request, &none, &trusted).keyring()?;
         archive.root.update(&archive.source(request))?;
@@ -171,7 +175,8 @@ impl Archive {
 
     /// Returns the packages that mmdebstrap would install, with `first` beside the essential ones.
     pub fn theirs(&mut self, request: &Request, first: &[String]) -> Answer {
-        self.root.theirs(request, first)
+        let packages = request.packages.iter().map(|name| self.team.resolved(name)).collect();
+        self.root.theirs(&Request { packages, ..request.clone() }, first)
     }
 
     /// Returns the stanzas of all packages.
@@ -196,6 +201,9 @@ impl Archive {
 
     /// Returns a further source. Suites of one mirror expire at different times.
     fn further(&self, request: &Request, suite: &str) -> String {
+        if suite == FLAT {
+            return self.team.source(ARCHITECTURE);
+        }
         let (mirror, components) = (&self.mirror, request.components.replace(',', " "));
         format!("deb [arch={ARCHITECTURE} check-valid-until=no] {mirror} {suite} {components}")
     }
@@ -204,7 +212,7 @@ impl Archive {
         // A pattern may have commas, so it is a list of its own.
         let is_pattern = |name: &&String| name.starts_with(['?', '~', '!', '(']);
         let (patterns, include): (Vec<_>, Vec<_>) = request.packages.iter().partition(is_pattern);
-        let include = include.into_iter().cloned().collect();
+        let include = include.into_iter().map(|name| self.team.resolved(name)).collect();
         let set = Set { include, recommends: request.recommends, ..Set::default() };
         let mut extra = vec!["--print-plan".to_owned(), "--quiet".to_owned()];
         extra.extend(patterns.iter().map(|pattern| format!("--include={pattern}")));

@@ -9,9 +9,11 @@ use super::apt::Archive;
 use super::build::{self as build, Build};
 use super::matrix::Set;
 use super::requests::{self as requests, Request};
+use super::team::Team;
 use super::tree::{self, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// How many packages of the list are installed together.
 const BATCH: usize = 50;
@@ -65,7 +67,8 @@ pub fn run(options: &Options<'_>, accepted: &str) -> Result<(), String> {
         return Ok(());
     }
     let mirror = super::mirror::start(&mirror, &work.join(format!("mirror-of-{}", options.suite)))?;
-    let mut archive = Archive::open(&request(options.suite, &[]), Some(&mirror), work)?;
+    let team = Rc::new(Team::make(work)?);
+    let mut archive = Archive::open(&request(options.suite, &[]), Some(&mirror), (work, &team))?;
     let first = requests::read()?.first.remove(options.suite).unwrap_or_default();
     let names = chosen(&archive.available()?, options.count);
     let mut waiting = batches(&names, options.part);

@@ -184,7 +184,7 @@ fn owner(copy: &Copy, root: &Root) -> Result<(u32, u32), Error> {
 }
 
 /// Creates a directory. An existing directory, or a link to one, stays as it is.
-fn put_directory(root: &Root, path: &[u8], attributes: Attributes) -> Result<(), Error> {
+pub(super) fn put_directory(root: &Root, path: &[u8], attributes: Attributes) -> Result<(), Error> {
     if root.open_directory(path).is_err() {
         root.create_directories(path, 0o755)?;
         root.at(path)?.set_attributes(attributes)?;
@@ -193,7 +193,7 @@ fn put_directory(root: &Root, path: &[u8], attributes: Attributes) -> Result<(),
 }
 
 /// Creates a file. It replaces an existing file or link.
-fn put_file(
+pub(super) fn put_file(
     root: &Root,
     path: &[u8],
     mut from: File,

@@ -1,8 +1,8 @@
 //! `--tar-in`: archives of the host in the finished root.
 
 use crate::error::Error;
-use crate::finish::copies;
 use crate::request::TarIn;
+use crate::transfer::copies;
 use rootstrap_rootfs::Root;
 use rootstrap_unpack::archive;
 use rustix::fs::OFlags;
