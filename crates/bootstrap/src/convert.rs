@@ -87,7 +87,7 @@ pub fn image(
     let (mut images, mut architectures) = (Vec::new(), Vec::new());
     if is_layer {
         let architecture = architecture_of(root, architecture, machine)?;
-        images.push(container::pack(&finished, &output, machine, &architecture, "rootstrap image")?);
+        images.push(container::pack(&finished, &output, machine, (&architecture, None), "rootstrap image")?);
         architectures.push(architecture);
     }
     let root = output.target.layer().is_none().then_some(finished);

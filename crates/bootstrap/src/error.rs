@@ -42,6 +42,8 @@ pub enum Error {
     Enter { path: PathBuf, reason: String },
     #[error("cannot use {} as the target: {reason}", path.display())]
     Target { path: PathBuf, reason: String, hint: &'static str },
+    #[error("cannot run programs of {variant}: this processor has no {feature}")]
+    Processor { variant: String, feature: &'static str },
     #[error("cannot write an SBOM to {}: {reason}", path.display())]
     Sbom { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot write a file of the root to {}: {reason}", path.display())]
@@ -220,6 +222,7 @@ impl Error {
                  need --add-architecture"
                     .to_owned(),
             ),
+            Self::Processor { .. } => Some("leave --arch-variant out, or build on a newer machine".to_owned()),
             Self::NoPlatform { .. } => Some("name another with --arch, or write a tar archive".to_owned()),
             Self::UnknownMachine { .. } => Some("name it with --arch".to_owned()),
             Self::ForeignArchitecture { hint, .. } => {

@@ -153,6 +153,7 @@ fn options(lock: &Lock) -> Vec<(String, String)> {
         list("exclude", &request.exclude),
         request.recommends.then(|| ("recommends".to_owned(), "true".to_owned())),
         list("add-architecture", &request.add_architectures),
+        request.arch_variant.clone().map(|variant| ("arch-variant".to_owned(), variant)),
         list("components", &request.components),
         list("pockets", &request.pockets),
         list("source", &sources),

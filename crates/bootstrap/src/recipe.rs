@@ -255,7 +255,8 @@ impl Run<'_> {
             report(Event::Stage(Stage::Publish));
             let created_by = format!("rootstrap {} --variant={}", self.suite.codename, selection.variant);
             let root = finished_root(&staging, epoch, true);
-            let packed = container::pack(&root, output, machine, &selection.architecture, &created_by)?;
+            let platform = (selection.architecture.as_str(), request.sources.arch_variant.as_deref());
+            let packed = container::pack(&root, output, machine, platform, &created_by)?;
             image = Some(match facts.as_ref().filter(|_| output.attest) {
                 Some(facts) => {
                     let BuildInputs { archive, plan, .. } = inputs;

@@ -59,6 +59,10 @@ pub(crate) struct PackageArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub components: Vec<String>,
 
+    /// Packages that are built for newer processors, as in amd64v3, where a suite has them
+    #[arg(long, value_name = "VARIANT")]
+    pub arch_variant: Option<String>,
+
     /// Pockets to choose from, separated by commas: release,updates,security (the default) and backports; +backports adds to the
     /// default
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -163,6 +167,7 @@ impl PackageArgs {
             && self.pin.is_empty()
             && self.preferences.is_empty()
             && self.snapshot.is_none()
+            && self.arch_variant.is_none()
             && self.sources == "vendor"
             && self.variant == Variant::default()
             && !self.recommends
@@ -212,6 +217,7 @@ impl PackageArgs {
         Ok(Sources {
             pockets: words(&self.pockets),
             components: words(&self.components),
+            arch_variant: self.arch_variant.clone(),
             mirrors,
             services,
             snapshot,

@@ -120,7 +120,7 @@ fn damaged_parts_make_no_panic() {
         assert_eq!(table.packages().count(), 3);
         (0..4).for_each(|position| assert!(table.head(position).name.len() < 130));
     }
-    let texts = || ["\u{1}a".repeat(6), "\u{1}b".repeat(20)];
+    let texts = || ["\u{1}a".repeat(6), "\u{1}b".repeat(30)];
     assert!(Table::from_parts(texts(), &[0; 15]).is_empty());
     let package = Table::from_parts(texts(), &[0; 16]);
     assert_eq!((package.package(0).name, package.package(0).description), ("a", "b"));

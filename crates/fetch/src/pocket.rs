@@ -21,6 +21,8 @@ pub struct Pocket {
     pub fallback: Vec<String>,
     /// Components to read: `main`.
     pub components: Vec<String>,
+    /// A variant of an architecture, whose name begins with that of the architecture: its indexes are read in place of the architecture's.
+    pub variant: Option<String>,
     /// Whether the pocket is left out if no mirror has it. Otherwise that is an error.
     pub optional: bool,
     /// Whether the suite has ended: its `Valid-Until` passed long ago and is judged at its own `Date`.
@@ -30,6 +32,14 @@ pub struct Pocket {
     pub unsupported: bool,
     /// What makes it an archive beside the suite's own; `None` for a pocket of the suite.
     pub further: Option<Further>,
+}
+
+impl Pocket {
+    /// Returns the name of the indexes of an architecture.
+    pub(crate) fn indexed<'a>(&'a self, architecture: &'a str, release: &Release) -> &'a str {
+        let variant = self.variant.as_deref().filter(|variant| variant.starts_with(architecture));
+        variant.filter(|variant| release.architectures.iter().any(|listed| listed == variant)).unwrap_or(architecture)
+    }
 }
 
 /// An archive beside that of the suite: a third party's, or one of the same vendor.

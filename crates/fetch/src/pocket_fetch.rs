@@ -124,7 +124,8 @@ impl PocketFetch<'_> {
         let indexes = try_join_all(criteria.pocket.components.iter().flat_map(|component| {
             let listed = listed_component(release, component).unwrap_or(component);
             architectures.iter().map(move |architecture| async move {
-                let packages = fetch.run([component, listed], architecture).await?;
+                let indexed = criteria.pocket.indexed(architecture, release);
+                let packages = fetch.run([component, listed], indexed).await?;
                 Ok::<_, Error>(packages.map(|packages| Index {
                     component: component.clone(),
                     architecture: (*architecture).to_owned(),

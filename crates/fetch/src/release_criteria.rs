@@ -41,6 +41,14 @@ impl ReleaseCriteria<'_> {
             let (wanted, listed) = ((*wanted).to_owned(), release.architectures.clone());
             return Err(Error::NoArchitecture { what: what(), wanted, listed });
         }
+        let variant = self.pocket.variant.as_ref().filter(|_| self.pocket.further.is_none());
+        if let Some(wanted) = variant.filter(|wanted| !release.architectures.contains(wanted)) {
+            return Err(Error::NoArchitecture {
+                what: what(),
+                wanted: wanted.clone(),
+                listed: release.architectures.clone(),
+            });
+        }
         for wanted in &self.pocket.components {
             if !release.components.is_empty() && listed_component(release, wanted).is_none() {
                 let (wanted, listed) = (wanted.clone(), release.components.clone());

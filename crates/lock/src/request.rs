@@ -35,6 +35,9 @@ pub struct Request {
     /// Further architectures of each root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add_architectures: Vec<String>,
+    /// The variant of the architecture whose packages are taken, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch_variant: Option<String>,
     /// The pockets to choose from; the default ones if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pockets: Vec<String>,
@@ -132,6 +135,7 @@ impl Request {
         compare("preferences", locked.preferences, asked.preferences);
         compare("further sources", listed(&locked.further_sources), listed(&asked.further_sources));
         compare("add-architecture", list(&locked.add_architectures), list(&asked.add_architectures));
+        compare("arch-variant", locked.arch_variant.unwrap_or_default(), asked.arch_variant.unwrap_or_default());
         compare("pockets", list(&locked.pockets), list(&asked.pockets));
         compare("components", list(&locked.components), list(&asked.components));
         compare("mirror", locked.mirror.unwrap_or_default(), asked.mirror.unwrap_or_default());
@@ -192,6 +196,7 @@ mod tests {
             preferences: "Package: a\nPin: version 1\nPin-Priority: 1\n".into(),
             further_sources: words("Types:deb"),
             add_architectures: words("i386"),
+            arch_variant: Some("amd64v3".into()),
             pockets: words("release"),
             components: words("main"),
             mirror: Some("http://m.example".into()),
@@ -203,7 +208,7 @@ mod tests {
             slim: true,
         };
         let found = locked.differences(&asked);
-        assert_eq!(found.len(), 18, "{found:?}");
+        assert_eq!(found.len(), 19, "{found:?}");
         assert!(found.contains(&"include: curl in the lock, none here".to_owned()), "{found:?}");
     }
 }

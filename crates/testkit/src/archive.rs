@@ -214,5 +214,10 @@ pub fn pool_path(component: &str, deb: &Deb) -> String {
     let version = deb.get("Version").unwrap();
     // The epoch is never part of a file name.
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    format!("pool/{component}/{prefix}/{name}/{name}_{version}_{}.deb", deb.get("Architecture").unwrap())
+    format!("pool/{component}/{prefix}/{name}/{name}_{version}_{}.deb", index_of(deb))
+}
+
+/// The architecture, or the variant of one (`Architecture-Variant`), in whose index a package is.
+pub(crate) fn index_of(deb: &Deb) -> &str {
+    deb.get("Architecture-Variant").or(deb.get("Architecture")).unwrap()
 }

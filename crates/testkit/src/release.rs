@@ -1,7 +1,7 @@
 //! The index files of an [`Archive`] and the Release text over them.
 
 use crate::Files;
-use crate::archive::{AllIndex, Archive, Digest, pool_path};
+use crate::archive::{AllIndex, Archive, Digest, index_of, pool_path};
 use crate::compress::Compression;
 use crate::keys::{Key, Stamp, clearsign_with};
 
@@ -75,7 +75,7 @@ fn stanzas<'a>(archive: &'a Archive, pool: &[(String, Vec<u8>)]) -> Vec<(&'a str
     let mut stanzas = Vec::new();
     for ((component, deb), (path, bytes)) in archive.debs.iter().zip(pool) {
         let stanza = deb.stanza_for(path, bytes);
-        stanzas.push((component.as_str(), deb.get("Architecture").unwrap(), stanza));
+        stanzas.push((component.as_str(), index_of(deb), stanza));
     }
     stanzas
 }

@@ -1,6 +1,7 @@
 //! The privileged ring: whole systems with a real dpkg in them, built by root and by an ordinary user.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod arch_variant;
 mod containers;
 mod copies;
 mod corners;

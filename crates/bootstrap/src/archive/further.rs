@@ -115,6 +115,7 @@ pub(crate) fn pockets(sources: &Sources, own: &Keyring) -> Result<Vec<Pocket>, E
                     suite: suite.clone(),
                     mirrors: vec![uri.clone()],
                     components: entry.components.clone(),
+                    variant: sources.arch_variant.clone(),
                     further: Some(further),
                     ..Pocket::default()
                 });

@@ -58,6 +58,7 @@ pub(crate) fn pockets(
             mirrors,
             fallback,
             components,
+            variant: sources.arch_variant.clone(),
             optional,
             ended: suite.ended,
             unsupported: false,

@@ -125,6 +125,12 @@ pub(crate) fn write_files(root: &Root, context: &BuildContext<'_>, inputs: Finis
         root.write(b"etc/apt/preferences.d/rootstrap", text.as_bytes(), 0o644)?;
     }
     let FinishInputs { sources, pockets, own_keys, .. } = inputs;
+    let variant = sources.arch_variant.as_ref().filter(|variant| variant.starts_with(&selection.architecture));
+    if let Some(variant) = variant.filter(|_| root.metadata(b"etc/apt").is_ok_and(|found| found.is_some())) {
+        root.create_directories(b"etc/apt/apt.conf.d", 0o755)?;
+        let text = format!("APT::Architecture-Variants \"{variant}\";\n");
+        root.write(b"etc/apt/apt.conf.d/99rootstrap-variant", text.as_bytes(), 0o644)?;
+    }
     let architecture = selection.architecture.as_str();
     let apt = plan.packages().find(|(_, package)| package.name == "apt").map(|(_, package)| package.version.as_str());
     sources::write(&Entries { root, architecture, sources, suite, served: pockets }, &AptKeys { apt, own_keys })?;

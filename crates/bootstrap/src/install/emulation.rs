@@ -58,10 +58,47 @@ impl Emulation {
 /// # Errors
 /// Those of [`find`].
 pub(crate) fn find_for(request: &Request) -> Result<Emulation, Error> {
+    if request.runs_scripts()
+        && let Some(variant) = &request.sources.arch_variant
+        && variant.starts_with(&request.selection.architecture)
+        && let Some(feature) = missing_feature(variant)
+    {
+        return Err(Error::Processor { variant: variant.clone(), feature });
+    }
     match request.runs_scripts() {
         true => find(&request.selection.architectures(), &request.machine),
         false => Ok(Emulation::default()),
     }
+}
+
+/// Returns what this processor lacks of a variant of amd64 (the levels of the x86-64 psABI).
+#[cfg(target_arch = "x86_64")]
+fn missing_feature(variant: &str) -> Option<&'static str> {
+    use std::arch::is_x86_feature_detected as has;
+    let v2 = [("sse4.2", has!("sse4.2")), ("ssse3", has!("ssse3")), ("popcnt", has!("popcnt"))];
+    let v3 = [
+        ("avx2", has!("avx2")),
+        ("bmi1", has!("bmi1")),
+        ("bmi2", has!("bmi2")),
+        ("f16c", has!("f16c")),
+        ("fma", has!("fma")),
+        ("lzcnt", has!("lzcnt")),
+        ("movbe", has!("movbe")),
+    ];
+    let v4 = [("avx512f", has!("avx512f")), ("avx512bw", has!("avx512bw")), ("avx512vl", has!("avx512vl"))];
+    let needed: Vec<(&str, bool)> = match variant {
+        "amd64v2" => v2.to_vec(),
+        "amd64v3" => [&v2[..], &v3].concat(),
+        "amd64v4" => [&v2[..], &v3, &v4].concat(),
+        _ => Vec::new(),
+    };
+    needed.into_iter().find_map(|(feature, is_there)| (!is_there).then_some(feature))
+}
+
+/// Other machines have no amd64 of their own.
+#[cfg(not(target_arch = "x86_64"))]
+fn missing_feature(_variant: &str) -> Option<&'static str> {
+    None
 }
 
 /// Finds what runs the programs of a root with these architectures, the native one first.

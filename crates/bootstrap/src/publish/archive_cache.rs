@@ -178,6 +178,7 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
         is_own: _,
         pockets,
         components,
+        arch_variant,
         mirrors,
         further_mirrors: _,
         services: _,
@@ -194,6 +195,7 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
     key.optional("snapshot", written, |key, Snapshot { at, services }| {
         key.number("at", *at).texts("services", services)
     });
+    key.optional("arch-variant", arch_variant.as_ref(), |key, variant| key.text("variant", variant));
     key.texts("components", components)
         .texts("wanted-pockets", pockets)
         .texts("mirrors", mirrors)

@@ -20,15 +20,15 @@ use std::collections::BTreeMap;
 /// The PATH of Debian's and Ubuntu's own images.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Packs a root of a Debian architecture. `created_by` goes into the image's history.
+/// Packs a root of a Debian architecture or of a variant of it. `created_by` goes into the image's history.
 pub(crate) fn pack(
     finished: &FinishedRoot<'_>,
     output: &Output,
     machine: &Machine,
-    architecture: &str,
+    (architecture, variant): (&str, Option<&str>),
     created_by: &str,
 ) -> Result<Image, Error> {
-    let platform = platform(architecture)?;
+    let platform = platform(architecture)?.with_variant(variant);
     let config = config(finished.root, &output.container, finished.options.epoch, created_by)?;
     let place = match &output.target {
         Target::Layout(path, _) => place_of(path),

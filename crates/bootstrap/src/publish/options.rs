@@ -68,6 +68,7 @@ pub(crate) fn packages(request: &Request) -> Vec<(String, String)> {
         ("exclude", set(&selection.exclude)),
         ("recommends", flag(selection.recommends)),
         ("add-architecture", list(&selection.add_architectures)),
+        ("arch-variant", sources.arch_variant.clone()),
         ("components", list(&sources.components)),
         ("pockets", list(&sources.pockets)),
         ("mirror", sources.mirrors.first().map(|uri| redact::userinfo(uri))),

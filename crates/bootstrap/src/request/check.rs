@@ -33,6 +33,7 @@ impl Request {
     pub fn check(&self) -> Result<(), Error> {
         selection(&self.selection)?;
         sources(&self.sources)?;
+        arch_variant(self)?;
         platforms(&self.selection, &self.output)?;
         output(&self.output)?;
         hooks(self)?;
@@ -47,6 +48,7 @@ impl Request {
     pub fn check_for_lock(&self) -> Result<(), Error> {
         selection(&self.selection)?;
         sources(&self.sources)?;
+        arch_variant(self)?;
         self.output.further_platforms.iter().try_for_each(|name| architecture(name))
     }
 
@@ -57,6 +59,7 @@ impl Request {
     pub fn check_for_plan(&self) -> Result<(), Error> {
         selection(&self.selection)?;
         sources(&self.sources)?;
+        arch_variant(self)?;
         first_stage(self)
     }
 }
@@ -83,6 +86,18 @@ fn sources(sources: &Sources) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses a variant that no architecture of the request has.
+fn arch_variant(request: &Request) -> Result<(), Error> {
+    let Request { selection, sources, output, .. } = request;
+    let Some(variant) = &sources.arch_variant else { return Ok(()) };
+    let mut names = std::iter::once(&selection.architecture).chain(&output.further_platforms);
+    if arch::is_valid(variant) && names.any(|name| variant.starts_with(name.as_str()) && variant != name) {
+        return Ok(());
+    }
+    let reason = format!("{variant:?} is no variant of {}", selection.architecture);
+    refuse("--arch-variant", reason, "Ubuntu 26.04 and later have amd64v3, for --arch=amd64")
 }
 
 /// Refuses settings that the root cannot have.

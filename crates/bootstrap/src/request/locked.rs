@@ -45,6 +45,7 @@ impl Request {
             preferences: preferences::to_text(&selection.preferences),
             further_sources: sources.further.iter().map(FurtherSource::to_text).collect(),
             add_architectures: selection.add_architectures.clone(),
+            arch_variant: sources.arch_variant.clone(),
             pockets: sources.pockets.clone(),
             components: sources.components.clone(),
             mirror: sources.mirrors.first().map(|uri| redact::userinfo(uri.trim_end_matches('/'))),
@@ -76,6 +77,7 @@ impl Request {
             preferences,
             further_sources,
             add_architectures,
+            arch_variant,
             pockets,
             components,
             mirror,
@@ -86,7 +88,7 @@ impl Request {
             keyring: _,
             slim,
         } = locked;
-        let selection = &mut request.selection;
+        let (selection, sources) = (&mut request.selection, &mut request.sources);
         selection.variant = variant.parse::<Variant>()?;
         selection.include.clone_from(include);
         selection.exclude.clone_from(exclude);
@@ -94,15 +96,14 @@ impl Request {
         selection.preferences = preferences::parse(preferences)
             .map_err(|error| Error::Preferences { what: "in the lock".to_owned(), reason: error.to_string() })?;
         selection.add_architectures.clone_from(add_architectures);
-        let sources = &mut request.sources;
         sources.is_own = *own_suite;
         // The user's own form of an address may have a password.
         let written: Vec<String> = sources.further.iter().map(FurtherSource::to_text).collect();
         if written != *further_sources {
             sources.further = further_sources.iter().map(|text| further(text)).collect::<Result<_, Error>>()?;
         }
-        sources.pockets.clone_from(pockets);
-        sources.components.clone_from(components);
+        sources.arch_variant.clone_from(arch_variant);
+        (sources.pockets, sources.components) = (pockets.clone(), components.clone());
         let written = |uri: &String| redact::userinfo(uri.trim_end_matches('/'));
         match mirror {
             None => sources.mirrors.clear(),

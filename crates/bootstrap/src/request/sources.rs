@@ -18,6 +18,8 @@ pub struct Sources {
     pub pockets: Vec<String>,
     /// The components to choose packages from; the vendor's default if empty.
     pub components: Vec<String>,
+    /// The variant of the architecture whose packages are taken, as in `amd64v3`; the architecture itself if `None`.
+    pub arch_variant: Option<String>,
     /// The mirrors to use instead of all others, in the order in which they are tried. The first is written into the target.
     pub mirrors: Vec<String>,
     /// Mirrors that packages may be fetched from as well. They are not written into the target.

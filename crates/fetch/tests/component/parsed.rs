@@ -34,7 +34,7 @@ fn a_parsed_index_serves_without_the_index() {
     assert_eq!((first.len(), hits), (2, 0));
     let kept = parsed(cache.path());
     assert_eq!(kept.len(), 1);
-    let digest = kept[0].file_name().unwrap().to_str().unwrap().strip_prefix("1-").unwrap().to_owned();
+    let digest = kept[0].file_name().unwrap().to_str().unwrap().strip_prefix("2-").unwrap().to_owned();
     // No compressed index is left that could be decoded.
     fs::remove_file(cache.path().join("v1/sha256").join(&digest[..2]).join(&digest)).unwrap();
     drop(server);

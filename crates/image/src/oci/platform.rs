@@ -32,12 +32,23 @@ const PLATFORMS: [(&str, &str, Option<&str>); 15] = [
     ("sparc64", "sparc64", None),
 ];
 
+/// Debian's name of a variant of an architecture, Go's name of the architecture, and the variant (`GOAMD64`).
+const VARIANTS: [(&str, &str, &str); 3] =
+    [("amd64v2", "amd64", "v2"), ("amd64v3", "amd64", "v3"), ("amd64v4", "amd64", "v4")];
+
 impl Platform {
     /// Returns the platform of a Debian architecture, and `None` if containers have no name for the architecture.
     #[must_use]
     pub fn of_debian(architecture: &str) -> Option<Self> {
         let found = PLATFORMS.iter().find(|(debian, ..)| *debian == architecture);
         found.map(|&(_, architecture, variant)| Self { architecture, variant })
+    }
+
+    /// Returns the platform of a variant of the architecture, if containers have a name for it.
+    #[must_use]
+    pub fn with_variant(self, variant: Option<&str>) -> Self {
+        let found = VARIANTS.iter().find(|(debian, of, _)| Some(*debian) == variant && *of == self.architecture);
+        found.map_or(self.clone(), |(.., name)| Self { variant: Some(name), ..self })
     }
 
     /// Returns the Debian architecture of a tree: that of its dpkg, else of its shell or init, else of its first program.
