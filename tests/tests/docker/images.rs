@@ -81,7 +81,8 @@ fn python_runs_without_a_distribution() {
                 print(zoneinfo.ZoneInfo('Europe/Vienna'), pwd.getpwuid(os.getuid()).pw_name)\n\
                 print([name for name in ('/bin/sh', '/usr/bin/dpkg', '/usr/bin/apt') if os.path.lexists(name)])\n";
     std::fs::write(script.path(), text).unwrap();
-    let copy = format!("{}:/app/main.py", script.path().display());
+    // A temporary file is 0600, and a copy keeps the mode.
+    let copy = format!("{}:/app/main.py:0644", script.path().display());
     let options = ["--variant=distroless", "--include=python3", "--copy", &copy, "--user", "nonroot"];
     let command = ["--entrypoint", "/usr/bin/python3", "--cmd", "/app/main.py"];
     let tag = tag("python");
