@@ -7,6 +7,7 @@
 //! `finish`, `two_stage`, `install`, `staging`, `archive`.
 
 mod archive;
+mod archives;
 mod compare;
 mod convert;
 mod diff;
@@ -15,6 +16,7 @@ mod error;
 mod event;
 mod export;
 mod finish;
+mod inputs;
 mod install;
 mod lock;
 mod outdated;
@@ -46,7 +48,8 @@ pub use enter::{EnteredRoot, enter};
 pub use error::Error;
 pub use event::{Event, Stage};
 pub use export::{ExportFormat, export};
-pub use lock::{Upgrade, lock, lock_differences, locked_request, write_lock};
+pub use inputs::{find_image, inputs, name_inputs};
+pub use lock::{Upgrade, lock, lock_differences, locked_request, locks, write_lock, write_text};
 pub use outdated::{Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan, plan_to_json};

@@ -1,11 +1,11 @@
 //! `rootstrap lock`: which packages a request gets, written down; and the request that a lock makes of another.
 
-use crate::archive::{self, Archive, ArchiveOptions, ServedPocket, lasting_uris, locked, read_lock};
+use crate::archive::{self, Archive, ServedPocket, lasting_uris, locked, read_lock};
+use crate::archives::Archives;
 use crate::error::Error;
-use crate::event::{Event, Report, Stage};
+use crate::event::{Event, Report};
 use crate::own_suite;
 use crate::request::{Machine, Request, Selection, Sources, Target};
-use crate::staging::downloads::Downloads;
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_configure::privilege::Janitor;
@@ -16,10 +16,6 @@ use rootstrap_suites::Suite;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-/// How many archives are opened at the same time: most of that time is waited for the network.
-const AT_ONCE: usize = 8;
 
 /// Which packages of an earlier lock may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +43,52 @@ pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report
             return Err(Error::NotLockable { reason: format!("{name}, which is to be upgraded, is not among them") });
         }
     }
-    // As it is read back.
+    as_read_back(&lock)
+}
+
+/// Decides which packages each of many requests gets now. Every index is read once.
+///
+/// # Errors
+/// The cache cannot be used. The result for a request is an error as for [`lock()`].
+pub fn locks(requests: &[Request], machine: &Machine, report: Report<'_>) -> Result<Vec<Result<Lock, Error>>, Error> {
+    let mut archives = Archives::new(machine, report)?;
+    let mut requests: Vec<Result<Request, Error>> =
+        requests.iter().map(|request| own_suite::settle(request, report)).collect();
+    archives.open_all(&mut requests);
+    let decide = |request: &Result<Request, Error>| {
+        let request = request.as_ref().ok()?;
+        Some(lock_from(&archives, request, None, &Upgrade::All).and_then(|lock| as_read_back(&lock)))
+    };
+    let decided = in_order(&requests, &decide);
+    let result = |(request, lock): (Result<Request, Error>, Option<_>)| {
+        request.and_then(|_| lock.unwrap_or(Err(Error::Cancelled)))
+    };
+    Ok(requests.into_iter().zip(decided).map(result).collect())
+}
+
+/// Calls `work` for each item, on as many threads as there are processors. Returns the results in the order of the items.
+pub(crate) fn in_order<I: Sync, T: Send>(items: &[I], work: &(dyn Fn(&I) -> T + Sync)) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = |first: usize| -> Vec<(usize, T)> {
+        items.iter().enumerate().skip(first).step_by(threads).map(|(at, item)| (at, work(item))).collect()
+    };
+    let mut found = BTreeMap::new();
+    std::thread::scope(|scope| {
+        let start = |first| std::thread::Builder::new().spawn_scoped(scope, move || share(first));
+        let workers: Vec<_> = (0..threads).map(start).collect();
+        for (first, worker) in workers.into_iter().enumerate() {
+            found.extend(match worker {
+                Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // A thread that cannot be started costs time alone.
+                Err(_) => share(first),
+            });
+        }
+    });
+    found.into_values().collect()
+}
+
+/// Returns a lock as it is read back.
+fn as_read_back(lock: &Lock) -> Result<Lock, Error> {
     Lock::parse(&lock.to_text()).map_err(|error| Error::NotLockable { reason: error.to_string() })
 }
 
@@ -124,103 +165,6 @@ fn source_of(pocket: &ServedPocket, request: &Request, suite: &Suite) -> Source 
     locked::source(pocket, architecture, uris)
 }
 
-/// The archives that a run has opened, each of them once.
-pub(crate) struct Archives<'a> {
-    machine: &'a Machine,
-    report: Report<'a>,
-    downloads: Downloads,
-    opened: Vec<(OpenedAs, Archive)>,
-}
-
-/// What decides which indexes are read.
-#[derive(PartialEq, Eq)]
-struct OpenedAs {
-    architectures: Vec<String>,
-    sources: Sources,
-    /// The debs that are read beside them.
-    debs: Vec<String>,
-}
-
-impl<'a> Archives<'a> {
-    pub fn new(machine: &'a Machine, report: Report<'a>) -> Result<Self, Error> {
-        Ok(Self { machine, report, downloads: Downloads::create(machine)?, opened: Vec::new() })
-    }
-
-    /// Opens the archives for all architectures of a request, those that were not opened before.
-    pub fn open(&mut self, request: &Request) -> Result<(), Error> {
-        request.check_for_lock()?;
-        for request in request.platforms() {
-            if !self.is_open(&request) {
-                (self.report)(Event::Stage(Stage::Indexes));
-                let archive = self.open_one(&request)?;
-                (self.report)(Event::Stage(Stage::Plan));
-                self.opened.push((OpenedAs::of(&request), archive));
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens the archives of many requests, some at the same time. What fails is left out, and [`Self::open`] says why.
-    pub fn open_at_once<'r>(&mut self, requests: impl Iterator<Item = &'r Request>) {
-        let mut missing: Vec<Request> = Vec::new();
-        for request in requests.flat_map(Request::platforms) {
-            let is_known = missing.iter().any(|known| OpenedAs::of(known) == OpenedAs::of(&request));
-            if !is_known && !self.is_open(&request) && request.check_for_lock().is_ok() {
-                missing.push(request);
-            }
-        }
-        (self.report)(Event::Stage(Stage::Indexes));
-        let opened = Mutex::new(Vec::new());
-        let this = &*self;
-        std::thread::scope(|scope| {
-            for first in 0..AT_ONCE.min(missing.len()) {
-                let (missing, opened) = (&missing, &opened);
-                // What a thread that cannot be started leaves out is opened later.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
-                    for request in missing.iter().skip(first).step_by(AT_ONCE) {
-                        if let Ok(archive) = this.open_one(request) {
-                            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-                            opened.push((OpenedAs::of(request), archive));
-                        }
-                    }
-                });
-            }
-        });
-        self.opened.extend(opened.into_inner().unwrap_or_else(PoisonError::into_inner));
-        (self.report)(Event::Stage(Stage::Plan));
-    }
-
-    fn is_open(&self, request: &Request) -> bool {
-        let wanted = OpenedAs::of(request);
-        self.opened.iter().any(|(known, _)| *known == wanted)
-    }
-
-    fn open_one(&self, request: &Request) -> Result<Archive, Error> {
-        let suite = &archive::find_suite(&request.sources)?;
-        let Request { selection, sources, .. } = request;
-        let (machine, report, cache) = (self.machine, self.report, &self.downloads.path(self.machine));
-        archive::open(&ArchiveOptions { selection, sources, machine, suite, cache, report })
-    }
-
-    /// Returns the archive that was opened for a request of one architecture.
-    pub fn of(&self, request: &Request) -> Result<&Archive, Error> {
-        let wanted = OpenedAs::of(request);
-        let found = self.opened.iter().find(|(known, _)| *known == wanted);
-        found.map(|(_, archive)| archive).ok_or(Error::Cancelled)
-    }
-}
-
-impl OpenedAs {
-    fn of(request: &Request) -> Self {
-        let Request { selection, sources, .. } = request;
-        Self {
-            architectures: selection.architectures().into_iter().map(str::to_owned).collect(),
-            sources: Sources { lock: None, ..sources.clone() },
-            debs: selection.include.iter().filter(|include| archive::is_path(include)).cloned().collect(),
-        }
-    }
-}
-
 /// Returns the request that the lock at `path` was made for. Of `sources`, it takes whom to trust, and how freshness is judged.
 ///
 /// # Errors
@@ -255,8 +199,16 @@ pub fn lock_differences(request: &Request, lock: &Lock) -> Result<Vec<String>, E
 /// # Errors
 /// The file cannot be written.
 pub fn write_lock(lock: &Lock, path: &Path) -> Result<(), Error> {
+    write_text(&lock.to_text(), path)
+}
+
+/// Writes a file of text. What has that name stays until the new file is complete.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_text(text: &str, path: &Path) -> Result<(), Error> {
     let mut new = NewFile::create(parent(path), &Janitor::default())?;
-    new.file.write_all(lock.to_text().as_bytes()).map_err(Error::io("write", path))?;
+    new.file.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
     new.sync(true, path)?;
     new.publish(path, true).map(drop)
 }
@@ -278,7 +230,10 @@ pub(crate) fn apply(
 ) -> Result<(Request, Option<LockInUse>), Error> {
     let Some(choice) = &request.sources.lock else { return Ok((request.clone(), None)) };
     let path = choice.path.clone();
-    let lock = read_lock(&path)?;
+    let lock = match &choice.lock {
+        Some(lock) => lock.as_ref().clone(),
+        None => read_lock(&path)?,
+    };
     let asked = as_locked(request, suite);
     let differences = lock.request.differences(&asked);
     if lock.request.suite != asked.suite || (!choice.frozen && !differences.is_empty()) {

@@ -1,12 +1,12 @@
 //! `rootstrap outdated`: what a rebuild would change, from indexes alone.
 
+use crate::archives::Archives;
 use crate::error::Error;
 use crate::event::Report;
-use crate::lock::{Archives, Upgrade, lock_from, locked_request};
+use crate::lock::{Upgrade, in_order, lock_from, locked_request};
 use crate::request::{Machine, Request, Sources};
 use rootstrap_debian::version::Version;
 use rootstrap_lock::{Change, ChangedPackage, Lock, Package, Platform, changes};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What a rebuild would change in the root of one architecture.
@@ -74,36 +74,15 @@ pub fn outdated(
         locked_request(lock, path, sources, machine.clone())
     };
     let mut requests: Vec<Result<Request, Error>> = locks.iter().map(request).collect();
-    archives.open_at_once(requests.iter().flatten());
-    for request in &mut requests {
-        if let Err(error) = request.as_ref().map_or(Ok(()), |request| archives.open(request)) {
-            *request = Err(error);
-        }
-    }
-    let (threads, archives) = (std::thread::available_parallelism().map_or(1, usize::from), &archives);
-    // Most of the time is spent in choosing packages, which needs nothing but the indexes.
-    let share = |first: usize| -> BTreeMap<usize, Result<Vec<Outdated>, Error>> {
-        let of_thread = locks.iter().zip(&requests).enumerate().skip(first).step_by(threads);
-        of_thread
-            .filter_map(|(at, ((_, lock), request))| Some((at, of_lock(lock, request.as_ref().ok()?, archives))))
-            .collect()
+    archives.open_all(&mut requests);
+    let of_lock = |(request, (_, lock)): (&Result<Request, Error>, &(PathBuf, Lock))| {
+        request.as_ref().ok().map(|request| of_lock(lock, request, &archives))
     };
-    let mut found = BTreeMap::new();
-    std::thread::scope(|scope| {
-        let start = |first| std::thread::Builder::new().spawn_scoped(scope, move || share(first));
-        let workers: Vec<_> = (0..threads).map(start).collect();
-        for (first, worker) in workers.into_iter().enumerate() {
-            found.extend(match worker {
-                Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // A thread that cannot be started costs time alone.
-                Err(_) => share(first),
-            });
-        }
-    });
-    let result = |(at, request): (usize, Result<Request, Error>)| {
-        request.and_then(|_| found.remove(&at).unwrap_or(Err(Error::Cancelled)))
+    let found = in_order(&requests.iter().zip(locks).collect::<Vec<_>>(), &|pair| of_lock(*pair));
+    let result = |(request, found): (Result<Request, Error>, Option<_>)| {
+        request.and_then(|_| found.unwrap_or(Err(Error::Cancelled)))
     };
-    Ok(requests.into_iter().enumerate().map(result).collect())
+    Ok(requests.into_iter().zip(found).map(result).collect())
 }
 
 fn of_lock(lock: &Lock, request: &Request, archives: &Archives<'_>) -> Result<Vec<Outdated>, Error> {

@@ -40,7 +40,10 @@ pub(crate) fn settle(request: &Request, report: Report<'_>) -> Result<Request, E
         return Ok(request);
     }
     if let Some(choice) = &sources.lock {
-        return Ok(settled_by(&request, &read_lock(&choice.path)?.request));
+        return Ok(match &choice.lock {
+            Some(lock) => settled_by(&request, &lock.request),
+            None => settled_by(&request, &read_lock(&choice.path)?.request),
+        });
     }
     let (machine, selection) = (&request.machine, &request.selection);
     let downloads = Downloads::create(machine)?;

@@ -101,7 +101,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
         // Every platform is checked before the first one is built.
         requests.iter().try_for_each(|request| emulation::find_for(request).map(drop))?;
     }
-    let (lock, at_once) = (lock.as_ref(), at_once(&requests));
+    let (lock, at_once) = (lock.as_ref(), at_once(&requests).saturating_mul(request.machine.builds_at_once));
     let run = Run { suite: &suite, program: &program, names: &names, lock, copied_bytes, at_once };
     let mut summary =
         Summary { target: given.clone(), unfinished: request.output.is_first_stage(), ..Summary::default() };
@@ -121,7 +121,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
             {
                 parents.keep();
                 let Summary { target, suite, architectures, limits, .. } = summary;
-                return Ok(Summary { target, suite, architectures, limits, ..kept });
+                return Ok(Summary { target, suite, architectures, limits, reused: true, ..kept });
             }
             vec![run.build_platform(request, &inputs, report)?]
         }

@@ -103,7 +103,7 @@ impl Subjects<'_> {
         request.machine.reuse = false;
         request.machine.sync = false;
         request.sources.suite.clone_from(&lock.request.suite);
-        request.sources.lock = Some(LockChoice { path: lock_path.to_owned(), frozen: true });
+        request.sources.lock = Some(LockChoice { path: lock_path.to_owned(), lock: None, frozen: true });
         let slim = request.customization.slim;
         request.customization = Customization { slim, ..options.customization.clone() };
         let mut names = architectures.into_iter();

@@ -5,13 +5,15 @@ use crate::compare_args::{DiffArgs, VerifyArgs};
 use crate::container::ContainerArgs;
 use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
+use crate::project_args::{BuildArgs, InitArgs, MatrixArgs, MergeArgs};
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::run_args::RunArgs;
+use crate::staging_args::Staging;
 use crate::system_args::SystemArgs;
 use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
-use rootstrap_bootstrap::{Copy, Download, StagingPlace};
+use rootstrap_bootstrap::{Copy, Download};
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -63,7 +65,11 @@ impl CommandLine {
     pub(crate) fn prints(&self) -> bool {
         let prints_plan = self.bootstrap.as_ref().is_some_and(|args| args.print_plan.is_some());
         let prints = match &self.command {
-            Some(Command::Cache(_) | Command::Outdated(_) | Command::Diff(_) | Command::Verify(_)) => true,
+            Some(
+                Command::Cache(_) | Command::Outdated(_) | Command::Diff(_) | Command::Verify(_) | Command::Matrix(_),
+            ) => true,
+            Some(Command::Build(_)) => true,
+            Some(Command::MergeMetadata(args)) => args.output.is_none(),
             Some(Command::Lock(lock)) => lock.prints(),
             _ => prints_plan,
         };
@@ -86,6 +92,18 @@ pub(crate) enum Command {
     ///
     /// Of an archive or an image, a copy is entered, and its changes are lost.
     Enter(Enter),
+
+    /// Write rootstrap.toml, the list of a project's images, with comments
+    Init(InitArgs),
+
+    /// Make the images of rootstrap.toml
+    Build(Box<BuildArgs>),
+
+    /// Print the images of rootstrap.toml as the jobs of a CI system
+    Matrix(MatrixArgs),
+
+    /// Join the reports that shards of `rootstrap build` wrote
+    MergeMetadata(MergeArgs),
 
     /// Write down which packages a root filesystem gets, so that it can be built again exactly
     Lock(Box<LockArgs>),
@@ -229,27 +247,6 @@ pub(crate) struct SharedArgs {
 
     #[command(flatten)]
     pub run: RunArgs,
-}
-
-/// Where the root grows.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Staging {
-    /// In memory if half of the available memory suffices, otherwise on disk
-    Auto,
-    /// In memory
-    Memory,
-    /// Beside a directory; for archives in TMPDIR
-    Disk,
-}
-
-impl From<Staging> for StagingPlace {
-    fn from(staging: Staging) -> Self {
-        match staging {
-            Staging::Auto => Self::Auto,
-            Staging::Memory => Self::Memory,
-            Staging::Disk => Self::Disk,
-        }
-    }
 }
 
 /// How a plan is printed.

@@ -91,6 +91,7 @@ impl ContainerArgs {
         let is_only_pushed = *target == Target::Nowhere && !self.push.is_empty();
         Push {
             names: self.push.clone(),
+            tags: Vec::new(),
             compression: self.compression.filter(|_| is_only_pushed),
             insecure: self.insecure_registry,
             credentials: Vec::new(),

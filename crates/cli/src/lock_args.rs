@@ -36,6 +36,14 @@ pub(crate) struct LockArgs {
     #[arg(long, value_name = "PACKAGES", num_args = 0.., require_equals = true, value_delimiter = ',')]
     pub upgrade: Option<Vec<String>>,
 
+    /// Make the locks of all images in rootstrap.toml, or renew those that are no longer locks of their images
+    #[arg(long, conflicts_with_all = ["suite", "output"])]
+    pub all: bool,
+
+    /// The manifest that --all goes through
+    #[arg(long, value_name = "FILE", default_value = rootstrap_project::MANIFEST, requires = "all")]
+    pub file: PathBuf,
+
     #[command(flatten)]
     pub packages: PackageArgs,
 

@@ -14,13 +14,16 @@ mod environment;
 mod hook_args;
 mod lock_args;
 mod log;
+mod manifest;
 mod mode;
 mod network_args;
 mod outdated_args;
 mod progress;
+mod project_args;
 mod request_args;
 mod run_args;
 mod secrets;
+mod staging_args;
 mod stdout;
 mod system_args;
 mod text_file;
@@ -60,7 +63,12 @@ fn main() -> ExitCode {
         (Some(args::Command::Verify(args)), _) => commands::verify::run(&args, &invocation),
         (Some(args::Command::Enter(args)), _) => commands::enter::run(&args, &invocation),
         (Some(args::Command::Outdated(args)), _) => commands::outdated::run(&args),
+        (Some(args::Command::Lock(args)), _) if args.all => commands::lock_images::run(&args),
         (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
+        (Some(args::Command::Init(args)), _) => commands::init::run(&args),
+        (Some(args::Command::Build(args)), _) => commands::build::run(&args, &invocation),
+        (Some(args::Command::Matrix(args)), _) => commands::matrix::run(&args),
+        (Some(args::Command::MergeMetadata(args)), _) => commands::merge_metadata::run(&args),
         (None, Some(args)) => {
             let (packages, downloads, settings) = (line.packages, line.downloads, line.settings);
             let given = Given { packages, downloads, settings, shared: line.shared };

@@ -6,7 +6,7 @@ use rootstrap_bootstrap::{Error, Machine};
 use std::time::Duration;
 
 /// How downloads and pushes treat a slow or failing server.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct NetworkArgs {
     /// How many times to try again after a failure of the network or a server [default: 8, which takes about 30 s]
     #[arg(long, value_name = "N")]

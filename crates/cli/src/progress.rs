@@ -204,6 +204,12 @@ impl Progress {
         self.print(&state, Level::Normal, text);
     }
 
+    /// Prints a line that nobody may miss.
+    pub(crate) fn complain(&self, text: &str) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.print(&state, Level::Quiet, text);
+    }
+
     /// Prints what was made, where it is, and how long each stage took.
     pub(crate) fn summary(&self, summary: &Summary) {
         self.end();

@@ -4,7 +4,7 @@ use crate::network_args::NetworkArgs;
 use crate::verbosity::Verbosity;
 
 /// How long a run may take, how it treats servers, and what it shows.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// How many seconds the whole run may take
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What is shown, and where the log goes.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Verbosity {
     /// Say nothing but errors
     #[arg(long, short, conflicts_with = "verbose")]

@@ -122,6 +122,19 @@ pub struct Package {
 }
 
 impl Lock {
+    /// Returns a lock of the same packages that does not say when and by whom the Release files were signed.
+    #[must_use]
+    pub fn undated(&self) -> Self {
+        let mut lock = Self { epoch: 0, ..self.clone() };
+        for source in &mut lock.sources {
+            source.release_sha256 = Digest::Sha256([0; 32]);
+            source.date = 0;
+            source.valid_until = None;
+            source.signed_by.clear();
+        }
+        lock
+    }
+
     /// Returns the root of an architecture.
     #[must_use]
     pub fn platform(&self, architecture: &str) -> Option<&Platform> {

@@ -7,7 +7,7 @@
 //! The credentials are looked up before the push and apart from it ([`credentials::find`]): they belong to the user who
 //! started the program, and the push may run as somebody else. This crate does not read the environment.
 //!
-//! To read: [`push()`] and [`pull()`] (the order of things), `upload` (attempts), `session` (addresses, redirects, authorization), `auth`,
+//! To read: [`push()`] and [`pull()`] (the order of things), [`find()`] (what is there already), `upload` (attempts), `session` (addresses, redirects, authorization), `auth`,
 //! and `blob` (why a damaged file cannot get in).
 
 #[doc(hidden)]
@@ -17,6 +17,7 @@ mod blob;
 mod clients;
 pub mod credentials;
 mod error;
+mod find;
 mod limits;
 mod message;
 mod pull;
@@ -31,6 +32,7 @@ mod upload;
 pub use blob::Blob;
 pub use credentials::Credentials;
 pub use error::{CredentialProblem, Error, Failure, Fault};
+pub use find::find;
 pub use pull::pull;
 pub use push::push;
 pub use reference::Reference;

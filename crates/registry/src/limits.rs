@@ -12,5 +12,8 @@ pub(crate) const MESSAGE: usize = 300;
 /// Blobs uploaded at once, as docker does.
 pub(crate) const UPLOADS: usize = 3;
 
+/// Requests at once that ask what a registry has.
+pub(crate) const LOOK_UPS: usize = 8;
+
 /// Bytes of a blob that are read and hashed at a time.
 pub(crate) const CHUNK: usize = 256 << 10;

@@ -19,7 +19,7 @@ use std::io::{self, Seek, Write};
 use tokio::runtime::Builder;
 
 /// The types of manifests that are understood.
-const TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+pub(crate) const TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                      application/vnd.docker.distribution.manifest.list.v2+json, \
                      application/vnd.docker.distribution.manifest.v2+json";
 
@@ -78,8 +78,8 @@ async fn pull_all(
         written.map_err(|error| failed(reference, &what, Fault::Unreadable(error)))?;
         top.get_or_insert((digest, bytes.len() as u64));
         let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        waiting.extend(digests(&document["manifests"]).map(|(digest, _)| (digest, false)));
-        blobs.extend(digests(&document["layers"]).chain(digest_of(&document["config"])));
+        waiting.extend(manifests_below(&document).map(|digest| (digest, false)));
+        blobs.extend(blobs_below(&document));
         if blobs.len() > BLOBS {
             return Err(failed(reference, &what, Fault::Protocol("names too many blobs")));
         }
@@ -127,6 +127,20 @@ async fn blob_into(session: &Session<'_>, (digest, size): (&str, u64), file: &mu
     if got == digest { Ok(()) } else { Err(Fault::Damaged(got)) }
 }
 
+/// Returns the digests of the manifests that an index names.
+pub(crate) fn manifests_below(document: &Value) -> impl Iterator<Item = String> {
+    digests(&document["manifests"]).map(|(digest, _)| digest)
+}
+
+/// Returns the digests of the blobs that a manifest names.
+pub(crate) fn blob_digests_below(document: &Value) -> impl Iterator<Item = String> {
+    blobs_below(document).map(|(digest, _)| digest)
+}
+
+fn blobs_below(document: &Value) -> impl Iterator<Item = (String, u64)> {
+    digests(&document["layers"]).chain(digest_of(&document["config"]))
+}
+
 /// Returns digests and sizes that a list of descriptors names. What is no digest would lead elsewhere.
 fn digests(list: &Value) -> impl Iterator<Item = (String, u64)> {
     list.as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(digest_of)
@@ -137,7 +151,7 @@ fn digest_of(descriptor: &Value) -> Option<(String, u64)> {
     Some((digest.to_owned(), descriptor["size"].as_u64()?))
 }
 
-fn failed(reference: &Reference, what: &str, fault: Fault) -> Error {
+pub(crate) fn failed(reference: &Reference, what: &str, fault: Fault) -> Error {
     Error::Pull {
         reference: reference.to_string(),
         registry: reference.registry().to_owned(),

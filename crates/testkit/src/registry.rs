@@ -15,7 +15,7 @@ pub struct Registry {
     child: Child,
     /// Where it listens, on the loopback interface.
     pub port: u16,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Drop for Registry {
@@ -42,6 +42,15 @@ impl Registry {
         Ok(started.unwrap_or_else(|| panic!("docker-registry does not start")))
     }
 
+    /// Forgets the layers and configurations of a repository, and keeps its manifests.
+    ///
+    /// # Panics
+    /// There is no such repository.
+    pub fn lose_blobs(&self, repository: &str) {
+        let place = self.directory.path().join("store/docker/registry/v2/repositories");
+        fs::remove_dir_all(place.join(repository).join("_layers")).unwrap();
+    }
+
     fn attempt(users: Option<&str>) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -59,7 +68,7 @@ impl Registry {
         let mut command = Command::new(PROGRAM);
         command.arg("serve").arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap();
-        let mut started = Self { child, port, _directory: directory };
+        let mut started = Self { child, port, directory };
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(20) {
             if started.child.try_wait().unwrap().is_some() {

@@ -17,6 +17,7 @@ mod like_mmdebstrap;
 mod modes;
 mod old_suites;
 mod platforms;
+mod project;
 mod quirks;
 mod sandbox;
 mod scripts;

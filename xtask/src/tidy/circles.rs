@@ -7,7 +7,20 @@ use super::tree::{Finding, Tree, finding, is_test_file};
 
 /// The modules of `bootstrap`, from the top: a module imports only modules further down.
 const ORDER: [&[&str]; 13] = [
-    &["lib", "recipe", "convert", "diff", "enter", "export", "lock", "outdated", "own_suite", "verify"],
+    &[
+        "lib",
+        "recipe",
+        "archives",
+        "convert",
+        "diff",
+        "enter",
+        "export",
+        "inputs",
+        "lock",
+        "outdated",
+        "own_suite",
+        "verify",
+    ],
     &["compare"],
     &["platforms"],
     &["publish"],

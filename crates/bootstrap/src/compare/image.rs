@@ -3,136 +3,23 @@
 use crate::compare::inventory::{HashingReader, Inventory};
 use crate::compare::root::ComparedRoot;
 use crate::compare::settings::settings;
+use crate::compare::store::Store;
 use crate::error::Error;
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::LOCK_TYPE;
-use rootstrap_unpack::list::{ListedKind, decoded, list};
-use rustix::fs::OFlags;
+use rootstrap_unpack::list::decoded;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
-
-/// The most bytes of a document of an image.
-const DOCUMENT: u64 = 4 << 20;
-
-/// The most bytes of all documents of an image.
-const DOCUMENTS: u64 = 64 << 20;
 
 /// The most roots, and the most layers of a root.
 const ROOTS: usize = 256;
 const LAYERS: usize = 1000;
 
-/// The text of the error that ends the search in an archive that is no image.
-const NO_IMAGE: &str = "no image";
-
 /// How deep indexes may lie in indexes.
 const DEPTH: usize = 4;
-
-/// Where the files of an image are.
-pub(super) enum Store {
-    Directory(PathBuf),
-    /// An archive, and its small files.
-    Archive(PathBuf, BTreeMap<String, Vec<u8>>),
-}
-
-impl Store {
-    /// Opens an image. Returns `None` for what is none.
-    pub fn open(path: &Path, cancel: &AtomicBool) -> Result<Option<Self>, Error> {
-        if path.is_dir() {
-            let is_layout = path.join("oci-layout").is_file() && path.join("index.json").is_file();
-            return Ok(is_layout.then(|| Self::Directory(path.to_owned())));
-        }
-        let mut documents = BTreeMap::new();
-        let (mut is_image, mut seen, mut total) = (false, BTreeSet::new(), 0);
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let listed = list(file, cancel, &mut |entry, contents| {
-            let name = String::from_utf8_lossy(&entry.path).into_owned();
-            is_image |= name == "oci-layout" || name == "manifest.json";
-            // A root filesystem is recognised by its first directory.
-            if entry.what == ListedKind::Directory && matches!(name.as_str(), "usr" | "etc" | "bin" | "var") {
-                return Err(io::Error::other(NO_IMAGE));
-            }
-            let ListedKind::File(size) = entry.what else { return Ok(()) };
-            if !seen.insert(name.clone()) {
-                // Of two files with one name, some readers take the first and others the last.
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is there twice")));
-            }
-            if size <= DOCUMENT && (name.starts_with("blobs/") || name.ends_with(".json")) {
-                total += size;
-                if total > DOCUMENTS {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "it has too many documents"));
-                }
-                let mut bytes = Vec::new();
-                contents.read_to_end(&mut bytes)?;
-                documents.insert(name, bytes);
-            }
-            Ok(())
-        });
-        match listed {
-            Err(error) if error.io().to_string() == NO_IMAGE => Ok(None),
-            Err(error) => Err(error.into()),
-            Ok(()) => Ok(is_image.then(|| Self::Archive(path.to_owned(), documents))),
-        }
-    }
-
-    /// Returns a document; `None` if there is no such file, or a large one.
-    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        match self {
-            Self::Archive(_, documents) => Ok(documents.get(name).cloned()),
-            Self::Directory(path) => {
-                let path = path.join(name);
-                let Some(file) = open_file(&path)? else { return Ok(None) };
-                let mut bytes = Vec::new();
-                file.take(DOCUMENT).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-                Ok(Some(bytes))
-            }
-        }
-    }
-
-    /// Hands the contents of a file to `read`. Returns whether there is such a file.
-    fn with(
-        &self,
-        name: &str,
-        cancel: &AtomicBool,
-        read: &mut dyn FnMut(&mut (dyn Read + Send)) -> Result<(), Error>,
-    ) -> Result<bool, Error> {
-        match self {
-            Self::Directory(path) => {
-                let Some(mut file) = open_file(&path.join(name))? else { return Ok(false) };
-                read(&mut file).map(|()| true)
-            }
-            Self::Archive(path, _) => {
-                let file = File::open(path).map_err(Error::io("open", path))?;
-                let (mut result, mut found) = (Ok(()), false);
-                list(file, cancel, &mut |entry, contents| {
-                    if entry.path == name.as_bytes() && !found {
-                        found = true;
-                        result = read(contents);
-                    }
-                    Ok(())
-                })?;
-                result.map(|()| found)
-            }
-        }
-    }
-}
-
-/// Opens a file of a layout, which may be a link to one. Returns `None` if there is none. A pipe would be waited for without end.
-fn open_file(path: &Path) -> Result<Option<File>, Error> {
-    let file = match File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", path)(error)),
-    };
-    if file.metadata().map_err(Error::io("read", path))?.is_file() {
-        return Ok(Some(file));
-    }
-    Err(Error::NotComparable { path: path.to_owned(), reason: "it is no regular file".to_owned() })
-}
 
 /// Reads the roots of all platforms of an image.
 ///
@@ -160,6 +47,18 @@ pub(super) fn roots(store: &Store, path: &Path, cancel: &AtomicBool) -> Result<V
     }
     let roots: Vec<ComparedRoot> = roots.into_iter().map(|(root, _)| root).collect();
     if roots.is_empty() { Err(reader.invalid("it names no root filesystem")) } else { Ok(roots) }
+}
+
+/// Returns an annotation that all images at a path have alike, and the digest of what has the image's name there. Returns `None` where there
+/// is no image, and for images that do not have it or cannot be read.
+pub(crate) fn annotation(path: &Path, name: &str, cancel: &AtomicBool) -> Option<(String, String)> {
+    let store = Store::open(path, cancel).ok()??;
+    let reader = Reader { store: &store, path, cancel };
+    let index = reader.json("index.json").ok()??;
+    let (first, mut found) = (array(&index["manifests"]).first()?, BTreeSet::new());
+    reader.annotations(&index, name, DEPTH, &mut found)?;
+    let only = found.pop_first().filter(|_| found.is_empty())?;
+    Some((only, text(&first["digest"]).to_owned()))
 }
 
 /// Unpacks the layer of an image into an empty root: of several platforms that of the architecture `own`, as
@@ -234,6 +133,22 @@ impl Reader<'_> {
             return Err(self.invalid(&format!("{digest} has other bytes: their digest is {}", sha256(&bytes))));
         }
         serde_json::from_slice(&bytes).map_err(|error| self.invalid(&format!("{digest} is damaged: {error}")))
+    }
+
+    /// Collects an annotation of all images of an index. Returns `None` if one does not have it.
+    fn annotations(&self, index: &Value, name: &str, depth: usize, found: &mut BTreeSet<String>) -> Option<()> {
+        for descriptor in array(&index["manifests"]) {
+            if descriptor["platform"]["architecture"] == "unknown" {
+                continue;
+            }
+            let document = self.blob(descriptor).ok()?;
+            if document["manifests"].is_array() {
+                self.annotations(&document, name, depth.checked_sub(1)?, found)?;
+                continue;
+            }
+            found.insert(document["annotations"][name].as_str()?.to_owned());
+        }
+        Some(())
     }
 
     /// Reads the images of an index, without the statements about images.

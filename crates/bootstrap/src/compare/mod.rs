@@ -8,11 +8,12 @@ mod inventory;
 mod pulled;
 mod root;
 mod settings;
+mod store;
 mod subject;
 
 pub use difference::{Aspect, PathDifference};
 pub(crate) use difference::{Times, differences};
-pub(crate) use image::extract_image;
+pub(crate) use image::{annotation, extract_image};
 pub(crate) use pulled::pull;
 pub use pulled::registry_name;
 pub(crate) use root::ComparedRoot;

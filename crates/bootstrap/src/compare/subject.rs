@@ -1,8 +1,9 @@
 //! What is compared: a lock, an image, an archive or a directory.
 
-use crate::compare::image::{self, Store};
+use crate::compare::image;
 use crate::compare::inventory::Inventory;
 use crate::compare::root::ComparedRoot;
+use crate::compare::store::Store;
 use crate::error::Error;
 use crate::publish::mtree;
 use rootstrap_lock::Lock;

@@ -171,6 +171,7 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
         logins: _,
         left_out: _,
         jobs: _,
+        builds_at_once: _,
         staging: _,
         temporary: _,
         sync: _,

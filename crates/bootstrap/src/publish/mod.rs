@@ -4,6 +4,7 @@
 
 pub(crate) mod archive_cache;
 pub(crate) mod container;
+mod find;
 pub(crate) mod mtree;
 pub(crate) mod options;
 mod product;
@@ -14,6 +15,7 @@ pub(crate) mod side_file;
 mod summary;
 pub(crate) mod target;
 
+pub(crate) use find::find_image;
 pub(crate) use product::{FinishedRoot, RootOptions};
 pub(crate) use publication::{Publication, publish};
 pub use summary::Summary;

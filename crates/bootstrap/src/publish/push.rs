@@ -32,11 +32,11 @@ pub(crate) fn push(
         oci::Body::File(_) => None,
     };
     let manifests: Vec<Manifest> = layout.manifests().iter().filter_map(manifest).collect();
-    let options = Options { http: machine.network.clone(), insecure: push.insecure, ..Options::default() };
+    let options = options(push, machine);
     for (number, reference) in push.references()?.iter().enumerate() {
         let request = rootstrap_registry::Push {
             reference,
-            tags: &[],
+            tags: &push.tags,
             blobs: &blobs,
             manifests: &manifests,
             credentials: push.credentials.get(number).unwrap_or(&Credentials::Anonymous),
@@ -51,6 +51,11 @@ pub(crate) fn push(
     Ok(done)
 }
 
+/// Returns how registries are spoken to.
+pub(crate) fn options(push: &Push, machine: &Machine) -> Options {
+    Options { http: machine.network.clone(), insecure: push.insecure, ..Options::default() }
+}
+
 /// Returns a file with the content of a blob: small blobs are in memory, and get a file there.
 fn file(blob: &oci::Blob) -> io::Result<File> {
     match &blob.body {
@@ -63,7 +68,7 @@ fn file(blob: &oci::Blob) -> io::Result<File> {
     }
 }
 
-fn report_event(event: &rootstrap_registry::Event, report: Report<'_>) {
+pub(crate) fn report_event(event: &rootstrap_registry::Event, report: Report<'_>) {
     use rootstrap_registry::Event as RegistryEvent;
     match event {
         RegistryEvent::BlobSkipped { digest, .. } => report(Event::Note(format!("the registry has {digest}"))),

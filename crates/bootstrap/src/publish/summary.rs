@@ -27,6 +27,8 @@ pub struct Summary {
     pub pushed: Vec<String>,
     /// What could not be done in full, one sentence each.
     pub limits: Vec<String>,
+    /// Whether the archive is one that an earlier run had made of the same.
+    pub reused: bool,
     /// Whether the second stage still has to run.
     pub unfinished: bool,
 }

@@ -51,6 +51,8 @@ impl Container {
 pub struct Push {
     /// The names in registries, as `docker push` takes them.
     pub names: Vec<String>,
+    /// Further tags of each name. They are set before its own.
+    pub tags: Vec<String>,
     /// The compression of the layer of an image that is only pushed.
     pub compression: Option<Compression>,
     /// Whether registries need not prove who they are.
@@ -68,8 +70,18 @@ impl Push {
     /// A name is not the name of an image, or a file or helper of credentials does not work.
     pub fn find_credentials(&mut self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<String, Error> {
         let files = credentials::files(variable);
-        let find = |reference: &Reference| credentials::find(reference, &files);
-        self.credentials = self.references()?.iter().map(find).collect::<Result<_, _>>()?;
+        // A helper may ask the user, so each registry is looked up once.
+        let mut known: BTreeMap<String, Credentials> = BTreeMap::new();
+        self.credentials.clear();
+        for reference in self.references()? {
+            let registry = reference.registry().to_owned();
+            let found = match known.get(&registry) {
+                Some(found) => found.clone(),
+                None => credentials::find(&reference, &files)?,
+            };
+            self.credentials.push(found.clone());
+            known.insert(registry, found);
+        }
         // Credentials are an enum of strings, which always has a JSON form.
         Ok(serde_json::to_string(&self.credentials).unwrap_or_default())
     }

@@ -58,6 +58,8 @@ pub struct Machine {
     pub left_out: Vec<String>,
     /// How many debs are downloaded at once, and how many platforms are made at once.
     pub jobs: usize,
+    /// How many requests the caller builds at the same time.
+    pub builds_at_once: usize,
     /// Where the root grows.
     pub staging: StagingPlace,
     /// Where archives are staged on disk, and where downloads go that are not kept.
@@ -86,6 +88,7 @@ impl Machine {
             logins: Vec::new(),
             left_out: Vec::new(),
             jobs: 16,
+            builds_at_once: 1,
             staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),
             sync: true,

@@ -13,7 +13,7 @@ use crate::system_args::SystemArgs;
 use crate::visible::visible;
 use clap::CommandFactory;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
-use rootstrap_bootstrap::{Error, Event, FormatName, LockChoice, Output, Purpose, Request, Target};
+use rootstrap_bootstrap::{Error, Event, FormatName, LockChoice, Machine, Output, Purpose, Request, Target};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,9 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
     let mode = shared.mode;
     let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
     let unused = unused_lock(&args);
-    let mut request = match request(args, (&packages, &downloads, &settings), shared) {
+    let machine = downloads.machine(&shared.run.network).map_err(Problem::Request);
+    let request = machine.and_then(|machine| request(args, (&packages, &settings), shared, machine));
+    let mut request = match request {
         Ok(request) => request,
         Err(Problem::Usage(problem)) => return usage(&problem),
         Err(Problem::Request(error)) => return fail(&error, None),
@@ -107,7 +109,7 @@ fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Pr
 }
 
 /// Why there is no request.
-enum Problem {
+pub(crate) enum Problem {
     /// The command line contradicts itself.
     Usage(String),
     /// The request cannot be met.
@@ -121,10 +123,11 @@ impl From<String> for Problem {
 }
 
 /// Turns arguments, environment and host into a request.
-fn request(
+pub(crate) fn request(
     args: Args,
-    (packages, downloads, settings): (&PackageArgs, &DownloadArgs, &SystemArgs),
+    (packages, settings): (&PackageArgs, &SystemArgs),
     shared: SharedArgs,
+    mut machine: Machine,
 ) -> Result<Request, Problem> {
     if CommandLine::command().find_subcommand(&args.suite).is_some() {
         let hint = format!("hint: options come after the command: rootstrap {} …", args.suite);
@@ -139,7 +142,6 @@ fn request(
         Some(_) => Target::Nowhere,
         None => shared.container.target(args.target.as_deref(), FormatName::Tar)?,
     };
-    let mut machine = downloads.machine(&shared.run.network).map_err(Problem::Request)?;
     machine.staging = shared.staging.into();
     machine.sync = shared.sync == "yes";
     let (selection, further_platforms) = packages.selection(&machine).map_err(Problem::Request)?;
@@ -172,7 +174,7 @@ fn request(
 fn lock(args: &Args) -> Option<LockChoice> {
     let default = || (args.locked || args.frozen).then(|| PathBuf::from(LOCK));
     let path = args.lock.clone().or_else(default)?;
-    Some(LockChoice { path, frozen: args.frozen })
+    Some(LockChoice { path, lock: None, frozen: args.frozen })
 }
 
 /// Returns what to say of a lock that is here and that nobody asked for.

@@ -1,12 +1,17 @@
 //! The commands, one file each.
 
 pub(crate) mod bootstrap;
+pub(crate) mod build;
 pub(crate) mod cache;
 mod deadline;
 pub(crate) mod diff;
 pub(crate) mod enter;
 pub(crate) mod image;
+pub(crate) mod init;
 pub(crate) mod lock;
+pub(crate) mod lock_images;
+pub(crate) mod matrix;
+pub(crate) mod merge_metadata;
 mod outcome;
 pub(crate) mod outdated;
 mod rights;

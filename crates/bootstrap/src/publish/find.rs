@@ -1,0 +1,69 @@
+//! What registries have already.
+
+use crate::error::Error;
+use crate::event::Report;
+use crate::publish::push::{options, report_event};
+use crate::request::{Machine, Push};
+use rootstrap_registry::{Credentials, Manifest, Reference};
+
+/// Returns the digest of the image that all registries of `push` have under `tag`, if all of them have it whole. The names of `push` are then
+/// moved to it where they mean another one.
+///
+/// # Errors
+/// A registry cannot be asked, or does not let the name be moved.
+pub(crate) fn find_image(
+    push: &Push,
+    tag: &str,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Option<String>, Error> {
+    let references = push.references()?;
+    let mut found: Vec<Manifest> = Vec::new();
+    for (number, reference) in references.iter().enumerate() {
+        let asked = reference.with_tag(tag)?;
+        let Some(manifest) = find(push, (number, &asked), true, machine, report)? else { return Ok(None) };
+        found.push(manifest);
+    }
+    let Some(digest) = found.first().map(|manifest| manifest.digest.clone()) else { return Ok(None) };
+    if found.iter().any(|manifest| manifest.digest != digest) {
+        return Ok(None);
+    }
+    for (number, (reference, manifest)) in references.iter().zip(&found).enumerate() {
+        let known = find(push, (number, reference), false, machine, report)?;
+        if known.is_none_or(|known| known.digest != digest) {
+            let request = rootstrap_registry::Push {
+                manifests: std::slice::from_ref(manifest),
+                ..request(push, (number, reference), machine)
+            };
+            rootstrap_registry::push(&request, &|event| report_event(&event, report))?;
+        }
+    }
+    Ok(Some(digest))
+}
+
+fn find(
+    push: &Push,
+    asked: (usize, &Reference),
+    whole: bool,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Option<Manifest>, Error> {
+    let request = request(push, asked, machine);
+    Ok(rootstrap_registry::find(&request, whole, &|event| report_event(&event, report))?)
+}
+
+fn request<'p>(
+    push: &'p Push,
+    (number, reference): (usize, &'p Reference),
+    machine: &'p Machine,
+) -> rootstrap_registry::Push<'p> {
+    rootstrap_registry::Push {
+        reference,
+        tags: &[],
+        blobs: &[],
+        manifests: &[],
+        credentials: push.credentials.get(number).unwrap_or(&Credentials::Anonymous),
+        options: options(push, machine),
+        cancel: &machine.cancel,
+    }
+}

@@ -1,0 +1,132 @@
+//! `rootstrap lock --all`: the locks of all images of a manifest.
+
+use super::bootstrap::Problem;
+use super::cache::keep_cache;
+use super::deadline::Deadline;
+use super::outcome::{fail, usage};
+use super::rights::{epoch, stop_on_signals};
+use crate::change_list::lines;
+use crate::lock_args::LockArgs;
+use crate::log::Log;
+use crate::manifest::Manifest;
+use crate::progress::{Level, Progress};
+use crate::project_args::ImagesArgs;
+use crate::visible::visible;
+use rootstrap_bootstrap::lock_file::Lock;
+use rootstrap_bootstrap::{Error, Machine, Request};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The exit status for a lock that is no longer right.
+const DIFFERS: u8 = 10;
+
+/// Runs the command and returns the exit status.
+pub(crate) fn run(args: &LockArgs) -> u8 {
+    let log = match Log::open(args.run.verbosity.log.as_deref()) {
+        Ok(log) => log,
+        Err(error) => return usage(&format!("cannot write the log: {error}")),
+    };
+    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    if !args.packages.is_plain() || args.upgrade.as_ref().is_some_and(|names| !names.is_empty()) {
+        return usage("--all takes the options of the images, and --upgrade without names");
+    }
+    let (requests, machine) = match requests(args) {
+        Ok(found) => found,
+        Err(Problem::Usage(problem)) => return usage(&problem),
+        Err(Problem::Request(error)) => return fail(&error, None),
+    };
+    stop_on_signals(&machine.cancel);
+    let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
+    renew(args, requests, &machine, &progress).unwrap_or_else(|error| {
+        progress.end();
+        fail(&deadline.or(error), None)
+    })
+}
+
+/// Returns what the images ask for, each with the path of its lock. The working directory is that of the manifest afterwards.
+fn requests(args: &LockArgs) -> Result<(Vec<(PathBuf, Request)>, Machine), Problem> {
+    let epoch = epoch().map_err(Problem::Usage)?;
+    let manifest = Manifest::read(&args.file)?;
+    let failed = |error: std::io::Error| Problem::Usage(format!("cannot change the working directory: {error}"));
+    let here = std::env::current_dir().map_err(failed)?;
+    let mut machine = args.downloads.machine(&args.run.network).map_err(Problem::Request)?;
+    machine.cache = machine.cache.map(|path| here.join(path));
+    std::env::set_current_dir(manifest.directory()).map_err(failed)?;
+    let images = manifest.select(&ImagesArgs { names: Vec::new(), file: args.file.clone() })?;
+    let mut requests: Vec<(PathBuf, Request)> = Vec::new();
+    for image in images {
+        let (path, mut request) = manifest.request_for_lock(image, machine.clone())?;
+        request.output.epoch = epoch;
+        requests.push((path, request));
+    }
+    Ok((requests, machine))
+}
+
+/// Makes the locks that are missing, that are locks of other requests, or, to upgrade, that have other packages.
+fn renew(
+    args: &LockArgs,
+    requests: Vec<(PathBuf, Request)>,
+    machine: &Machine,
+    progress: &Progress,
+) -> Result<u8, Error> {
+    let mut due: Vec<(PathBuf, Request, Option<Lock>)> = Vec::new();
+    for (path, request) in requests {
+        let earlier = match rootstrap_bootstrap::read_lock(&path) {
+            Ok(lock) => Some(lock),
+            Err(Error::NoLock { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let differences = match &earlier {
+            Some(lock) => rootstrap_bootstrap::lock_differences(&request, lock)?,
+            None => vec!["there is none".to_owned()],
+        };
+        if args.check && !differences.is_empty() {
+            let text = format!("{} is no lock of its image: {}\n", path.display(), differences.join("; "));
+            let _ = std::io::stderr().write_all(visible(&text).as_bytes());
+        }
+        if args.upgrade.is_some() || !differences.is_empty() {
+            due.push((path, request, earlier));
+        }
+    }
+    if args.check {
+        return Ok(if due.is_empty() { 0 } else { DIFFERS });
+    }
+    let requests: Vec<Request> = due.iter().map(|(_, request, _)| request.clone()).collect();
+    let report = |event| progress.event(&event);
+    let locks = rootstrap_bootstrap::locks(&requests, machine, &report)?;
+    keep_cache(machine, args.downloads.cache_size, &report);
+    progress.end();
+    let mut code = 0;
+    for ((path, _, earlier), lock) in due.into_iter().zip(locks) {
+        // The others are renewed all the same.
+        let written = lock.and_then(|lock| write(&path, &lock, earlier.as_ref(), progress));
+        if let Err(error) = written {
+            let _ = writeln!(std::io::stderr(), "{}: this lock cannot be made", visible(&path.display().to_string()));
+            code = code.max(fail(&error, None));
+        }
+    }
+    Ok(code)
+}
+
+/// Writes a lock, unless only the dates of the archive are new: then what was built from the earlier one needs no change.
+fn write(path: &Path, lock: &Lock, earlier: Option<&Lock>, progress: &Progress) -> Result<(), Error> {
+    let shown = path.display();
+    let is_same = |earlier: &&Lock| earlier.undated() == lock.undated();
+    if earlier.filter(is_same).is_some() {
+        progress.say(&format!("{shown}: nothing has changed"));
+        return Ok(());
+    }
+    if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| Error::InputFile { path: directory.display().to_string(), reason: source.to_string() })?;
+    }
+    rootstrap_bootstrap::write_lock(lock, path)?;
+    for platform in &lock.platforms {
+        let (architecture, count) = (&platform.architecture, platform.packages.len());
+        progress.say(&format!("locked {} {architecture}: {count} packages, in {shown}", lock.request.suite));
+        let earlier = earlier.and_then(|lock| lock.platform(architecture));
+        let updates = earlier.map(|earlier| rootstrap_bootstrap::updates(earlier, platform)).unwrap_or_default();
+        lines(&updates).for_each(|text| progress.say(&text));
+    }
+    Ok(())
+}

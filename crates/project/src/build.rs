@@ -1,0 +1,302 @@
+//! Goes through the images of a manifest: decides what each is made of, leaves out what is there already, and hands the others to
+//! `bootstrap`, as many at a time as there are processors.
+
+use crate::report::{ImageReport, Report, State};
+use rootstrap_bootstrap::lock_file::Lock;
+use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, Request};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the flag that stops the whole run is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How many registries are asked at the same time: most of that time is waited for the network.
+const QUESTIONS: usize = 16;
+
+/// An image to make.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub request: Request,
+    /// The lock that decides its packages, if it has one; what the archive has now otherwise.
+    pub lock: Option<(PathBuf, Lock)>,
+}
+
+/// How images are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuildOptions {
+    /// Whether images that registries have, made of the same, are left out.
+    pub changed: bool,
+    /// Whether the others are made although one failed.
+    pub keep_going: bool,
+}
+
+/// Where events go: with the name of an image, or with none for what concerns them all.
+pub type Events<'a> = &'a (dyn Fn(Option<&str>, Event) + Sync);
+
+/// An image whose packages are decided.
+struct Decided<'j> {
+    job: &'j Job,
+    request: Request,
+    /// What images with the same first phase have in common: one of them is made first, and the others take the phase from the cache.
+    first_phase: String,
+    report: ImageReport,
+}
+
+/// Makes images. `done` is called once for each of them, as soon as it is known what became of it.
+///
+/// # Errors
+/// The cache cannot be used. What becomes of one image is in the report.
+pub fn build(
+    jobs: &[Job],
+    options: BuildOptions,
+    machine: &Machine,
+    events: Events<'_>,
+    done: &(dyn Fn(&ImageReport) + Sync),
+) -> Result<Report, Error> {
+    let locks = decide(jobs, machine, events)?;
+    let mut reports: Vec<ImageReport> = Vec::new();
+    let mut due: Vec<Decided<'_>> = Vec::new();
+    for (job, lock) in jobs.iter().zip(locks) {
+        match lock.and_then(|lock| decided(job, &lock)) {
+            Ok(decided) => due.push(decided),
+            Err(error) => reports.push(failed(job, &error, Duration::ZERO)),
+        }
+    }
+    reports.iter().for_each(done);
+    let goes_on = |reports: &[ImageReport]| options.keep_going || reports.iter().all(|it| it.exit_code == 0);
+    if options.changed && goes_on(&reports) {
+        let (there, others) = leave_out(due, machine, events);
+        there.iter().for_each(done);
+        reports.extend(there);
+        due = others;
+    }
+    if goes_on(&reports) {
+        reports.extend(build_all(due, options, machine, events, done));
+    } else {
+        reports.extend(due.into_iter().map(|decided| decided.report));
+    }
+    Ok(Report::new(reports))
+}
+
+/// Returns for each image the lock that it is made from.
+fn decide(jobs: &[Job], machine: &Machine, events: Events<'_>) -> Result<Vec<Result<Lock, Error>>, Error> {
+    let open: Vec<Request> = jobs.iter().filter(|job| job.lock.is_none()).map(|job| job.request.clone()).collect();
+    let found = match open.is_empty() {
+        true => Vec::new(),
+        false => rootstrap_bootstrap::locks(&open, machine, &|event| events(None, event))?,
+    };
+    let mut found = found.into_iter();
+    let lock = |job: &Job| match &job.lock {
+        Some((_, lock)) => Ok(lock.clone()),
+        None => found.next().unwrap_or(Err(Error::Cancelled)),
+    };
+    Ok(jobs.iter().map(lock).collect())
+}
+
+/// Fixes the packages of an image, and notes what decides it.
+fn decided<'j>(job: &'j Job, lock: &Lock) -> Result<Decided<'j>, Error> {
+    let inputs = rootstrap_bootstrap::inputs(&job.request, lock)?;
+    let mut request = job.request.clone();
+    rootstrap_bootstrap::name_inputs(&mut request, &inputs);
+    let path = job.lock.as_ref().map_or_else(|| PathBuf::from(&job.name), |(path, _)| path.clone());
+    request.sources.lock = Some(LockChoice { path, lock: Some(Arc::new(lock.clone())), frozen: false });
+    let report = ImageReport {
+        name: job.name.clone(),
+        suite: lock.request.suite.clone(),
+        architectures: lock.request.architectures.clone(),
+        inputs: Some(inputs),
+        target: request.output.target.path().map(|path| path.display().to_string()),
+        packages: Some(lock.platforms.iter().map(|platform| platform.packages.len()).sum()),
+        ..ImageReport::default()
+    };
+    let first = lock.platforms.first();
+    let phase = first.and_then(|platform| platform.phases.first().map(|phase| phase.packages.join(" ")));
+    let architecture = first.map(|platform| platform.architecture.as_str()).unwrap_or_default();
+    let (suite, variant, slim) = (&lock.request.suite, &lock.request.variant, lock.request.slim);
+    let first_phase = format!("{suite} {architecture} {variant} {slim} {}", phase.unwrap_or_default());
+    Ok(Decided { job, request, first_phase, report })
+}
+
+fn failed(job: &Job, error: &Error, time: Duration) -> ImageReport {
+    let selection = &job.request.selection;
+    let mut report = ImageReport {
+        name: job.name.clone(),
+        suite: job.request.sources.suite.clone(),
+        architectures: vec![selection.architecture.clone()],
+        seconds: time.as_secs_f64(),
+        ..ImageReport::default()
+    };
+    report.fail(error);
+    report
+}
+
+/// Asks the registries which images they have. Returns the reports of those that need not be made, and the others.
+fn leave_out<'j>(due: Vec<Decided<'j>>, machine: &Machine, events: Events<'_>) -> (Vec<ImageReport>, Vec<Decided<'j>>) {
+    let ask = |decided: &Decided<'_>| -> (Result<Option<String>, Error>, Duration) {
+        let since = Instant::now();
+        let mut request = decided.request.clone();
+        request.machine.cancel = machine.cancel.clone();
+        let inputs = decided.report.inputs.as_deref().unwrap_or_default();
+        let report = |event| events(Some(&decided.job.name), event);
+        (rootstrap_bootstrap::find_image(&request, inputs, &report), since.elapsed())
+    };
+    let next = Mutex::new(due.iter().enumerate());
+    let answers = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((number, decided)) = item else { return };
+            let answer = ask(decided);
+            answers.lock().unwrap_or_else(PoisonError::into_inner).insert(number, answer);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..QUESTIONS.min(due.len()) {
+            // A thread that cannot be started costs time alone.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (mut there, mut others) = (Vec::new(), Vec::new());
+    for (decided, (answer, time)) in due.into_iter().zip(answers.into_values()) {
+        let mut report = decided.report.clone();
+        report.seconds = time.as_secs_f64();
+        match answer {
+            Ok(Some(digest)) => {
+                report.state = State::Unchanged;
+                report.digest = Some(digest);
+                report.pushed.clone_from(&decided.request.output.push.names);
+                there.push(report);
+            }
+            Ok(None) => others.push(decided),
+            Err(error) => {
+                report.fail(&error);
+                there.push(report);
+            }
+        }
+    }
+    (there, others)
+}
+
+/// What is left to do.
+struct Queue {
+    /// The numbers of the images that nobody has begun.
+    waiting: Vec<usize>,
+    /// The numbers of those that are being made.
+    running: Vec<usize>,
+    reports: Vec<ImageReport>,
+    /// Whether an image failed and the others are left out.
+    has_ended: bool,
+}
+
+/// Makes all of them.
+fn build_all(
+    due: Vec<Decided<'_>>,
+    options: BuildOptions,
+    machine: &Machine,
+    events: Events<'_>,
+    done: &(dyn Fn(&ImageReport) + Sync),
+) -> Vec<ImageReport> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = processors.min(machine.jobs).min(due.len()).max(1);
+    let flags: Vec<Arc<AtomicBool>> = due.iter().map(|_| Arc::default()).collect();
+    let stop_all = || flags.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+    let waiting = (0..due.len()).collect();
+    let queue = Mutex::new(Queue { waiting, running: Vec::new(), reports: Vec::new(), has_ended: false });
+    let changed = Condvar::new();
+    let work = || {
+        while let Some(number) = next(&queue, &changed, &due) {
+            let (Some(decided), Some(flag)) = (due.get(number), flags.get(number)) else { return };
+            let report = build_one(decided, flag, workers, events);
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if report.exit_code != 0 && !options.keep_going {
+                queue.has_ended = true;
+                stop_all();
+            }
+            done(&report);
+            queue.reports.push(report);
+            queue.running.retain(|running| *running != number);
+            changed.notify_all();
+        }
+    };
+    let (end, ended) = channel::<()>();
+    let stop_all = &stop_all;
+    std::thread::scope(|scope| {
+        // A run that is stopped from outside stops all images.
+        let watch = move || {
+            while ended.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+                if machine.cancel.load(Ordering::Relaxed) {
+                    stop_all();
+                }
+            }
+        };
+        let _ = std::thread::Builder::new().spawn_scoped(scope, watch);
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        drop(end);
+    });
+    let queue = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut reports = queue.reports;
+    reports.extend(queue.waiting.iter().filter_map(|number| due.get(*number)).map(|decided| decided.report.clone()));
+    reports
+}
+
+/// Takes the next image from the queue: one whose first phase nobody is just making. Waits while there is none.
+fn next(queue: &Mutex<Queue>, changed: &Condvar, due: &[Decided<'_>]) -> Option<usize> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if queue.has_ended || queue.waiting.is_empty() {
+            return None;
+        }
+        let phase = |number: &usize| due.get(*number).map(|decided| decided.first_phase.as_str());
+        let is_made = |number: &usize| queue.running.iter().any(|running| phase(running) == phase(number));
+        let is_known = |number: &usize| {
+            let made = |report: &&ImageReport| report.state == State::Built;
+            let names = queue.reports.iter().filter(made).map(|report| report.name.as_str());
+            let mut known = names.filter_map(|name| due.iter().find(|decided| decided.job.name == name));
+            known.any(|decided| Some(decided.first_phase.as_str()) == phase(number))
+        };
+        let found = queue.waiting.iter().position(|number| !is_made(number) || is_known(number));
+        if let Some(at) = found {
+            let number = queue.waiting.remove(at);
+            queue.running.push(number);
+            return Some(number);
+        }
+        queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn build_one(decided: &Decided<'_>, flag: &Arc<AtomicBool>, workers: usize, events: Events<'_>) -> ImageReport {
+    let since = Instant::now();
+    let mut request = decided.request.clone();
+    request.machine.cancel = flag.clone();
+    request.machine.builds_at_once = workers;
+    let mut report = decided.report.clone();
+    match rootstrap_bootstrap::bootstrap(&request, &|event| events(Some(&decided.job.name), event)) {
+        Ok(summary) => {
+            report.state = if summary.reused { State::Unchanged } else { State::Built };
+            report.digest = summary.digest;
+            report.pushed = summary.pushed;
+            for limit in summary.limits {
+                events(Some(&decided.job.name), Event::Warning(limit));
+            }
+        }
+        // Another image failed, or the whole run was stopped.
+        Err(error) if error.is_cancelled() => report.exit_code = 1,
+        Err(error) => report.fail(&error),
+    }
+    report.seconds = since.elapsed().as_secs_f64();
+    report
+}

@@ -1,0 +1,208 @@
+//! `rootstrap build`: the images of a manifest over several nights, in a real registry.
+
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::deb::Deb;
+use rootstrap_testkit::registry::Registry;
+use rootstrap_tests::transcript::Outcome;
+use rootstrap_tests::world::{KEY, World};
+use rootstrap_tests::{machine, need};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+
+const IMAGES: usize = 40;
+
+/// An archive with a package for each image. `versions` says which packages are newer than the others, `day` when it was signed.
+fn archive(versions: &[(&str, &str)], day: u64) -> Archive {
+    let version = |name: &str| versions.iter().find(|(known, _)| *known == name).map_or("1.0", |(_, version)| version);
+    let required = |name: &str| Deb::new(name, version(name)).field("Essential", "yes").field("Priority", "required");
+    let own = |number: usize| {
+        let name = format!("p{number}");
+        let path = format!("/usr/share/{name}");
+        Deb::new(&name, version(&name)).field("Priority", "optional").file(&path, 0o644, version(&name))
+    };
+    let mut archive =
+        Archive::new("trixie").key(&KEY).debs([required("base-files").file("/etc/motd", 0o644, "hello\n")]);
+    archive = archive.debs((1..=IMAGES).map(own));
+    archive.date += day * 86400;
+    archive
+}
+
+fn serve(world: &World, archive: &Archive) {
+    for (path, bytes) in archive.build() {
+        world.server.set(&path, bytes);
+    }
+    world.server.forget();
+}
+
+/// Writes the manifest of as many images as there are packages; `more` is added to the defaults.
+fn write_manifest(world: &World, more: &str) {
+    let names: Vec<String> = (1..=IMAGES).map(|number| format!("[\"...\", \"p{number}\"]")).collect();
+    let text = format!(
+        "[defaults]\nsuite = \"trixie\"\nvariant = \"extract\"\narch = \"amd64\"\nmirror = \"{}\"\n\
+         keyring = \"key.pgp\"\npockets = \"release\"\ninclude = [\"base-files\"]\n{more}\n[image.team]\nmatrix.include = [{}]\n",
+        world.server.url(),
+        names.join(", ")
+    );
+    fs::write(world.path("rootstrap.toml"), text).unwrap();
+}
+
+fn build(world: &World, arguments: &[&str]) -> Outcome {
+    let mut command = world.bare(&[&["build", "--quiet", "--metadata-file=report.json"], arguments].concat());
+    world.finish(command.arg("--cache-dir").arg(world.path("cache")))
+}
+
+fn report(world: &World) -> Vec<Value> {
+    let report: Value = serde_json::from_slice(&fs::read(world.path("report.json")).unwrap()).unwrap();
+    report["images"].as_array().unwrap().clone()
+}
+
+/// Returns the names of the images that the last run left in a state.
+fn with_state(world: &World, state: &str) -> Vec<String> {
+    let images = report(world);
+    images
+        .iter()
+        .filter(|image| image["state"] == state)
+        .map(|image| image["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn digests(world: &World) -> Vec<String> {
+    report(world).iter().map(|image| image["digest"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn pool_requests(world: &World) -> Vec<String> {
+    let requests = world.server.requests().into_iter().map(|request| request.path);
+    requests.filter(|path| path.contains("pool/")).collect()
+}
+
+fn world() -> Result<World, String> {
+    machine::root()?;
+    Ok(World::new(&archive(&[], 0)))
+}
+
+#[test]
+fn forty_images_over_four_nights() {
+    let registry = need!(Registry::start(None));
+    let world = need!(world());
+    write_manifest(&world, &format!("push = \"127.0.0.1:{}/team/{{name}}:{{suite}}\"", registry.port));
+    let night = ["--changed", "--push"];
+
+    let first = build(&world, &night).expect(0);
+    assert_eq!(with_state(&world, "built").len(), IMAGES, "{}", first.stderr);
+    let fetched = pool_requests(&world);
+    assert_eq!(fetched.len(), fetched.iter().collect::<BTreeSet<_>>().len(), "each deb is fetched once: {fetched:?}");
+    let made = digests(&world);
+    let table = String::from_utf8(first.stdout).unwrap();
+    assert!(table.starts_with("IMAGE") && table.contains("team-p7   built  2         "), "{table}");
+
+    // The archive was only signed again.
+    serve(&world, &archive(&[], 1));
+    build(&world, &night).expect(0);
+    assert_eq!(with_state(&world, "unchanged").len(), IMAGES);
+    assert_eq!((digests(&world), pool_requests(&world)), (made.clone(), Vec::new()));
+
+    // One package is new.
+    serve(&world, &archive(&[("p7", "1.1")], 2));
+    build(&world, &night).expect(0);
+    assert_eq!(with_state(&world, "built"), ["team-p7"]);
+    let changed = digests(&world);
+    let differ = made.iter().zip(&changed).filter(|(old, new)| old != new).count();
+    assert_eq!((differ, pool_requests(&world).len()), (1, 1));
+
+    // A package of all is new.
+    serve(&world, &archive(&[("p7", "1.1"), ("base-files", "2")], 3));
+    build(&world, &night).expect(0);
+    assert_eq!(with_state(&world, "built").len(), IMAGES);
+
+    // What was pushed in an earlier night has kept its tag of the inputs: only the names move.
+    serve(&world, &archive(&[("p7", "1.1")], 4));
+    build(&world, &night).expect(0);
+    assert_eq!((with_state(&world, "unchanged").len(), digests(&world)), (IMAGES, changed));
+    assert_eq!(pool_requests(&world), [""; 0]);
+}
+
+#[test]
+fn a_name_that_moved_and_a_lost_blob_are_noticed() {
+    let registry = need!(Registry::start(None));
+    let world = need!(world());
+    write_manifest(&world, &format!("push = \"127.0.0.1:{}/{{name}}:{{suite}}\"", registry.port));
+    let night = ["--changed", "--push", "team-p1", "team-p2"];
+    build(&world, &night).expect(0);
+    let made = digests(&world);
+    // Somebody pushes another image under the name.
+    let name = format!("127.0.0.1:{}/team-p1:trixie", registry.port);
+    let options = ["--variant=extract", "--arch=amd64", "--pockets=release", "--quiet", "--push", &name];
+    world.run(&options).expect(0);
+    build(&world, &night).expect(0);
+    assert_eq!((with_state(&world, "unchanged").len(), digests(&world)), (2, made.clone()));
+    let digest = world.finish(&mut world.bare(&["diff", &format!("docker://{name}"), &format!("docker://{name}")]));
+    assert!(String::from_utf8(digest.stdout).unwrap().contains("no difference"));
+    // The registry loses everything of the second image but its manifest.
+    registry.lose_blobs("team-p2");
+    build(&world, &night).expect(0);
+    assert_eq!((with_state(&world, "built"), digests(&world)), (vec!["team-p2".to_owned()], made));
+    // A registry that does not answer.
+    drop(registry);
+    let down = build(&world, &["--changed", "--push", "team-p1", "--retries=0"]).expect(1);
+    down.says(&["team-p1: failed: cannot fetch 127.0.0.1"]);
+}
+
+#[test]
+fn an_image_that_fails_does_not_stop_the_others_with_keep_going() {
+    let world = need!(world());
+    write_manifest(&world, "target = \"images/{name}.oci.tar\"");
+    let mut text = fs::read_to_string(world.path("rootstrap.toml")).unwrap();
+    text += "\n[image.bad]\ninclude = [\"none\"]\n\n[image.broken]\ninclude = [\"p1\"]\nhook = \"customize=exit 7\"\n";
+    fs::write(world.path("rootstrap.toml"), text).unwrap();
+    let names = ["bad", "broken", "team-p1", "team-p2"];
+    let outcome = build(&world, &[&["--keep-going"], &names[..]].concat()).expect(1);
+    assert_eq!(with_state(&world, "built"), ["team-p1", "team-p2"], "{}", outcome.stderr);
+    assert_eq!(with_state(&world, "failed"), ["bad", "broken"]);
+    let error = report(&world)[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with("cannot find the package none in the archive"), "{error}");
+    assert!(world.names("images").len() == 2);
+    // Without it, nothing is begun after a failure.
+    build(&world, &names).expect(1);
+    assert_eq!((with_state(&world, "failed"), with_state(&world, "skipped").len()), (vec!["bad".to_owned()], 3));
+}
+
+/// Targets say what they are made of, so nothing else has to be remembered.
+#[test]
+fn targets_and_locks_decide_what_is_made() {
+    let world = need!(world());
+    write_manifest(&world, "target = \"images/{name}.oci.tar\"");
+    let two = ["--changed", "team-p1", "team-p2"];
+    build(&world, &two).expect(0);
+    let made = digests(&world);
+    world.forget();
+    serve(&world, &archive(&[("p2", "2")], 1));
+    build(&world, &two).expect(0);
+    assert_eq!(
+        (with_state(&world, "unchanged"), with_state(&world, "built")),
+        (vec!["team-p1".into()], vec!["team-p2".into()])
+    );
+    assert_eq!((digests(&world)[0] == made[0], digests(&world)[1] == made[1]), (true, false));
+
+    // A lock decides the packages until it is renewed.
+    let lock = |arguments: &[&str]| {
+        let mut command = world.bare(&[&["lock", "--all", "--quiet"], arguments].concat());
+        world.finish(command.arg("--cache-dir").arg(world.path("cache")))
+    };
+    build(&world, &["--locked", "team-p1"]).expect(2).says(&["cannot find the lock locks/team-p1.lock"]);
+    lock(&["--check"]).expect(10);
+    lock(&[]).expect(0);
+    assert_eq!(world.names("locks").len(), IMAGES);
+    lock(&["--check"]).expect(0);
+    build(&world, &[&two[..], &["--locked"]].concat()).expect(0);
+    assert_eq!(with_state(&world, "unchanged").len(), 2, "a lock of the same packages is the same");
+    serve(&world, &archive(&[("p1", "3"), ("p2", "2")], 2));
+    build(&world, &two).expect(0);
+    assert_eq!(with_state(&world, "unchanged").len(), 2);
+    let before = fs::read(world.path("locks/team-p2.lock")).unwrap();
+    lock(&["--upgrade"]).expect(0);
+    assert!(fs::read(world.path("locks/team-p2.lock")).unwrap() == before, "only dates are new there");
+    build(&world, &two).expect(0);
+    assert_eq!(with_state(&world, "built"), ["team-p1"]);
+    assert_eq!(world.names("tmp"), [""; 0]);
+}
