@@ -101,6 +101,8 @@ pub enum Error {
     #[error(transparent)]
     Cache(#[from] rootstrap_cache::Error),
     #[error(transparent)]
+    Remote(#[from] rootstrap_cache::RemoteError),
+    #[error(transparent)]
     Image(#[from] rootstrap_image::Error),
     #[error(transparent)]
     Tree(#[from] rootstrap_rootfs::Error),

@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::layout::{LOCK, TAG, TAG_NAME, TMP, VERSION};
+use crate::remote::Remote;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::fs::{fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -26,7 +27,10 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags
 /// An open cache. It holds the shared lock, so that nobody prunes meanwhile; clones share it, and the lock ends with the last of
 /// them. If the directory is removed meanwhile, it is made again.
 #[derive(Clone, Debug)]
-pub struct Cache(Arc<Shared>);
+pub struct Cache {
+    shared: Arc<Shared>,
+    remote: Option<Remote>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -85,7 +89,8 @@ impl Cache {
         let top = rustix::fs::open(&directory, flags, Mode::empty()).map_err(|errno| unusable(errno.into()))?;
         let version = Mutex::new(Arc::new(Version::open(&directory, &top)?));
         let (parent, next) = (parent_of(&directory), AtomicU64::new(0));
-        let cache = Self(Arc::new(Shared { directory, parent, version, next, _private: private }));
+        let shared = Arc::new(Shared { directory, parent, version, next, _private: private });
+        let cache = Self { shared, remote: None };
         // A cache that cannot be written is reported here rather than after the first download.
         let probe = cache.temporary_file(0o600).and_then(|probe| {
             let path = cache.path(Path::new(TMP));
@@ -98,6 +103,18 @@ impl Cache {
         Ok(cache)
     }
 
+    /// Returns this cache with a store behind it.
+    #[must_use]
+    pub fn with_remote(self, remote: Option<Remote>) -> Self {
+        Self { remote, ..self }
+    }
+
+    /// Returns the store behind this cache.
+    #[must_use]
+    pub fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
+    }
+
     /// Says why files of this cache that nothing else vouches for are neither used nor written: somebody else could have written
     /// them. `None` if the cache is the caller's own.
     #[must_use]
@@ -107,12 +124,12 @@ impl Cache {
 
     /// Returns the path of something below `v1`, for messages.
     pub(crate) fn path(&self, below: &Path) -> PathBuf {
-        self.0.directory.join(VERSION).join(below)
+        self.shared.directory.join(VERSION).join(below)
     }
 
     /// Returns the open `v1`. If it was removed since it was opened, it is made again, in the directory that held it.
     fn version(&self) -> Arc<Version> {
-        let Shared { directory, parent, version, .. } = &*self.0;
+        let Shared { directory, parent, version, .. } = &*self.shared;
         let mut version = version.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((parent, name)) = parent else { return Arc::clone(&version) };
         let path = Path::new(name).join(VERSION);
@@ -156,7 +173,7 @@ impl Cache {
         let mut is_gone = false;
         loop {
             let directory = self.open_directory(Path::new(TMP), true).map_err(fail)?.fd;
-            let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
             let name = OsString::from(format!("{}-{number}", std::process::id()));
             match openat(&directory, &name, flags, Mode::from_raw_mode(mode)) {
                 Ok(file) => return Ok(Temporary { directory, name, file: file.into() }),

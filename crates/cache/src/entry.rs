@@ -25,7 +25,10 @@ const MAX_NOTES: u64 = 256 << 20;
 
 /// The place of one entry, whether the entry exists or not.
 #[derive(Clone, Debug)]
-pub struct Entry(CachedFile);
+pub struct Entry {
+    place: CachedFile,
+    key: Key,
+}
 
 /// An entry that exists.
 #[derive(Debug)]
@@ -38,13 +41,16 @@ pub struct StoredEntry {
 
 /// An entry that is being written. Dropping it removes what was written.
 #[derive(Debug)]
-pub struct NewEntry(NewFile);
+pub struct NewEntry {
+    file: NewFile,
+    entry: Entry,
+}
 
 impl Entry {
     /// Returns the place of the entry with this key, in a directory of the caller's layer.
     #[must_use]
     pub fn new(cache: &Cache, directory: &str, key: &Key) -> Self {
-        Self(CachedFile::new(cache, directory, &key.to_string()))
+        Self { place: CachedFile::new(cache, directory, &key.to_string()), key: *key }
     }
 
     /// Returns the entry if it exists and is undamaged, which reads all of it. This counts as a use.
@@ -61,12 +67,12 @@ impl Entry {
     }
 
     fn read(&self, check: Check) -> Option<StoredEntry> {
-        let mut file = self.0.open()?;
+        let mut file = self.place.open_or_fetch(&self.key)?;
         let Some((payload_size, notes)) = read_notes(&mut file, check) else {
-            self.0.remove();
+            self.place.remove();
             return None;
         };
-        Some(StoredEntry { file, place: self.0.clone(), payload_size, notes })
+        Some(StoredEntry { file, place: self.place.clone(), payload_size, notes })
     }
 
     /// Creates an empty entry to write to.
@@ -74,7 +80,7 @@ impl Entry {
     /// # Errors
     /// No file can be created in the cache.
     pub fn create(&self) -> Result<NewEntry, Error> {
-        self.0.create_private().map(NewEntry)
+        Ok(NewEntry { file: self.place.create_private()?, entry: self.clone() })
     }
 }
 
@@ -132,7 +138,7 @@ impl NewEntry {
     /// Returns the file to write the payload to.
     #[must_use]
     pub fn file(&self) -> &File {
-        self.0.shared_file()
+        self.file.shared_file()
     }
 
     /// Appends `notes` and the digest to the payload that was written to [`Self::file`], and gives the entry its place.
@@ -140,7 +146,7 @@ impl NewEntry {
     /// # Errors
     /// The file cannot be read, written or renamed.
     pub fn keep(mut self, notes: &[u8]) -> io::Result<()> {
-        let file = self.0.file();
+        let file = self.file.file();
         file.seek(SeekFrom::End(0))?;
         file.write_all(notes)?;
         file.write_all(&(notes.len() as u64).to_le_bytes())?;
@@ -170,7 +176,9 @@ impl NewEntry {
     }
 
     fn persist(self) -> io::Result<()> {
-        self.0.keep().map(drop).map_err(io::Error::other)
+        self.file.keep().map_err(io::Error::other)?;
+        self.entry.place.share(&self.entry.key);
+        Ok(())
     }
 }
 
@@ -246,7 +254,7 @@ mod tests {
         for sync in [true, false] {
             let copied = entry(directory.path(), "copied");
             copied.create().unwrap().keep_copy(&mut &b"payload"[..], b"notes", sync).unwrap();
-            assert_eq!(fs::read(copied.0.path()).unwrap(), fs::read(written.0.path()).unwrap());
+            assert_eq!(fs::read(copied.place.path()).unwrap(), fs::read(written.place.path()).unwrap());
             assert!(copied.find().is_some());
         }
         assert_eq!(fs::read_dir(directory.path().join("v1/tmp")).unwrap().count(), 0);
@@ -256,7 +264,7 @@ mod tests {
     fn a_damaged_entry_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let entry = entry(directory.path(), "x");
-        let path = entry.0.path();
+        let path = entry.place.path();
         for damage in 0..3 {
             store(&entry, b"payload", b"notes");
             let mut bytes = fs::read(path).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::directory::{Cache, Directory, Temporary, is_regular, why_not_own};
 use crate::error::Error;
+use crate::key::Key;
 use crate::layout::TMP;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fstat, openat, statat};
 use rustix::fs::{renameat, unlinkat};
@@ -83,6 +84,29 @@ impl CachedFile {
             self.mark(&directory);
         }
         has_size
+    }
+
+    /// Opens the file as [`Self::open`] does, or takes it from the store behind the cache, where `key` stands for its content.
+    #[must_use]
+    pub fn open_or_fetch(&self, key: &Key) -> Option<File> {
+        if let Some(file) = self.open() {
+            return Some(file);
+        }
+        let remote = self.cache.remote().filter(|remote| remote.is_own())?;
+        let mut new = self.create_private().ok()?;
+        if !remote.find_entry(key, new.file()) {
+            return None;
+        }
+        new.keep().ok()?;
+        self.open()
+    }
+
+    /// Puts the file into the store behind the cache, under a key of all that decided its content.
+    pub fn share(&self, key: &Key) {
+        let remote = self.cache.remote().filter(|remote| remote.is_own());
+        if let (Some(remote), Some(file)) = (remote, self.open()) {
+            remote.upload_entry(key, file);
+        }
     }
 
     /// Opens the file for reading, at its beginning, if it exists and is a regular file. This counts as a use.

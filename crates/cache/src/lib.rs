@@ -18,10 +18,13 @@
 //! A file of a layer is a [`CachedFile`]. Where nothing else vouches for its content, it is an [`Entry`], which carries its own
 //! SHA-256 and is found by a [`Key`] of all that decided its content.
 //!
+//! Behind it there may be a [`Remote`] store, which several machines share and which can be lost too.
+//!
 //! Files: `directory` opens a cache, `file` and `entry` read and write its files, `key` and `program` name entries,
 //! `download_lock` makes one process at a time download a file, `prune` counts and removes, `hash` and `direct_io` are how
 //! bytes are read and written.
 
+mod action;
 pub mod direct_io;
 mod directory;
 mod download_lock;
@@ -34,6 +37,7 @@ mod layer;
 mod layout;
 mod program;
 mod prune;
+mod remote;
 
 pub use directory::Cache;
 pub use download_lock::DownloadLock;
@@ -45,3 +49,4 @@ pub use key::{Key, KeyBuilder};
 pub use layer::{Layer, Retention};
 pub use program::ProgramDigest;
 pub use prune::{LayerUsage, PruneLimits, Pruned, default_size, keep_within, prune, usage};
+pub use remote::{Remote, RemoteAddress, RemoteError};

@@ -4,6 +4,7 @@ use crate::access_args::AccessArgs;
 use crate::environment;
 use crate::network_args::NetworkArgs;
 use crate::text_file;
+use rootstrap_bootstrap::cache::{Remote, RemoteAddress};
 use rootstrap_bootstrap::preferences::{self, Preference};
 use rootstrap_bootstrap::{
     Error, FurtherSource, Machine, Selection, Snapshot, Sources, Variant, native_architecture, parse_moment,
@@ -140,6 +141,11 @@ pub(crate) struct DownloadArgs {
     #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::size)]
     pub cache_size: Option<u64>,
 
+    /// A store that several machines share: http:// or https:// with /cas/SHA256 and /ac/KEY below it. ,ro puts nothing there; ,trust=own
+    /// also takes what was built from there, so nobody else may write to it
+    #[arg(long, value_name = "URL[,ro][,trust=own]", conflicts_with = "no_cache")]
+    pub remote_cache: Option<RemoteAddress>,
+
     /// Keep no downloads
     #[arg(long, conflicts_with_all = ["cache_dir", "cache_size"])]
     pub no_cache: bool,
@@ -251,6 +257,16 @@ impl DownloadArgs {
         self.access.apply(&mut machine)?;
         machine.jobs = self.jobs.into();
         machine.temporary = environment::temporary_directory();
+        Ok(machine)
+    }
+
+    /// Returns the machine with the store that several machines share. The store has threads, so the rights have to be obtained before.
+    ///
+    /// # Errors
+    /// Threads cannot be started.
+    pub(crate) fn with_remote(&self, mut machine: Machine) -> Result<Machine, Error> {
+        let open = |address: &RemoteAddress| Remote::open(address, &machine.network);
+        machine.remote = self.remote_cache.as_ref().map(open).transpose()?;
         Ok(machine)
     }
 }

@@ -1,5 +1,6 @@
 //! Downloads one file from one of several mirrors: attempts, resumption, the next mirror.
 
+use crate::answer::{range_start, validator};
 use crate::destination::Destination;
 use crate::error::{Error, Failure, Failures, Fault};
 use crate::event::{Event, Report};
@@ -7,10 +8,12 @@ use crate::limits;
 use crate::mirror::{Location, Mirror};
 use crate::options::Options;
 use crate::partial::{Expected, Partial};
-use http::header::{CACHE_CONTROL, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
-use http::{Certificates, Client, Method, Redirects, RequestBuilder, Response, Retries, StatusCode, Timeouts, Url};
+use http::header::{CACHE_CONTROL, IF_RANGE, RANGE};
+use http::{Certificates, Client, Method, Redirects, RequestBuilder, Retries, StatusCode, Timeouts, Url};
 use percent_encoding::percent_decode_str;
+use rootstrap_cache::Remote;
 use rootstrap_debian::auth_conf::Login;
+use rootstrap_debian::digest::Digest;
 use rootstrap_http as http;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -33,6 +36,8 @@ pub(crate) struct Downloader {
     gentle: Arc<(Vec<String>, Semaphore)>,
     /// Users and passwords for servers, and the files that were not read.
     logins: Arc<(Vec<Login>, Vec<String>)>,
+    /// A store that several machines share.
+    remote: Option<Remote>,
     /// The URIs of mirrors that failed as such. They are asked last from then on.
     failed: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -80,6 +85,7 @@ impl Downloader {
             offline: options.offline,
             gentle: Arc::new((options.gentle.clone(), Semaphore::new(limits::GENTLE_JOBS))),
             logins: Arc::new((options.logins.clone(), options.left_out.clone())),
+            remote: options.remote.clone().filter(|_| !options.offline),
             failed: Arc::default(),
         })
     }
@@ -108,9 +114,44 @@ impl Downloader {
         candidates: Vec<Candidate<'_>>,
         destination: &Destination,
     ) -> Result<PathBuf, Error> {
+        // The store has its files under this digest alone.
+        let remote = self.remote.as_ref().filter(|_| matches!(destination.digest, Digest::Sha256(_)));
+        if let Some(source) = remote.and_then(Remote::source)
+            && let Some(path) = self.download_from_remote(job, &source, destination).await?
+        {
+            return Ok(path);
+        }
         let mut partial = Partial::in_file(destination.create()?, destination.size, destination.digest);
         self.fetch(job, candidates, &mut partial).await?;
-        Ok(partial.into_file().ok_or(Error::Cancelled)?.keep()?)
+        let path = partial.into_file().ok_or(Error::Cancelled)?.keep()?;
+        if let (Some(remote), Some(file)) = (remote, destination.open_unverified()) {
+            remote.upload(&destination.digest.to_string(), file);
+        }
+        Ok(path)
+    }
+
+    /// Downloads a file from the store that several machines share, which is asked once. Returns `None` if it does not have the file.
+    async fn download_from_remote(
+        &self,
+        job: &Job<'_>,
+        source: &str,
+        destination: &Destination,
+    ) -> Result<Option<PathBuf>, Error> {
+        let (mirror, path) = (Mirror::parse(source)?, format!("cas/{}", destination.digest));
+        let mut partial = Partial::in_file(destination.create()?, destination.size, destination.digest);
+        match self.once(true).fetch_from(job, &mirror, &path, &mut partial).await {
+            Ok(()) => Ok(Some(partial.into_file().ok_or(Error::Cancelled)?.keep()?)),
+            Err(Failure::Fatal(error)) => Err(error),
+            Err(Failure::Fault(fault)) => {
+                (job.progress)(-signed(partial.received()));
+                if !matches!(fault, Fault::Missing)
+                    && let Some(remote) = &self.remote
+                {
+                    remote.give_up(&format!("{path}: {fault}"));
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Fetches from the first candidate that has the right bytes. When one mirror fails, the next one is only asked for the bytes
@@ -346,18 +387,6 @@ async fn copy(job: &Job<'_>, path: &Path, partial: &mut Partial) -> Result<(), F
         (job.progress)(signed(length));
         tokio::task::yield_now().await;
     }
-}
-
-/// Returns the position at which the range that a server sent begins (RFC 9110 §14.4).
-fn range_start(response: &Response) -> Option<u64> {
-    let value = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
-    value.strip_prefix("bytes")?.trim_start().split_once('-')?.0.parse().ok()
-}
-
-/// Returns the value for `If-Range` (RFC 9110 §13.1.5): a strong entity tag, or else the date.
-fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
-    let tag = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
-    tag.or_else(|| headers.get(LAST_MODIFIED)).cloned()
 }
 
 /// Returns a number of bytes as [`Job::progress`] takes it.

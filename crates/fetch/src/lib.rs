@@ -12,6 +12,7 @@
 //! `debs`, `prefetch` and `deb_downloader`; below both `download` (attempts and mirrors), `partial` and `destination` (the place
 //! in the cache). [`LAYERS`] are the parts of the cache that belong to this crate.
 
+mod answer;
 mod deb;
 mod deb_downloader;
 mod debs;

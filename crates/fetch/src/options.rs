@@ -1,6 +1,7 @@
 //! The options of a session.
 
 use crate::limits;
+use rootstrap_cache::Remote;
 use rootstrap_debian::auth_conf::Login;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// The directory in which a private cache is created. Its filesystem needs room for every deb of a run.
     pub temporary: PathBuf,
+    /// A store that several machines share, behind the cache.
+    pub remote: Option<Remote>,
     /// Whether to use only the cache and mirrors that are directories, and no network.
     pub offline: bool,
     /// Whether later sessions will find the cache. If not, files that only they would read are not written.
@@ -39,6 +42,7 @@ impl Default for Options {
         Self {
             cache: None,
             temporary: PathBuf::from("/var/tmp"),
+            remote: None,
             offline: false,
             for_later: true,
             jobs: 16,

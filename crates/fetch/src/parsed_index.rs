@@ -11,7 +11,7 @@
 use crate::error::Error;
 use crate::layers::INDEXES_DIRECTORY;
 use crate::limits;
-use rootstrap_cache::{Cache, CachedFile, NewFile};
+use rootstrap_cache::{Cache, CachedFile, Key, KeyBuilder, NewFile};
 use rootstrap_debian::digest::Digest;
 use rootstrap_debian::packages::Table;
 use rustix::process::setpriority_process;
@@ -86,7 +86,8 @@ impl ParsedIndexFile {
     /// Reads the packages if the file exists, is undamaged, and was made from an index of at most `limit` bytes. A damaged file is
     /// removed.
     pub fn read(&self, limit: u64) -> Option<Table> {
-        let Some((table, decoded)) = self.parse_file(self.file.open()?).ok().flatten() else {
+        let file = self.file.open_or_fetch(&self.key())?;
+        let Some((table, decoded)) = self.parse_file(file).ok().flatten() else {
             self.file.remove();
             return None;
         };
@@ -133,7 +134,14 @@ impl ParsedIndexFile {
         let written = written.and_then(|()| file.file().write_all(&self.digest(parts)));
         written.map_err(|source| rootstrap_cache::Error::write(self.file.path(), source))?;
         file.keep()?;
+        self.file.share(&self.key());
         Ok(())
+    }
+
+    /// Returns what stands for the file in a store that several machines share. Its name has the format, so every version of this program
+    /// that knows the format makes the same file.
+    fn key(&self) -> Key {
+        KeyBuilder::new("parsed-index", &[0; 32]).text("name", &self.name).finish()
     }
 
     /// Returns a digest of the name and of all parts. Half of the long text is hashed apart from the rest, so that two processors

@@ -63,7 +63,8 @@ impl Session {
     /// # Errors
     /// The cache cannot be created or written, or a proxy is not a URI.
     pub fn open(options: Options) -> Result<Self, Error> {
-        let cache = Cache::open(options.cache.as_deref(), &options.temporary)?;
+        let remote = options.remote.clone().filter(|_| !options.offline);
+        let cache = Cache::open(options.cache.as_deref(), &options.temporary)?.with_remote(remote);
         let downloader = Downloader::new(&options)?;
         let runtime = runtime().map_err(|source| Error::Threads { source })?;
         Ok(Self {

@@ -24,6 +24,8 @@ mod release;
 pub mod server;
 mod skeleton;
 mod skip;
+mod slow;
+mod store;
 pub mod tls;
 pub mod tree;
 

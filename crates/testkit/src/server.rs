@@ -4,9 +4,10 @@
 //! socket and joins every thread.
 
 use crate::http::{Head, Span, reason, span};
-use crate::{EPOCH, Files, digest, release};
+use crate::slow::{trickle, wait_for_the_end};
+use crate::{EPOCH, Files, digest, release, store};
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,6 +86,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Whether files can be put here.
+    is_store: bool,
     files: BTreeMap<String, Stored>,
     faults: Vec<(String, Fault, usize)>,
     requests: Vec<Request>,
@@ -109,6 +112,24 @@ impl Server {
         let shared = Arc::clone(&state);
         let acceptor = std::thread::spawn(move || accept(&listener, &shared));
         Server { address, state, acceptor: Some(acceptor) }
+    }
+
+    /// Starts an empty store of files that can be put there, as bazel-remote is one: what is below `cas/` has to have its digest as its
+    /// name, and what is below `ac/` has to name a file there.
+    pub fn start_store() -> Server {
+        let server = Server::start(Files::new());
+        server.state.lock().is_store = true;
+        server
+    }
+
+    /// Returns a copy of a file.
+    pub fn get(&self, path: &str) -> Option<Vec<u8>> {
+        self.state.lock().files.get(path).map(|file| file.bytes.to_vec())
+    }
+
+    /// Returns the paths of all files.
+    pub fn paths(&self) -> Vec<String> {
+        self.state.lock().files.keys().cloned().collect()
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -139,7 +160,7 @@ impl Server {
         self.state.lock().files.remove(path);
     }
 
-    /// Makes the next `times` requests for `path` fail; `usize::MAX` means all of them. Several faults for one path
+    /// Makes the next `times` requests for `path` fail, or with `PUT ` before it, the next attempts to put a file there; `usize::MAX` means all of them. Several faults for one path
     /// apply one after the other.
     pub fn fault(&self, path: &str, fault: Fault, times: usize) {
         self.state.lock().faults.push((path.into(), fault, times));
@@ -212,7 +233,8 @@ fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()>
     let mut reader = BufReader::new(stream);
     while let Some(head) = Head::read(&mut reader)? {
         let path = head.path();
-        let fault = state.next_fault(&path);
+        let is_put = head.method == "PUT" && state.lock().is_store;
+        let fault = state.next_fault(&if is_put { format!("PUT {path}") } else { path.clone() });
         let file = {
             let mut inner = state.lock();
             inner.requests.push(Request {
@@ -226,11 +248,37 @@ fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()>
             });
             inner.files.get(&path).cloned()
         };
-        if !answer(stream, &head, file, fault)? || !head.keep_alive {
+        let goes_on = match is_put {
+            true => {
+                let put = store::read(&mut reader, &head)?;
+                take(stream, &head, state, put, fault)?
+            }
+            false => answer(stream, &head, file, fault)?,
+        };
+        if !goes_on || !head.keep_alive {
             break;
         }
     }
     Ok(())
+}
+
+/// Takes a file, if it may be there. Returns whether the connection can be used again.
+fn take(stream: &TcpStream, head: &Head, state: &State, bytes: Vec<u8>, fault: Option<Fault>) -> io::Result<bool> {
+    match &fault {
+        Some(Fault::Status(status)) => return empty(stream, head, *status, ""),
+        Some(_) => return Ok(false),
+        None => {}
+    }
+    let path = head.path();
+    let mut inner = state.lock();
+    let is_right = store::may_be(&path, &bytes, &|path| inner.files.contains_key(path));
+    if is_right {
+        inner.changes += 1;
+        let file = stored(bytes, inner.changes);
+        inner.files.insert(path, file);
+    }
+    drop(inner);
+    empty(stream, head, if is_right { 201 } else { 400 }, "")
 }
 
 /// Answers one request. Returns whether the connection can be used again.
@@ -344,25 +392,4 @@ fn endless(mut stream: &TcpStream) -> io::Result<bool> {
     }
     stream.write_all(b"0\r\n\r\n")?;
     Ok(true)
-}
-
-/// Returns when the client closes, or when the dropped server shuts the socket down.
-fn wait_for_the_end(mut stream: &TcpStream) -> io::Result<()> {
-    while stream.read(&mut [0; 64])? > 0 {}
-    Ok(())
-}
-
-/// Sends a byte whenever the client has been silent for `interval`; ends when it closes.
-fn trickle(mut stream: &TcpStream, body: &[u8], interval: Duration) -> io::Result<()> {
-    stream.set_read_timeout(Some(interval))?;
-    for byte in body.chunks(1) {
-        match stream.read(&mut [0; 64]) {
-            Ok(0) => return Ok(()),
-            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                return Err(error);
-            }
-            _ => stream.write_all(byte)?,
-        }
-    }
-    Ok(())
 }

@@ -12,6 +12,7 @@ mod mirrors;
 mod outdated;
 mod packages;
 mod plan;
+mod project;
 mod snapshot;
 mod sources;
 mod targets;

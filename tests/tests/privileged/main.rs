@@ -19,6 +19,7 @@ mod old_suites;
 mod platforms;
 mod project;
 mod quirks;
+mod remote_cache;
 mod sandbox;
 mod scripts;
 mod second_stage;

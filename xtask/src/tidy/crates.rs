@@ -9,7 +9,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("debian", &[]),
     ("suites", &["debian"]),
     ("http", &[]),
-    ("cache", &[]),
+    ("cache", &["http"]),
     ("resolve", &["debian"]),
     ("fetch", &["debian", "http", "cache"]),
     ("lock", &["debian"]),

@@ -193,6 +193,7 @@ pub(crate) fn session(options: &ArchiveOptions<'_>) -> Result<Session, Error> {
     let session = Session::open(Options {
         cache: Some(cache.to_owned()),
         temporary: machine.temporary.clone(),
+        remote: machine.remote.clone(),
         offline: machine.offline,
         for_later: machine.cache.is_some(),
         jobs: machine.jobs,

@@ -165,6 +165,7 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
         mode,
         janitor: _,
         cache: _,
+        remote: _,
         offline: _,
         network: _,
         identity: _,

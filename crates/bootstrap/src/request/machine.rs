@@ -1,5 +1,6 @@
 //! On which machine a run takes place, and how.
 
+use rootstrap_cache::Remote;
 use rootstrap_configure::privilege::{Janitor, Mode};
 use rootstrap_debian::auth_conf::Login;
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub struct Machine {
     pub janitor: Janitor,
     /// The cache directory; `None` keeps nothing.
     pub cache: Option<PathBuf>,
+    /// A store that several machines share, behind the cache.
+    pub remote: Option<Remote>,
     /// Whether finished archives and first-phase snapshots of earlier runs are taken from the cache, and kept there.
     pub reuse: bool,
     /// Whether the network must not be used.
@@ -81,6 +84,7 @@ impl Machine {
             mode: Mode::Root,
             janitor: Janitor::default(),
             cache: None,
+            remote: None,
             reuse: true,
             offline: false,
             network: rootstrap_http::Options::default(),

@@ -1,6 +1,6 @@
 //! `rootstrap SUITE TARGET`: from the arguments to a request, and from the outcome to an exit status.
 
-use super::cache::keep_cache;
+use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
@@ -67,6 +67,10 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
             Err(error) => return fail(&error.into(), None),
         }
     }
+    request.machine = match downloads.with_remote(request.machine) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     let progress = Progress::new(level, log);
     unused.into_iter().for_each(|text| progress.event(&Event::Warning(text)));
     make(request, held.as_ref(), &around, progress)
@@ -94,7 +98,7 @@ fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Pr
         None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| {
             progress.summary(&summary);
             // Every description of the cache is closed by now.
-            keep_cache(machine, around.cache_size, &report);
+            close_cache(machine, around.cache_size, &report);
         }),
     };
     match result {

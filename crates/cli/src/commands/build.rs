@@ -1,7 +1,7 @@
 //! `rootstrap build`: makes the images of a manifest.
 
 use super::bootstrap::Problem;
-use super::cache::keep_cache;
+use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
@@ -39,8 +39,13 @@ pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
         Err(error) => return fail(&error.into(), None),
     };
     apply(&held, &mut work.machine);
-    for job in &mut work.jobs {
-        (job.request.machine.mode, job.request.machine.janitor) = (held.mode, held.janitor.clone());
+    work.machine = match args.downloads.with_remote(work.machine) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
+    for machine in work.jobs.iter_mut().map(|job| &mut job.request.machine) {
+        (machine.mode, machine.janitor) = (held.mode, held.janitor.clone());
+        machine.remote.clone_from(&work.machine.remote);
     }
     let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
     let deadline = Deadline::begin(args.run.deadline, &work.machine.cancel);
@@ -109,7 +114,7 @@ fn make(args: &BuildArgs, work: &Work, progress: &Progress) -> Result<u8, Error>
         }
     };
     let report = rootstrap_project::build(jobs, options, machine, &events, &|image| show(image, progress))?;
-    keep_cache(machine, args.downloads.cache_size, &|event| progress.event(&event));
+    close_cache(machine, args.downloads.cache_size, &|event| progress.event(&event));
     progress.end();
     if let Some(path) = metadata_file {
         rootstrap_bootstrap::write_text(&report.to_json(), path)?;

@@ -1,6 +1,6 @@
 //! `rootstrap lock`: writes down which packages a request gets.
 
-use super::cache::keep_cache;
+use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::{epoch, stop_on_signals};
@@ -34,7 +34,8 @@ pub(crate) fn run(args: LockArgs) -> u8 {
     if args.suite.is_none() && (args.check || !args.packages.is_plain()) {
         return usage("no suite is named\nhint: name it, or leave the other options out: the lock has its own request");
     }
-    let machine = match args.downloads.machine(&args.run.network) {
+    let machine = args.downloads.machine(&args.run.network).and_then(|machine| args.downloads.with_remote(machine));
+    let machine = match machine {
         Ok(machine) => machine,
         Err(error) => return fail(&error, None),
     };
@@ -106,7 +107,7 @@ fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progre
         }
     }
     let lock = rootstrap_bootstrap::lock(&request, earlier.as_ref(), &upgrade, &report)?;
-    keep_cache(&request.machine, args.downloads.cache_size, &report);
+    close_cache(&request.machine, args.downloads.cache_size, &report);
     progress.end();
     match args.prints() {
         true => std::io::stdout().write_all(lock.to_text().as_bytes()).map_err(Error::Stdout)?,

@@ -1,7 +1,7 @@
 //! `rootstrap lock --all`: the locks of all images of a manifest.
 
 use super::bootstrap::Problem;
-use super::cache::keep_cache;
+use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::{epoch, stop_on_signals};
@@ -49,7 +49,8 @@ fn requests(args: &LockArgs) -> Result<(Vec<(PathBuf, Request)>, Machine), Probl
     let manifest = Manifest::read(&args.file)?;
     let failed = |error: std::io::Error| Problem::Usage(format!("cannot change the working directory: {error}"));
     let here = std::env::current_dir().map_err(failed)?;
-    let mut machine = args.downloads.machine(&args.run.network).map_err(Problem::Request)?;
+    let machine = args.downloads.machine(&args.run.network).and_then(|machine| args.downloads.with_remote(machine));
+    let mut machine = machine.map_err(Problem::Request)?;
     machine.cache = machine.cache.map(|path| here.join(path));
     std::env::set_current_dir(manifest.directory()).map_err(failed)?;
     let images = manifest.select(&ImagesArgs { names: Vec::new(), file: args.file.clone() })?;
@@ -94,7 +95,7 @@ fn renew(
     let requests: Vec<Request> = due.iter().map(|(_, request, _)| request.clone()).collect();
     let report = |event| progress.event(&event);
     let locks = rootstrap_bootstrap::locks(&requests, machine, &report)?;
-    keep_cache(machine, args.downloads.cache_size, &report);
+    close_cache(machine, args.downloads.cache_size, &report);
     progress.end();
     let mut code = 0;
     for ((path, _, earlier), lock) in due.into_iter().zip(locks) {

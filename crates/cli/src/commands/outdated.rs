@@ -1,6 +1,6 @@
 //! `rootstrap outdated`: lists what a rebuild of locks would change.
 
-use super::cache::keep_cache;
+use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::stop_on_signals;
@@ -24,7 +24,8 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
-    let machine = match args.downloads.machine(&args.run.network) {
+    let machine = args.downloads.machine(&args.run.network).and_then(|machine| args.downloads.with_remote(machine));
+    let machine = match machine {
         Ok(machine) => machine,
         Err(error) => return fail(&error, None),
     };
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
         Ok(found) => found,
         Err(error) => return ended(error),
     };
-    keep_cache(&machine, args.downloads.cache_size, &report);
+    close_cache(&machine, args.downloads.cache_size, &report);
     progress.end();
     let (lists, code) = lists(args, results, good.iter().zip(found));
     let is_due = lists.iter().flatten().any(|list| !list.updates.is_empty());

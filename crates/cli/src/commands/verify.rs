@@ -1,6 +1,6 @@
 //! `rootstrap verify`: builds a root again from its lock, and lists how the two differ.
 
-use super::cache::keep_cache;
+use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{ended, fail, usage};
 use super::rights::{apply, credentials, pass_signals_to, report_mode, stop_on_signals};
@@ -41,6 +41,10 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
     let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
+    let machine = match args.downloads.with_remote(machine) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     report_mode(&held, &report);
     let customization = match args.system.customization(false, &args.copy) {
         Ok(customization) => customization,
@@ -56,7 +60,7 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
         container: args.settings.clone().container(),
     };
     let result = rootstrap_bootstrap::verify(&args.path, &options, &machine, &report);
-    keep_cache(&machine, args.downloads.cache_size, &report);
+    close_cache(&machine, args.downloads.cache_size, &report);
     progress.end();
     match result {
         Ok(roots) => print(args, &roots),
