@@ -38,6 +38,10 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub push: bool,
 
+    /// Only fetch the debs that the images need, into the cache and the remote cache: before many machines make them
+    #[arg(long)]
+    pub download_only: bool,
+
     /// Make the other images although one failed
     #[arg(long, short)]
     pub keep_going: bool,

@@ -35,6 +35,8 @@ pub struct BuildOptions {
     pub changed: bool,
     /// Whether the others are made although one failed.
     pub keep_going: bool,
+    /// Whether only the debs are fetched.
+    pub download_only: bool,
 }
 
 /// Where events go: with the name of an image, or with none for what concerns them all.
@@ -215,7 +217,7 @@ fn build_all(
     let work = || {
         while let Some(number) = next(&queue, &changed, &due) {
             let (Some(decided), Some(flag)) = (due.get(number), flags.get(number)) else { return };
-            let report = build_one(decided, flag, workers, events);
+            let report = build_one(decided, flag, (workers, options.download_only), events);
             let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
             if report.exit_code != 0 && !options.keep_going {
                 queue.has_ended = true;
@@ -278,19 +280,30 @@ fn next(queue: &Mutex<Queue>, changed: &Condvar, due: &[Decided<'_>]) -> Option<
     }
 }
 
-fn build_one(decided: &Decided<'_>, flag: &Arc<AtomicBool>, workers: usize, events: Events<'_>) -> ImageReport {
+fn build_one(
+    decided: &Decided<'_>,
+    flag: &Arc<AtomicBool>,
+    (workers, download_only): (usize, bool),
+    events: Events<'_>,
+) -> ImageReport {
     let since = Instant::now();
     let mut request = decided.request.clone();
     request.machine.cancel = flag.clone();
     request.machine.builds_at_once = workers;
     let mut report = decided.report.clone();
-    match rootstrap_bootstrap::bootstrap(&request, &|event| events(Some(&decided.job.name), event)) {
-        Ok(summary) => {
+    let events = |event| events(Some(&decided.job.name), event);
+    let made = match download_only {
+        true => rootstrap_bootstrap::download(&request, &events).map(|()| None),
+        false => rootstrap_bootstrap::bootstrap(&request, &events).map(Some),
+    };
+    match made {
+        Ok(None) => report.state = State::Downloaded,
+        Ok(Some(summary)) => {
             report.state = if summary.reused { State::Unchanged } else { State::Built };
             report.digest = summary.digest;
             report.pushed = summary.pushed;
             for limit in summary.limits {
-                events(Some(&decided.job.name), Event::Warning(limit));
+                events(Event::Warning(limit));
             }
         }
         // Another image failed, or the whole run was stopped.

@@ -62,6 +62,8 @@ pub enum State {
     Built,
     /// It is there already, made of the same.
     Unchanged,
+    /// Its debs were fetched, and nothing was made.
+    Downloaded,
     /// It could not be made.
     Failed,
     /// Another one failed before, so it was not made.
@@ -76,6 +78,7 @@ impl State {
         match self {
             Self::Built => "built",
             Self::Unchanged => "unchanged",
+            Self::Downloaded => "downloaded",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
         }

@@ -3,6 +3,7 @@
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::registry::Registry;
+use rootstrap_testkit::server::Server;
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
 use rootstrap_tests::{machine, need};
@@ -205,4 +206,45 @@ fn targets_and_locks_decide_what_is_made() {
     build(&world, &two).expect(0);
     assert_eq!(with_state(&world, "built"), ["team-p1"]);
     assert_eq!(world.names("tmp"), [""; 0]);
+}
+
+/// Eight machines with a cache of their own share a store. What they make is what one machine makes, and the mirror serves each deb once.
+#[test]
+fn shards_make_what_one_machine_makes() {
+    let registry = need!(Registry::start(None));
+    let (world, store) = (need!(world()), Server::start_store());
+    write_manifest(&world, &format!("push = \"127.0.0.1:{}/{{name}}:{{suite}}\"", registry.port));
+    let (url, work) = (store.url(), world.path("shards"));
+    fs::create_dir(&work).unwrap();
+    let shards = |night: &str| {
+        let start = |number: usize| {
+            let shard = format!("--shard={number}/8");
+            let file = format!("--metadata-file=shards/{night}-{number}.json");
+            let options = ["--changed", "--push", "--quiet", "--remote-cache", &url, &shard, &file];
+            let mut command = world.bare(&[&["build"], &options[..]].concat());
+            let cache = work.join(format!("{night}-{number}"));
+            command.arg("--cache-dir").arg(cache).stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let running: Vec<_> = (1..=8).map(start).collect();
+        running.into_iter().for_each(|mut shard| assert!(shard.wait().unwrap().success()));
+        let files: Vec<String> = (1..=8).map(|number| format!("shards/{night}-{number}.json")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        world.finish(&mut world.bare(&[&["merge-metadata", "-o", "report.json"], &files[..]].concat())).expect(0);
+    };
+    // One machine fetches for all.
+    let mut fetch = world.bare(&["build", "--changed", "--push", "--download-only", "--quiet", "--remote-cache", &url]);
+    world.finish(fetch.arg("--cache-dir").arg(work.join("fetch"))).expect(0);
+    shards("first");
+    assert_eq!(with_state(&world, "built").len(), IMAGES);
+    let fetched = pool_requests(&world);
+    assert_eq!(fetched.len(), fetched.iter().collect::<BTreeSet<_>>().len(), "{fetched:?}");
+    let made = digests(&world);
+    shards("second");
+    assert_eq!((with_state(&world, "unchanged").len(), digests(&world)), (IMAGES, made.clone()));
+    assert_eq!(pool_requests(&world).len(), fetched.len());
+    // One machine makes the same, for another registry.
+    let other = need!(Registry::start(None));
+    write_manifest(&world, &format!("push = \"127.0.0.1:{}/{{name}}:{{suite}}\"", other.port));
+    build(&world, &["--push"]).expect(0);
+    assert_eq!(digests(&world), made);
 }
