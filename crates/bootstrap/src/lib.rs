@@ -52,7 +52,7 @@ pub use event::{Event, Stage};
 pub use export::{ExportFormat, export};
 pub use inputs::{find_image, inputs, name_inputs};
 pub use lock::{Upgrade, lock, lock_differences, locked_request, locks, write_lock, write_text};
-pub use outdated::{Outdated, Update, outdated, updates};
+pub use outdated::{LockToRenew, Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use recipe::{bootstrap, plan, plan_to_json};
 pub use request::{

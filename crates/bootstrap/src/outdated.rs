@@ -56,26 +56,27 @@ pub fn updates(old: &Platform, new: &Platform) -> Vec<Update> {
     changes(old, new).iter().map(|changed| Update::new(changed, false)).collect()
 }
 
-/// Returns what a rebuild of each lock would change, one result for each lock, in their order. Every index is read once. Of `sources`, it
-/// takes whom to trust, and how freshness is judged.
+/// A lock, where it is, and the sources of which it takes whom to trust, and how freshness is judged.
+pub type LockToRenew = (PathBuf, Lock, Sources);
+
+/// Returns what a rebuild of each lock would change, one result for each lock, in their order. Every index is read once.
 ///
 /// # Errors
 /// The cache cannot be used. The result for a lock is an error if its suite is unknown, its archive cannot be had or trusted, or no set of
 /// packages satisfies its request.
 pub fn outdated(
-    locks: &[(PathBuf, Lock)],
-    sources: &Sources,
+    locks: &[LockToRenew],
     machine: &Machine,
     report: Report<'_>,
 ) -> Result<Vec<Result<Vec<Outdated>, Error>>, Error> {
     let mut archives = Archives::new(machine, report)?;
-    let request = |(path, lock): &(PathBuf, Lock)| {
+    let request = |(path, lock, sources): &LockToRenew| {
         let sources = Sources { suite: lock.request.suite.clone(), ..sources.clone() };
         locked_request(lock, path, sources, machine.clone())
     };
     let mut requests: Vec<Result<Request, Error>> = locks.iter().map(request).collect();
     archives.open_all(&mut requests);
-    let of_lock = |(request, (_, lock)): (&Result<Request, Error>, &(PathBuf, Lock))| {
+    let of_lock = |(request, (_, lock, _)): (&Result<Request, Error>, &LockToRenew)| {
         request.as_ref().ok().map(|request| of_lock(lock, request, &archives))
     };
     let found = in_order(&requests.iter().zip(locks).collect::<Vec<_>>(), &|pair| of_lock(*pair));

@@ -73,9 +73,21 @@ impl Manifest {
         Ok(Self { path: path.to_owned(), images })
     }
 
-    /// Returns the directory at which the paths in it begin.
-    pub(crate) fn directory(&self) -> &Path {
-        self.path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    /// Makes the directory of the manifest the working directory, because its paths begin there. Returns the one before.
+    ///
+    /// # Errors
+    /// There is no such directory any more.
+    pub(crate) fn enter(&self) -> Result<PathBuf, Problem> {
+        let failed = |error: std::io::Error| Problem::Usage(format!("cannot change the working directory: {error}"));
+        let here = std::env::current_dir().map_err(failed)?;
+        let directory = self.path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::env::set_current_dir(directory).map_err(failed)?;
+        Ok(here)
+    }
+
+    /// Returns all images.
+    pub(crate) fn images(&self) -> &[Image] {
+        &self.images
     }
 
     /// Returns the images with these names, or all.

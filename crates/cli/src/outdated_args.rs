@@ -13,6 +13,14 @@ pub(crate) struct OutdatedArgs {
     #[arg(value_name = "LOCK", default_value = LOCK)]
     pub locks: Vec<PathBuf>,
 
+    /// The locks of all images in rootstrap.toml
+    #[arg(long, conflicts_with = "locks")]
+    pub all: bool,
+
+    /// The manifest that --all goes through
+    #[arg(long, value_name = "FILE", default_value = rootstrap_project::MANIFEST, requires = "all")]
+    pub file: PathBuf,
+
     /// How the list is written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ListFormat,

@@ -249,7 +249,8 @@ impl DownloadArgs {
         let mut machine = Machine::new(environment::host(), environment::now());
         machine.cache = match &self.cache_dir {
             _ if self.no_cache => None,
-            Some(directory) => Some(directory.clone()),
+            // The working directory may change.
+            Some(directory) => Some(std::path::absolute(directory).unwrap_or_else(|_| directory.clone())),
             None => environment::cache_directory(),
         };
         machine.offline = self.offline;

@@ -75,16 +75,14 @@ impl Work {
                 Shard::parse(text, &environment::variable).map_err(|error| Problem::Usage(error.to_string()))?;
             images.retain(|image| shard.has(&image.name));
         }
-        let mut machine = args.downloads.machine(&args.run.network).map_err(Problem::Request)?;
-        let failed = |error: std::io::Error| Problem::Usage(format!("cannot change the working directory: {error}"));
-        let here = std::env::current_dir().map_err(failed)?;
+        let machine = args.downloads.machine(&args.run.network).map_err(Problem::Request)?;
+        let here = manifest.enter()?;
         let metadata_file = args.metadata_file.as_ref().map(|path| here.join(path));
-        machine.cache = machine.cache.map(|path| here.join(path));
-        std::env::set_current_dir(manifest.directory()).map_err(failed)?;
         let jobs: Result<Vec<Job>, Problem> =
             images.into_iter().map(|image| manifest.job(image, args, machine.clone())).collect();
         if invocation.handover.is_none() {
             // The process that goes on has to find the manifest as this one did.
+            let failed = |error| Problem::Usage(format!("cannot change the working directory: {error}"));
             std::env::set_current_dir(here).map_err(failed)?;
         }
         Ok(Self { jobs: jobs?, machine, metadata_file })

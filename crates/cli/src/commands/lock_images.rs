@@ -10,7 +10,6 @@ use crate::lock_args::LockArgs;
 use crate::log::Log;
 use crate::manifest::Manifest;
 use crate::progress::{Level, Progress};
-use crate::project_args::ImagesArgs;
 use crate::visible::visible;
 use rootstrap_bootstrap::lock_file::Lock;
 use rootstrap_bootstrap::{Error, Machine, Request};
@@ -47,15 +46,11 @@ pub(crate) fn run(args: &LockArgs) -> u8 {
 fn requests(args: &LockArgs) -> Result<(Vec<(PathBuf, Request)>, Machine), Problem> {
     let epoch = epoch().map_err(Problem::Usage)?;
     let manifest = Manifest::read(&args.file)?;
-    let failed = |error: std::io::Error| Problem::Usage(format!("cannot change the working directory: {error}"));
-    let here = std::env::current_dir().map_err(failed)?;
     let machine = args.downloads.machine(&args.run.network).and_then(|machine| args.downloads.with_remote(machine));
-    let mut machine = machine.map_err(Problem::Request)?;
-    machine.cache = machine.cache.map(|path| here.join(path));
-    std::env::set_current_dir(manifest.directory()).map_err(failed)?;
-    let images = manifest.select(&ImagesArgs { names: Vec::new(), file: args.file.clone() })?;
+    let machine = machine.map_err(Problem::Request)?;
+    manifest.enter()?;
     let mut requests: Vec<(PathBuf, Request)> = Vec::new();
-    for image in images {
+    for image in manifest.images() {
         let (path, mut request) = manifest.request_for_lock(image, machine.clone())?;
         request.output.epoch = epoch;
         requests.push((path, request));

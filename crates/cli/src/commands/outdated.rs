@@ -1,16 +1,18 @@
 //! `rootstrap outdated`: lists what a rebuild of locks would change.
 
+use super::bootstrap::Problem;
 use super::cache::close_cache;
 use super::deadline::Deadline;
 use super::outcome::{fail, usage};
 use super::rights::stop_on_signals;
 use crate::change_list::ChangeList;
 use crate::log::Log;
+use crate::manifest::Manifest;
 use crate::outdated_args::{ListFormat, OutdatedArgs};
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
-use rootstrap_bootstrap::lock_file::Lock;
-use rootstrap_bootstrap::{Error, Outdated};
+use rootstrap_bootstrap::{Error, LockToRenew, Machine, Outdated, Sources};
+use rootstrap_project::Image;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -35,21 +37,23 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
         progress.end();
         fail(&deadline.or(error), None)
     };
-    let read = |path: &PathBuf| rootstrap_bootstrap::read_lock(path).map(|lock| (path.clone(), lock));
-    let locks: Vec<Result<(PathBuf, Lock), Error>> = args.locks.iter().map(read).collect();
+    let named = match named(args, &machine) {
+        Ok(named) => named,
+        Err(Problem::Usage(problem)) => return usage(&problem),
+        Err(Problem::Request(error)) => return fail(&error, None),
+    };
     let (mut good, mut results) = (Vec::new(), Vec::new());
-    for lock in locks {
-        match lock {
+    for (path, sources) in named {
+        match rootstrap_bootstrap::read_lock(&path) {
             Ok(lock) => {
-                good.push(lock);
-                results.push(Ok(()));
+                results.push((path.clone(), Ok(())));
+                good.push((path, lock, sources));
             }
-            Err(error) => results.push(Err(error)),
+            Err(error) => results.push((path, Err(error))),
         }
     }
-    let sources = args.trust.sources("");
     let report = |event| progress.event(&event);
-    let found = match rootstrap_bootstrap::outdated(&good, &sources, &machine, &report) {
+    let found = match rootstrap_bootstrap::outdated(&good, &machine, &report) {
         Ok(found) => found,
         Err(error) => return ended(error),
     };
@@ -67,17 +71,31 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
     }
 }
 
+/// Returns the locks that are named, each with whom to trust. With `--all`, the working directory is that of the manifest afterwards.
+fn named(args: &OutdatedArgs, machine: &Machine) -> Result<Vec<(PathBuf, Sources)>, Problem> {
+    if !args.all {
+        return Ok(args.locks.iter().map(|path| (path.clone(), args.trust.sources(""))).collect());
+    }
+    let manifest = Manifest::read(&args.file)?;
+    manifest.enter()?;
+    let image = |image: &Image| {
+        let (path, request) = manifest.request_for_lock(image, machine.clone())?;
+        Ok((path, request.sources))
+    };
+    manifest.images().iter().map(image).collect()
+}
+
 /// Returns the lists of the locks that could be compared, and the status of the last one that could not.
 fn lists<'l>(
     args: &OutdatedArgs,
-    results: Vec<Result<(), Error>>,
-    mut found: impl Iterator<Item = (&'l (PathBuf, Lock), Result<Vec<Outdated>, Error>)>,
+    results: Vec<(PathBuf, Result<(), Error>)>,
+    mut found: impl Iterator<Item = (&'l LockToRenew, Result<Vec<Outdated>, Error>)>,
 ) -> (Vec<Vec<ChangeList>>, u8) {
     let (mut lists, mut code) = (Vec::new(), 0);
-    for (path, result) in args.locks.iter().zip(results) {
+    for (path, result) in results {
         let what = path.display().to_string();
         let result = result.and_then(|()| {
-            let ((_, lock), outdated) = found.next().ok_or(Error::Cancelled)?;
+            let ((_, lock, _), outdated) = found.next().ok_or(Error::Cancelled)?;
             outdated.map(|roots| (lock.request.suite.clone(), roots))
         });
         match result {
