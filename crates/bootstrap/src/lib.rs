@@ -54,6 +54,7 @@ pub use inputs::{find_image, inputs, name_inputs};
 pub use lock::{Upgrade, lock, lock_differences, locked_request, locks, write_lock, write_text};
 pub use outdated::{LockToRenew, Outdated, Update, outdated, updates};
 pub use publish::Summary;
+pub use publish::target::NewParents;
 pub use recipe::{bootstrap, plan, plan_to_json};
 pub use request::{
     Container, Copy, Customization, Download, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine,

@@ -3,7 +3,7 @@
 
 use crate::report::{ImageReport, Report, State};
 use rootstrap_bootstrap::lock_file::Lock;
-use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, Request};
+use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, NewParents, Request};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -209,6 +209,9 @@ fn build_all(
 ) -> Vec<ImageReport> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = processors.min(machine.jobs).min(due.len()).max(1);
+    // Images that share a directory must not remove it for each other. Those of an image that cannot be made are its own error.
+    let parents = |decided: &Decided<'_>| NewParents::make(&decided.request.output.target).ok();
+    let _parents: Vec<NewParents> = due.iter().filter_map(parents).collect();
     let flags: Vec<Arc<AtomicBool>> = due.iter().map(|_| Arc::default()).collect();
     let stop_all = || flags.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
     let waiting = (0..due.len()).collect();

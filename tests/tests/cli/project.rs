@@ -42,7 +42,6 @@ fn mistakes_are_refused_before_anything_is_fetched() {
         ),
         ("[image.a]\nsuite = \"trixie\"", "line 1: the image `a`: it has no target\nhint: say target"),
         ("[image.a]\nsuite = \"trixie\"\npush = \"r.example/x\"", "it has no target\nhint: push it with --push"),
-        ("[image.a]\nsuite = \"trixie\"\ntarget = \"x.zip\"", "x.zip"),
         ("[image.a]\nsuite = \"trixie\"\ntarget = \"-\"", "the image `a`"),
         ("[image.a]\nextends = \"b\"\n[image.b]\nextends = \"a\"", "an image extends itself: a -> b -> a"),
     ] {

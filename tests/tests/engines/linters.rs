@@ -29,3 +29,8 @@ fn the_template_of_gitlab_is_right() {
 fn the_job_of_kubernetes_is_right() {
     need!(check("kubernetes-validate", &["--strict", "kubernetes/nightly.yaml"]));
 }
+
+#[test]
+fn the_recipe_of_renovate_is_right() {
+    need!(check("check-jsonschema", &["--builtin-schema", "vendor.renovate", "renovate/renovate.json"]));
+}

@@ -7,3 +7,4 @@ mod linters;
 mod project;
 mod runs;
 mod slurm;
+mod story;

@@ -36,7 +36,7 @@ pub fn has(program: &str) -> Result<(), String> {
 /// The project, its archive, its registry and the store that its machines share.
 pub struct Project {
     pub world: World,
-    _registry: Registry,
+    pub registry: Registry,
     pub store: Server,
     /// The directory with the manifest.
     pub directory: PathBuf,
@@ -48,7 +48,12 @@ fn archive(version: &str, day: u64) -> Archive {
         let version = if number == 1 { version } else { "1.0" };
         Deb::new(&format!("p{number}"), version).field("Priority", "optional").file("/usr/share/p", 0o644, version)
     };
-    let archive = Archive::new("trixie").key(&KEY).debs([required("base-files").file("/etc/motd", 0o644, "hello\n")]);
+    let named = |name: &str| Deb::new(name, version).field("Priority", "optional");
+    let archive = Archive::new("trixie").key(&KEY).debs([
+        required("base-files").file("/etc/motd", 0o644, "hello\n"),
+        named("nginx"),
+        named("curl"),
+    ]);
     let mut archive = archive.debs((1..=IMAGES).map(own));
     archive.date += day * 86400;
     archive
@@ -84,7 +89,7 @@ impl Project {
         std::os::unix::fs::symlink(ci("nightly"), programs.join("nightly")).unwrap();
         let copied = Command::new("cp").arg("-r").arg(ci("")).arg(directory.join("ci")).status().unwrap();
         assert!(copied.success());
-        let project = Self { world, _registry: registry, store: Server::start_store(), directory };
+        let project = Self { world, registry, store: Server::start_store(), directory };
         let bare = project.world.path("origin.git");
         for words in [
             &["init", "--quiet", "--bare", bare.to_str().unwrap()][..],

@@ -248,3 +248,47 @@ fn shards_make_what_one_machine_makes() {
     build(&world, &["--push"]).expect(0);
     assert_eq!(digests(&world), made);
 }
+
+/// A night that begins before the last one has ended, with the same cache and the same registry.
+#[test]
+fn two_nights_at_once_make_the_same() {
+    let registry = need!(Registry::start(None));
+    let world = need!(world());
+    write_manifest(&world, &format!("push = \"127.0.0.1:{}/{{name}}:{{suite}}\"", registry.port));
+    let start = |number: usize| {
+        let file = format!("--metadata-file=report-{number}.json");
+        let mut command = world.bare(&["build", "--changed", "--push", "--quiet", &file]);
+        let command = command.arg("--cache-dir").arg(world.path("cache")).stdout(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    for mut night in [start(1), start(2)] {
+        assert!(night.wait().unwrap().success());
+    }
+    let made = |number: usize| {
+        fs::copy(world.path(&format!("report-{number}.json")), world.path("report.json")).unwrap();
+        digests(&world)
+    };
+    assert_eq!(made(1), made(2));
+    assert_eq!(made(1).len(), IMAGES);
+    assert_eq!(world.names("tmp"), [""; 0]);
+}
+
+/// A shard that is killed leaves nothing half done, and the next attempt makes the rest.
+#[test]
+fn a_shard_that_is_killed_is_made_up_for() {
+    let registry = need!(Registry::start(None));
+    let world = need!(world());
+    write_manifest(&world, &format!("push = \"127.0.0.1:{}/{{name}}:{{suite}}\"", registry.port));
+    let mut command = world.bare(&["build", "--changed", "--push", "--metadata-file=report.json"]);
+    command.arg("--cache-dir").arg(world.path("cache")).stdout(std::process::Stdio::null());
+    let mut killed = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // It is killed as soon as it has made an image.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(killed.stderr.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().contains(": built, ")));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(!world.path("report.json").exists());
+    build(&world, &["--changed", "--push"]).expect(0);
+    let (built, there) = (with_state(&world, "built").len(), with_state(&world, "unchanged").len());
+    assert!(built + there == IMAGES && built > 0 && there > 0, "{built} {there}");
+}

@@ -5,6 +5,7 @@
 pub mod floor;
 mod loopback;
 mod measure;
+mod nightly;
 mod options;
 mod report;
 mod sample;
@@ -46,6 +47,17 @@ pub fn run(args: &[String]) -> Result<(), String> {
         let program = measure::copy_program(work.path(), &program)?;
         let table = measure::rounds(&options, &case, &program, work.path())?;
         let text = report::section(&options, &case, &table, &program, args);
+        println!("{text}");
+        if options.write {
+            report::store(&path, &text)?;
+            written = true;
+        }
+    }
+    if options.scenarios.is_empty() || options.scenarios.iter().any(|name| name == scenario::NIGHTLY) {
+        let work =
+            tempfile::Builder::new().prefix("bench-").tempdir_in(&options.work).map_err(|error| error.to_string())?;
+        let program = measure::copy_program(work.path(), &program)?;
+        let text = nightly::section(&options, &program, work.path(), args)?;
         println!("{text}");
         if options.write {
             report::store(&path, &text)?;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Directories that were made for a target. They are removed again, if they are empty, unless the target is there in the end.
 #[derive(Debug, Default)]
-pub(crate) struct NewParents(Vec<PathBuf>);
+pub struct NewParents(Vec<PathBuf>);
 
 impl NewParents {
     /// Makes the directories above a target that do not exist.

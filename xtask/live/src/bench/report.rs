@@ -3,7 +3,7 @@
 use super::measure::{Series, Table, version};
 use super::options::{Options, public};
 use super::sample::Sample;
-use super::scenario::{Case, MEMORY, SCENARIOS};
+use super::scenario::{Case, MEMORY, NIGHTLY_HEADING, SCENARIOS};
 use crate::oracle::build::output;
 use crate::project;
 use std::fmt::Write;
@@ -99,14 +99,14 @@ fn peak(series: &Series) -> Option<f64> {
 }
 
 /// Median and extremes.
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
 }
 
 impl Spread {
-    fn of(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Self {
+    pub fn of(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Self {
         let values: Vec<f64> = samples.iter().map(of).collect();
         let min = values.iter().copied().reduce(f64::min).unwrap_or_default();
         let max = values.iter().copied().reduce(f64::max).unwrap_or_default();
@@ -122,6 +122,11 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Returns a sentence with machine, kernel, day and versions.
 fn surroundings(options: &Options, series: &[Series], program: &Path) -> String {
+    machine(options, &series.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), program)
+}
+
+/// Returns a sentence with machine, kernel, day and the versions of these rows.
+pub fn machine(options: &Options, rows: &[&str], program: &Path) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
@@ -133,7 +138,7 @@ fn surroundings(options: &Options, series: &[Series], program: &Path) -> String 
     let run = |program: &str, args: &[&str]| {
         output(Command::new(program).args(args)).map(|text| text.trim().to_owned()).unwrap_or_default()
     };
-    let mut versions: Vec<String> = series.iter().filter_map(|one| version(&one.name, program)).collect();
+    let mut versions: Vec<String> = rows.iter().filter_map(|row| version(row, program)).collect();
     // The version rarely changes, so the commit is added. It is unknown for a program that was not built here.
     if let Some(ours) = versions.first_mut().filter(|_| options.ours.is_none()) {
         let project = project::directory().to_string_lossy().into_owned();
@@ -182,8 +187,11 @@ fn replace(old: &str, section: &str) -> String {
     }
     let place = |section: &String| {
         let name = heading(section);
-        if name == STAGES {
+        if name == NIGHTLY_HEADING {
             return Some(SCENARIOS.len());
+        }
+        if name == STAGES {
+            return Some(SCENARIOS.len() + 1);
         }
         let name = name.trim_start_matches("## ").split_once(':').map(|(name, _)| name.to_owned());
         name.and_then(|name| SCENARIOS.iter().position(|scenario| scenario.name == name))

@@ -1,4 +1,7 @@
 //! The scenarios of the benchmark and their limits, as data.
+/// The scenario that is no comparison of single runs, and the heading of its section.
+pub const NIGHTLY: &str = "nightly";
+pub const NIGHTLY_HEADING: &str = "## nightly: ten images of trixie and noble";
 
 /// What is cached before a run, and the form of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
