@@ -3,6 +3,7 @@
 use crate::compare::annotation;
 use crate::error::Error;
 use crate::event::Report;
+use crate::outdated::{Update, updates};
 use crate::publish::{self, options};
 use crate::request::{Container, Output, Request};
 use rootstrap_debian::digest::Digest;
@@ -13,8 +14,8 @@ use std::fmt::Write;
 /// The annotation of an image's manifest that has the digest of its inputs.
 const INPUTS: &str = "org.rootstrap.inputs";
 
-/// The number of the recipe. It is raised whenever the same inputs give another image, so that all images are built again.
-/// `golden_tests.rs` of the ring `cli` has the digest of an image that it belongs to.
+/// The number of the recipe. It is raised whenever the same inputs give another image, so that all images are built again: together with the
+/// digests in `golden_tests.rs` of `image`, and with every change of what is put into a tree.
 const RECIPE: u32 = 1;
 
 /// Returns the digest of what decides the image that `request` makes of the packages in `lock`: 64 hexadecimal digits. When the Release
@@ -83,4 +84,22 @@ pub fn name_inputs(request: &mut Request, inputs: &str) {
         output.container.annotations.insert(INPUTS.to_owned(), inputs.to_owned());
         output.push.tags.push(format!("in-{inputs}"));
     }
+}
+
+/// Returns in which packages an image made from `lock` differs from the one that has its name in the registry. `None` if there is none, or it
+/// does not say what it is made of.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub fn changes_since_pushed(request: &Request, lock: &Lock, report: Report<'_>) -> Result<Option<Vec<Update>>, Error> {
+    let former = publish::locks_inside(&request.output.push, &request.machine, report)?;
+    if former.is_empty() {
+        return Ok(None);
+    }
+    let mut changes = Vec::new();
+    for platform in &lock.platforms {
+        let of_former = former.iter().find_map(|lock| lock.platform(&platform.architecture));
+        changes.extend(of_former.map(|former| updates(former, platform)).unwrap_or_default());
+    }
+    Ok(Some(changes))
 }

@@ -50,7 +50,7 @@ pub use enter::{EnteredRoot, enter};
 pub use error::Error;
 pub use event::{Event, Stage};
 pub use export::{ExportFormat, export};
-pub use inputs::{find_image, inputs, name_inputs};
+pub use inputs::{changes_since_pushed, find_image, inputs, name_inputs};
 pub use lock::{Upgrade, lock, lock_differences, locked_request, locks, write_lock, write_text};
 pub use outdated::{LockToRenew, Outdated, Update, outdated, updates};
 pub use publish::Summary;

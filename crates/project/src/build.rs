@@ -1,7 +1,7 @@
 //! Goes through the images of a manifest: decides what each is made of, leaves out what is there already, and hands the others to
 //! `bootstrap`, as many at a time as there are processors.
 
-use crate::report::{ImageReport, Report, State};
+use crate::report::{ImageReport, PackageChange, Report, State};
 use rootstrap_bootstrap::lock_file::Lock;
 use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, NewParents, Request};
 use std::collections::BTreeMap;
@@ -295,6 +295,7 @@ fn build_one(
     request.machine.builds_at_once = workers;
     let mut report = decided.report.clone();
     let events = |event| events(Some(&decided.job.name), event);
+    report.changes = changes(&request, &events);
     let made = match download_only {
         true => rootstrap_bootstrap::download(&request, &events).map(|()| None),
         false => rootstrap_bootstrap::bootstrap(&request, &events).map(Some),
@@ -315,4 +316,11 @@ fn build_one(
     }
     report.seconds = since.elapsed().as_secs_f64();
     report
+}
+
+/// Returns what has changed since the image was pushed last. A registry that does not tell keeps nobody from making the image.
+fn changes(request: &Request, events: &(dyn Fn(Event) + Sync)) -> Option<Vec<PackageChange>> {
+    let lock = request.sources.lock.as_ref()?.lock.as_ref()?;
+    let changes = rootstrap_bootstrap::changes_since_pushed(request, lock, events).ok()??;
+    Some(changes.iter().map(PackageChange::from).collect())
 }

@@ -20,7 +20,7 @@ pub use build::{BuildOptions, Job, build};
 pub use error::Error;
 pub use fan_out::{Engine, TooManyJobs, fan_out};
 pub use image::{Image, Key, Kind, Setting};
-pub use report::{ImageReport, MergeError, Report, State, merge};
+pub use report::{ImageReport, MergeError, PackageChange, Report, State, merge};
 pub use shard::{Shard, ShardError};
 
 /// The name of the file that lists images.

@@ -1,6 +1,6 @@
 //! What a run says of its images, for programs and for people.
 
-use rootstrap_bootstrap::Error;
+use rootstrap_bootstrap::{Error, Update};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -45,6 +45,9 @@ pub struct ImageReport {
     /// How many packages are installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<usize>,
+    /// The packages that differ from those of the image that had its name in the registry before, if that one says what it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<PackageChange>>,
     /// How long this image took, in seconds.
     pub seconds: f64,
     /// Why it failed: the message, its causes and what to do.
@@ -52,6 +55,29 @@ pub struct ImageReport {
     pub error: Option<String>,
     /// The exit status that a run of this image alone would have.
     pub exit_code: u8,
+}
+
+/// A package that differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PackageChange {
+    /// Its name, with its architecture if that is a further one of the root.
+    pub name: String,
+    /// `added`, `removed`, `upgraded`, `downgraded` or `rebuilt`.
+    pub change: String,
+    /// The version that it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// The version that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+}
+
+impl From<&Update> for PackageChange {
+    fn from(update: &Update) -> Self {
+        let Update { name, change, old, new, pocket: _, security: _ } = update;
+        Self { name: name.clone(), change: change.name().to_owned(), old: old.clone(), new: new.clone() }
+    }
 }
 
 /// What became of an image.

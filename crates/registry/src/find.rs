@@ -31,6 +31,57 @@ pub fn find(push: &Push<'_>, whole: bool, report: &dyn Fn(Event)) -> Result<Opti
     result.unwrap_or(Err(Error::Cancelled))
 }
 
+/// Returns the statements of one kind about the images that the tag of `push.reference` means, as documents of in-toto. Returns none if there is no
+/// such tag.
+///
+/// Blocks; `report` is called on this thread. The fields of `push` that say what is pushed are ignored.
+///
+/// # Errors
+/// [`Error::Pull`]: the registry cannot be asked, or has other bytes than a digest says.
+pub fn statements(push: &Push<'_>, predicate_type: &str, report: &dyn Fn(Event)) -> Result<Vec<Value>, Error> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Threads { source })?;
+    let all = async {
+        let reference = push.reference;
+        let endpoints = Session::endpoints(push)?;
+        let connected =
+            upload::retry(push, reference.registry(), report, async || first_usable(&endpoints).await).await;
+        let session = connected.map_err(|fault| failed(reference, reference.registry(), fault))?;
+        let what = format!("statements about tag {}", reference.tag());
+        let attempt = async || statements_of(session, reference.tag(), predicate_type).await;
+        upload::retry(push, &what, report, attempt).await.map_err(|fault| failed(reference, &what, fault))
+    };
+    let result = runtime.block_on(http::unless_cancelled(push.cancel, all));
+    runtime.shutdown_background();
+    result.unwrap_or(Err(Error::Cancelled))
+}
+
+async fn statements_of(session: &Session<'_>, tag: &str, predicate_type: &str) -> Result<Vec<Value>, Fault> {
+    let mut found = Vec::new();
+    let Some(index) = top(session, tag).await? else { return Ok(found) };
+    let index: Value = serde_json::from_slice(&index.bytes).unwrap_or_default();
+    let is_statement = |descriptor: &&Value| descriptor["annotations"]["vnd.docker.reference.type"].is_string();
+    let descriptors = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for descriptor in descriptors.iter().filter(is_statement) {
+        let digest = descriptor["digest"].as_str().filter(|digest| blob::is_digest(digest)).ok_or(Fault::NoDigest)?;
+        let Some(manifest) = top(session, digest).await? else { continue };
+        let manifest: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
+        let layers = manifest["layers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for layer in layers.iter().filter(|layer| layer["annotations"]["in-toto.io/predicate-type"] == predicate_type) {
+            let digest = layer["digest"].as_str().filter(|digest| blob::is_digest(digest)).ok_or(Fault::NoDigest)?;
+            let response = session.request(Method::GET, session.url(&format!("blobs/{digest}"))?).await?;
+            if response.status() != StatusCode::OK {
+                return Err(session.fault(response).await);
+            }
+            let bytes = response.read(limits::STATEMENT).await.map_err(Fault::Http)?;
+            if blob::digest(&bytes) != digest {
+                return Err(Fault::Damaged(blob::digest(&bytes)));
+            }
+            found.extend(serde_json::from_slice::<Value>(&bytes).ok());
+        }
+    }
+    Ok(found)
+}
+
 async fn find_all(push: &Push<'_>, whole: bool, report: &dyn Fn(Event)) -> Result<Option<Manifest>, Error> {
     let reference = push.reference;
     let endpoints = Session::endpoints(push)?;

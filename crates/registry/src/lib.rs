@@ -32,7 +32,7 @@ mod upload;
 pub use blob::Blob;
 pub use credentials::Credentials;
 pub use error::{CredentialProblem, Error, Failure, Fault};
-pub use find::find;
+pub use find::{find, statements};
 pub use pull::pull;
 pub use push::push;
 pub use reference::Reference;

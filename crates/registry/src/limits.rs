@@ -12,6 +12,9 @@ pub(crate) const MESSAGE: usize = 300;
 /// Blobs uploaded at once, as docker does.
 pub(crate) const UPLOADS: usize = 3;
 
+/// Most bytes of a statement about an image.
+pub(crate) const STATEMENT: usize = 64 << 20;
+
 /// Requests at once that ask what a registry has.
 pub(crate) const LOOK_UPS: usize = 8;
 

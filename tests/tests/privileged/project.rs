@@ -86,7 +86,8 @@ fn world() -> Result<World, String> {
 fn forty_images_over_four_nights() {
     let registry = need!(Registry::start(None));
     let world = need!(world());
-    write_manifest(&world, &format!("push = \"127.0.0.1:{}/team/{{name}}:{{suite}}\"", registry.port));
+    let push = format!("attest = true\npush = \"127.0.0.1:{}/team/{{name}}:{{suite}}\"", registry.port);
+    write_manifest(&world, &push);
     let night = ["--changed", "--push"];
 
     let first = build(&world, &night).expect(0);
@@ -110,6 +111,9 @@ fn forty_images_over_four_nights() {
     let changed = digests(&world);
     let differ = made.iter().zip(&changed).filter(|(old, new)| old != new).count();
     assert_eq!((differ, pool_requests(&world).len()), (1, 1));
+    let image = report(&world).into_iter().find(|image| image["state"] == "built").unwrap();
+    let change = serde_json::json!([{ "name": "p7", "change": "upgraded", "old": "1.0", "new": "1.1" }]);
+    assert_eq!(image["changes"], change);
 
     // A package of all is new.
     serve(&world, &archive(&[("p7", "1.1"), ("base-files", "2")], 3));

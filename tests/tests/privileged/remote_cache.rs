@@ -103,6 +103,7 @@ fn a_store_that_misbehaves_costs_time_and_no_result() {
         ("cas/", Fault::Truncate(10)),
         ("cas/", Fault::Status(500)),
         ("cas/", Fault::Refuse),
+        ("cas/", Fault::Stall),
         ("cas/", page.clone()),
         ("ac/", page),
         ("ac/", Fault::Endless),
@@ -110,7 +111,7 @@ fn a_store_that_misbehaves_costs_time_and_no_result() {
     ] {
         let store = filled();
         misbehave(&store, kind, &fault);
-        let outcome = build(&world, &format!("{},trust=own", store.url()), &[]).expect(0);
+        let outcome = build(&world, &format!("{},trust=own", store.url()), &["--timeout=1"]).expect(0);
         assert!(outcome.stdout == expected, "{kind} {fault:?}");
         let told = outcome.stderr.matches("was left alone").count();
         assert_eq!(told, 1, "{kind} {fault:?}: {}", outcome.stderr);

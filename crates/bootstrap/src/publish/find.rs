@@ -4,7 +4,9 @@ use crate::error::Error;
 use crate::event::Report;
 use crate::publish::push::{options, report_event};
 use crate::request::{Machine, Push};
+use rootstrap_lock::Lock;
 use rootstrap_registry::{Credentials, Manifest, Reference};
+use rootstrap_sbom::LOCK_TYPE;
 
 /// Returns the digest of the image that all registries of `push` have under `tag`, if all of them have it whole. The names of `push` are then
 /// moved to it where they mean another one.
@@ -39,6 +41,20 @@ pub(crate) fn find_image(
         }
     }
     Ok(Some(digest))
+}
+
+/// Returns the locks that the image under the first name of `push` carries, one for each platform. Returns none where there is no image, or
+/// one without them.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub(crate) fn locks_inside(push: &Push, machine: &Machine, report: Report<'_>) -> Result<Vec<Lock>, Error> {
+    let references = push.references()?;
+    let Some(reference) = references.first() else { return Ok(Vec::new()) };
+    let request = request(push, (0, reference), machine);
+    let statements = rootstrap_registry::statements(&request, LOCK_TYPE, &|event| report_event(&event, report))?;
+    let lock = |statement: &serde_json::Value| Lock::parse(statement["predicate"]["lock"].as_str()?).ok();
+    Ok(statements.iter().filter_map(lock).collect())
 }
 
 fn find(
