@@ -25,6 +25,7 @@
 //! bytes are read and written.
 
 mod action;
+mod backend;
 pub mod direct_io;
 mod directory;
 mod download_lock;
@@ -39,6 +40,7 @@ mod program;
 mod prune;
 mod remote;
 
+pub use backend::RemoteError;
 pub use directory::Cache;
 pub use download_lock::DownloadLock;
 pub use entry::{Entry, NewEntry, StoredEntry};
@@ -49,4 +51,4 @@ pub use key::{Key, KeyBuilder};
 pub use layer::{Layer, Retention};
 pub use program::ProgramDigest;
 pub use prune::{LayerUsage, PruneLimits, Pruned, default_size, keep_within, prune, usage};
-pub use remote::{Remote, RemoteAddress, RemoteError};
+pub use remote::{Remote, RemoteAddress};

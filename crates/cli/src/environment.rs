@@ -22,6 +22,13 @@ pub(crate) fn path_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// Returns the variables that object stores are configured with, as their own tools read them.
+pub(crate) fn object_store() -> Vec<(String, String)> {
+    let is_known = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|start| name.starts_with(start));
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).filter(|(name, _)| is_known(name)).collect()
+}
+
 /// Returns the default cache directory: below `/var/cache` for root, the XDG directory for everybody else.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
     if is_root() {

@@ -141,7 +141,7 @@ pub(crate) struct DownloadArgs {
     #[arg(long, value_name = "SIZE", value_parser = crate::commands::cache::size)]
     pub cache_size: Option<u64>,
 
-    /// A store that several machines share: http:// or https:// with /cas/SHA256 and /ac/KEY below it. ,ro puts nothing there; ,trust=own
+    /// A store that several machines share: http:// or https:// with /cas/SHA256 and /ac/KEY below it, or a bucket, s3://, gs:// or az://. ,ro puts nothing there; ,trust=own
     /// also takes what was built from there, so nobody else may write to it
     #[arg(long, value_name = "URL[,ro][,trust=own]", conflicts_with = "no_cache")]
     pub remote_cache: Option<RemoteAddress>,
@@ -266,7 +266,7 @@ impl DownloadArgs {
     /// # Errors
     /// Threads cannot be started.
     pub(crate) fn with_remote(&self, mut machine: Machine) -> Result<Machine, Error> {
-        let open = |address: &RemoteAddress| Remote::open(address, &machine.network);
+        let open = |address: &RemoteAddress| Remote::open(address, &machine.network, &environment::object_store());
         machine.remote = self.remote_cache.as_ref().map(open).transpose()?;
         Ok(machine)
     }

@@ -116,8 +116,8 @@ impl Downloader {
     ) -> Result<PathBuf, Error> {
         // The store has its files under this digest alone.
         let remote = self.remote.as_ref().filter(|_| matches!(destination.digest, Digest::Sha256(_)));
-        if let Some(source) = remote.and_then(Remote::source)
-            && let Some(path) = self.download_from_remote(job, &source, destination).await?
+        if let Some(remote) = remote.filter(|remote| remote.is_usable())
+            && let Some(path) = download_from_remote(job, remote, destination).await?
         {
             return Ok(path);
         }
@@ -128,30 +128,6 @@ impl Downloader {
             remote.upload(&destination.digest.to_string(), file);
         }
         Ok(path)
-    }
-
-    /// Downloads a file from the store that several machines share, which is asked once. Returns `None` if it does not have the file.
-    async fn download_from_remote(
-        &self,
-        job: &Job<'_>,
-        source: &str,
-        destination: &Destination,
-    ) -> Result<Option<PathBuf>, Error> {
-        let (mirror, path) = (Mirror::parse(source)?, format!("cas/{}", destination.digest));
-        let mut partial = Partial::in_file(destination.create()?, destination.size, destination.digest);
-        match self.once(true).fetch_from(job, &mirror, &path, &mut partial).await {
-            Ok(()) => Ok(Some(partial.into_file().ok_or(Error::Cancelled)?.keep()?)),
-            Err(Failure::Fatal(error)) => Err(error),
-            Err(Failure::Fault(fault)) => {
-                (job.progress)(-signed(partial.received()));
-                if !matches!(fault, Fault::Missing)
-                    && let Some(remote) = &self.remote
-                {
-                    remote.give_up(&format!("{path}: {fault}"));
-                }
-                Ok(None)
-            }
-        }
     }
 
     /// Fetches from the first candidate that has the right bytes. When one mirror fails, the next one is only asked for the bytes
@@ -357,6 +333,21 @@ impl Downloader {
             failed.insert(mirror.uri.clone());
         }
     }
+}
+
+/// Downloads a file from the store that several machines share, which is asked once. Returns `None` if it does not have the file.
+async fn download_from_remote(
+    job: &Job<'_>,
+    remote: &Remote,
+    destination: &Destination,
+) -> Result<Option<PathBuf>, Error> {
+    let mut new = destination.create()?;
+    let file = new.file().try_clone().map_err(|source| rootstrap_cache::Error::write(destination.path(), source))?;
+    if !remote.fetch(&destination.digest.to_string(), destination.size, file).await {
+        return Ok(None);
+    }
+    (job.progress)(signed(destination.size));
+    Ok(Some(new.keep()?))
 }
 
 /// Copies a file of a mirror that is a directory. It yields after every chunk, so that the session can be cancelled.

@@ -26,6 +26,12 @@ pub enum Certificates {
     Any,
 }
 
+/// Makes TLS usable, also by clients of other libraries in this process.
+pub fn use_tls() {
+    // This fails if the process has a provider already. That one is used then.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Sends requests. All clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -39,8 +45,7 @@ impl Client {
     /// # Errors
     /// A proxy's address cannot be used, or the TLS library does not start.
     pub fn new(options: &Options, redirects: Redirects, certificates: Certificates) -> Result<Self, SetupError> {
-        // This fails if the process has a provider already. That one is used then.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        use_tls();
         let build = |builder: ClientBuilder| builder.build().map_err(|source| SetupError::Client { source });
         // The client cannot be built on a machine without CA certificates: such a machine gets the certificates that are compiled
         // in. Every other machine uses its own, which SSL_CERT_FILE can name, for example for a company's proxy.

@@ -21,7 +21,7 @@ mod response;
 mod retry;
 
 pub use cancel::unless_cancelled;
-pub use client::{Certificates, Client, Redirects};
+pub use client::{Certificates, Client, Redirects, use_tls};
 pub use error::{Error, SetupError};
 pub use options::{Options, Pem, Timeouts};
 pub use proxies::Proxies;

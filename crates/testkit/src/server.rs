@@ -278,7 +278,8 @@ fn take(stream: &TcpStream, head: &Head, state: &State, bytes: Vec<u8>, fault: O
         inner.files.insert(path, file);
     }
     drop(inner);
-    empty(stream, head, if is_right { 201 } else { 400 }, "")
+    // Clients of object stores want a tag.
+    empty(stream, head, if is_right { 200 } else { 400 }, "ETag: \"1\"\r\n")
 }
 
 /// Answers one request. Returns whether the connection can be used again.

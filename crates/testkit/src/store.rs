@@ -14,10 +14,14 @@ pub(crate) fn read(reader: &mut impl Read, head: &Head) -> io::Result<Vec<u8>> {
 
 /// Returns whether these bytes may be at this path: below `cas/` the name is the digest, and what is below `ac/` names a file that is there.
 pub(crate) fn may_be(path: &str, bytes: &[u8], has: &dyn Fn(&str) -> bool) -> bool {
-    match path.split_once('/') {
-        Some(("cas", name)) => name == digest::sha256(bytes),
-        Some(("ac", _)) => {
-            let is_named = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| has(&format!("cas/{name}")));
+    let mut parts = path.rsplitn(3, '/');
+    let (name, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    // What comes before is the bucket of an object store.
+    let above = parts.next().map(|above| format!("{above}/")).unwrap_or_default();
+    match kind {
+        "cas" => name == digest::sha256(bytes),
+        "ac" => {
+            let is_named = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| has(&format!("{above}cas/{name}")));
             bytes.windows(64).any(is_named)
         }
         _ => false,

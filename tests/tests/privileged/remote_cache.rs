@@ -73,7 +73,7 @@ fn nothing_is_put_where_that_is_not_wanted() {
     assert_eq!(store.paths(), [""; 0]);
     assert!(store.requests().iter().all(|request| request.method == "GET"));
     for (address, words) in [
-        ("ftp://store", "its address must begin with http:// or https://"),
+        ("ftp://store", "its address must begin with http://, https://, s3://, gs:// or az://"),
         ("store", "not a valid URI"),
         ("http://store,rw", "`rw` is none of ro and trust=own"),
         ("http://store/?x", "has a query"),
@@ -139,4 +139,33 @@ fn a_store_that_misbehaves_costs_time_and_no_result() {
     let outcome = build(&world, &address, &[]).expect(0);
     assert!(outcome.stdout == expected && outcome.stderr.matches("was left alone").count() == 1, "{}", outcome.stderr);
     assert_eq!(fs::read_dir(world.path("tmp")).unwrap().count(), 0);
+}
+
+/// A bucket of an object store has the same files.
+#[test]
+fn a_bucket_is_a_store() {
+    let world = need!(world());
+    let (store, expected) = (Server::start_store(), world.run(&["-", "--quiet"]).expect(0).stdout);
+    let build = || {
+        let (cache, target) = (tempfile::tempdir().unwrap(), world.target("x.tar"));
+        let mut command = world.command(&[&target, "-v", "--remote-cache=s3://bucket/team"]);
+        command.arg("--cache-dir").arg(cache.path()).env("AWS_ENDPOINT", store.url()).env("AWS_ALLOW_HTTP", "true");
+        command.env("AWS_ACCESS_KEY_ID", "me").env("AWS_SECRET_ACCESS_KEY", "secret").env("AWS_REGION", "here");
+        let outcome = world.finish(&mut command).expect(0);
+        assert!(fs::read(&target).unwrap() == expected, "{}", outcome.stderr);
+        fs::remove_file(target).unwrap();
+        outcome
+    };
+    build();
+    let (debs, kept) = (requests(&world.server, "pool/"), stored(&store, "bucket/team/cas/").len());
+    assert!(debs > 0 && kept > 20, "{kept}");
+    world.server.forget();
+    build();
+    assert_eq!(requests(&world.server, "pool/"), 0);
+    // A bucket that has no such files, and one that refuses.
+    for path in store.paths() {
+        store.fault(&path, Fault::Status(403), usize::MAX);
+    }
+    let refused = build();
+    assert_eq!(refused.stderr.matches("was left alone").count(), 1, "{}", refused.stderr);
 }
