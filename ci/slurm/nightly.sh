@@ -4,7 +4,8 @@
 #
 #   SHARDS=8 ROOTSTRAP_REMOTE_CACHE=http://cache:8080,trust=own ci/slurm/nightly.sh
 #
-# rootstrap and ci/nightly (as nightly) have to be on the PATH of the nodes. The exit status is that of all images together.
+# With BRANCH, the new locks are proposed on that branch of the repository. rootstrap and ci/nightly (as nightly) have to be on the PATH
+# of the nodes. The exit status is that of all images together.
 set -eu
 
 shards=${SHARDS:-8}
@@ -12,7 +13,7 @@ mkdir -p logs reports
 rm -f reports/*.json
 
 # One job renews the locks and fetches for all; the array begins when it has succeeded.
-update=$(sbatch --parsable --job-name=update --output=logs/update.log --wrap='nightly update && nightly fetch')
+update=$(sbatch --parsable --job-name=update --output=logs/update.log --wrap='nightly update && { [ -z "${BRANCH:-}" ] || nightly propose "$BRANCH"; } && nightly fetch')
 build=$(sbatch --parsable --job-name=build --dependency="afterok:$update" --kill-on-invalid-dep=yes --array="1-$shards" \
     --output=logs/build-%a.log \
     --wrap='nightly build --shard auto --metadata-file "reports/$SLURM_ARRAY_TASK_ID.json"')

@@ -81,7 +81,12 @@ fn slurm_runs_its_script() {
     let cluster = need!(Cluster::start(&project));
     let night = || {
         let mut command = project.command(project.directory.join("ci/slurm/nightly.sh"));
-        let output = command.env("SLURM_CONF", &cluster.config).env("SHARDS", "4").output().unwrap();
+        let output = command
+            .env("SLURM_CONF", &cluster.config)
+            .env("SHARDS", "4")
+            .env("BRANCH", "nightly-images")
+            .output()
+            .unwrap();
         let logs = fs::read_dir(project.directory.join("logs")).into_iter().flatten().flatten();
         let mut logs: Vec<_> = logs.map(|log| log.path()).collect();
         logs.sort();
@@ -95,4 +100,7 @@ fn slurm_runs_its_script() {
     project.move_archive();
     night();
     assert_eq!(project.states("report.json"), Project::second_night());
+    let origin = project.world.path("origin.git");
+    let proposed = project.git(&["--git-dir", origin.to_str().unwrap(), "log", "-1", "--format=%B", "nightly-images"]);
+    assert!(proposed.contains("| p1 | upgraded | 1.0 | 1.1 |"), "{proposed}");
 }

@@ -243,7 +243,9 @@ fn shards_make_what_one_machine_makes() {
     let fetched = pool_requests(&world);
     assert_eq!(fetched.len(), fetched.iter().collect::<BTreeSet<_>>().len(), "{fetched:?}");
     let made = digests(&world);
+    let begun = std::time::Instant::now();
     shards("second");
+    println!("a night without changes took {:.2} s", begun.elapsed().as_secs_f64());
     assert_eq!((with_state(&world, "unchanged").len(), digests(&world)), (IMAGES, made.clone()));
     assert_eq!(pool_requests(&world).len(), fetched.len());
     // One machine makes the same, for another registry.
