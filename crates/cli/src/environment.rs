@@ -29,8 +29,12 @@ pub(crate) fn object_store() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).filter(|(name, _)| is_known(name)).collect()
 }
 
-/// Returns the default cache directory: below `/var/cache` for root, the XDG directory for everybody else.
+/// Returns the cache directory where none is named: that of `ROOTSTRAP_CACHE_DIR`, or below `/var/cache` for root, the XDG directory for everybody else.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
+    if let Some(named) = path_variable("ROOTSTRAP_CACHE_DIR").map(PathBuf::from) {
+        // The working directory may change.
+        return Some(std::path::absolute(&named).unwrap_or(named));
+    }
     if is_root() {
         return Some(PathBuf::from("/var/cache/rootstrap"));
     }

@@ -132,7 +132,7 @@ impl TrustArgs {
 /// Where downloads go, and how they are made.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DownloadArgs {
-    /// Where downloads are kept [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
+    /// Where downloads are kept [env: ROOTSTRAP_CACHE_DIR] [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 

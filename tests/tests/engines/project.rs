@@ -117,16 +117,16 @@ impl Project {
         let mut command = Command::new(program);
         command.current_dir(&self.directory).env("PATH", format!("{}:{path}", self.world.path("programs").display()));
         command.env("HOME", self.world.path("home")).env("TMPDIR", self.world.path("tmp")).env("no_proxy", "127.0.0.1");
-        command.env("ROOTSTRAP_REMOTE_CACHE", self.store.url()).env("ROOTSTRAP_OPTIONS", self.options());
+        command.env("ROOTSTRAP_REMOTE_CACHE", self.store.url()).env("ROOTSTRAP_CACHE_DIR", self.cache());
         for name in ["CI", "APT_CONFIG", "http_proxy", "HTTP_PROXY"] {
             command.env_remove(name);
         }
         command
     }
 
-    /// Returns the options of `rootstrap build` for all machines.
-    pub fn options(&self) -> String {
-        format!("--cache-dir={}", self.world.path("cache").display())
+    /// Returns the cache of all machines.
+    pub fn cache(&self) -> String {
+        self.world.path("cache").display().to_string()
     }
 
     /// A package of the first image is new.

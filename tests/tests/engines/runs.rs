@@ -17,7 +17,7 @@ fn gitlab_runs_its_template() {
         command.args(["--force-shell-executor", "--no-color", "--variable", "CI_PIPELINE_SOURCE=schedule"]);
         for (name, value) in [
             ("ROOTSTRAP_REMOTE_CACHE", project.store.url()),
-            ("ROOTSTRAP_OPTIONS", project.options()),
+            ("ROOTSTRAP_CACHE_DIR", project.cache()),
             ("PUSH_URL", project.world.path("origin.git").display().to_string()),
         ] {
             command.arg("--variable").arg(format!("{name}={value}"));
@@ -53,7 +53,7 @@ fn github_runs_its_workflow() {
         let mut command = project.command(&act);
         command.args(["workflow_dispatch", "--platform", "ubuntu-latest=-self-hosted"]);
         command.args(["--env", &format!("ROOTSTRAP_REMOTE_CACHE={}", project.store.url())]);
-        command.args(["--env", &format!("ROOTSTRAP_OPTIONS={}", project.options())]);
+        command.args(["--env", &format!("ROOTSTRAP_CACHE_DIR={}", project.cache())]);
         let said = succeeds(&command.output().unwrap());
         println!("{said}");
         // The summary of each job has the table of its image.

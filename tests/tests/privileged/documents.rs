@@ -42,7 +42,8 @@ fn archive() -> Result<Files, String> {
 fn commands(document: &str) -> Vec<String> {
     let path = format!("{}/../{document}", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(path).unwrap();
-    let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+    // The blocks in `sh` are a story, which the ring `engines` runs as a whole.
+    let blocks = text.split("```").skip(1).step_by(2).filter(|block| !block.starts_with("sh\n")).flat_map(str::lines);
     let without_comment = |line: &str| line.split(" # ").next().unwrap_or_default().trim().to_owned();
     blocks.map(without_comment).filter(|line| line.starts_with("rootstrap ")).collect()
 }

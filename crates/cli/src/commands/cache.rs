@@ -18,7 +18,7 @@ pub(crate) struct Cache {
     #[command(subcommand)]
     action: Action,
 
-    /// Where downloads are kept [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
+    /// Where downloads are kept [env: ROOTSTRAP_CACHE_DIR] [default: ~/.cache/rootstrap, for root /var/cache/rootstrap]
     #[arg(long, value_name = "DIR", global = true)]
     cache_dir: Option<PathBuf>,
 }
