@@ -156,6 +156,10 @@ impl Manifest {
     /// Refuses an image that would go nowhere.
     fn check_target(&self, image: &Image, pushes: bool) -> Result<(), Problem> {
         let names = !image.values("push").is_empty();
+        if image.value("target") == Some("-") {
+            let text = "several images cannot go to standard output\nhint: say target = \"out/{name}.tar\"";
+            return Err(self.problem(image, Some("target"), text));
+        }
         if image.value("target").is_some() || (pushes && names) {
             return Ok(());
         }

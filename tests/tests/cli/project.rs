@@ -42,7 +42,10 @@ fn mistakes_are_refused_before_anything_is_fetched() {
         ),
         ("[image.a]\nsuite = \"trixie\"", "line 1: the image `a`: it has no target\nhint: say target"),
         ("[image.a]\nsuite = \"trixie\"\npush = \"r.example/x\"", "it has no target\nhint: push it with --push"),
-        ("[image.a]\nsuite = \"trixie\"\ntarget = \"-\"", "the image `a`"),
+        (
+            "[image.a]\nsuite = \"trixie\"\ntarget = \"-\"",
+            "line 3: the image `a`: several images cannot go to standard output",
+        ),
         ("[image.a]\nextends = \"b\"\n[image.b]\nextends = \"a\"", "an image extends itself: a -> b -> a"),
     ] {
         fs::write(world.path("rootstrap.toml"), text).unwrap();
