@@ -17,5 +17,6 @@ update=$(sbatch --parsable --job-name=update --output=logs/update.log --wrap='ni
 build=$(sbatch --parsable --job-name=build --dependency="afterok:$update" --kill-on-invalid-dep=yes --array="1-$shards" \
     --output=logs/build-%a.log \
     --wrap='nightly build --shard auto --metadata-file "reports/$SLURM_ARRAY_TASK_ID.json"')
-# What one array task could not make is in its report.
-sbatch --wait --job-name=report --dependency="afterany:$build" --output=logs/report.log --wrap='nightly report reports/*.json'
+# What one array task could not make is in its report, and a task that left no report is an error.
+sbatch --wait --job-name=report --dependency="afterany:$build" --output=logs/report.log \
+    --wrap="nightly report \$(seq -f 'reports/%g.json' $shards)"

@@ -75,7 +75,7 @@ impl FromStr for RemoteAddress {
             match option {
                 "ro" => is_read_only = true,
                 "trust=own" => is_own = true,
-                other => return Err(format!("`{other}` is none of ro and trust=own")),
+                _ => return Err("its options are ro and trust=own; a comma in a password is written %2C".to_owned()),
             }
         }
         Ok(Self { base, shown: http::redact::password(address), is_read_only, is_own })

@@ -144,7 +144,7 @@ pub(crate) struct DownloadArgs {
     /// A store that several machines share: http:// or https:// with /cas/SHA256 and /ac/KEY below it, or a bucket, s3://, gs:// or az://. ,ro puts nothing there; ,trust=own
     /// also takes what was built from there, so nobody else may write to it
     #[arg(long, value_name = "URL[,ro][,trust=own]", conflicts_with = "no_cache")]
-    pub remote_cache: Option<RemoteAddress>,
+    pub remote_cache: Option<String>,
 
     /// Keep no downloads
     #[arg(long, conflicts_with_all = ["cache_dir", "cache_size"])]
@@ -253,6 +253,7 @@ impl DownloadArgs {
             Some(directory) => Some(std::path::absolute(directory).unwrap_or_else(|_| directory.clone())),
             None => environment::cache_directory(),
         };
+        self.remote_address()?;
         machine.offline = self.offline;
         network.apply(&mut machine)?;
         self.access.apply(&mut machine)?;
@@ -261,13 +262,19 @@ impl DownloadArgs {
         Ok(machine)
     }
 
+    /// Returns where the store is. The error does not show the address, which may have a password.
+    fn remote_address(&self) -> Result<Option<RemoteAddress>, Error> {
+        let bad = |reason| Error::InputFile { path: "the address in --remote-cache".to_owned(), reason };
+        self.remote_cache.as_deref().map(|text| text.parse().map_err(bad)).transpose()
+    }
+
     /// Returns the machine with the store that several machines share. The store has threads, so the rights have to be obtained before.
     ///
     /// # Errors
     /// Threads cannot be started.
     pub(crate) fn with_remote(&self, mut machine: Machine) -> Result<Machine, Error> {
         let open = |address: &RemoteAddress| Remote::open(address, &machine.network, &environment::object_store());
-        machine.remote = self.remote_cache.as_ref().map(open).transpose()?;
+        machine.remote = self.remote_address()?.as_ref().map(open).transpose()?;
         Ok(machine)
     }
 }

@@ -74,7 +74,7 @@ pub fn build(
     reports.iter().for_each(done);
     let goes_on = |reports: &[ImageReport]| options.keep_going || reports.iter().all(|it| it.exit_code == 0);
     if options.changed && goes_on(&reports) {
-        let (there, others) = leave_out(due, machine, events);
+        let (there, others) = leave_out(due, !options.download_only, machine, events);
         there.iter().for_each(done);
         reports.extend(there);
         due = others;
@@ -104,8 +104,12 @@ fn decide(jobs: &[Job], machine: &Machine, events: Events<'_>) -> Result<Vec<Res
 
 /// Fixes the packages of an image, and notes what decides it.
 fn decided<'j>(job: &'j Job, lock: &Lock) -> Result<Decided<'j>, Error> {
-    let inputs = rootstrap_bootstrap::inputs(&job.request, lock)?;
     let mut request = job.request.clone();
+    if job.lock.is_some() {
+        // The epoch is the lock's, whatever the environment says.
+        request.output.epoch = None;
+    }
+    let inputs = rootstrap_bootstrap::inputs(&request, lock)?;
     rootstrap_bootstrap::name_inputs(&mut request, &inputs);
     let path = job.lock.as_ref().map_or_else(|| PathBuf::from(&job.name), |(path, _)| path.clone());
     request.sources.lock = Some(LockChoice { path, lock: Some(Arc::new(lock.clone())), frozen: false });
@@ -140,14 +144,19 @@ fn failed(job: &Job, error: &Error, time: Duration) -> ImageReport {
 }
 
 /// Asks the registries which images they have. Returns the reports of those that need not be made, and the others.
-fn leave_out<'j>(due: Vec<Decided<'j>>, machine: &Machine, events: Events<'_>) -> (Vec<ImageReport>, Vec<Decided<'j>>) {
+fn leave_out<'j>(
+    due: Vec<Decided<'j>>,
+    move_names: bool,
+    machine: &Machine,
+    events: Events<'_>,
+) -> (Vec<ImageReport>, Vec<Decided<'j>>) {
     let ask = |decided: &Decided<'_>| -> (Result<Option<String>, Error>, Duration) {
         let since = Instant::now();
         let mut request = decided.request.clone();
         request.machine.cancel = machine.cancel.clone();
         let inputs = decided.report.inputs.as_deref().unwrap_or_default();
         let report = |event| events(Some(&decided.job.name), event);
-        (rootstrap_bootstrap::find_image(&request, inputs, &report), since.elapsed())
+        (rootstrap_bootstrap::find_image(&request, inputs, move_names, &report), since.elapsed())
     };
     let next = Mutex::new(due.iter().enumerate());
     let answers = Mutex::new(BTreeMap::new());

@@ -298,3 +298,34 @@ fn a_shard_that_is_killed_is_made_up_for() {
     let (built, there) = (with_state(&world, "built").len(), with_state(&world, "unchanged").len());
     assert!(built + there == IMAGES && built > 0 && there > 0, "{built} {there}");
 }
+
+/// Whatever decides an image is one of its inputs: the files that its hooks name, the names of copied files, and what is to lie beside it.
+#[test]
+fn what_decides_an_image_makes_it_due() {
+    let world = need!(world());
+    let write = |name: &str, text: &str| fs::write(world.path(name), text).unwrap();
+    write("setup.sh", "echo one >\"$1\"/etc/made\n");
+    write("a.conf", "x\n");
+    let manifest = |more: &str| {
+        write_manifest(&world, "target = \"images/{name}.oci.tar\"");
+        let text = fs::read_to_string(world.path("rootstrap.toml")).unwrap();
+        write("rootstrap.toml", &format!("{text}\n[image.own]\ninclude = [\"...\", \"p1\"]\n{more}\n"));
+    };
+    let state = || {
+        build(&world, &["--changed", "own"]).expect(0);
+        report(&world)[0]["state"].as_str().unwrap().to_owned()
+    };
+    let hook = "hook = 'customize=sh ./setup.sh \"$1\"'\ncopy = \"a.conf:/etc/app/\"\n";
+    manifest(hook);
+    assert_eq!((state(), state()), ("built".to_owned(), "unchanged".to_owned()));
+    write("setup.sh", "echo two >\"$1\"/etc/made\n");
+    assert_eq!((state(), state()), ("built".to_owned(), "unchanged".to_owned()));
+    write("b.conf", "x\n");
+    manifest(&hook.replace("a.conf", "b.conf"));
+    assert_eq!((state(), state()), ("built".to_owned(), "unchanged".to_owned()));
+    manifest(&format!("{}tag = \"team/own:2\"\nsbom = \"own.spdx.json\"", hook.replace("a.conf", "b.conf")));
+    assert_eq!((state(), state()), ("built".to_owned(), "unchanged".to_owned()));
+    fs::remove_file(world.path("own.spdx.json")).unwrap();
+    assert_ne!(state(), "unchanged");
+    assert!(world.path("own.spdx.json").exists());
+}

@@ -75,10 +75,12 @@ fn nothing_is_put_where_that_is_not_wanted() {
     for (address, words) in [
         ("ftp://store", "its address must begin with http://, https://, s3://, gs:// or az://"),
         ("store", "not a valid URI"),
-        ("http://store,rw", "`rw` is none of ro and trust=own"),
+        ("http://me:secret@store,rw", "its options are ro and trust=own"),
         ("http://store/?x", "has a query"),
     ] {
-        build(&world, address, &[]).expect(2).says(&[words]);
+        let outcome = build(&world, address, &[]).expect(2);
+        assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);
+        outcome.says(&[words]);
     }
 }
 

@@ -8,14 +8,14 @@ use rootstrap_lock::Lock;
 use rootstrap_registry::{Credentials, Manifest, Reference};
 use rootstrap_sbom::LOCK_TYPE;
 
-/// Returns the digest of the image that all registries of `push` have under `tag`, if all of them have it whole. The names of `push` are then
-/// moved to it where they mean another one.
+/// Returns the digest of the image that all registries of `push` have under a tag, if all of them have it whole. With `move_names`, the names of
+/// `push` are then moved to it where they mean another one.
 ///
 /// # Errors
 /// A registry cannot be asked, or does not let the name be moved.
 pub(crate) fn find_image(
     push: &Push,
-    tag: &str,
+    (tag, move_names): (&str, bool),
     machine: &Machine,
     report: Report<'_>,
 ) -> Result<Option<String>, Error> {
@@ -29,6 +29,9 @@ pub(crate) fn find_image(
     let Some(digest) = found.first().map(|manifest| manifest.digest.clone()) else { return Ok(None) };
     if found.iter().any(|manifest| manifest.digest != digest) {
         return Ok(None);
+    }
+    if !move_names {
+        return Ok(Some(digest));
     }
     for (number, (reference, manifest)) in references.iter().zip(&found).enumerate() {
         let known = find(push, (number, reference), false, machine, report)?;

@@ -16,6 +16,7 @@ use rootstrap_bootstrap::{Error, Event, FetchEvent, Machine, Push};
 use rootstrap_project::{BuildOptions, ImageReport, Job, Shard, State};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
@@ -51,7 +52,13 @@ pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
     let deadline = Deadline::begin(args.run.deadline, &work.machine.cancel);
     stop_on_signals(&work.machine.cancel);
     report_mode(&held, &|event| progress.event(&event));
-    make(args, &work, &progress).unwrap_or_else(|error| {
+    let made = make(args, &work, &progress);
+    // A run that was stopped says so, although each image has its line.
+    let made = match work.machine.cancel.load(Ordering::Relaxed) {
+        true => Err(Error::Cancelled),
+        false => made,
+    };
+    made.unwrap_or_else(|error| {
         progress.end();
         fail(&deadline.or(error), None)
     })

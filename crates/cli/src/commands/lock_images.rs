@@ -66,11 +66,16 @@ fn renew(
     progress: &Progress,
 ) -> Result<u8, Error> {
     let mut due: Vec<(PathBuf, Request, Option<Lock>)> = Vec::new();
+    let mut code = 0;
     for (path, request) in requests {
         let earlier = match rootstrap_bootstrap::read_lock(&path) {
             Ok(lock) => Some(lock),
             Err(Error::NoLock { .. }) => None,
-            Err(error) => return Err(error),
+            // The others are renewed all the same.
+            Err(error) => {
+                code = code.max(fail(&error, None));
+                continue;
+            }
         };
         let differences = match &earlier {
             Some(lock) => rootstrap_bootstrap::lock_differences(&request, lock)?,
@@ -85,14 +90,13 @@ fn renew(
         }
     }
     if args.check {
-        return Ok(if due.is_empty() { 0 } else { DIFFERS });
+        return Ok(if due.is_empty() { code } else { DIFFERS });
     }
     let requests: Vec<Request> = due.iter().map(|(_, request, _)| request.clone()).collect();
     let report = |event| progress.event(&event);
     let locks = rootstrap_bootstrap::locks(&requests, machine, &report)?;
     close_cache(machine, args.downloads.cache_size, &report);
     progress.end();
-    let mut code = 0;
     for ((path, _, earlier), lock) in due.into_iter().zip(locks) {
         // The others are renewed all the same.
         let written = lock.and_then(|lock| write(&path, &lock, earlier.as_ref(), progress));
