@@ -4,14 +4,13 @@ use crate::compare::annotation;
 use crate::error::Error;
 use crate::event::Report;
 use crate::outdated::{Update, updates};
+use crate::publish::archive_cache::{add_compression, add_container};
 use crate::publish::{self, options};
-use crate::request::{Container, Output, Request};
-use rootstrap_debian::digest::Digest;
+use crate::request::{Customization, Output, Purpose, Request};
+use crate::transfer::hook_files;
+use rootstrap_cache::KeyBuilder;
 use rootstrap_lock::Lock;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
 
 /// The annotation of an image's manifest that has the digest of its inputs.
 const INPUTS: &str = "org.rootstrap.inputs";
@@ -26,84 +25,34 @@ const RECIPE: u32 = 1;
 /// # Errors
 /// A file of the host cannot be read.
 pub fn inputs(request: &Request, lock: &Lock) -> Result<String, Error> {
-    let mut text = format!("rootstrap inputs\nrecipe={RECIPE}\n");
-    // Neither names nor values can end the line of another.
-    let mut add = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name}={value:?}");
-    };
-    for (name, value) in options::options(request)? {
-        add(&name, &value);
+    // The program is no part of it: images are made again for another recipe, and not for each new version.
+    let mut key = KeyBuilder::new("inputs", &[0; 32]);
+    key.number("recipe", RECIPE);
+    key.list("options", options::options(request)?, |key, (name, value)| key.text("name", &name).text("value", &value));
+    let Customization { slim: _, copies, archives: _, settings: _, hooks, hook_network: _, script_timeout: _ } =
+        &request.customization;
+    // A file keeps its name in a directory.
+    key.list("copied", copies, |key, copy| key.bytes("name", copy.from.file_name().unwrap_or_default().as_bytes()));
+    for hook in hooks {
+        key.texts("hook-files", hook_files::digests(hook)?);
     }
-    let Output { target: _, purpose, container, attest, sboms: _, downloads: _, push: _, further_platforms, epoch } =
+    let Output { target, purpose, container, attest, sboms: _, downloads: _, push: _, further_platforms, epoch } =
         &request.output;
-    for copy in &request.customization.copies {
-        // A file keeps its name in a directory.
-        add("copied-name", &copy.from.file_name().unwrap_or_default().to_string_lossy());
-    }
-    for hook in request.customization.hooks.iter().filter(|hook| !hook.is_inside) {
-        for path in files_named(&hook.command) {
-            add("hook-file", &tree_digest(&path)?);
-        }
-    }
-    add("purpose", &format!("{purpose:?}"));
-    add("attest", &attest.to_string());
-    add("platforms", &further_platforms.join(","));
+    key.flag("image", *purpose == Purpose::BaseImage).flag("attest", *attest).texts("platforms", further_platforms);
     // The result has this date, if it is given. Otherwise its date is that of the archive when it changed.
-    add("epoch", &format!("{epoch:?}"));
-    add("compression", &format!("{:?}", request.output.layer_compression()));
-    let Container { tags, entrypoint, cmd, env, user, workdir, labels, annotations } = container;
-    // An archive has its names inside. In a registry they are apart from the image.
-    if output_has_names(request) {
-        add("tags", &tags.join(","));
+    key.optional("epoch", *epoch, |key, epoch| key.number("epoch", epoch));
+    if let Some(compression) = request.output.layer_compression() {
+        add_compression(&mut key, compression);
     }
-    add("entrypoint", &format!("{entrypoint:?}"));
-    add("cmd", &format!("{cmd:?}"));
-    add("user", &format!("{user:?}"));
-    add("workdir", &format!("{workdir:?}"));
-    for (kind, map) in [("env", env), ("label", labels), ("annotation", annotations)] {
-        map.iter().filter(|(name, _)| *name != INPUTS).for_each(|(name, value)| add(kind, &format!("{name}={value}")));
+    let mut container = container.clone();
+    container.annotations.remove(INPUTS);
+    if target.path().is_none() {
+        // A file has its names inside. In a registry they are apart from the image.
+        container.tags.clear();
     }
-    add("lock", &lock.undated().to_text());
-    let digest: [u8; 32] = Sha256::digest(&text).into();
-    Ok(Digest::Sha256(digest).to_string())
-}
-
-fn output_has_names(request: &Request) -> bool {
-    request.output.target.path().is_some()
-}
-
-/// Returns the files and directories of the host that the words of a hook's command name. What it reads beside them is not known.
-fn files_named(command: &str) -> Vec<PathBuf> {
-    let words = shlex::split(command).unwrap_or_default();
-    let paths = words.into_iter().map(PathBuf::from).filter(|path| std::fs::symlink_metadata(path).is_ok());
-    // What the host's programs do is not ours to know: they are named by absolute paths or found in PATH.
-    paths
-        .filter(|path| !path.starts_with("/usr") && !path.starts_with("/bin") && path.as_path() != Path::new("/"))
-        .collect()
-}
-
-/// Returns the digest of a file, or of the names and contents in a directory.
-fn tree_digest(path: &Path) -> Result<String, Error> {
-    let (mut hash, mut waiting) = (Sha256::new(), vec![path.to_owned()]);
-    while let Some(next) = waiting.pop() {
-        let found = std::fs::metadata(&next).map_err(Error::io("read", &next))?;
-        let name = next.strip_prefix(path).unwrap_or(&next);
-        hash.update(format!("{:?} {:o}\n", name, found.permissions().mode()));
-        if found.is_dir() {
-            let mut inside = Vec::new();
-            for entry in std::fs::read_dir(&next).map_err(Error::io("read", &next))? {
-                inside.push(entry.map_err(Error::io("read", &next))?.path());
-            }
-            inside.sort();
-            // Links that lead out of the directory and back would never end.
-            waiting.extend(inside.into_iter().filter(|path| path.symlink_metadata().is_ok_and(|it| !it.is_symlink())));
-        } else if found.is_file() {
-            let mut file = std::fs::File::open(&next).map_err(Error::io("read", &next))?;
-            let content = rootstrap_cache::sha256(&mut file).map_err(Error::io("read", &next))?;
-            hash.update(content);
-        }
-    }
-    Ok(Digest::Sha256(hash.finalize().into()).to_string())
+    add_container(&mut key, &container);
+    key.text("lock", &lock.undated().to_text());
+    Ok(key.finish().to_string())
 }
 
 /// Returns the digest of the image that `request` makes, if it is wherever the request puts it, made of these inputs: in all registries, and
@@ -132,8 +81,7 @@ pub fn find_image(
         }
     }
     if !output.push.names.is_empty() {
-        let Some(pushed) = publish::find_image(&output.push, (&format!("in-{inputs}"), move_names), machine, report)?
-        else {
+        let Some(pushed) = publish::find_image(&output.push, (INPUTS, inputs), move_names, machine, report)? else {
             return Ok(None);
         };
         digest = Some(pushed);
@@ -146,7 +94,7 @@ pub fn name_inputs(request: &mut Request, inputs: &str) {
     let output = &mut request.output;
     if output.makes_image() {
         output.container.annotations.insert(INPUTS.to_owned(), inputs.to_owned());
-        output.push.tags.push(format!("in-{inputs}"));
+        output.push.tags.push(publish::tag_of_inputs(inputs));
     }
 }
 

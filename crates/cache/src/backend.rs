@@ -22,8 +22,8 @@ const TIMEOUTS: Timeouts = Timeouts {
     minimum_rate: 20_000,
 };
 
-/// How long the store may take to accept a file, beside the time that it is sent.
-const STORE: Duration = Duration::from_secs(60);
+/// How many bytes per second a store has to take of a file: a slower one does not save time.
+const RATE: u64 = 1_000_000;
 
 /// How long one request to an object store may take.
 const TRANSFER: Duration = Duration::from_secs(600);
@@ -31,11 +31,17 @@ const TRANSFER: Duration = Duration::from_secs(600);
 /// The schemes of object stores, as their own tools write them.
 const OBJECTS: [&str; 3] = ["s3", "gs", "az"];
 
-/// Where files are.
+/// An open store.
 #[derive(Debug)]
-pub(crate) enum Backend {
+pub(crate) struct Backend {
+    protocol: Protocol,
+    timeouts: Timeouts,
+}
+
+#[derive(Debug)]
+enum Protocol {
     Http { base: Url, client: Client },
-    Objects { store: Box<dyn ObjectStore>, prefix: Path, timeouts: Timeouts },
+    Objects { store: Box<dyn ObjectStore>, prefix: Path },
 }
 
 /// What a store has.
@@ -68,7 +74,7 @@ impl Backend {
         if !OBJECTS.contains(&base.scheme()) {
             let options = http::Options { timeouts, ..options.clone() };
             let client = Client::new(&options, Redirects::Follow, Certificates::Verified)?;
-            return Ok(Self::Http { base: base.clone(), client });
+            return Ok(Self { protocol: Protocol::Http { base: base.clone(), client }, timeouts });
         }
         let fail = |error: object_store::Error| RemoteError::Objects {
             shown: http::redact::password(base.as_str()),
@@ -79,7 +85,7 @@ impl Backend {
         let limits = [("connect_timeout", timeouts.connect), ("timeout", TRANSFER)];
         let limits = limits.map(|(name, limit)| (name.to_owned(), format!("{} seconds", limit.as_secs())));
         let (store, prefix) = object_store::parse_url_opts(base, variables.chain(limits)).map_err(fail)?;
-        Ok(Self::Objects { store, prefix, timeouts })
+        Ok(Self { protocol: Protocol::Objects { store, prefix }, timeouts })
     }
 
     /// Fetches at most `limit` bytes.
@@ -89,8 +95,8 @@ impl Backend {
             left = left.checked_sub(chunk.len() as u64).ok_or_else(|| format!("{path} is larger there"))?;
             to.write_all(chunk).map_err(|error| error.to_string())
         };
-        match self {
-            Self::Http { base, client } => {
+        match &self.protocol {
+            Protocol::Http { base, client } => {
                 let Ok(url) = base.join(path) else { return Ok(Answer::Missing) };
                 let fail = |error: http::Error| error.to_string();
                 let mut response = client.send(client.request(Method::GET, url)).await.map_err(fail)?;
@@ -103,10 +109,10 @@ impl Backend {
                     write(&chunk)?;
                 }
             }
-            Self::Objects { store, prefix, timeouts } => {
+            Protocol::Objects { store, prefix } => {
                 let late = |_| "it does not answer".to_owned();
                 // The library asks again for minutes.
-                let asked = tokio::time::timeout(timeouts.head(), store.get(&below(prefix, path))).await;
+                let asked = tokio::time::timeout(self.timeouts.head(), store.get(&below(prefix, path))).await;
                 let found = match asked.map_err(late)? {
                     Ok(found) => found,
                     Err(object_store::Error::NotFound { .. }) => return Ok(Answer::Missing),
@@ -114,7 +120,8 @@ impl Backend {
                 };
                 let mut chunks = std::pin::pin!(found.into_stream());
                 loop {
-                    let next = tokio::time::timeout(timeouts.stall, futures_util::StreamExt::next(&mut chunks)).await;
+                    let next =
+                        tokio::time::timeout(self.timeouts.stall, futures_util::StreamExt::next(&mut chunks)).await;
                     let Some(chunk) = next.map_err(late)? else { break };
                     write(&chunk.map_err(|error| error.to_string())?)?;
                 }
@@ -126,24 +133,40 @@ impl Backend {
     /// Puts a file there.
     pub async fn put(&self, path: &str, file: File) -> Result<(), String> {
         let size = file.metadata().map_err(|error| error.to_string())?.len();
-        match self {
-            Self::Http { base, client } => send(client, base, path, size, Body::wrap_stream(chunks(file))).await,
-            Self::Objects { store, prefix, .. } => {
-                let sent = put_object(store.as_ref(), &below(prefix, path), file).await;
-                sent.map_err(|error| error.to_string())
+        self.in_time(size, async {
+            match &self.protocol {
+                Protocol::Http { base, client } => {
+                    send(client, base, path, size, Body::wrap_stream(chunks(file))).await
+                }
+                Protocol::Objects { store, prefix } => {
+                    let sent = put_object(store.as_ref(), &below(prefix, path), file).await;
+                    sent.map_err(|error| error.to_string())
+                }
             }
-        }
+        })
+        .await
     }
 
     /// Puts a small file there.
     pub async fn put_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<(), String> {
-        match self {
-            Self::Http { base, client } => send(client, base, path, bytes.len() as u64, Body::from(bytes)).await,
-            Self::Objects { store, prefix, .. } => {
-                let sent = store.put(&below(prefix, path), PutPayload::from(bytes)).await;
-                sent.map(drop).map_err(|error| error.to_string())
+        let size = bytes.len() as u64;
+        self.in_time(size, async {
+            match &self.protocol {
+                Protocol::Http { base, client } => send(client, base, path, size, Body::from(bytes)).await,
+                Protocol::Objects { store, prefix } => {
+                    let sent = store.put(&below(prefix, path), PutPayload::from(bytes)).await;
+                    sent.map(drop).map_err(|error| error.to_string())
+                }
             }
-        }
+        })
+        .await
+    }
+
+    /// Waits until a file of this size is taken, but not for ever.
+    async fn in_time(&self, size: u64, sent: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+        let limit = self.timeouts.connect + self.timeouts.stall * 3 + Duration::from_secs(size / RATE);
+        let late = |_| "it does not take files in time".to_owned();
+        tokio::time::timeout(limit, sent).await.map_err(late)?
     }
 }
 
@@ -185,8 +208,7 @@ async fn put_object(
 async fn send(client: &Client, base: &Url, path: &str, size: u64, body: Body) -> Result<(), String> {
     let url = base.join(path).map_err(|error| error.to_string())?;
     let request = client.request(Method::PUT, url).header(http::header::CONTENT_LENGTH, size).body(body);
-    let limit = STORE.saturating_add(Duration::from_secs(size / u64::from(TIMEOUTS.minimum_rate)));
-    let response = client.send_within(limit, request).await.map_err(|error| error.to_string())?;
+    let response = client.send_without_deadline(request).await.map_err(|error| error.to_string())?;
     if response.status().is_success() { Ok(()) } else { Err(answered(&response)) }
 }
 

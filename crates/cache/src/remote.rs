@@ -15,12 +15,15 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// Uploads at once.
 const UPLOADS: usize = 4;
+
+/// The most bytes of an entry: more than any root has, so that a store cannot fill the disk.
+const LARGEST: u64 = 32 << 30;
 
 /// A store that several machines share. Clones share its connections and its state.
 #[derive(Clone, Debug)]
@@ -32,7 +35,29 @@ struct Shared {
     backend: Backend,
     slots: Semaphore,
     state: Mutex<State>,
-    runtime: Runtime,
+    threads: Threads,
+}
+
+/// The threads that speak with the store. The last clone of a store may be dropped on one of them, where nobody may wait for the others.
+#[derive(Debug)]
+struct Threads {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    fn start() -> io::Result<Self> {
+        let runtime = http::runtime("remote", 1)?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,9 +119,9 @@ impl Remote {
         environment: &[(String, String)],
     ) -> Result<Self, RemoteError> {
         let backend = Backend::open(&address.base, options, environment)?;
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("remote").enable_all().build()?;
+        let threads = Threads::start()?;
         let (slots, state) = (Semaphore::new(UPLOADS), Mutex::default());
-        Ok(Self(Arc::new(Shared { address: address.clone(), backend, slots, state, runtime })))
+        Ok(Self(Arc::new(Shared { address: address.clone(), backend, slots, state, threads })))
     }
 
     /// Returns the address for messages.
@@ -115,7 +140,7 @@ impl Remote {
     pub async fn fetch(&self, digest: &str, size: u64, mut to: File) -> bool {
         let (shared, output) = (self.0.clone(), Output { digest: digest.to_owned(), size });
         // Its connections belong to its own threads.
-        let fetched = self.0.runtime.spawn(async move { shared.file(&output, &mut to).await }).await;
+        let fetched = self.0.threads.handle.spawn(async move { shared.file(&output, &mut to).await }).await;
         fetched.unwrap_or_else(|error| Err(error.to_string())).unwrap_or_else(|reason| {
             self.give_up(&reason);
             false
@@ -161,7 +186,7 @@ impl Remote {
         let mut state = self.0.state();
         let is_off = self.0.address.is_read_only || state.is_broken.is_some() || state.is_closed.is_some();
         if !is_off {
-            let task = self.0.runtime.spawn(upload);
+            let task = self.0.threads.handle.spawn(upload);
             state.uploads.push(task);
         }
     }
@@ -172,7 +197,7 @@ impl Remote {
         if !self.is_own() || !self.is_usable() {
             return false;
         }
-        self.0.runtime.block_on(self.0.entry(key, to)).unwrap_or_else(|reason| {
+        self.0.threads.handle.block_on(self.0.entry(key, to)).unwrap_or_else(|reason| {
             self.give_up(&reason);
             false
         })
@@ -182,7 +207,7 @@ impl Remote {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let uploads = std::mem::take(&mut self.0.state().uploads);
-        self.0.runtime.block_on(async {
+        self.0.threads.handle.block_on(async {
             for upload in uploads {
                 let _ = upload.await;
             }
@@ -208,6 +233,9 @@ impl Shared {
             return Ok(false);
         }
         let Some(output) = action::decode(&value) else { return Err("it has something else under a key".to_owned()) };
+        if output.size > LARGEST {
+            return Err(format!("it has an entry of {} bytes", output.size));
+        }
         self.file(&output, to).await
     }
 
@@ -278,3 +306,7 @@ impl Write for Hashing<'_> {
         self.inner.flush()
     }
 }
+
+#[cfg(test)]
+#[path = "remote_tests.rs"]
+mod tests;

@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// An open cache and the connections of a run. Its methods block; what can run at the same time does so inside.
@@ -38,25 +38,6 @@ pub struct Session {
 /// How many threads wait for the network.
 const THREADS: usize = 2;
 
-/// Returns the threads that wait for the network.
-///
-/// # Errors
-/// A limit on memory or processes keeps this process from starting threads. tokio would panic, and then wait for ever for those that it
-/// could start, so as many threads and one more are started and ended first.
-fn runtime() -> std::io::Result<Runtime> {
-    let mut waiting = Vec::new();
-    for _ in 0..=THREADS {
-        let (ends, end) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::Builder::new().name("fetch".into()).spawn(move || end.recv())?;
-        waiting.push((ends, thread));
-    }
-    for (ends, thread) in waiting {
-        drop(ends);
-        let _ = thread.join();
-    }
-    Builder::new_multi_thread().worker_threads(THREADS).thread_name("fetch").enable_all().build()
-}
-
 impl Session {
     /// Opens the cache, which blocks while somebody prunes it, and prepares connections. It does not connect to anything.
     ///
@@ -66,7 +47,7 @@ impl Session {
         let remote = options.remote.clone().filter(|_| !options.offline);
         let cache = Cache::open(options.cache.as_deref(), &options.temporary)?.with_remote(remote);
         let downloader = Downloader::new(&options)?;
-        let runtime = runtime().map_err(|source| Error::Threads { source })?;
+        let runtime = rootstrap_http::runtime("fetch", THREADS).map_err(|source| Error::Threads { source })?;
         Ok(Self {
             writers: ParsedIndexWriters::new(options.for_later),
             cancel: options.cancel,

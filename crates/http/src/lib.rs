@@ -19,6 +19,7 @@ pub mod redact;
 pub mod redirect;
 mod response;
 mod retry;
+mod runtime;
 
 pub use cancel::unless_cancelled;
 pub use client::{Certificates, Client, Redirects, use_tls};
@@ -28,3 +29,4 @@ pub use proxies::Proxies;
 pub use reqwest::{Body, Method, RequestBuilder, StatusCode, Url, header};
 pub use response::Response;
 pub use retry::{LONGEST_RETRY_AFTER, Retries, is_transient_status};
+pub use runtime::runtime;

@@ -24,8 +24,8 @@ pub(crate) const TYPES: &str = "application/vnd.oci.image.index.v1+json, applica
                      application/vnd.docker.distribution.manifest.v2+json";
 
 /// How many manifests and how many blobs one image may have.
-const MANIFESTS: usize = 256;
-const BLOBS: usize = 2000;
+pub(crate) const MANIFESTS: usize = 256;
+pub(crate) const BLOBS: usize = 2000;
 
 /// Fetches an image with all its platforms and the statements about it. Each document and blob goes into the file that `create` makes for its
 /// digest. Returns digest and size of the manifest or index: the one with `digest`, or the one that the tag means.

@@ -266,6 +266,7 @@ fn serve(stream: &TcpStream, state: &State, connection: usize) -> io::Result<()>
 fn take(stream: &TcpStream, head: &Head, state: &State, bytes: Vec<u8>, fault: Option<Fault>) -> io::Result<bool> {
     match &fault {
         Some(Fault::Status(status)) => return empty(stream, head, *status, ""),
+        Some(Fault::Stall) => return wait_for_the_end(stream).and(Ok(false)),
         Some(_) => return Ok(false),
         None => {}
     }

@@ -224,6 +224,12 @@ fn add_output(key: &mut KeyBuilder, output: &Output) -> Option<()> {
         Format::Squashfs | Format::Ext4 | Format::Cpio(_) => return None,
     };
     key.flag("base-image", output.is_base_image());
+    add_container(key, container);
+    Some(())
+}
+
+/// Adds the settings and the names of an image.
+pub(crate) fn add_container(key: &mut KeyBuilder, container: &Container) {
     let Container { tags, entrypoint, cmd, env, user, workdir, labels, annotations } = container;
     key.texts("tags", tags)
         .optional("entrypoint", entrypoint.as_ref(), |key, words| key.texts("words", words))
@@ -233,10 +239,9 @@ fn add_output(key: &mut KeyBuilder, output: &Output) -> Option<()> {
     for (name, map) in [("env", env), ("labels", labels), ("annotations", annotations)] {
         key.list(name, map, |key, (name, value)| key.text("name", name).text("value", value));
     }
-    Some(())
 }
 
-fn add_compression(key: &mut KeyBuilder, compression: Compression) {
+pub(crate) fn add_compression(key: &mut KeyBuilder, compression: Compression) {
     let Compression { algorithm, level } = compression;
     let name = match algorithm {
         Algorithm::None => "none",

@@ -7,23 +7,37 @@ use crate::request::{Machine, Push};
 use rootstrap_lock::Lock;
 use rootstrap_registry::{Credentials, Manifest, Reference};
 use rootstrap_sbom::LOCK_TYPE;
+use serde_json::Value;
 
-/// Returns the digest of the image that all registries of `push` have under a tag, if all of them have it whole. With `move_names`, the names of
-/// `push` are then moved to it where they mean another one.
+/// Returns the tag of an image made of these inputs.
+pub(crate) fn tag_of_inputs(inputs: &str) -> String {
+    format!("in-{inputs}")
+}
+
+/// Returns the digest of the image that all registries of `push` have under the tag of its inputs, if all of them have it whole, and its
+/// annotation with this name says that it is made of them. With `move_names`, the names of `push` are then moved to it where they mean
+/// another one.
 ///
 /// # Errors
 /// A registry cannot be asked, or does not let the name be moved.
 pub(crate) fn find_image(
     push: &Push,
-    (tag, move_names): (&str, bool),
+    (annotation, inputs): (&str, &str),
+    move_names: bool,
     machine: &Machine,
     report: Report<'_>,
 ) -> Result<Option<String>, Error> {
+    let tag = tag_of_inputs(inputs);
     let references = push.references()?;
     let mut found: Vec<Manifest> = Vec::new();
     for (number, reference) in references.iter().enumerate() {
-        let asked = reference.with_tag(tag)?;
+        let asked = reference.with_tag(&tag)?;
         let Some(manifest) = find(push, (number, &asked), true, machine, report)? else { return Ok(None) };
+        let document: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
+        // Somebody may have moved the tag.
+        if document["annotations"][annotation] != inputs {
+            return Ok(None);
+        }
         found.push(manifest);
     }
     let Some(digest) = found.first().map(|manifest| manifest.digest.clone()) else { return Ok(None) };
@@ -56,7 +70,7 @@ pub(crate) fn locks_inside(push: &Push, machine: &Machine, report: Report<'_>) -
     let Some(reference) = references.first() else { return Ok(Vec::new()) };
     let request = request(push, (0, reference), machine);
     let statements = rootstrap_registry::statements(&request, LOCK_TYPE, &|event| report_event(&event, report))?;
-    let lock = |statement: &serde_json::Value| Lock::parse(statement["predicate"]["lock"].as_str()?).ok();
+    let lock = |statement: &Value| Lock::parse(statement["predicate"]["lock"].as_str()?).ok();
     Ok(statements.iter().filter_map(lock).collect())
 }
 

@@ -15,7 +15,7 @@ pub(crate) mod side_file;
 mod summary;
 pub(crate) mod target;
 
-pub(crate) use find::{find_image, locks_inside};
+pub(crate) use find::{find_image, locks_inside, tag_of_inputs};
 pub(crate) use product::{FinishedRoot, RootOptions};
 pub(crate) use publication::{Publication, publish};
 pub use summary::Summary;
