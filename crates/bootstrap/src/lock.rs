@@ -46,24 +46,31 @@ pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report
     as_read_back(&lock)
 }
 
-/// Decides which packages each of many requests gets now. Every index is read once.
+/// Decides which packages each of many requests gets now. Every index is read once. Versions of the earlier lock of a request are kept as
+/// `upgrade` says.
 ///
 /// # Errors
 /// The cache cannot be used. The result for a request is an error as for [`lock()`].
-pub fn locks(requests: &[Request], machine: &Machine, report: Report<'_>) -> Result<Vec<Result<Lock, Error>>, Error> {
+pub fn locks(
+    requests: &[(Request, Option<Lock>)],
+    upgrade: &Upgrade,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Vec<Result<Lock, Error>>, Error> {
     let mut archives = Archives::new(machine, report)?;
-    let mut requests: Vec<Result<Request, Error>> =
-        requests.iter().map(|request| own_suite::settle(request, report)).collect();
-    archives.open_all(&mut requests);
-    let decide = |request: &Result<Request, Error>| {
+    let mut settled: Vec<Result<Request, Error>> =
+        requests.iter().map(|(request, _)| own_suite::settle(request, report)).collect();
+    archives.open_all(&mut settled);
+    let decide = |(request, earlier): &(&Result<Request, Error>, &Option<Lock>)| {
         let request = request.as_ref().ok()?;
-        Some(lock_from(&archives, request, None, &Upgrade::All).and_then(|lock| as_read_back(&lock)))
+        Some(lock_from(&archives, request, earlier.as_ref(), upgrade).and_then(|lock| as_read_back(&lock)))
     };
-    let decided = in_order(&requests, &decide);
+    let pairs: Vec<_> = settled.iter().zip(requests.iter().map(|(_, earlier)| earlier)).collect();
+    let decided = in_order(&pairs, &decide);
     let result = |(request, lock): (Result<Request, Error>, Option<_>)| {
         request.and_then(|_| lock.unwrap_or(Err(Error::Cancelled)))
     };
-    Ok(requests.into_iter().zip(decided).map(result).collect())
+    Ok(settled.into_iter().zip(decided).map(result).collect())
 }
 
 /// Calls `work` for each item, on as many threads as there are processors. Returns the results in the order of the items.

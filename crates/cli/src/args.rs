@@ -7,8 +7,8 @@ use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
 use crate::project_args::{BuildArgs, InitArgs, MatrixArgs, MergeArgs};
 use crate::request_args::{DownloadArgs, PackageArgs};
+use crate::root_args::RootArgs;
 use crate::run_args::RunArgs;
-use crate::staging_args::Staging;
 use crate::system_args::SystemArgs;
 use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -229,18 +229,8 @@ pub(crate) struct Args {
 /// The arguments that `rootstrap SUITE TARGET` and `rootstrap image` share.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SharedArgs {
-    /// How to get the rights to read and keep all owners: root, unshare (users with a range in /etc/subuid), single (all others) or
-    /// chroot (root of a plain container); by default the best that works
-    #[arg(long, value_name = "MODE", value_parser = crate::mode::parse)]
-    pub mode: Option<Mode>,
-
-    /// Where the root grows before it is moved to TARGET; in memory, nothing is left behind whatever happens
-    #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub staging: Staging,
-
-    /// Whether to wait until the result is on the disk
-    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
-    pub sync: String,
+    #[command(flatten)]
+    pub root: RootArgs,
 
     #[command(flatten)]
     pub container: ContainerArgs,

@@ -3,7 +3,7 @@
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::run_args::RunArgs;
 use clap::{Subcommand, ValueEnum};
-use rootstrap_bootstrap::ExportFormat;
+use rootstrap_bootstrap::{ExportFormat, Upgrade};
 use std::path::PathBuf;
 
 /// The lock that is used if no other is named.
@@ -98,6 +98,15 @@ impl From<Export> for ExportFormat {
 }
 
 impl LockArgs {
+    /// Returns which packages may change.
+    pub(crate) fn upgrade(&self) -> Upgrade {
+        match &self.upgrade {
+            None => Upgrade::Needed,
+            Some(names) if names.is_empty() => Upgrade::All,
+            Some(names) => Upgrade::Packages(names.clone()),
+        }
+    }
+
     /// Returns whether the lock goes to standard output.
     pub(crate) fn prints(&self) -> bool {
         self.action.is_some() || self.output.as_os_str() == "-"

@@ -3,6 +3,7 @@
 use crate::args::{CommandLine, SharedArgs};
 use crate::commands::bootstrap::{Problem, request};
 use crate::project_args::{BuildArgs, ImagesArgs};
+use crate::text_file;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser};
 use rootstrap_bootstrap::{Error, Machine, Request, native_architecture};
@@ -45,6 +46,8 @@ fn keys() -> Vec<Key> {
 pub(crate) struct Manifest {
     path: PathBuf,
     images: Vec<Image>,
+    /// The options that its images may have.
+    keys: Vec<Key>,
 }
 
 impl Manifest {
@@ -54,23 +57,23 @@ impl Manifest {
     /// It cannot be read, or what it says makes no sense.
     pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let hint = match error.kind() {
-                std::io::ErrorKind::NotFound => "\nhint: `rootstrap init` writes one",
-                _ => "",
-            };
-            Problem::Usage(format!("cannot read {shown}: {error}{hint}"))
-        })?;
+        if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Err(Problem::Usage(format!(
+                "cannot read {shown}: there is no such file\nhint: `rootstrap init` writes one"
+            )));
+        }
+        let text = text_file::read(&path.to_string_lossy()).map_err(Problem::Request)?;
+        let keys = keys();
         let machine = crate::environment::host().machine;
         let native = native_architecture(&machine).unwrap_or("unknown");
-        let images = rootstrap_project::images(&text, &keys(), native).map_err(|error| {
+        let images = rootstrap_project::images(&text, &keys, native).map_err(|error| {
             let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             Problem::Usage(format!("cannot use {shown}: {error}{hint}"))
         })?;
         if images.is_empty() {
             return Err(Problem::Usage(format!("{shown} has no image\nhint: add a table [image.NAME]")));
         }
-        Ok(Self { path: path.to_owned(), images })
+        Ok(Self { path: path.to_owned(), images, keys })
     }
 
     /// Makes the directory of the manifest the working directory, because its paths begin there. Returns the one before.
@@ -112,14 +115,8 @@ impl Manifest {
     /// An option of the image cannot be used.
     pub(crate) fn job(&self, image: &Image, args: &BuildArgs, machine: Machine) -> Result<Job, Problem> {
         self.check_target(image, args.push)?;
-        let line = self.line(image, words(image, args.push))?;
-        let shared = SharedArgs {
-            mode: args.mode,
-            staging: args.staging,
-            sync: args.sync.clone(),
-            container: line.shared.container,
-            run: args.run.clone(),
-        };
+        let line = self.line(image, self.words(image, args.push))?;
+        let shared = SharedArgs { root: args.root.clone(), container: line.shared.container, run: args.run.clone() };
         // clap reports a missing suite before this.
         let Some(bootstrap) = line.bootstrap else { return Err(self.problem(image, None, "it has no suite")) };
         let request = request(bootstrap, (&line.packages, &line.settings), shared, machine)
@@ -138,7 +135,7 @@ impl Manifest {
     /// # Errors
     /// An option of the image cannot be used.
     pub(crate) fn request_for_lock(&self, image: &Image, machine: Machine) -> Result<(PathBuf, Request), Problem> {
-        let mut words = words(image, true);
+        let mut words = self.words(image, true);
         // Nothing is made, so no target has to be named.
         words.insert(1, "--print-plan".to_owned());
         let line = self.line(image, words)?;
@@ -183,6 +180,28 @@ impl Manifest {
         })
     }
 
+    /// Returns the options of an image as the words of a command line.
+    fn words(&self, image: &Image, pushes: bool) -> Vec<String> {
+        let mut words = vec!["rootstrap".to_owned()];
+        for setting in &image.settings {
+            let key = setting.key.as_str();
+            if matches!(key, "suite" | "target" | LOCK) || (key == "push" && !pushes) {
+                continue;
+            }
+            match self.keys.iter().find(|known| known.name == key).map(|known| known.kind) {
+                Some(Kind::Switch) if setting.values.iter().all(|value| value == "true") => {
+                    words.push(format!("--{key}"))
+                }
+                Some(Kind::Switch) => {}
+                _ => words.extend(setting.values.iter().map(|value| format!("--{key}={value}"))),
+            }
+        }
+        words.push("--".to_owned());
+        words.extend(image.value("suite").map(str::to_owned));
+        words.extend(image.value("target").map(str::to_owned));
+        words
+    }
+
     fn in_image(&self, image: &Image, problem: Problem) -> Problem {
         match problem {
             Problem::Usage(text) => self.problem(image, None, &text),
@@ -199,27 +218,6 @@ impl Manifest {
         let (path, name) = (self.path.display(), &image.name);
         Problem::Usage(format!("cannot use {path}: line {line}: the image `{name}`: {text}"))
     }
-}
-
-/// Returns the options of an image as the words of a command line.
-fn words(image: &Image, pushes: bool) -> Vec<String> {
-    let mut words = vec!["rootstrap".to_owned()];
-    let keys = keys();
-    for setting in &image.settings {
-        let key = setting.key.as_str();
-        if matches!(key, "suite" | "target" | LOCK) || (key == "push" && !pushes) {
-            continue;
-        }
-        match keys.iter().find(|known| known.name == key).map(|known| known.kind) {
-            Some(Kind::Switch) if setting.values.iter().all(|value| value == "true") => words.push(format!("--{key}")),
-            Some(Kind::Switch) => {}
-            _ => words.extend(setting.values.iter().map(|value| format!("--{key}={value}"))),
-        }
-    }
-    words.push("--".to_owned());
-    words.extend(image.value("suite").map(str::to_owned));
-    words.extend(image.value("target").map(str::to_owned));
-    words
 }
 
 /// Returns where the lock of an image is.

@@ -1,10 +1,9 @@
 //! The arguments of the commands that work on `rootstrap.toml`.
 
 use crate::request_args::DownloadArgs;
+use crate::root_args::RootArgs;
 use crate::run_args::RunArgs;
-use crate::staging_args::Staging;
 use clap::ValueEnum;
-use rootstrap_bootstrap::privilege::Mode;
 use rootstrap_project::{Engine, MANIFEST};
 use std::path::PathBuf;
 
@@ -59,17 +58,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
 
-    /// How to get the rights: root, unshare, single or chroot; by default the best that works
-    #[arg(long, value_name = "MODE", value_parser = crate::mode::parse)]
-    pub mode: Option<Mode>,
-
-    /// Where roots grow before they are moved to their targets
-    #[arg(long, value_name = "WHERE", default_value = "auto")]
-    pub staging: Staging,
-
-    /// Whether to wait until the results are on the disk
-    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
-    pub sync: String,
+    #[command(flatten)]
+    pub root: RootArgs,
 
     #[command(flatten)]
     pub downloads: DownloadArgs,
@@ -133,7 +123,7 @@ pub(crate) struct InitArgs {
 pub(crate) struct MergeArgs {
     /// The files that --metadata-file made
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub files: Vec<String>,
 
     /// Where the joined report goes; by default standard output
     #[arg(long, short, value_name = "FILE")]

@@ -3,11 +3,11 @@
 
 use crate::report::{ImageReport, PackageChange, Report, State};
 use rootstrap_bootstrap::lock_file::Lock;
-use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, NewParents, Request};
-use std::collections::BTreeMap;
+use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, NewParents, Request, Upgrade};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -89,10 +89,11 @@ pub fn build(
 
 /// Returns for each image the lock that it is made from.
 fn decide(jobs: &[Job], machine: &Machine, events: Events<'_>) -> Result<Vec<Result<Lock, Error>>, Error> {
-    let open: Vec<Request> = jobs.iter().filter(|job| job.lock.is_none()).map(|job| job.request.clone()).collect();
+    let open = jobs.iter().filter(|job| job.lock.is_none());
+    let open: Vec<(Request, Option<Lock>)> = open.map(|job| (job.request.clone(), None)).collect();
     let found = match open.is_empty() {
         true => Vec::new(),
-        false => rootstrap_bootstrap::locks(&open, machine, &|event| events(None, event))?,
+        false => rootstrap_bootstrap::locks(&open, &Upgrade::All, machine, &|event| events(None, event))?,
     };
     let mut found = found.into_iter();
     let lock = |job: &Job| match &job.lock {
@@ -204,6 +205,8 @@ struct Queue {
     /// The numbers of those that are being made.
     running: Vec<usize>,
     reports: Vec<ImageReport>,
+    /// The first phases that were made.
+    made: BTreeSet<String>,
     /// Whether an image failed and the others are left out.
     has_ended: bool,
 }
@@ -224,7 +227,13 @@ fn build_all(
     let flags: Vec<Arc<AtomicBool>> = due.iter().map(|_| Arc::default()).collect();
     let stop_all = || flags.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
     let waiting = (0..due.len()).collect();
-    let queue = Mutex::new(Queue { waiting, running: Vec::new(), reports: Vec::new(), has_ended: false });
+    let queue = Mutex::new(Queue {
+        waiting,
+        running: Vec::new(),
+        reports: Vec::new(),
+        made: BTreeSet::new(),
+        has_ended: false,
+    });
     let changed = Condvar::new();
     let work = || {
         while let Some(number) = next(&queue, &changed, &due) {
@@ -236,23 +245,18 @@ fn build_all(
                 stop_all();
             }
             done(&report);
+            if report.state == State::Built {
+                queue.made.insert(decided.first_phase.clone());
+            }
             queue.reports.push(report);
             queue.running.retain(|running| *running != number);
             changed.notify_all();
         }
     };
-    let (end, ended) = channel::<()>();
     let stop_all = &stop_all;
+    let (end, ended) = channel::<()>();
     std::thread::scope(|scope| {
-        // A run that is stopped from outside stops all images.
-        let watch = move || {
-            while ended.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
-                if machine.cancel.load(Ordering::Relaxed) {
-                    stop_all();
-                }
-            }
-        };
-        let _ = std::thread::Builder::new().spawn_scoped(scope, watch);
+        let _ = std::thread::Builder::new().spawn_scoped(scope, move || watch(&machine.cancel, &ended, stop_all));
         std::thread::scope(|scope| {
             for _ in 1..workers {
                 let _ = std::thread::Builder::new().spawn_scoped(scope, work);
@@ -267,6 +271,15 @@ fn build_all(
     reports
 }
 
+/// Stops all images when the whole run is stopped from outside, until the other end of `ended` is dropped.
+fn watch(cancel: &AtomicBool, ended: &Receiver<()>, stop_all: &dyn Fn()) {
+    while ended.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+        if cancel.load(Ordering::Relaxed) {
+            stop_all();
+        }
+    }
+}
+
 /// Takes the next image from the queue: one whose first phase nobody is just making. Waits while there is none.
 fn next(queue: &Mutex<Queue>, changed: &Condvar, due: &[Decided<'_>]) -> Option<usize> {
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,14 +288,9 @@ fn next(queue: &Mutex<Queue>, changed: &Condvar, due: &[Decided<'_>]) -> Option<
             return None;
         }
         let phase = |number: &usize| due.get(*number).map(|decided| decided.first_phase.as_str());
-        let is_made = |number: &usize| queue.running.iter().any(|running| phase(running) == phase(number));
-        let is_known = |number: &usize| {
-            let made = |report: &&ImageReport| report.state == State::Built;
-            let names = queue.reports.iter().filter(made).map(|report| report.name.as_str());
-            let mut known = names.filter_map(|name| due.iter().find(|decided| decided.job.name == name));
-            known.any(|decided| Some(decided.first_phase.as_str()) == phase(number))
-        };
-        let found = queue.waiting.iter().position(|number| !is_made(number) || is_known(number));
+        let is_being_made = |number: &usize| queue.running.iter().any(|running| phase(running) == phase(number));
+        let is_made = |number: &usize| phase(number).is_some_and(|phase| queue.made.contains(phase));
+        let found = queue.waiting.iter().position(|number| is_made(number) || !is_being_made(number));
         if let Some(at) = found {
             let number = queue.waiting.remove(at);
             queue.running.push(number);
@@ -304,10 +312,11 @@ fn build_one(
     request.machine.builds_at_once = workers;
     let mut report = decided.report.clone();
     let events = |event| events(Some(&decided.job.name), event);
-    report.changes = changes(&request, &events);
-    let made = match download_only {
-        true => rootstrap_bootstrap::download(&request, &events).map(|()| None),
-        false => rootstrap_bootstrap::bootstrap(&request, &events).map(Some),
+    let made = if download_only {
+        rootstrap_bootstrap::download(&request, &events).map(|()| None)
+    } else {
+        report.changes = changes(&request, &events);
+        rootstrap_bootstrap::bootstrap(&request, &events).map(Some)
     };
     match made {
         Ok(None) => report.state = State::Downloaded,

@@ -4,6 +4,7 @@ use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::registry::Registry;
 use rootstrap_testkit::server::Server;
+use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
 use rootstrap_tests::{machine, need};
@@ -94,6 +95,9 @@ fn forty_images_over_four_nights() {
     assert_eq!(with_state(&world, "built").len(), IMAGES, "{}", first.stderr);
     let fetched = pool_requests(&world);
     assert_eq!(fetched.len(), fetched.iter().collect::<BTreeSet<_>>().len(), "each deb is fetched once: {fetched:?}");
+    let requests: Vec<String> = world.server.requests().into_iter().map(|request| request.path).collect();
+    let indexes = requests.iter().filter(|path| path.contains("binary-amd64/")).count();
+    assert_eq!(indexes, 1, "each index is read once: {requests:?}");
     let made = digests(&world);
     let table = String::from_utf8(first.stdout).unwrap();
     assert!(table.starts_with("IMAGE") && table.contains("team-p7   built  2         "), "{table}");
@@ -143,6 +147,12 @@ fn a_name_that_moved_and_a_lost_blob_are_noticed() {
     assert_eq!((with_state(&world, "unchanged").len(), digests(&world)), (2, made.clone()));
     let digest = world.finish(&mut world.bare(&["diff", &format!("docker://{name}"), &format!("docker://{name}")]));
     assert!(String::from_utf8(digest.stdout).unwrap().contains("no difference"));
+    // Somebody moves the tag of the inputs.
+    let inputs = report(&world)[0]["inputs"].as_str().unwrap().to_owned();
+    let tag = format!("127.0.0.1:{}/team-p1:in-{inputs}", registry.port);
+    world.run(&["--variant=extract", "--arch=amd64", "--pockets=release", "--quiet", "--push", &tag]).expect(0);
+    build(&world, &night).expect(0);
+    assert_eq!((with_state(&world, "built"), digests(&world)), (vec!["team-p1".to_owned()], made.clone()));
     // The registry loses everything of the second image but its manifest.
     registry.lose_blobs("team-p2");
     build(&world, &night).expect(0);
@@ -201,11 +211,16 @@ fn targets_and_locks_decide_what_is_made() {
     lock(&["--check"]).expect(0);
     build(&world, &[&two[..], &["--locked"]].concat()).expect(0);
     assert_eq!(with_state(&world, "unchanged").len(), 2, "a lock of the same packages is the same");
-    serve(&world, &archive(&[("p1", "3"), ("p2", "2")], 2));
+    let newer = Deb::new("p1", "3").field("Priority", "optional").file("/usr/share/p1", 0o644, "3");
+    serve(&world, &archive(&[("p2", "2")], 2).debs([newer]));
     build(&world, &two).expect(0);
     assert_eq!(with_state(&world, "unchanged").len(), 2);
     let before = fs::read(world.path("locks/team-p2.lock")).unwrap();
+    lock(&["--upgrade=none"]).expect(1).says(&["no image has none, which is to be upgraded"]);
+    lock(&["--upgrade=p2"]).expect(0);
+    assert!(!fs::read_to_string(world.path("locks/team-p1.lock")).unwrap().contains("\"3\""), "p1 keeps its version");
     lock(&["--upgrade"]).expect(0);
+    assert!(fs::read_to_string(world.path("locks/team-p1.lock")).unwrap().contains("\"3\""));
     assert!(fs::read(world.path("locks/team-p2.lock")).unwrap() == before, "only dates are new there");
     build(&world, &two).expect(0);
     assert_eq!(with_state(&world, "built"), ["team-p1"]);
@@ -328,4 +343,21 @@ fn what_decides_an_image_makes_it_due() {
     fs::remove_file(world.path("own.spdx.json")).unwrap();
     assert_ne!(state(), "unchanged");
     assert!(world.path("own.spdx.json").exists());
+}
+
+/// Of images with the same first phase, one runs its scripts, and the others take it from the cache.
+#[test]
+fn images_of_one_run_share_the_first_phase() {
+    need!(machine::root());
+    let packages = ["one", "two", "three"].map(|name| Deb::new(name, "1").field("Priority", "optional"));
+    let world = World::new(&need!(base::archive(Layout::Merged, packages)));
+    let text = format!(
+        "[defaults]\nsuite = \"fixture\"\nmirror = \"{}\"\nkeyring = \"key.pgp\"\ntarget = \"{{name}}.tar\"\n\
+         [image.i]\nmatrix.include = [\"one\", \"two\", \"three\"]\n",
+        world.server.url()
+    );
+    fs::write(world.path("rootstrap.toml"), text).unwrap();
+    let mut command = world.bare(&["build", "--verbose"]);
+    let outcome = world.finish(command.arg("--cache-dir").arg(world.path("cache"))).expect(0);
+    assert_eq!(outcome.stderr.matches("the first phase is taken from the cache").count(), 2, "{}", outcome.stderr);
 }

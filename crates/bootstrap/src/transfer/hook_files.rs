@@ -49,3 +49,43 @@ fn named(command: &str) -> Vec<PathBuf> {
         |word: String| Path::new(&word).strip_prefix(".").map(Path::to_owned).unwrap_or(PathBuf::from(&word));
     words.into_iter().map(relative).filter(is_input).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(command: &str) -> Vec<String> {
+        digests(&Hook::parse(&format!("customize={command}")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_hook_reads_is_what_its_command_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let (script, conf) = (directory.path().join("setup.sh"), directory.path().join("conf"));
+        std::fs::create_dir(&conf).unwrap();
+        std::fs::write(&script, "one").unwrap();
+        std::fs::write(conf.join("a"), "x").unwrap();
+        let (script, conf) = (script.display().to_string(), conf.display().to_string());
+        let commands = [
+            format!("sh '{script}' \"$1\" /usr/bin/env"),
+            format!("upload {script} /x"),
+            format!("copy-in {conf} /etc"),
+            format!("sync-in {conf} /etc"),
+            format!("tar-in {script} /"),
+        ];
+        let before: Vec<_> = commands.iter().map(|command| of(command)).collect();
+        assert!(before.iter().all(|digests| digests.len() == 1), "{before:?}");
+        std::fs::write(&script, "two").unwrap();
+        std::fs::write(Path::new(&conf).join("b"), "x").unwrap();
+        for (command, before) in commands.iter().zip(before) {
+            assert_ne!(of(command), before, "{command}");
+        }
+        // Where commands write, what leaves the root, and what another hook has yet to make.
+        assert_eq!(of("cp x /etc /"), [""; 0]);
+        assert_eq!(of("copy-out /etc ."), [""; 0]);
+        assert_eq!(of("ls . .."), [""; 0]);
+        assert_eq!(of(&format!("upload {script}.new /x")), [""]);
+        let inside = Hook::parse(&format!("@customize=cat {script}")).unwrap();
+        assert_eq!(digests(&inside).unwrap(), [""; 0]);
+    }
+}

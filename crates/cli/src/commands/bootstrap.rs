@@ -40,7 +40,7 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
     let Given { packages, downloads, settings, shared } = given;
     let level = Level::from_switches(shared.run.verbosity.quiet, shared.run.verbosity.verbose);
     let log = shared.run.verbosity.log.clone();
-    let mode = shared.mode;
+    let mode = shared.root.mode;
     let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
     let unused = unused_lock(&args);
     let machine = downloads.machine(&shared.run.network).map_err(Problem::Request);
@@ -146,8 +146,7 @@ pub(crate) fn request(
         Some(_) => Target::Nowhere,
         None => shared.container.target(args.target.as_deref(), FormatName::Tar)?,
     };
-    machine.staging = shared.staging.into();
-    machine.sync = shared.sync == "yes";
+    shared.root.apply(&mut machine);
     let (selection, further_platforms) = packages.selection(&machine).map_err(Problem::Request)?;
     let mut sources = packages.sources(&args.suite, args.mirror_argument.as_ref()).map_err(Problem::Request)?;
     sources.lock = lock(&args);

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
         Err(error) => return fail(&error, None),
     };
     // Threads may start only once the rights are obtained.
-    let held = match privilege::enter(invocation, args.mode, &secret, &pass_signals_to) {
+    let held = match privilege::enter(invocation, args.root.mode, &secret, &pass_signals_to) {
         Ok(Rights::Here(here)) => here,
         Ok(Rights::Elsewhere(how)) => return ended(how),
         Err(error) => return fail(&error.into(), None),

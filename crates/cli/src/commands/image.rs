@@ -18,7 +18,7 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
         Ok(log) => log,
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
-    let (source, mode, architecture) = (args.source.clone(), args.shared.mode, args.arch.clone());
+    let (source, mode, architecture) = (args.source.clone(), args.shared.root.mode, args.arch.clone());
     let deadline = args.shared.run.deadline;
     let machine = match machine(&args) {
         Ok(machine) => machine,
@@ -90,8 +90,7 @@ fn output(args: Image) -> Result<Output, String> {
 fn machine(args: &Image) -> Result<Machine, Error> {
     let mut machine = Machine::new(environment::host(), environment::now());
     args.shared.run.network.apply(&mut machine)?;
-    machine.staging = args.shared.staging.into();
+    args.shared.root.apply(&mut machine);
     machine.temporary = environment::temporary_directory();
-    machine.sync = args.shared.sync == "yes";
     Ok(machine)
 }

@@ -59,11 +59,7 @@ fn export(path: &Path, format: ExportFormat, architecture: Option<&str>) -> u8 {
 }
 
 fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progress) -> Result<u8, Error> {
-    let upgrade = match &args.upgrade {
-        None => Upgrade::Needed,
-        Some(names) if names.is_empty() => Upgrade::All,
-        Some(names) => Upgrade::Packages(names.clone()),
-    };
+    let upgrade = args.upgrade();
     let earlier = match rootstrap_bootstrap::read_lock(&args.output) {
         Ok(lock) => Some(lock),
         Err(Error::NoLock { .. }) if args.suite.is_some() && !args.check => None,

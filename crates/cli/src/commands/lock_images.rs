@@ -12,7 +12,7 @@ use crate::manifest::Manifest;
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
 use rootstrap_bootstrap::lock_file::Lock;
-use rootstrap_bootstrap::{Error, Machine, Request};
+use rootstrap_bootstrap::{Error, Machine, Request, Upgrade};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,8 @@ pub(crate) fn run(args: &LockArgs) -> u8 {
         Err(error) => return usage(&format!("cannot write the log: {error}")),
     };
     let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
-    if !args.packages.is_plain() || args.upgrade.as_ref().is_some_and(|names| !names.is_empty()) {
-        return usage("--all takes the options of the images, and --upgrade without names");
+    if !args.packages.is_plain() {
+        return usage("cannot use these options with --all: each image has its own, in the manifest");
     }
     let (requests, machine) = match requests(args) {
         Ok(found) => found,
@@ -92,9 +92,17 @@ fn renew(
     if args.check {
         return Ok(if due.is_empty() { code } else { DIFFERS });
     }
-    let requests: Vec<Request> = due.iter().map(|(_, request, _)| request.clone()).collect();
+    let requests: Vec<(Request, Option<Lock>)> =
+        due.iter().map(|(_, request, earlier)| (request.clone(), earlier.clone())).collect();
     let report = |event| progress.event(&event);
-    let locks = rootstrap_bootstrap::locks(&requests, machine, &report)?;
+    let upgrade = args.upgrade();
+    let locks = rootstrap_bootstrap::locks(&requests, &upgrade, machine, &report)?;
+    if let Upgrade::Packages(names) = &upgrade {
+        let packages = || locks.iter().flatten().flat_map(|lock| &lock.platforms).flat_map(|it| &it.packages);
+        if let Some(name) = names.iter().find(|name| !packages().any(|package| package.name == **name)) {
+            return Err(Error::NotLockable { reason: format!("no image has {name}, which is to be upgraded") });
+        }
+    }
     close_cache(machine, args.downloads.cache_size, &report);
     progress.end();
     for ((path, _, earlier), lock) in due.into_iter().zip(locks) {

@@ -2,19 +2,16 @@
 
 use super::outcome::{fail, usage};
 use crate::project_args::MergeArgs;
+use crate::text_file;
 use rootstrap_bootstrap::Error;
 use std::io::Write;
-use std::path::PathBuf;
 
 /// Runs the command and returns the exit status: that of the images together.
 pub(crate) fn run(args: &MergeArgs) -> u8 {
-    let read = |path: &PathBuf| match std::fs::read_to_string(path) {
-        Ok(text) => Ok((path.display().to_string(), text)),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    };
+    let read = |path: &String| text_file::read(path).map(|text| (path.clone(), text));
     let reports: Vec<(String, String)> = match args.files.iter().map(read).collect() {
         Ok(reports) => reports,
-        Err(problem) => return usage(&problem),
+        Err(error) => return fail(&error, None),
     };
     let report = match rootstrap_project::merge(&reports) {
         Ok(report) => report,

@@ -1,0 +1,51 @@
+//! The arguments that say how roots are made on this machine, for all commands that make some.
+
+use clap::ValueEnum;
+use rootstrap_bootstrap::privilege::Mode;
+use rootstrap_bootstrap::{Machine, StagingPlace};
+
+/// With which rights roots are made, where they grow, and whether the disk is waited for.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RootArgs {
+    /// How to get the rights to read and keep all owners: root, unshare (users with a range in /etc/subuid), single (all others) or
+    /// chroot (root of a plain container); by default the best that works
+    #[arg(long, value_name = "MODE", value_parser = crate::mode::parse)]
+    pub mode: Option<Mode>,
+
+    /// Where the root grows before it is moved to TARGET; in memory, nothing is left behind whatever happens
+    #[arg(long, value_name = "WHERE", default_value = "auto")]
+    pub staging: Staging,
+
+    /// Whether to wait until the result is on the disk
+    #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
+    pub sync: String,
+}
+
+impl RootArgs {
+    /// Sets where roots grow, and whether the disk is waited for.
+    pub(crate) fn apply(&self, machine: &mut Machine) {
+        machine.staging = self.staging.into();
+        machine.sync = self.sync == "yes";
+    }
+}
+
+/// Where the root grows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Staging {
+    /// In memory if half of the available memory suffices, otherwise on disk
+    Auto,
+    /// In memory
+    Memory,
+    /// Beside a directory; for archives in TMPDIR
+    Disk,
+}
+
+impl From<Staging> for StagingPlace {
+    fn from(staging: Staging) -> Self {
+        match staging {
+            Staging::Auto => Self::Auto,
+            Staging::Memory => Self::Memory,
+            Staging::Disk => Self::Disk,
+        }
+    }
+}
