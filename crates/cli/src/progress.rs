@@ -1,6 +1,7 @@
 //! Shows what happens: with a display on a terminal, and with plain lines otherwise. Everything goes to standard error.
 
 use crate::log::Log;
+use crate::verbosity::Verbosity;
 use crate::visible::visible_line;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstrap_bootstrap::{Event, FetchEvent, Stage, Summary, Target, format_date};
@@ -19,8 +20,8 @@ pub(crate) enum Level {
 
 impl Level {
     /// Returns the level that `--quiet` and `--verbose` ask for.
-    pub(crate) fn from_switches(quiet: bool, verbose: bool) -> Self {
-        match (quiet, verbose) {
+    pub(crate) fn of(verbosity: &Verbosity) -> Self {
+        match (verbosity.quiet, verbosity.verbose) {
             (true, _) => Self::Quiet,
             (_, true) => Self::Verbose,
             _ => Self::Normal,

@@ -1,7 +1,8 @@
 //! What the linters and schemas of the engines say.
 
-use crate::project::{ci, python_program};
+use crate::project::{IMAGES, Project, ci, python_program, succeeds};
 use rootstrap_tests::need;
+use std::fs;
 use std::process::Command;
 
 fn check(program: &str, arguments: &[&str]) -> Result<(), String> {
@@ -33,4 +34,34 @@ fn the_job_of_kubernetes_is_right() {
 #[test]
 fn the_recipe_of_renovate_is_right() {
     need!(check("check-jsonschema", &["--builtin-schema", "vendor.renovate", "renovate/renovate.json"]));
+}
+
+/// Renovate's own library finds the packages of a lock with the query of the recipe.
+#[test]
+fn the_recipe_of_renovate_finds_packages() {
+    let python = need!(python_program("python"));
+    let has_library = || {
+        let found = Command::new("node").args(["-e", "require('jsonata')"]).output();
+        let is_there = found.is_ok_and(|found| found.status.success());
+        if is_there { Ok(()) } else { Err("jsonata is not installed".to_owned()) }
+    };
+    need!(has_library());
+    let project = need!(Project::new());
+    succeeds(&project.command("rootstrap").args(["lock", "--all", "--quiet"]).output().unwrap());
+    let program = "import json, sys, tomllib; json.dump([json.load(open(sys.argv[1]))['customManagers'][0]['matchStrings'][0], \
+                   tomllib.load(open(sys.argv[2], 'rb'))], sys.stdout)";
+    let lock = project.directory.join("locks").join(format!("team-p{IMAGES}.lock"));
+    let both = Command::new(python).args(["-c", program]).arg(ci("renovate/renovate.json")).arg(lock).output().unwrap();
+    fs::write(project.world.path("both.json"), &both.stdout).unwrap();
+    let program = "const [query, lock] = JSON.parse(require('fs').readFileSync(process.argv[1])); \
+                   require('jsonata')(query).evaluate(lock).then(found => console.log(JSON.stringify(found)))";
+    let found = Command::new("node").args(["-e", program]).arg(project.world.path("both.json")).output().unwrap();
+    let said = succeeds(&found);
+    let url = format!("{}?suite=trixie&components=main&binaryArch=amd64", project.world.server.url());
+    let package = |name: &str| {
+        format!(
+            "{{\"depName\":\"{name}\",\"packageName\":\"{name}\",\"currentValue\":\"1.0\",\"registryUrl\":\"{url}\"}}"
+        )
+    };
+    assert_eq!(said.trim(), format!("[{},{}]", package("base-files"), package(&format!("p{IMAGES}"))));
 }

@@ -2,11 +2,10 @@
 
 use super::cache::close_cache;
 use super::deadline::Deadline;
-use super::outcome::{ended, fail, usage};
+use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::{Args, CommandLine, PlanFormat, SharedArgs};
 use crate::lock_args::LOCK;
-use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::system_args::SystemArgs;
@@ -38,8 +37,8 @@ struct Around {
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
     let Given { packages, downloads, settings, shared } = given;
-    let level = Level::from_switches(shared.run.verbosity.quiet, shared.run.verbosity.verbose);
-    let log = shared.run.verbosity.log.clone();
+    let level = Level::of(&shared.run.verbosity);
+    let verbosity = shared.run.verbosity.clone();
     let mode = shared.root.mode;
     let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
     let unused = unused_lock(&args);
@@ -50,9 +49,9 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
         Err(Problem::Usage(problem)) => return usage(&problem),
         Err(Problem::Request(error)) => return fail(&error, None),
     };
-    let log = match Log::open(log.as_deref()) {
+    let log = match open_log(&verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
     let mut held = None;
     // Threads may start only once the rights are obtained.

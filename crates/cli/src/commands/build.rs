@@ -3,10 +3,9 @@
 use super::bootstrap::Problem;
 use super::cache::close_cache;
 use super::deadline::Deadline;
-use super::outcome::{ended, fail, usage};
+use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
 use crate::environment;
-use crate::log::Log;
 use crate::manifest::Manifest;
 use crate::progress::{Level, Progress};
 use crate::project_args::BuildArgs;
@@ -20,9 +19,9 @@ use std::sync::atomic::Ordering;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
-    let log = match Log::open(args.run.verbosity.log.as_deref()) {
+    let log = match open_log(&args.run.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
     let mut work = match Work::find(args, invocation) {
         Ok(work) => work,
@@ -48,7 +47,7 @@ pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
         (machine.mode, machine.janitor) = (held.mode, held.janitor.clone());
         machine.remote.clone_from(&work.machine.remote);
     }
-    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.run.verbosity), log);
     let deadline = Deadline::begin(args.run.deadline, &work.machine.cancel);
     stop_on_signals(&work.machine.cancel);
     report_mode(&held, &|event| progress.event(&event));

@@ -34,7 +34,7 @@ fn compare(args: &DiffArgs) -> Result<Vec<RootDifference>, Error> {
     };
     let (first, second) = (registry(&args.first)?, registry(&args.second)?);
     let log = Log::open(None).map_err(Error::Stdout)?;
-    let progress = Progress::new(Level::from_switches(true, false), log);
+    let progress = Progress::new(Level::Quiet, log);
     let report = |event| progress.event(&event);
     let result = rootstrap_bootstrap::diff((&args.first, &first), (&args.second, &second), &machine, &report);
     progress.end();

@@ -1,10 +1,9 @@
 //! `rootstrap enter`: a program in a root filesystem.
 
-use super::outcome::{ended, fail, usage};
+use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Enter;
 use crate::environment;
-use crate::log::Log;
 use crate::progress::{Level, Progress};
 use rootstrap_bootstrap::Machine;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
@@ -15,9 +14,9 @@ const VARIABLES: [&str; 8] =
 
 /// Runs the command and returns its exit status.
 pub(crate) fn run(args: &Enter, invocation: &Invocation) -> u8 {
-    let log = match Log::open(args.verbosity.log.as_deref()) {
+    let log = match open_log(&args.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
     let held = match privilege::enter(invocation, args.mode, "", &pass_signals_to) {
         Ok(Rights::Here(held)) => held,
@@ -27,7 +26,7 @@ pub(crate) fn run(args: &Enter, invocation: &Invocation) -> u8 {
     let mut machine = Machine::new(environment::host(), environment::now());
     machine.temporary = environment::temporary_directory();
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.verbosity), log);
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
     report_mode(&held, &report);

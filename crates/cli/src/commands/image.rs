@@ -1,11 +1,10 @@
 //! `rootstrap image SOURCE [TARGET]`: makes a container image, or any other format, from an existing root filesystem.
 
 use super::deadline::Deadline;
-use super::outcome::{ended, fail, usage};
+use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Image;
 use crate::environment;
-use crate::log::Log;
 use crate::progress::{Level, Progress};
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
 use rootstrap_bootstrap::{Error, Event, FormatName, Machine, Output};
@@ -13,10 +12,10 @@ use std::path::Path;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
-    let level = Level::from_switches(args.shared.run.verbosity.quiet, args.shared.run.verbosity.verbose);
-    let log = match Log::open(args.shared.run.verbosity.log.as_deref()) {
+    let level = Level::of(&args.shared.run.verbosity);
+    let log = match open_log(&args.shared.run.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
     let (source, mode, architecture) = (args.source.clone(), args.shared.root.mode, args.arch.clone());
     let deadline = args.shared.run.deadline;

@@ -2,11 +2,10 @@
 
 use super::cache::close_cache;
 use super::deadline::Deadline;
-use super::outcome::{fail, usage};
+use super::outcome::{fail, open_log, usage};
 use super::rights::{epoch, stop_on_signals};
 use crate::change_list::lines;
 use crate::lock_args::{LockAction, LockArgs};
-use crate::log::Log;
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
 use rootstrap_bootstrap::lock_file;
@@ -22,11 +21,11 @@ pub(crate) fn run(args: LockArgs) -> u8 {
     if let Some(LockAction::Export { lock, format, arch }) = &args.action {
         return export(lock, (*format).into(), arch.as_deref());
     }
-    let log = match Log::open(args.run.verbosity.log.as_deref()) {
+    let log = match open_log(&args.run.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
-    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.run.verbosity), log);
     let epoch = match epoch() {
         Ok(epoch) => epoch,
         Err(problem) => return usage(&problem),

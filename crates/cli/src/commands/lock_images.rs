@@ -3,11 +3,10 @@
 use super::bootstrap::Problem;
 use super::cache::close_cache;
 use super::deadline::Deadline;
-use super::outcome::{fail, usage};
+use super::outcome::{fail, open_log, usage};
 use super::rights::{epoch, stop_on_signals};
 use crate::change_list::lines;
 use crate::lock_args::LockArgs;
-use crate::log::Log;
 use crate::manifest::Manifest;
 use crate::progress::{Level, Progress};
 use crate::visible::visible;
@@ -21,11 +20,11 @@ const DIFFERS: u8 = 10;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &LockArgs) -> u8 {
-    let log = match Log::open(args.run.verbosity.log.as_deref()) {
+    let log = match open_log(&args.run.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
-    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.run.verbosity), log);
     if !args.packages.is_plain() {
         return usage("cannot use these options with --all: each image has its own, in the manifest");
     }

@@ -1,5 +1,7 @@
 //! How a command ends: messages on standard error, and the exit status.
 
+use crate::log::Log;
+use crate::verbosity::Verbosity;
 use crate::visible::visible;
 use rootstrap_bootstrap::Error;
 use rootstrap_bootstrap::privilege::Ended;
@@ -12,6 +14,11 @@ use std::path::PathBuf;
 pub(super) fn usage(problem: &str) -> u8 {
     let _ = writeln!(std::io::stderr(), "error: {}", visible(problem));
     2
+}
+
+/// Opens the log. If that fails, says why and returns the exit status.
+pub(super) fn open_log(verbosity: &Verbosity) -> Result<Log, u8> {
+    Log::open(verbosity.log.as_deref()).map_err(|error| usage(&format!("cannot write the log: {error}")))
 }
 
 /// Says how the process that did the work ended, if it could not say so itself. Returns the exit status.

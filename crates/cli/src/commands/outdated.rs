@@ -3,10 +3,9 @@
 use super::bootstrap::Problem;
 use super::cache::close_cache;
 use super::deadline::Deadline;
-use super::outcome::{fail, usage};
+use super::outcome::{fail, open_log, usage};
 use super::rights::stop_on_signals;
 use crate::change_list::ChangeList;
-use crate::log::Log;
 use crate::manifest::Manifest;
 use crate::outdated_args::{ListFormat, OutdatedArgs};
 use crate::progress::{Level, Progress};
@@ -21,11 +20,11 @@ const DUE: u8 = 10;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &OutdatedArgs) -> u8 {
-    let log = match Log::open(args.run.verbosity.log.as_deref()) {
+    let log = match open_log(&args.run.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
-    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.run.verbosity), log);
     let machine = args.downloads.machine(&args.run.network).and_then(|machine| args.downloads.with_remote(machine));
     let machine = match machine {
         Ok(machine) => machine,

@@ -1,11 +1,10 @@
 //! `rootstrap second-stage [DIR]`: finishes another tree in the sandbox, or this very system with the program that the first stage
 //! wrote.
 
-use super::outcome::{ended, fail, usage};
+use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, pass_signals_to, stop_on_signals};
 use crate::args::SecondStage;
 use crate::environment;
-use crate::log::Log;
 use crate::progress::{Level, Progress};
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
 use rootstrap_bootstrap::{Error, Machine};
@@ -23,9 +22,9 @@ pub(crate) fn run(args: &SecondStage, invocation: &Invocation) -> u8 {
     if std::fs::canonicalize(directory).is_ok_and(|path| path == Path::new("/")) {
         return run_program(args.verbosity.verbose);
     }
-    let log = match Log::open(args.verbosity.log.as_deref()) {
+    let log = match open_log(&args.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
     let mut machine = Machine::new(environment::host(), environment::now());
     match privilege::enter(invocation, None, "", &pass_signals_to) {
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &SecondStage, invocation: &Invocation) -> u8 {
         Err(error) => return fail(&error.into(), None),
     }
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::from_switches(args.verbosity.quiet, args.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.verbosity), log);
     let report = |event| progress.event(&event);
     match rootstrap_bootstrap::second_stage(directory, &machine, &report) {
         Ok(()) => {

@@ -2,11 +2,10 @@
 
 use super::cache::close_cache;
 use super::deadline::Deadline;
-use super::outcome::{ended, fail, usage};
+use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, credentials, pass_signals_to, report_mode, stop_on_signals};
 use crate::compare_args::VerifyArgs;
 use crate::difference_list::write;
-use crate::log::Log;
 use crate::progress::{Level, Progress};
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
 use rootstrap_bootstrap::{Error, Push, RootDifference, VerifyOptions, registry_name};
@@ -17,9 +16,9 @@ const DIFFERENT: u8 = 4;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
-    let log = match Log::open(args.run.verbosity.log.as_deref()) {
+    let log = match open_log(&args.run.verbosity) {
         Ok(log) => log,
-        Err(error) => return usage(&format!("cannot write the log: {error}")),
+        Err(code) => return code,
     };
     let mut machine = match args.downloads.machine(&args.run.network) {
         Ok(machine) => machine,
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
     };
     let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::from_switches(args.run.verbosity.quiet, args.run.verbosity.verbose), log);
+    let progress = Progress::new(Level::of(&args.run.verbosity), log);
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
     let machine = match args.downloads.with_remote(machine) {
