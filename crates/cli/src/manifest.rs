@@ -6,7 +6,7 @@ use crate::project_args::{BuildArgs, ImagesArgs};
 use crate::text_file;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, Parser};
-use rootstrap_bootstrap::{Error, Machine, Request, native_architecture};
+use rootstrap_bootstrap::{Machine, Request, native_architecture};
 use rootstrap_project::{Image, Job, Key, Kind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -121,13 +121,7 @@ impl Manifest {
         let Some(bootstrap) = line.bootstrap else { return Err(self.problem(image, None, "it has no suite")) };
         let request = request(bootstrap, (&line.packages, &line.settings), shared, machine)
             .map_err(|problem| self.in_image(image, problem))?;
-        let path = lock_path(image);
-        let lock = match rootstrap_bootstrap::read_lock(&path) {
-            Ok(lock) => Some((path, lock)),
-            Err(Error::NoLock { .. }) if !args.locked => None,
-            Err(error) => return Err(Problem::Request(error)),
-        };
-        Ok(Job { name: image.name.clone(), request, lock })
+        Ok(Job { name: image.name.clone(), request, lock: lock_path(image) })
     }
 
     /// Returns the request of an image for its lock, which nothing is made for.

@@ -24,8 +24,8 @@ pub struct Job {
     pub name: String,
     /// What it is.
     pub request: Request,
-    /// The lock that decides its packages, if it has one; what the archive has now otherwise.
-    pub lock: Option<(PathBuf, Lock)>,
+    /// The file with the lock that decides its packages. If there is none, the archive decides them now.
+    pub lock: PathBuf,
 }
 
 /// How images are made.
@@ -37,6 +37,8 @@ pub struct BuildOptions {
     pub keep_going: bool,
     /// Whether only the debs are fetched.
     pub download_only: bool,
+    /// Whether an image without a lock fails.
+    pub locked: bool,
 }
 
 /// Where events go: with the name of an image, or with none for what concerns them all.
@@ -62,11 +64,11 @@ pub fn build(
     events: Events<'_>,
     done: &(dyn Fn(&ImageReport) + Sync),
 ) -> Result<Report, Error> {
-    let locks = decide(jobs, machine, events)?;
+    let locks = decide(jobs, options.locked, machine, events)?;
     let mut reports: Vec<ImageReport> = Vec::new();
     let mut due: Vec<Decided<'_>> = Vec::new();
     for (job, lock) in jobs.iter().zip(locks) {
-        match lock.and_then(|lock| decided(job, &lock)) {
+        match lock.and_then(|lock| decided(job, lock)) {
             Ok(decided) => due.push(decided),
             Err(error) => reports.push(failed(job, &error, Duration::ZERO)),
         }
@@ -87,33 +89,46 @@ pub fn build(
     Ok(Report::new(reports))
 }
 
-/// Returns for each image the lock that it is made from.
-fn decide(jobs: &[Job], machine: &Machine, events: Events<'_>) -> Result<Vec<Result<Lock, Error>>, Error> {
-    let open = jobs.iter().filter(|job| job.lock.is_none());
-    let open: Vec<(Request, Option<Lock>)> = open.map(|job| (job.request.clone(), None)).collect();
+/// What the packages of an image are decided by.
+struct Packages {
+    lock: Lock,
+    /// Whether the lock is that of a file.
+    is_kept: bool,
+}
+
+/// Returns for each image the lock that it is made from: that of its file, or what the archive has now.
+fn decide(
+    jobs: &[Job],
+    locked: bool,
+    machine: &Machine,
+    events: Events<'_>,
+) -> Result<Vec<Result<Packages, Error>>, Error> {
+    let read = |job: &Job| match rootstrap_bootstrap::read_lock(&job.lock) {
+        Ok(lock) => Ok(Some(Packages { lock, is_kept: true })),
+        Err(Error::NoLock { .. }) if !locked => Ok(None),
+        Err(error) => Err(error),
+    };
+    let kept: Vec<Result<Option<Packages>, Error>> = jobs.iter().map(read).collect();
+    let open = jobs.iter().zip(&kept).filter(|(_, kept)| matches!(kept, Ok(None)));
+    let open: Vec<(Request, Option<Lock>)> = open.map(|(job, _)| (job.request.clone(), None)).collect();
     let found = match open.is_empty() {
         true => Vec::new(),
         false => rootstrap_bootstrap::locks(&open, &Upgrade::All, machine, &|event| events(None, event))?,
     };
     let mut found = found.into_iter();
-    let lock = |job: &Job| match &job.lock {
-        Some((_, lock)) => Ok(lock.clone()),
-        None => found.next().unwrap_or(Err(Error::Cancelled)),
-    };
-    Ok(jobs.iter().map(lock).collect())
+    let mut now = || found.next().unwrap_or(Err(Error::Cancelled)).map(|lock| Packages { lock, is_kept: false });
+    Ok(kept.into_iter().map(|kept| kept.and_then(|kept| kept.map_or_else(&mut now, Ok))).collect())
 }
 
 /// Fixes the packages of an image, and notes what decides it.
-fn decided<'j>(job: &'j Job, lock: &Lock) -> Result<Decided<'j>, Error> {
+fn decided(job: &Job, Packages { lock, is_kept }: Packages) -> Result<Decided<'_>, Error> {
     let mut request = job.request.clone();
-    if job.lock.is_some() {
+    if is_kept {
         // The epoch is the lock's, whatever the environment says.
         request.output.epoch = None;
     }
-    let inputs = rootstrap_bootstrap::inputs(&request, lock)?;
+    let inputs = rootstrap_bootstrap::inputs(&request, &lock)?;
     rootstrap_bootstrap::name_inputs(&mut request, &inputs);
-    let path = job.lock.as_ref().map_or_else(|| PathBuf::from(&job.name), |(path, _)| path.clone());
-    request.sources.lock = Some(LockChoice { path, lock: Some(Arc::new(lock.clone())), frozen: false });
     let report = ImageReport {
         name: job.name.clone(),
         suite: lock.request.suite.clone(),
@@ -128,6 +143,8 @@ fn decided<'j>(job: &'j Job, lock: &Lock) -> Result<Decided<'j>, Error> {
     let architecture = first.map(|platform| platform.architecture.as_str()).unwrap_or_default();
     let (suite, variant, slim) = (&lock.request.suite, &lock.request.variant, lock.request.slim);
     let first_phase = format!("{suite} {architecture} {variant} {slim} {}", phase.unwrap_or_default());
+    let lock = Some(Arc::new(lock));
+    request.sources.lock = Some(LockChoice { path: job.lock.clone(), lock, frozen: false });
     Ok(Decided { job, request, first_phase, report })
 }
 

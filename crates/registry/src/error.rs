@@ -135,6 +135,8 @@ impl Fault {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) | Self::OtherHost { source: error, .. } => error.is_transient(),
+            // Every digest is compared before it is sent. A registry on a plain filesystem says so while another push writes the same content.
+            Self::Status { status: 400, message, .. } if message.starts_with("DIGEST_INVALID") => true,
             // A range that does not fit (416) is an upload of which the registry has lost a part.
             Self::Status { status, .. } => *status == 416 || http::is_transient_status(*status),
             Self::LostUpload => true,

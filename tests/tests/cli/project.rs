@@ -108,5 +108,5 @@ fn reports_are_joined() {
     assert!(fs::read_to_string(world.path("all.json")).unwrap().contains("unchanged"));
     fs::write(world.path("bad.json"), "<html>").unwrap();
     run(&world, &["merge-metadata", "bad.json"]).expect(2).says(&["cannot use bad.json: it is no report"]);
-    run(&world, &["merge-metadata", "none.json"]).expect(2).says(&["cannot use none.json"]);
+    run(&world, &["merge-metadata", "none.json"]).expect(2).says(&["cannot use the file none.json"]);
 }

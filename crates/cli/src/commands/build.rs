@@ -111,8 +111,8 @@ fn credentials(jobs: &mut [Job], invocation: &Invocation) -> Result<String, Erro
 /// Makes the images, says what became of them, and returns the exit status.
 fn make(args: &BuildArgs, work: &Work, progress: &Progress) -> Result<u8, Error> {
     let Work { jobs, machine, metadata_file } = work;
-    let &BuildArgs { changed, keep_going, download_only, .. } = args;
-    let options = BuildOptions { changed, keep_going, download_only };
+    let &BuildArgs { changed, keep_going, download_only, locked, .. } = args;
+    let options = BuildOptions { changed, keep_going, download_only, locked };
     let events = |name: Option<&str>, event: Event| {
         if let Some(event) = of_image(name, event) {
             progress.event(&event);

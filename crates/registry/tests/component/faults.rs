@@ -21,6 +21,8 @@ fn transient_failures_are_retried() {
         ("PUT blobs/", Fault::Drop(700_000)),
         ("PUT blobs/", Fault::Drop(1_500_000)),
         ("PUT manifests/", busy(500, "")),
+        // Another push writes the same.
+        ("PUT manifests/", Fault::Answer(400, String::new(), "{\"errors\":[{\"code\":\"DIGEST_INVALID\"}]}")),
     ] {
         let registry = Registry::start(Access::Open);
         let image = Image::of(blob_of(&vec![b'z'; 1_500_000]));
