@@ -8,7 +8,7 @@ use rootstrap_testkit::{HostileClass, hostile_case, hostile_extent, tree};
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{KEY, World};
-use rootstrap_tests::{machine, need};
+use rootstrap_tests::{machine, need, program};
 use rustix::process::{Signal, kill_process};
 use std::fs::{self, Permissions};
 use std::io::Read;
@@ -668,6 +668,16 @@ fn masks_of_the_caller() {
     }
 }
 
+/// The memory in KiB with which the program starts. With less, the kernel cannot load it, and nothing of ours can say so.
+fn least_memory() -> usize {
+    let starts = |mebibytes: &usize| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {}; exec \"$0\" --version", 1024 * mebibytes)]).arg(program::path());
+        command.output().unwrap().status.success()
+    };
+    1024 * (16..256).find(starts).expect("the program starts with 256 MiB")
+}
+
 /// A program that gets too little memory says so, and leaves nothing.
 #[test]
 fn little_memory() {
@@ -676,9 +686,9 @@ fn little_memory() {
     let target = world.target("root.tar");
     let steps = hostile_extent(4, 20);
     let mut failed = 0;
+    let least = least_memory();
     for step in 1..=steps {
-        // With less, the kernel cannot even load the program.
-        let kibibytes = 1024 * (40 + 40 * step / steps);
+        let kibibytes = least + 1024 * 40 * step / steps;
         case(&format!("a limit of {kibibytes} KiB on memory"));
         world.forget();
         let before = Before::of(&world);
