@@ -76,6 +76,8 @@ pub enum Error {
     NoLockInside { path: PathBuf },
     #[error("cannot lock these packages: {reason}")]
     NotLockable { reason: String },
+    #[error("cannot run native programs in the place of emulated ones: {reason}")]
+    Native { reason: String },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
     NoDpkg,
     #[error("cannot {verb} {}", path.display())]

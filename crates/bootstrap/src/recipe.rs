@@ -8,6 +8,7 @@ use crate::install::BuildContext;
 use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
 use crate::install::first_phase_snapshot::{FirstPhaseSnapshot, SnapshotInputs};
+use crate::install::native::{self, NativeInputs, NativePrograms};
 use crate::install::phases;
 use crate::lock::{self, LockInUse};
 use crate::own_suite;
@@ -16,7 +17,7 @@ use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::{self, NewParents};
 use crate::publish::{Summary, container, mtree, options, side_file};
-use crate::request::{Hook, Moment, Request, Target};
+use crate::request::{Hook, Machine, Moment, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden;
@@ -175,7 +176,7 @@ struct BuildInputs {
     archive: Archive,
     plan: Plan,
     epoch: i64,
-    _downloads: Downloads,
+    downloads: Downloads,
 }
 
 /// A root that is finished and not yet published.
@@ -226,7 +227,7 @@ impl Run<'_> {
             }
         };
         report(Event::Planned { packages: plan.packages().count() });
-        Ok(BuildInputs { emulation, archive, plan, epoch, _downloads: downloads })
+        Ok(BuildInputs { emulation, archive, plan, epoch, downloads })
     }
 
     /// Returns the place of the finished archive in the cache, if the cache can hold it.
@@ -270,10 +271,49 @@ impl Run<'_> {
         Ok(BuiltPlatform { staging, image, side_files, epoch, packages, deb_bytes, file_bytes })
     }
 
-    /// Builds the root of one platform.
+    /// Builds the root of one platform. If a script fails while native programs run in the place of emulated ones, the root is built again
+    /// without them.
     fn build(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Result<BuiltRoot, Error> {
-        let Request { selection, sources, customization, output, machine } = request;
+        let native = NativePrograms::new();
+        match self.build_with(request, inputs, &native, report) {
+            Err(error) if native::is_worth_another_try(&native, &request.customization, &error) => {
+                report(Event::Warning(format!("{}, so it is built again without them", native::MAY_BE_TO_BLAME)));
+                let machine = Machine { emulates_all: true, ..request.machine.clone() };
+                let request = Request { machine, ..request.clone() };
+                self.build_with(&request, inputs, &NativePrograms::new(), report)
+            }
+            Err(error) if native::may_be_to_blame(&native, &error) => {
+                report(Event::Warning(format!("{}; --emulate=all runs none", native::MAY_BE_TO_BLAME)));
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    /// Finds the snapshot of the first phase, if there may be one.
+    fn snapshot(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Option<FirstPhaseSnapshot> {
+        let Request { selection, customization, machine, .. } = request;
         let &BuildInputs { ref emulation, ref archive, ref plan, epoch, .. } = inputs;
+        // What hooks change before the end of the first phase is not known here.
+        let has_early_hooks = customization.hooks.iter().any(|hook| hook.moment < Moment::Essential);
+        let may_keep = request.runs_scripts() && !has_early_hooks && machine.cache.is_some() && machine.reuse;
+        let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
+        let suite = self.suite;
+        let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
+        let find = || FirstPhaseSnapshot::find(archive.session.cache(), self.program, &inputs, report);
+        if may_keep { find() } else { None }
+    }
+
+    /// Builds the root of one platform, with what native programs there are in the end.
+    fn build_with(
+        &self,
+        request: &Request,
+        inputs: &BuildInputs,
+        native: &NativePrograms,
+        report: Report<'_>,
+    ) -> Result<BuiltRoot, Error> {
+        let Request { selection, sources, customization, output, machine } = request;
+        let &BuildInputs { ref emulation, ref archive, ref plan, epoch, ref downloads } = inputs;
         let (suite, pockets) = (self.suite, archive.served.as_slice());
         let wanted = archive.wanted(plan);
 
@@ -282,14 +322,8 @@ impl Run<'_> {
         let area =
             Staging::create(machine, &output.target, selection.variant.runs_scripts(), (bytes, self.at_once), report)?;
         let (staging, root) = (&area, &area.root);
-        let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
-        let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
-        // What hooks change before the end of the first phase is not known here.
-        let has_early_hooks = customization.hooks.iter().any(|hook| hook.moment < Moment::Essential);
-        let may_keep = request.runs_scripts() && !has_early_hooks && machine.cache.is_some() && machine.reuse;
-        let find = || FirstPhaseSnapshot::find(session.cache(), self.program, &inputs, report);
-        let snapshot = if may_keep { find() } else { None };
+        let snapshot = self.snapshot(request, inputs, report);
         let source = DebSource { session, wanted: &wanted, store, stop, report };
         let debs = Debs { session, report };
         let context = BuildContext {
@@ -302,23 +336,20 @@ impl Run<'_> {
             staging,
             epoch,
             emulation,
+            native,
             machine,
             report,
         };
         let own_keys = archive.own_keys.as_deref();
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets, own_keys };
-        let (file_bytes, controls) = std::thread::scope(|scope| {
-            let mut pipeline = debs::start(scope, &source)?;
-            let result = match output.is_first_stage() {
-                true => first::make(&context, &mut pipeline, &|root| finish::write_files(root, &context, finish)),
-                false => phases::install(&context, &mut pipeline, snapshot)
-                    .and_then(|installed| finish::end_scripts(&context, installed, finish)),
-            };
-            if result.is_err() {
-                machine.cancel.store(true, Ordering::Relaxed);
-            }
-            result.map(|bytes| (bytes, pipeline.controls))
-        })?;
+        // A restored first phase runs no scripts.
+        let is_restored = snapshot.as_ref().is_some_and(FirstPhaseSnapshot::exists) && plan.phases.len() == 1;
+        let runs_scripts = request.runs_scripts() && !output.is_first_stage() && !is_restored;
+        let (variant, planned) = (selection.variant, &native::built_for(plan, &selection.architecture));
+        let cache = &downloads.path(machine);
+        let for_native = NativeInputs { suite, sources, variant, planned, emulation, machine, cache, report };
+        let for_native = (runs_scripts && native::is_possible(emulation, machine)).then_some(for_native);
+        let (file_bytes, controls) = fill(&context, &source, snapshot, for_native, finish)?;
 
         report(Event::Stage(Stage::Finish));
         let facts = BuildFacts { root, request, suite, served: pockets, plan, controls: &controls, epoch };
@@ -330,4 +361,35 @@ impl Run<'_> {
         let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
         Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, staging: area })
     }
+}
+
+/// Fills the root with packages and lets their scripts run. Returns the size of all unpacked files in bytes, and the control file of each
+/// package.
+fn fill(
+    context: &BuildContext<'_>,
+    source: &DebSource<'_>,
+    snapshot: Option<FirstPhaseSnapshot>,
+    for_native: Option<NativeInputs<'_>>,
+    finish: FinishInputs<'_>,
+) -> Result<(u64, Vec<String>), Error> {
+    let &BuildContext { native, staging, machine, .. } = context;
+    std::thread::scope(|scope| {
+        let mut pipeline = debs::start(scope, source)?;
+        match for_native {
+            Some(inputs) => native::start(scope, staging, native, inputs),
+            None => drop(native.set(None)),
+        }
+        let result = match finish.output.is_first_stage() {
+            true => {
+                let write_files = |root: &_| finish::write_files(root, context, finish);
+                first::make(context, &mut pipeline, &finish.sources.mirrors, &write_files)
+            }
+            false => phases::install(context, &mut pipeline, snapshot)
+                .and_then(|installed| finish::end_scripts(context, installed, finish)),
+        };
+        if result.as_ref().is_err_and(|error| !native::is_worth_another_try(native, context.customization, error)) {
+            machine.cancel.store(true, Ordering::Relaxed);
+        }
+        result.map(|bytes| (bytes, pipeline.controls))
+    })
 }

@@ -7,7 +7,7 @@ use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
 use crate::project_args::{BuildArgs, InitArgs, MatrixArgs, MergeArgs};
 use crate::request_args::{DownloadArgs, PackageArgs};
-use crate::root_args::RootArgs;
+use crate::root_args::{EmulationArgs, RootArgs};
 use crate::run_args::RunArgs;
 use crate::system_args::SystemArgs;
 use crate::verbosity::Verbosity;
@@ -164,7 +164,13 @@ pub(crate) struct SecondStage {
     pub directory: PathBuf,
 
     #[command(flatten)]
-    pub verbosity: Verbosity,
+    pub emulation: EmulationArgs,
+
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
+
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// The arguments of `rootstrap SUITE TARGET`.

@@ -16,6 +16,9 @@ pub(crate) struct RootArgs {
     #[arg(long, value_name = "WHERE", default_value = "auto")]
     pub staging: Staging,
 
+    #[command(flatten)]
+    pub emulation: EmulationArgs,
+
     /// Whether to wait until the result is on the disk
     #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
     pub sync: String,
@@ -25,8 +28,33 @@ impl RootArgs {
     /// Sets where roots grow, and whether the disk is waited for.
     pub(crate) fn apply(&self, machine: &mut Machine) {
         machine.staging = self.staging.into();
+        self.emulation.apply(machine);
         machine.sync = self.sync == "yes";
     }
+}
+
+/// How programs of another architecture run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct EmulationArgs {
+    /// Which programs of another architecture are emulated; in the place of others, native ones run, with the same result
+    #[arg(long, value_name = "WHICH", default_value = "needed")]
+    emulate: Emulate,
+}
+
+impl EmulationArgs {
+    /// Sets what is emulated.
+    pub(crate) fn apply(&self, machine: &mut Machine) {
+        machine.emulates_all = matches!(self.emulate, Emulate::All);
+    }
+}
+
+/// Which programs of another architecture are emulated.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Emulate {
+    /// Those that no native program can take the place of
+    Needed,
+    /// All
+    All,
 }
 
 /// Where the root grows.

@@ -120,8 +120,18 @@ impl Processor {
 #[must_use]
 pub fn registration(architecture: &str, interpreter: &str) -> Option<String> {
     let (magic, mask) = find(architecture)?.magic();
-    let quoted = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
     Some(format!(":rootstrap-{architecture}:M::{}:{}:{interpreter}:POCF", quoted(&magic), quoted(&mask)))
+}
+
+/// Returns the line that makes the kernel start `interpreter` for the one program that begins with `head`, at most 256 bytes. `number` names
+/// the handler. The flags: as for [`registration`], without an open file.
+pub(crate) fn registration_of_program(number: usize, head: &[u8], interpreter: &str) -> String {
+    format!(":rootstrap-program-{number}:M::{}::{interpreter}:PF", quoted(head))
+}
+
+/// Writes bytes as the kernel reads them in a registration.
+fn quoted(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
 
 /// Whether a kernel of arm64 runs 32-bit programs. Where the processor cannot, it refuses to act as a 32-bit machine

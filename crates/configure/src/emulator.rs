@@ -99,12 +99,23 @@ fn mount() -> rustix::io::Result<OwnedFd> {
 fn register_one(handlers: &OwnedFd, architecture: &str, interpreter: &Path) -> io::Result<()> {
     // Register a copy: every emulated script reaches its emulator as /proc/self/exe, and a script of real root could
     // change the mode and the owner of the host's own file there.
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC;
-    let mut copy = File::from(rustix::fs::memfd_create("emulator", flags)?);
-    io::copy(&mut File::open(interpreter)?, &mut copy)?;
-    rustix::fs::fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    let copy = sealed_copy(&mut File::open(interpreter)?)?;
     let line = binfmt::registration(architecture, &format!("/proc/self/fd/{}", copy.as_raw_fd()));
     let line = line.ok_or_else(|| io::Error::other(format!("no program is known to be for {architecture}")))?;
+    write_registration(handlers, &line)
+}
+
+/// Copies a program into memory, where nobody can change its content.
+pub(crate) fn sealed_copy(program: &mut dyn Read) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC;
+    let mut copy = File::from(rustix::fs::memfd_create("emulator", flags)?);
+    io::copy(program, &mut copy)?;
+    rustix::fs::fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(copy)
+}
+
+/// Registers the handler that `line` describes.
+pub(crate) fn write_registration(handlers: &OwnedFd, line: &str) -> io::Result<()> {
     let register = rustix::fs::openat(handlers, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     File::from(register).write_all(line.as_bytes())
 }

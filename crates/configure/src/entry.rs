@@ -13,11 +13,11 @@ use std::ffi::OsString;
 pub fn enter_if_asked() -> Invocation {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments.as_slice() {
-        [_, stage, mode, users, network, root, emulators @ ..] if stage == init::OUTER => {
-            init::end_with(init::outer([mode, users, network, root], emulators));
+        [_, stage, mode, users, network, native, root, emulators @ ..] if stage == init::OUTER => {
+            init::end_with(init::outer([mode, users, network, native, root], emulators));
         }
-        [_, stage, mode, users, network, root, emulators @ ..] if stage == init::INNER => {
-            init::end_with(init::inner([mode, users, network, root], emulators));
+        [_, stage, mode, users, network, native, root, emulators @ ..] if stage == init::INNER => {
+            init::end_with(init::inner([mode, users, network, native, root], emulators));
         }
         [_, stage, rest @ ..] if hook::is_stage(stage) => match hook::words(rest) {
             Some(words) if stage == hook::OUTER => hook::end_with(hook::outer(words)),

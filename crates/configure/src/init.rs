@@ -5,6 +5,7 @@
 //! kernel then ends every process that is left in the namespaces.
 #![allow(unsafe_code, reason = "unshare, prctl in a child before exec, and one ioctl have no safe form")]
 
+use crate::native::Registrar;
 use crate::privilege::{Mode, end_orphans, open_proc};
 use crate::seccomp::{self, Supervised};
 use crate::{emulator, mounts, supervisor, wire};
@@ -36,6 +37,9 @@ pub(crate) const SAME_USERS: &str = "same-users";
 pub(crate) const NETWORK: &str = "network";
 pub(crate) const NO_NETWORK: &str = "no-network";
 
+/// The command that has native programs take the place of those that are in the root by now.
+pub(crate) const REGISTER: &str = "native";
+
 /// Why a sandbox with [`SAME_USERS`] fails where the kernel refuses a fresh /proc: scripts have to share the /proc of the container.
 /// Behind its entries are the roots of other processes. The kernel bars them from those of other user namespaces only.
 pub(crate) const SHARES_PROC: &str = "a part of /proc is covered here";
@@ -58,9 +62,10 @@ fn socket() -> Result<UnixStream, String> {
     fd.map(UnixStream::from).map_err(|errno| format!("cannot reach the caller: {errno}"))
 }
 
-/// The first stage. The working directory holds the staging root under the name `root`, which follows mode, users and network.
-pub(crate) fn outer(words: [&OsString; 4], emulators: &[OsString]) -> Result<(), String> {
-    let [mode, users, network, _] = words;
+/// The first stage. The working directory holds the staging root under the name `root`, which follows mode, users, network
+/// and the directory of native programs, empty for none.
+pub(crate) fn outer(words: [&OsString; 5], emulators: &[OsString]) -> Result<(), String> {
+    let [mode, users, network, _, _] = words;
     close_descriptors_on_exec();
     if mode == Mode::Chroot.name() {
         return inner(words, &[]);
@@ -105,7 +110,10 @@ pub(crate) fn die_with_parent(command: &mut Command) {
 }
 
 /// The second stage: sets up the sandbox around this process, then runs commands until the socket closes.
-pub(crate) fn inner([mode, users, network, root]: [&OsString; 4], emulators: &[OsString]) -> Result<(), String> {
+pub(crate) fn inner(
+    [mode, users, network, native, root]: [&OsString; 5],
+    emulators: &[OsString],
+) -> Result<(), String> {
     let mode = mode.to_str().and_then(Mode::from_name).ok_or("it was started wrongly")?;
     let mut socket = socket()?;
     if mode != Mode::Chroot && users != OWN_USERS && !mounts::proc_can_be_fresh()? {
@@ -115,11 +123,16 @@ pub(crate) fn inner([mode, users, network, root]: [&OsString; 4], emulators: &[O
     let victim = Victim::open();
     // The handlers stay registered as long as this descriptor is open: until this process ends, and with it every program
     // in the sandbox.
-    let _handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
+    let handlers = if emulators.is_empty() { None } else { Some(emulator::register(emulators)?) };
+    let native = handlers.as_ref().map(|_| Path::new(native)).filter(|path| !path.as_os_str().is_empty());
+    let mut registrar = match (&handlers, native) {
+        (Some(handlers), Some(native)) => Some(Registrar::new(handlers, native).map_err(not_registered)?),
+        _ => None,
+    };
     if mode == Mode::Chroot {
         mounts::enter_without_mounts(root)?;
     } else {
-        mounts::enter(root, mode)?;
+        mounts::enter(root, mode, native)?;
         if network != NETWORK {
             raise_loopback();
         }
@@ -140,8 +153,14 @@ pub(crate) fn inner([mode, users, network, root]: [&OsString; 4], emulators: &[O
     rustix::thread::set_no_new_privs(true).map_err(|errno| format!("cannot give up new privileges: {errno}"))?;
     install_filter(&mut socket, Supervised::of(mode))?;
     while let Some(words) = wire::receive(&mut socket).map_err(lost)? {
-        let answer = match run(&words, mode, &keeper, &victim) {
-            Ok(status) => ["done".to_owned(), status.into_raw().to_string()],
+        let result = match (words.as_slice(), &mut registrar) {
+            ([command], Some(registrar)) if command == REGISTER => {
+                registrar.register(Path::new("/")).map(|()| 0).map_err(not_registered)
+            }
+            _ => run(&words, mode, &keeper, &victim).map(ExitStatus::into_raw),
+        };
+        let answer = match result {
+            Ok(status) => ["done".to_owned(), status.to_string()],
             Err(error) => ["cannot".to_owned(), error],
         };
         wire::send(&mut socket, &[&answer[0], &answer[1]]).map_err(lost)?;
@@ -197,6 +216,10 @@ impl Keeper {
 
 fn lost(error: std::io::Error) -> String {
     format!("cannot talk to the caller: {error}")
+}
+
+fn not_registered(error: std::io::Error) -> String {
+    format!("cannot register native programs: {error}")
 }
 
 /// Installs the seccomp filter and hands its listener to the caller, whose supervisor answers it.

@@ -17,6 +17,7 @@ pub mod fakes;
 pub mod hook;
 mod init;
 mod mounts;
+pub mod native;
 mod output;
 pub mod preinst;
 pub mod privilege;

@@ -1,6 +1,7 @@
 //! The mounts of the sandbox: the staging root as `/`, a small /dev, a fresh /proc and a read-only /sys. All are private
 //! to the sandbox.
 
+use crate::native;
 use crate::privilege::Mode as Privilege;
 use rootstrap_rootfs::{Root, skeleton};
 use rustix::fs::{self, CWD, Mode, OFlags};
@@ -36,12 +37,19 @@ pub(crate) fn enter_without_mounts(root: &OsStr) -> Result<(), String> {
     explain(process::chdir("/"), "enter the new root")
 }
 
-/// Makes `root`, a directory of the working directory, the root of this process in its own mount namespace.
+/// Makes `root`, a directory of the working directory, the root of this process in its own mount namespace. `native`, a directory with
+/// an absolute path or one beside it, is shown at [`native::MOUNT_POINT`].
 ///
 /// # Errors
 /// The first step that the kernel refuses, in words.
-pub(crate) fn enter(root: &OsStr, mode: Privilege) -> Result<(), String> {
-    enter_with(root, mode, &mut || Ok(()))
+pub(crate) fn enter(root: &OsStr, mode: Privilege, native: Option<&Path>) -> Result<(), String> {
+    enter_with(root, mode, &mut || {
+        let Some(native) = native else { return Ok(()) };
+        explain(fs::mkdir(native::MOUNT_POINT, Mode::from_raw_mode(0o755)), "create a mount point in /dev")?;
+        let original = Path::new("..").join(native);
+        explain(mount::mount_bind(&original, native::MOUNT_POINT), "show the native programs")?;
+        make_read_only(native::MOUNT_POINT, "the native programs")
+    })
 }
 
 /// Does the same as [`enter`], and calls `prepare` while the host's files can still be reached. The working directory is the root then.

@@ -16,6 +16,7 @@ use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +55,9 @@ pub struct Options {
     pub fake_ownership: Arc<FakeOwnership>,
     /// The emulators that run the root's programs, where the kernel cannot run them itself.
     pub emulators: Vec<Emulator>,
+    /// The directory of native programs for the root ([`native::complete`](crate::native::complete)), absolute or relative to `staging`.
+    /// They count only beside `emulators`.
+    pub native: Option<PathBuf>,
     /// Whether its programs may use the network of the machine.
     pub has_network: bool,
     /// How long a command may take; of a command of dpkg, each package's part.
@@ -73,6 +77,7 @@ pub struct Sandbox {
     output: PipeReader,
     lines: Splitter,
     environment: Vec<String>,
+    has_native: bool,
     timeout: Option<Duration>,
     cancel: Arc<AtomicBool>,
     mode: Mode,
@@ -145,7 +150,8 @@ impl Sandbox {
         };
         let users = if owns_users { init::OWN_USERS } else { init::SAME_USERS };
         let network = if options.has_network { init::NETWORK } else { init::NO_NETWORK };
-        command.arg(init::OUTER).args([mode.name(), users, network]).arg(&options.root);
+        command.arg(init::OUTER).args([mode.name(), users, network]);
+        command.arg(options.native.as_deref().unwrap_or(Path::new(""))).arg(&options.root);
         command.args(emulator::to_words(&options.emulators));
         // The working directory names the staging directory: no path leads to a mount that is mounted nowhere, and the
         // working directory is the only descriptor that the kernel moves into a new mount namespace.
@@ -169,6 +175,7 @@ impl Sandbox {
             output,
             lines: Splitter::default(),
             environment: environment(options),
+            has_native: options.native.is_some() && !options.emulators.is_empty(),
             timeout: options.timeout,
             cancel: Arc::clone(&options.cancel),
             mode,
@@ -180,6 +187,7 @@ impl Sandbox {
             [ready] if ready == "ready" => {
                 let listener = supervisor::take_over(&sandbox.socket).map_err(Error::Lost)?;
                 sandbox.supervise(listener, &options.fake_ownership).map_err(Error::Lost)?;
+                sandbox.register_native()?;
                 Ok(sandbox)
             }
             [_, reason] => Err(Error::Sandbox(reason.clone())),
@@ -243,6 +251,22 @@ impl Sandbox {
                 Ok(Exit { status: ExitStatus::from_raw(raw), tail: last.into() })
             }
             [_, reason] => Err(Error::Start(reason.clone())),
+            _ => Err(Error::Lost(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    /// Has native programs take the place of those that are in the root by now ([`Options::native`]). Does nothing in a sandbox without them.
+    ///
+    /// # Errors
+    /// The kernel refuses a handler, the sandbox is gone, or the user asked to stop.
+    pub fn register_native(&mut self) -> Result<(), Error> {
+        if !self.has_native {
+            return Ok(());
+        }
+        wire::send(&mut self.socket, &[init::REGISTER]).map_err(Error::Lost)?;
+        match self.answer(&mut |_| ())?.as_slice() {
+            [done, _] if done == "done" => Ok(()),
+            [_, reason] => Err(Error::Sandbox(reason.clone())),
             _ => Err(Error::Lost(io::ErrorKind::InvalidData.into())),
         }
     }

@@ -67,7 +67,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     if options.apt {
         return apt::run(&options);
     }
-    if options.twice {
+    if options.twice || options.emulation {
         return twice::run(&options);
     }
     let path = project::directory().join("tests/oracle/accepted-differences.txt");

@@ -276,12 +276,27 @@ impl Archive {
                 }
             }
         }
-        let wanted = newest.into_values().filter_map(|(_, pocket, package)| {
-            let (path, size, digest) = package.file().ok()?;
-            let mirrors = self.served.get(pocket)?.deb_mirrors();
-            Some(ListedDeb { label: package.name.to_owned(), path: path.to_owned(), size, digest, mirrors })
-        });
+        let wanted = newest.into_values().filter_map(|(_, pocket, package)| self.listed(pocket, &package));
         self.session.prefetch(&wanted.collect::<Vec<_>>());
+    }
+
+    /// Returns the packages of all pockets whose names are wanted, each with the number of its pocket.
+    pub fn packages(&self, is_wanted: &dyn Fn(&str) -> bool) -> Vec<(usize, Package<'_>)> {
+        let mut found = Vec::new();
+        for (number, pocket) in self.pockets.iter().enumerate() {
+            for packages in pocket.indexes().iter().map(rootstrap_fetch::Index::packages) {
+                let positions = (0..packages.len()).filter(|position| is_wanted(packages.head(*position).name));
+                found.extend(positions.map(|position| (number, packages.package(position))));
+            }
+        }
+        found
+    }
+
+    /// Returns what to download for a package of the pocket with this number; `None` if its stanza names no file.
+    pub fn listed(&self, pocket: usize, package: &Package<'_>) -> Option<ListedDeb> {
+        let (path, size, digest) = package.file().ok()?;
+        let mirrors = self.served.get(pocket)?.deb_mirrors();
+        Some(ListedDeb { label: package.name.to_owned(), path: path.to_owned(), size, digest, mirrors })
     }
 
     /// Decides what is installed. Versions in `keep`, by package name, are taken where the archive still has them.

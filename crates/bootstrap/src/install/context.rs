@@ -3,6 +3,7 @@
 use crate::event::Report;
 use crate::install::debs::Debs;
 use crate::install::emulation::Emulation;
+use crate::install::native::NativePrograms;
 use crate::request::{Customization, Machine, Selection};
 use crate::staging::Staging;
 use rootstrap_resolve::Plan;
@@ -23,6 +24,8 @@ pub(crate) struct BuildContext<'a> {
     /// The time, in seconds since 1970, of every entry that has no time of its own.
     pub epoch: i64,
     pub emulation: &'a Emulation,
+    /// The native programs for its sandbox, as soon as they are there.
+    pub native: &'a NativePrograms,
     pub machine: &'a Machine,
     pub report: Report<'a>,
 }

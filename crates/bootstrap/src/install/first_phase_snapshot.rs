@@ -173,6 +173,7 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
         left_out: _,
         jobs: _,
         builds_at_once: _,
+        emulates_all: _,
         staging: _,
         temporary: _,
         sync: _,

@@ -258,6 +258,7 @@ impl<'a> Installer<'a> {
         self.staging.precopy();
         (self.report)(Event::Stage(Stage::Configure));
         fakes::install(self.root, self.is_emulated)?;
+        sandbox.register_native()?;
         dpkg::configure_all(sandbox, &mut |line| self.output(line))?;
         Ok(())
     }

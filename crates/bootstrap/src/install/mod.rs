@@ -12,6 +12,7 @@ pub(crate) mod first_phase_snapshot;
 pub(crate) mod hooks;
 pub(crate) mod installer;
 mod merged_usr;
+pub(crate) mod native;
 pub(crate) mod output;
 pub(crate) mod phases;
 mod sandbox;

@@ -15,6 +15,7 @@ pub(crate) fn start(context: &BuildContext<'_>, has_network: bool) -> Result<San
         epoch: context.epoch,
         environment: context.emulation.environment.clone(),
         emulators: context.emulation.emulators.clone(),
+        native: context.native.wait().clone(),
         fake_ownership: context.root.fake_ownership().cloned().unwrap_or_default(),
         has_network,
         timeout: context.customization.script_timeout,

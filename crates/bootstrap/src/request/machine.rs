@@ -63,6 +63,8 @@ pub struct Machine {
     pub jobs: usize,
     /// How many requests the caller builds at the same time.
     pub builds_at_once: usize,
+    /// Whether all programs of another architecture are emulated. Otherwise native ones run in the place of some.
+    pub emulates_all: bool,
     /// Where the root grows.
     pub staging: StagingPlace,
     /// Where archives are staged on disk, and where downloads go that are not kept.
@@ -93,6 +95,7 @@ impl Machine {
             left_out: Vec::new(),
             jobs: 16,
             builds_at_once: 1,
+            emulates_all: false,
             staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),
             sync: true,

@@ -75,7 +75,7 @@ impl Staging {
         let directory = backing.directory();
         let fake_ownership = fake_ownership(machine.mode);
         let create = |name: &str, mode: u32| {
-            create_root(directory, name, mode).map(|root| root.with_fake_ownership(Arc::clone(&fake_ownership)))
+            add_root(directory, name, mode).map(|root| root.with_fake_ownership(Arc::clone(&fake_ownership)))
         };
         let (root, store) = (create("root", 0o755)?, create("store", 0o700)?);
         let destination = match target {
@@ -84,6 +84,11 @@ impl Staging {
         };
         let (shown, precopy, readers) = Default::default();
         Ok(Self { backing, root, store, destination, shown, precopy, readers })
+    }
+
+    /// Creates another directory beside the root, for files of root alone.
+    pub fn add(&self, name: &str, mode: u32) -> Result<Root, Error> {
+        add_root(self.directory(), name, mode)
     }
 
     /// Starts to copy the root to the disk of a directory target, or wakes the thread that does. Call it when scripts are about to run:
@@ -166,7 +171,8 @@ impl Backing {
     }
 }
 
-fn create_root(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<Root, Error> {
+/// Creates a directory for files of root, and opens it as a tree.
+pub(crate) fn add_root(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<Root, Error> {
     let (path, mode) = (Path::new(name), Mode::from_raw_mode(mode));
     rustix::fs::mkdirat(directory, path, mode).map_err(Error::errno("create", path))?;
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;

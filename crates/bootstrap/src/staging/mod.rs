@@ -14,5 +14,5 @@ mod ownership;
 pub(crate) mod place;
 mod precopy;
 
-pub(crate) use area::Staging;
+pub(crate) use area::{Staging, add_root};
 pub(crate) use ownership::fake_ownership;

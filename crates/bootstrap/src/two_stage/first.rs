@@ -13,8 +13,9 @@
 use crate::error::Error;
 use crate::install::debs::{DebPipeline, StagedDeb};
 use crate::install::installer::dpkg_version;
-use crate::install::{BuildContext, core_set, phases, slim};
+use crate::install::{BuildContext, core_set, native, phases, slim};
 use rootstrap_configure::{ENVIRONMENT, dpkg, fakes};
+use rootstrap_http::redact;
 use rootstrap_rootfs::{Attributes, Root, skeleton};
 use rootstrap_unpack::{Claims, Conffiles, EntryKind, Rules};
 use std::io::Write;
@@ -44,11 +45,13 @@ const TRUSTED: &str = "etc/apt/trusted.gpg.d";
 /// Writes the files that no package ships into a tree.
 pub(crate) type WriteFiles<'a> = &'a dyn Fn(&Root) -> Result<(), Error>;
 
-/// Extracts the first phase and keeps what the second stage needs. `write_files` writes the files that no package ships. Returns the size
+/// Extracts the first phase and keeps what the second stage needs. `mirrors` are
+/// those that the user named, and `write_files` writes the files that no package ships. Returns the size
 /// of all files that were unpacked now, in bytes.
 pub(crate) fn make(
     context: &BuildContext<'_>,
     pipeline: &mut DebPipeline<'_>,
+    mirrors: &[String],
     write_files: WriteFiles<'_>,
 ) -> Result<u64, Error> {
     let &BuildContext { selection, suite, root, epoch, .. } = context;
@@ -59,6 +62,13 @@ pub(crate) fn make(
         dpkg_version(context.plan)
     );
     let mut field = |name: &str, value: &str| plan.push_str(&format!("{name} {value}\n"));
+    field("variant", selection.variant.name());
+    for mirror in mirrors.iter().filter(|mirror| redact::userinfo(mirror) == **mirror) {
+        field("mirror", mirror);
+    }
+    for (name, (source, version)) in native::built_for(context.plan, &selection.architecture) {
+        field("built", &format!("{name} {source} {version}"));
+    }
     if context.customization.slim {
         field("slim", "yes");
     }

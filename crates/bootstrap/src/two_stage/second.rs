@@ -1,18 +1,23 @@
 //! The second of two stages, on a machine that runs the target's programs. The program that the first stage wrote into the tree does the
 //! rest of the work in the sandbox. Then the tree is tidied as a single stage would have tidied it.
 
+use crate::archive;
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
+use crate::install::emulation::Emulation;
+use crate::install::native::{Built, NativeInputs};
 use crate::install::output::report_line;
-use crate::install::{emulation, slim};
-use crate::request::Machine;
-use crate::request::check;
+use crate::install::{emulation, native, slim};
+use crate::request::{Machine, Sources, check};
+use crate::staging::downloads::Downloads;
+use crate::staging::hidden::HiddenDirectory;
 use crate::two_stage::first::{FORMAT, PLACE, PLAN, SCRIPT};
 use rootstrap_configure::privilege::Mode;
 use rootstrap_configure::{Options, Sandbox, dpkg};
 use rootstrap_normalize::Tidy;
+use rootstrap_resolve::Variant;
 use rootstrap_rootfs::{FakeOwnership, Root, skeleton, walk};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Finishes the first stage in `directory`. The caller has to obtain the rights first, with [`privilege::enter`](crate::privilege::enter).
@@ -35,6 +40,7 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     let emulation = emulation::find(&[&plan.architecture], machine)?;
     emulation.warning(machine.mode).into_iter().for_each(|text| report(Event::Warning(text)));
     report(Event::Planned { packages: plan.packages });
+    let native = native_programs(&plan, &emulation, machine, report)?;
     report(Event::Stage(Stage::Configure));
     let fake_ownership = Arc::new(FakeOwnership::default());
     let parent = path.parent().unwrap_or(&path);
@@ -45,15 +51,21 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
         epoch: plan.epoch,
         environment: emulation.environment,
         emulators: emulation.emulators,
+        native: native.as_ref().map(|(_, path, _)| path.clone()),
         fake_ownership: Arc::clone(&fake_ownership),
         has_network: false,
         timeout: None,
         cancel: machine.cancel.clone(),
     };
     let mut sandbox = Sandbox::start(&options)?;
-    run_script(&mut sandbox, report)?;
+    let finished = run_script(&mut sandbox, report);
+    if finished.is_err() && native.is_some() {
+        report(Event::Warning(format!("{}; --emulate=all runs none", native::MAY_BE_TO_BLAME)));
+    }
+    finished?;
     // This ends whatever a script left running, before anything else changes the tree.
     drop(sandbox);
+    drop(native);
     remove_recorded_nodes(root.below(b"")?.with_fake_ownership(fake_ownership), report)?;
 
     report(Event::Stage(Stage::Finish));
@@ -70,6 +82,26 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     skeleton::fill_dev(&root, plan.epoch)?;
     rootstrap_normalize::clamp_times(&root, plan.epoch, &machine.cancel)?;
     Ok(())
+}
+
+/// Fetches native programs that take the place of emulated ones. The first part of the result removes them again.
+fn native_programs(
+    plan: &Plan,
+    emulation: &Emulation,
+    machine: &Machine,
+    report: Report<'_>,
+) -> Result<Option<(HiddenDirectory, PathBuf, Downloads)>, Error> {
+    let sources = Sources { mirrors: plan.mirrors.clone(), ..Sources::new(&plan.suite) };
+    // The suite may be one that only the first stage knew how to find.
+    let (true, Ok(suite)) = (native::is_possible(emulation, machine), archive::find_suite(&sources)) else {
+        return Ok(None);
+    };
+    report(Event::Stage(Stage::Indexes));
+    let downloads = Downloads::create(machine)?;
+    let (sources, planned, cache) = (&sources, &plan.built, &downloads.path(machine));
+    let (suite, variant) = (suite.as_ref(), plan.variant);
+    let inputs = NativeInputs { suite, sources, variant, planned, emulation, machine, cache, report };
+    Ok(native::beside(&inputs).map(|(hidden, path)| (hidden, path, downloads)))
 }
 
 /// Removes the empty files that stand for device nodes where the kernel makes none. A single stage leaves such nodes out of a directory
@@ -99,6 +131,12 @@ struct Plan {
     epoch: i64,
     packages: usize,
     slim: bool,
+    suite: String,
+    variant: Variant,
+    /// The mirrors that the user named.
+    mirrors: Vec<String>,
+    /// The packages for the architecture.
+    built: Built,
 }
 
 fn read_plan(root: &Root, directory: &Path) -> Result<Plan, Error> {
@@ -126,7 +164,21 @@ fn read_plan(root: &Root, directory: &Path) -> Result<Plan, Error> {
     };
     let is_package = |field: &str| field.starts_with("first") || field.starts_with("deb-");
     let packages = fields.iter().filter(|(field, _)| is_package(field)).count();
-    Ok(Plan { architecture: architecture.to_owned(), epoch, packages, slim: value("slim") == Some("yes") })
+    let all = |name: &'static str| fields.iter().filter(move |(field, _)| *field == name).map(|(_, value)| *value);
+    let built = |line: &str| match line.split(' ').collect::<Vec<_>>().as_slice() {
+        [name, source, version] => Some(((*name).to_owned(), ((*source).to_owned(), (*version).to_owned()))),
+        _ => None,
+    };
+    Ok(Plan {
+        architecture: architecture.to_owned(),
+        epoch,
+        packages,
+        slim: value("slim") == Some("yes"),
+        suite: value("suite").unwrap_or_default().to_owned(),
+        variant: value("variant").and_then(|name| name.parse().ok()).unwrap_or_default(),
+        mirrors: all("mirror").map(str::to_owned).collect(),
+        built: all("built").filter_map(built).collect(),
+    })
 }
 
 fn run_script(sandbox: &mut Sandbox, report: Report<'_>) -> Result<(), Error> {

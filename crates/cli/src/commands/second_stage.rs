@@ -1,13 +1,15 @@
 //! `rootstrap second-stage [DIR]`: finishes another tree in the sandbox, or this very system with the program that the first stage
 //! wrote.
 
+use super::cache::close_cache;
+use super::deadline::Deadline;
 use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, pass_signals_to, stop_on_signals};
 use crate::args::SecondStage;
 use crate::environment;
 use crate::progress::{Level, Progress};
+use rootstrap_bootstrap::Error;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
-use rootstrap_bootstrap::{Error, Machine};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,23 +22,33 @@ const PROGRAM: &str = "/rootstrap/second-stage";
 pub(crate) fn run(args: &SecondStage, invocation: &Invocation) -> u8 {
     let directory = &args.directory;
     if std::fs::canonicalize(directory).is_ok_and(|path| path == Path::new("/")) {
-        return run_program(args.verbosity.verbose);
+        return run_program(args.run.verbosity.verbose);
     }
-    let log = match open_log(&args.verbosity) {
+    let log = match open_log(&args.run.verbosity) {
         Ok(log) => log,
         Err(code) => return code,
     };
-    let mut machine = Machine::new(environment::host(), environment::now());
+    let mut machine = match args.downloads.machine(&args.run.network) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
+    args.emulation.apply(&mut machine);
     match privilege::enter(invocation, None, "", &pass_signals_to) {
         Ok(Rights::Here(held)) => apply(&held, &mut machine),
         Ok(Rights::Elsewhere(how)) => return ended(how),
         Err(error) => return fail(&error.into(), None),
     }
+    let machine = match args.downloads.with_remote(machine) {
+        Ok(machine) => machine,
+        Err(error) => return fail(&error, None),
+    };
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::of(&args.verbosity), log);
+    let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
+    let progress = Progress::new(Level::of(&args.run.verbosity), log);
     let report = |event| progress.event(&event);
     match rootstrap_bootstrap::second_stage(directory, &machine, &report) {
         Ok(()) => {
+            close_cache(&machine, args.downloads.cache_size, &report);
             progress.finished(directory);
             0
         }
@@ -44,7 +56,7 @@ pub(crate) fn run(args: &SecondStage, invocation: &Invocation) -> u8 {
             progress.end();
             let configuring = matches!(error, Error::Configure(_));
             let log = configuring.then(|| progress.log().keep(&environment::temporary_directory())).flatten();
-            let code = fail(&error, log);
+            let code = fail(&deadline.or(error), log);
             if configuring {
                 let text = "hint: repair this and start the second stage again; it continues where it stopped\n";
                 let _ = std::io::stderr().write_all(text.as_bytes());

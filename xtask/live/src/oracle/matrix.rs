@@ -19,12 +19,25 @@ pub struct Set {
     pub include: Vec<String>,
 }
 
+/// A tree that is built in two ways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// The suite.
+    pub suite: String,
+    /// The variant, with its set.
+    pub variant: String,
+    /// The architecture, if it is not the host's.
+    pub arch: Option<String>,
+}
+
 /// The content of the file.
 pub struct Matrix {
     /// All comparisons with other tools, in the order of the file.
     pub cells: Vec<Comparison>,
-    /// The suites and variants that are built twice, in the order of the file.
-    pub twice: Vec<(String, String)>,
+    /// What is built twice, in the order of the file.
+    pub twice: Vec<Twin>,
+    /// What is built with native programs and emulated, in the order of the file.
+    pub emulation: Vec<Twin>,
     sets: BTreeMap<String, Set>,
 }
 
@@ -37,9 +50,10 @@ impl Matrix {
         Self::parse(&text)
     }
 
-    /// Parses lines `set NAME WORDS…`, `cells SUITES VARIANTS TOOLS` and `twice SUITES VARIANTS`. Lists are separated by commas.
+    /// Parses lines `set NAME WORDS…`, `cells SUITES VARIANTS TOOLS`, `twice SUITES VARIANTS` and
+    /// `emulation ARCHES SUITES VARIANTS`. Lists are separated by commas.
     fn parse(text: &str) -> Result<Self, String> {
-        let mut matrix = Self { cells: Vec::new(), twice: Vec::new(), sets: BTreeMap::new() };
+        let mut matrix = Self { cells: Vec::new(), twice: Vec::new(), emulation: Vec::new(), sets: BTreeMap::new() };
         for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
             match line.split_whitespace().collect::<Vec<_>>().as_slice() {
                 ["set", name, words @ ..] => {
@@ -66,12 +80,15 @@ impl Matrix {
                     });
                     matrix.cells.extend(all);
                 }
-                ["twice", suites, variants] => matrix.twice.extend(pairs(suites, variants)),
-                _ => return Err(format!("matrix.txt: neither set nor cells nor twice: {line}")),
+                ["twice", suites, variants] => matrix.twice.extend(twins(suites, variants, None)),
+                ["emulation", arches, suites, variants] => {
+                    matrix.emulation.extend(arches.split(',').flat_map(|arch| twins(suites, variants, Some(arch))));
+                }
+                _ => return Err(format!("matrix.txt: neither set nor cells nor twice nor emulation: {line}")),
             }
         }
         let compared = matrix.cells.iter().map(|cell| &cell.variant);
-        for variant in compared.chain(matrix.twice.iter().map(|(_, variant)| variant)) {
+        for variant in compared.chain(matrix.twice.iter().chain(&matrix.emulation).map(|twin| &twin.variant)) {
             matrix.variant(variant)?;
         }
         Ok(matrix)
@@ -89,6 +106,12 @@ impl Matrix {
     }
 }
 
+/// Returns a twin for every combination of two lists.
+fn twins(suites: &str, variants: &str, arch: Option<&str>) -> Vec<Twin> {
+    let twin = |(suite, variant)| Twin { suite, variant, arch: arch.map(str::to_owned) };
+    pairs(suites, variants).into_iter().map(twin).collect()
+}
+
 /// Returns every combination of two lists.
 fn pairs(suites: &str, variants: &str) -> Vec<(String, String)> {
     let all = suites.split(',').flat_map(|suite| variants.split(',').map(move |variant| (suite, variant)));
@@ -102,7 +125,7 @@ mod tests {
     #[test]
     fn cells_are_products_and_sets_have_names() {
         let matrix =
-            Matrix::parse("set more pockets=all arch=i386 recommends=yes also=c a b\ncells s,t minbase,minbase+more x\ntwice s minbase\n")
+            Matrix::parse("set more pockets=all arch=i386 recommends=yes also=c a b\ncells s,t minbase,minbase+more x\ntwice s minbase\nemulation a,b s minbase\n")
                 .unwrap();
         let names: Vec<_> = matrix.cells.iter().map(|cell| format!("{} {}", cell.suite, cell.variant)).collect();
         assert_eq!(names, ["s minbase", "s minbase+more", "t minbase", "t minbase+more"]);
@@ -114,7 +137,8 @@ mod tests {
             include: vec!["a".into(), "b".into()],
         };
         assert_eq!(matrix.variant("minbase+more").unwrap(), ("minbase", set));
-        assert_eq!(matrix.twice, [("s".to_owned(), "minbase".to_owned())]);
+        assert_eq!(matrix.twice, twins("s", "minbase", None));
+        assert_eq!(matrix.emulation, [twins("s", "minbase", Some("a")), twins("s", "minbase", Some("b"))].concat());
         assert!(Matrix::parse("cells s minbase+none x").is_err() && Matrix::parse("twice s minbase+none").is_err());
         assert!(Matrix::parse("set x colour=red").is_err());
         let own = Matrix::read().unwrap();

@@ -8,6 +8,7 @@ const USAGE: &str =
          [--matrix] [--mirror URL] [--keep DIR] [--ours PROGRAM] [-- ARGUMENTS OF ROOTSTRAP]
        cargo xtask oracle --apt [--suite S[,S]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --twice [--suite S[,S]] [--variant V[,V]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
+       cargo xtask oracle --emulation [--arch A] [--suite S[,S]] [--variant V[,V]] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --packages N [--part K/M] [--suite S] [--mirror URL] [--keep DIR] [--ours PROGRAM]
        cargo xtask oracle --trees OURS THEIRS [--epoch SECONDS] [--suite S --variant V --against TOOL]
 
@@ -15,6 +16,7 @@ Must be root. A set of packages of tests/oracle/matrix.txt can be added to a var
 --matrix  compare the cells of tests/oracle/matrix.txt (only those of the suites, variants and tools named) and print a table
 --apt     compare the plans for tests/oracle/requests.txt with what apt would install
 --twice   build each tree of the lines `twice` of tests/oracle/matrix.txt here, and with another clock, host and kernel
+--emulation  build each tree of the lines `emulation` of tests/oracle/matrix.txt with native programs, and wholly emulated
 --packages  install the N packages that most others depend on, and all that have pre-dependencies, in batches
 --part    try only the K-th of M parts of the batches
 --keep    keep the trees in DIR, and use a tree of the other tool that is there and still current
@@ -33,6 +35,7 @@ pub struct Options {
     pub matrix: bool,
     pub apt: bool,
     pub twice: bool,
+    pub emulation: bool,
     pub packages: Option<usize>,
     pub part: (usize, usize),
     pub trees: Option<(PathBuf, PathBuf)>,
@@ -53,6 +56,7 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
         matrix: false,
         apt: false,
         twice: false,
+        emulation: false,
         packages: None,
         part: (1, 1),
         trees: None,
@@ -74,6 +78,7 @@ pub fn parse(args: &[String]) -> Result<Options, String> {
             "--matrix" => options.matrix = true,
             "--apt" => options.apt = true,
             "--twice" => options.twice = true,
+            "--emulation" => options.emulation = true,
             "--packages" => options.packages = Some(value()?.parse().map_err(|_| "--packages needs a number")?),
             "--part" => options.part = part(&value()?)?,
             "--trees" => options.trees = Some((value()?.into(), value()?.into())),

@@ -1,38 +1,72 @@
-//! `cargo xtask oracle --twice`: builds a tree here, and again on what looks like another machine on another day.
+//! Trees that rootstrap builds twice, in two ways that must not show.
 //!
-//! Clock, time zone, host name, kernel and number of processors differ ([`crate::elsewhere`]), and one root grows in memory, the other one on
-//! disk. Nothing may differ in the trees but the files that rootstrap itself lists ([`rootstrap_normalize::varying`]).
+//! `cargo xtask oracle --twice`: here, and again on what looks like another machine on another day. Clock, time zone, host name, kernel and
+//! number of processors differ ([`crate::elsewhere`]), and one root grows in memory, the other one on disk.
+//!
+//! `cargo xtask oracle --emulation`: a tree of another architecture, with native programs in the place of emulated ones, and again wholly
+//! emulated.
+//!
+//! Nothing may differ in the trees but the files that rootstrap itself lists ([`rootstrap_normalize::varying`]).
 
 use super::build::{self, Build};
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Twin};
 use super::options::Options;
 use super::tree::{self, Difference, Tree};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+/// One of the two ways to build a tree.
+struct Way {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    is_elsewhere: bool,
+}
+
+/// On another machine. Elsewhere a script can wait for a moment of the clock that is more than a year away.
+const ELSEWHERE: [Way; 2] = [
+    Way { name: "here", arguments: &["--staging=memory", "--deadline=3600"], is_elsewhere: false },
+    Way { name: "elsewhere", arguments: &["--staging=disk", "--deadline=3600"], is_elsewhere: true },
+];
+
+/// With native programs, and without.
+const EMULATION: [Way; 2] = [
+    Way { name: "native", arguments: &["--emulate=needed", "--verbose"], is_elsewhere: false },
+    Way { name: "emulated", arguments: &["--emulate=all", "--verbose"], is_elsewhere: false },
+];
+
+/// What a log says of a build without native programs.
+const NOT_NATIVE: &str = "everything is emulated";
 
 /// What was found, in the columns of the table.
 struct Outcome {
     entries: usize,
     listed: usize,
     rest: usize,
+    times: [Duration; 2],
+    is_native: bool,
 }
 
 /// Builds everything twice and prints a row of the table in docs/trees.md for each.
 pub fn run(options: &Options) -> Result<(), String> {
     if !rustix::process::getuid().is_root() {
-        return Err("must be root: it traces programs of root".to_owned());
+        return Err("must be root: it makes device nodes and owners, and traces programs of root".to_owned());
     }
     let program = options.ours.as_deref().map_or_else(build::our_program, |path| Ok(path.into()))?;
     let matrix = Matrix::read()?;
+    let ways = if options.emulation { &EMULATION } else { &ELSEWHERE };
+    let twins = if options.emulation { &matrix.emulation } else { &matrix.twice };
     let wanted = |list: &Option<Vec<String>>, name: &String| list.as_ref().is_none_or(|list| list.contains(name));
     let (mut rows, mut selected, mut failed) = (Vec::new(), 0, 0);
-    for (name, variant) in &matrix.twice {
-        if !wanted(&options.suites, name) || !wanted(&options.variants, variant) {
+    for Twin { suite: name, variant, arch } in twins {
+        let is_arch = options.arch.is_none() || options.arch == *arch;
+        if !wanted(&options.suites, name) || !wanted(&options.variants, variant) || !is_arch {
             continue;
         }
         selected += 1;
-        println!("# {name} {variant} twice");
+        let arch = arch.as_deref();
+        println!("# {name} {variant} {}, {} and {}", arch.unwrap_or_default(), ways[0].name, ways[1].name);
         let suite = build::suite(name)?;
         let mirror = options.mirror.clone().unwrap_or_else(|| suite.mirror());
         let epoch = match build::release_date(&mirror, name) {
@@ -49,47 +83,54 @@ pub fn run(options: &Options) -> Result<(), String> {
         let (plain, set) = matrix.variant(variant)?;
         // On the second day every Release file with a Valid-Until has expired, so each suite is judged at its own date.
         let expired = true;
-        let build =
-            Build { suite: &suite, variant: plain, set: &set, arch: None, mirror: &mirror, epoch, expired, work };
-        let cells = match twice(&build, &program, variant) {
-            Ok(Outcome { entries, listed, rest }) => {
-                failed += usize::from(rest > 0);
-                format!("{entries} | {listed} | {rest}")
+        let build = Build { suite: &suite, variant: plain, set: &set, arch, mirror: &mirror, epoch, expired, work };
+        let cells = match twice(&build, &program, variant, ways) {
+            Ok(Outcome { entries, listed, rest, times, is_native }) => {
+                failed += usize::from(rest > 0 || !is_native);
+                let [one, two] = times.map(|time| time.as_secs_f64());
+                let note = if is_native { "" } else { " (nothing was native)" };
+                format!("{entries} | {listed} | {rest}{note} | {one:.1} s | {two:.1} s")
             }
             Err(error) => {
                 println!("{error}");
                 failed += 1;
-                "– | – | failed".to_owned()
+                "– | – | failed | – | –".to_owned()
             }
         };
-        rows.push(format!("| {name} | {variant} | {cells} |"));
+        let arch = arch.map(|arch| format!("| {arch} ")).unwrap_or_default();
+        rows.push(format!("{arch}| {name} | {variant} | {cells} |"));
     }
     if selected == 0 {
-        return Err("no line `twice` of tests/oracle/matrix.txt is for these suites and variants".to_owned());
+        return Err("no line of tests/oracle/matrix.txt is for these suites, variants and architectures".to_owned());
     }
-    println!("| suite | variant | entries | listed | unexplained |\n|---|---|--:|--:|--:|\n{}", rows.join("\n"));
+    let (head, rule) = if options.emulation { ("| arch ", "|---") } else { ("", "") };
+    println!("{head}| suite | variant | entries | listed | unexplained | {} | {} |", ways[0].name, ways[1].name);
+    println!("{rule}|---|---|--:|--:|--:|--:|--:|\n{}", rows.join("\n"));
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} pairs differ or cannot be built", rows.len())) }
 }
 
-fn twice(build: &Build<'_>, program: &Path, variant: &str) -> Result<Outcome, String> {
-    let place = |which: &str| build.work.join(format!("{}-{variant}-{which}", build.suite.name));
-    let (here, there) = (place("here"), place("elsewhere"));
-    for (target, is_here) in [(&here, true), (&there, false)] {
+fn twice(build: &Build<'_>, program: &Path, variant: &str, ways: &[Way; 2]) -> Result<Outcome, String> {
+    let arch = build.arch.map(|arch| format!("{arch}-")).unwrap_or_default();
+    let place = |way: &Way| build.work.join(format!("{}-{variant}-{arch}{}", build.suite.name, way.name));
+    let (here, there) = (place(&ways[0]), place(&ways[1]));
+    let mut times = [Duration::ZERO; 2];
+    for ((way, target), time) in ways.iter().zip([&here, &there]).zip(&mut times) {
         build::remove(target)?;
         // The downloads of the first build serve the second one. Nothing that the first one made may do so.
         let cache = build.work.join("cache");
         for layer in ["first-phase", "archive"] {
             build::remove(&cache.join("v1").join(layer))?;
         }
-        // Elsewhere a script can wait for a moment of the clock that is more than a year away.
-        let own = [if is_here { "--staging=memory" } else { "--staging=disk" }, "--deadline=3600"];
-        let mut command = build.ours(program, "mmdebstrap", &own.map(str::to_owned));
+        let arguments: Vec<String> = way.arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut command = build.ours(program, "mmdebstrap", &arguments);
         command.arg("--cache-dir").arg(&cache).arg(target);
-        if !is_here {
+        if way.is_elsewhere {
             command = elsewhere(&command)?;
         }
-        build::logged(&mut command, &target.with_extension("log"))?;
+        *time = build::logged(&mut command, &target.with_extension("log"))?;
     }
+    let log = std::fs::read_to_string(here.with_extension("log")).unwrap_or_default();
+    let is_native = !log.contains(NOT_NATIVE);
     // Times after the epoch would be a difference that nobody sees.
     let (first, second) = (Tree::read(&here, i64::MAX)?, Tree::read(&there, i64::MAX)?);
     let found = tree::compare(&first, &second);
@@ -110,7 +151,7 @@ fn twice(build: &Build<'_>, program: &Path, variant: &str) -> Result<Outcome, St
         build::remove(&here)?;
         build::remove(&there)?;
     }
-    Ok(Outcome { entries: first.len(), listed: found.len() - rest.len(), rest: rest.len() })
+    Ok(Outcome { entries: first.len(), listed: found.len() - rest.len(), rest: rest.len(), times, is_native })
 }
 
 /// Returns the command that runs `command` elsewhere.

@@ -1,6 +1,8 @@
 //! The foreign ring: roots of an architecture whose programs this machine emulates.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod native;
+
 use rootstrap_testkit::archive::Archive;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_tests::machine::User;
@@ -73,6 +75,8 @@ fn program() -> Vec<u8> {
     let length = headers + body.len() as u64;
     elf.extend([0, base, base, length, length, 0x1_0000].iter().flat_map(|word| word.to_le_bytes()));
     elf.extend(body);
+    // The kernel and the sandbox compare the first 256 bytes of programs.
+    elf.resize(512, 0);
     elf
 }
 
