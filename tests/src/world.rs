@@ -115,14 +115,14 @@ impl World {
         vec!["--mirror".into(), self.mirror.clone(), "--keyring".into(), keyring]
     }
 
-    /// Runs [`World::command`] with the cache `cache` in the scratch directory, from which first-phase snapshots and finished
-    /// archives are removed first.
+    /// Runs [`World::command`] with the cache `cache` in the scratch directory, from which snapshots and finished archives are
+    /// removed first.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         self.forget();
         self.run_again(arguments)
     }
 
-    /// Removes first-phase snapshots and finished archives from the cache of [`World::run`], so that the next run builds again.
+    /// Removes snapshots and finished archives from the cache of [`World::run`], so that the next run builds again.
     pub fn forget(&self) {
         forget(&self.path("cache"));
     }
@@ -163,9 +163,9 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Removes first-phase snapshots and finished archives from a cache, so that the next run builds again.
+/// Removes snapshots and finished archives from a cache, so that the next run builds again.
 fn forget(cache: &Path) {
-    for layer in ["first-phase", "archive"] {
+    for layer in ["first-phase", "root", "archive"] {
         let _ = fs::remove_dir_all(cache.join("v1").join(layer));
     }
 }

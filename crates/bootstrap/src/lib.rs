@@ -32,12 +32,13 @@ mod two_stage;
 mod verify;
 
 /// The layers of the cache, for counting and pruning.
-pub const CACHE_LAYERS: [rootstrap_cache::Layer; 6] = [
+pub const CACHE_LAYERS: [rootstrap_cache::Layer; 7] = [
     rootstrap_fetch::DOWNLOADS,
     rootstrap_fetch::RELEASES,
     rootstrap_fetch::INDEXES,
     install::debs::PAYLOADS,
     install::first_phase_snapshot::SNAPSHOTS,
+    install::root_snapshot::ROOTS,
     publish::archive_cache::ARCHIVES,
 ];
 

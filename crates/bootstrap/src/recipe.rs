@@ -7,9 +7,10 @@ use crate::finish::{self, FinishInputs};
 use crate::install::BuildContext;
 use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
-use crate::install::first_phase_snapshot::{FirstPhaseSnapshot, SnapshotInputs};
+use crate::install::first_phase_snapshot::SnapshotInputs;
 use crate::install::native::{self, NativeInputs, NativePrograms};
 use crate::install::phases;
+use crate::install::snapshots::Snapshots;
 use crate::lock::{self, LockInUse};
 use crate::own_suite;
 use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
@@ -17,7 +18,7 @@ use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::{self, NewParents};
 use crate::publish::{Summary, container, mtree, options, side_file};
-use crate::request::{Hook, Machine, Moment, Request, Target};
+use crate::request::{Hook, Machine, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden;
@@ -290,20 +291,6 @@ impl Run<'_> {
         }
     }
 
-    /// Finds the snapshot of the first phase, if there may be one.
-    fn snapshot(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Option<FirstPhaseSnapshot> {
-        let Request { selection, customization, machine, .. } = request;
-        let &BuildInputs { ref emulation, ref archive, ref plan, epoch, .. } = inputs;
-        // What hooks change before the end of the first phase is not known here.
-        let has_early_hooks = customization.hooks.iter().any(|hook| hook.moment < Moment::Essential);
-        let may_keep = request.runs_scripts() && !has_early_hooks && machine.cache.is_some() && machine.reuse;
-        let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
-        let suite = self.suite;
-        let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
-        let find = || FirstPhaseSnapshot::find(archive.session.cache(), self.program, &inputs, report);
-        if may_keep { find() } else { None }
-    }
-
     /// Builds the root of one platform, with what native programs there are in the end.
     fn build_with(
         &self,
@@ -323,7 +310,9 @@ impl Run<'_> {
             Staging::create(machine, &output.target, selection.variant.runs_scripts(), (bytes, self.at_once), report)?;
         let (staging, root) = (&area, &area.root);
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
-        let snapshot = self.snapshot(request, inputs, report);
+        let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
+        let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
+        let snapshots = Snapshots::find(request, session.cache(), self.program, &inputs, report);
         let source = DebSource { session, wanted: &wanted, store, stop, report };
         let debs = Debs { session, report };
         let context = BuildContext {
@@ -342,14 +331,12 @@ impl Run<'_> {
         };
         let own_keys = archive.own_keys.as_deref();
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets, own_keys };
-        // A restored first phase runs no scripts.
-        let is_restored = snapshot.as_ref().is_some_and(FirstPhaseSnapshot::exists) && plan.phases.len() == 1;
-        let runs_scripts = request.runs_scripts() && !output.is_first_stage() && !is_restored;
+        let runs_scripts = request.runs_scripts() && !output.is_first_stage() && !snapshots.are_enough_for(plan);
         let (variant, planned) = (selection.variant, &native::built_for(plan, &selection.architecture));
         let cache = &downloads.path(machine);
         let for_native = NativeInputs { suite, sources, variant, planned, emulation, machine, cache, report };
         let for_native = (runs_scripts && native::is_possible(emulation, machine)).then_some(for_native);
-        let (file_bytes, controls) = fill(&context, &source, snapshot, for_native, finish)?;
+        let (file_bytes, controls) = fill(&context, &source, snapshots, for_native, finish)?;
 
         report(Event::Stage(Stage::Finish));
         let facts = BuildFacts { root, request, suite, served: pockets, plan, controls: &controls, epoch };
@@ -368,11 +355,17 @@ impl Run<'_> {
 fn fill(
     context: &BuildContext<'_>,
     source: &DebSource<'_>,
-    snapshot: Option<FirstPhaseSnapshot>,
+    snapshots: Snapshots,
     for_native: Option<NativeInputs<'_>>,
     finish: FinishInputs<'_>,
 ) -> Result<(u64, Vec<String>), Error> {
     let &BuildContext { native, staging, machine, .. } = context;
+    let Snapshots { first_phase, mut root } = snapshots;
+    if let Some(kept) = root.take_if(|root| root.exists()) {
+        let _ = native.set(None);
+        let (installed, controls) = kept.restore(context)?;
+        return Ok((finish::end_scripts(context, installed, finish)?, controls));
+    }
     std::thread::scope(|scope| {
         let mut pipeline = debs::start(scope, source)?;
         match for_native {
@@ -384,8 +377,10 @@ fn fill(
                 let write_files = |root: &_| finish::write_files(root, context, finish);
                 first::make(context, &mut pipeline, &finish.sources.mirrors, &write_files)
             }
-            false => phases::install(context, &mut pipeline, snapshot)
-                .and_then(|installed| finish::end_scripts(context, installed, finish)),
+            false => phases::install(context, &mut pipeline, first_phase).and_then(|installed| {
+                root.iter().for_each(|root| root.keep(context, &installed, &pipeline.controls));
+                finish::end_scripts(context, installed, finish)
+            }),
         };
         if result.as_ref().is_err_and(|error| !native::is_worth_another_try(native, context.customization, error)) {
             machine.cancel.store(true, Ordering::Relaxed);

@@ -175,7 +175,7 @@ fn trixie_for_arm64_is_the_same_with_native_programs() {
         let arguments = ["trixie", "--arch=arm64", "--image", "--include=debconf-i18n,adduser", "-v"];
         let output = live::command(own.path(), &arguments).arg(format!("--emulate={emulate}")).output().unwrap();
         // What one build made must not serve the other.
-        for layer in ["archive", "first-phase"] {
+        for layer in ["archive", "first-phase", "root"] {
             let _ = fs::remove_dir_all(own.path().join("live-cache/v1").join(layer));
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

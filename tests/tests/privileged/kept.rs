@@ -1,4 +1,4 @@
-//! First-phase snapshots and finished archives in the cache: a run that finds one does less, and its result has the same bytes.
+//! Snapshots and finished archives in the cache: a run that finds one does less, and its result has the same bytes.
 
 use crate::{probe, shouting, watcher};
 use rootstrap_testkit::deb::Deb;
@@ -9,6 +9,7 @@ use rootstrap_tests::world::{World, names};
 use std::fs;
 
 const FROM_SNAPSHOT: &str = "the first phase is taken from the cache";
+const FROM_ROOT: &str = "the configured root is taken from the cache";
 const FROM_ARCHIVE: &str = "the result is taken from the cache";
 
 fn world() -> Result<World, String> {
@@ -40,7 +41,8 @@ fn a_first_phase_snapshot_is_made_once_and_changes_nothing() {
     for options in ["--slim", "--variant=important", "--mode=unshare"] {
         assert!(!build(&[options]).stderr.contains(FROM_SNAPSHOT), "{options}");
     }
-    // A damaged snapshot counts as absent and is made again.
+    // A damaged snapshot counts as absent and is made again. Nor is there one of the whole root.
+    fs::remove_dir_all(world.path("cache/v1/root")).unwrap();
     let snapshots = names(&world.path("cache/v1/first-phase"));
     for snapshot in &snapshots {
         let path = world.path("cache/v1/first-phase").join(snapshot);
@@ -51,6 +53,7 @@ fn a_first_phase_snapshot_is_made_once_and_changes_nothing() {
     }
     let again = build(&packages);
     assert!(!again.stderr.contains(FROM_SNAPSHOT) && again.stdout == more.stdout);
+    fs::remove_dir_all(world.path("cache/v1/root")).unwrap();
     assert!(build(&packages).stderr.contains(FROM_SNAPSHOT));
     // Any layer may be lost.
     for layer in names(&world.path("cache/v1")) {
@@ -73,6 +76,61 @@ fn a_user_has_first_phase_snapshots_too() {
         assert!(second.stderr.contains(FROM_SNAPSHOT), "{mode}: {}", second.stderr);
         assert!(second.stdout == expected, "{mode}");
     }
+}
+
+#[test]
+fn a_root_is_kept_when_it_is_built_again_and_changes_nothing() {
+    let world = need!(world());
+    let sbom = world.path("root.spdx.json");
+    let options = format!("--sbom={}", sbom.display());
+    let build = |again: bool, more: &[&str]| {
+        let _ = fs::remove_file(&sbom);
+        let arguments = [&["-", "-v", "--include=probe", &options], more].concat();
+        let outcome = if again { world.run_again(&arguments) } else { world.run(&arguments) }.expect(0);
+        let bytes = [outcome.stdout, fs::read(&sbom).unwrap()];
+        (outcome.stderr.contains(FROM_ROOT), bytes)
+    };
+    fs::write(world.path("copied"), "copied\n").unwrap();
+    let copy = format!("--copy={}:/etc/copied", world.path("copied").display());
+    for more in [&[copy.as_str()][..], &["--image"], &["--image", "--slim"], &["--mode=unshare"], &["--staging=disk"]] {
+        let (from_cache, expected) = build(false, more);
+        assert!(!from_cache);
+        assert!(build(true, more) == (false, expected.clone()), "{more:?}");
+        assert!(build(true, more) == (true, expected), "{more:?}");
+    }
+    // One root serves all requests that differ in what comes after the scripts.
+    let expected = [&[copy.as_str()][..], &["--image"]].map(|more| build(false, more).1);
+    let _ = (build(false, &[]), build(true, &[]));
+    assert!(build(true, &[&copy]) == (true, expected[0].clone()));
+    assert!(build(true, &["--image"]) == (true, expected[1].clone()));
+    for option in ["--hook=essential=true", "--hook=setup=true", "--dpkg-option=path-exclude=/usr/share/x/*"] {
+        assert!(!build(true, &[option]).0, "{option}");
+    }
+    assert!(build(true, &["--hook=customize=true"]).0);
+    // A damaged one counts as absent.
+    for root in names(&world.path("cache/v1/root")) {
+        fs::write(world.path("cache/v1/root").join(root), "damaged").unwrap();
+    }
+    assert!(!build(true, &[&copy]).0);
+}
+
+/// Two machines must not get the same key.
+#[test]
+fn a_root_with_a_secret_of_one_machine_is_not_kept() {
+    need!(machine::root());
+    let secret = Deb::new("secret", "1").field("Priority", "optional").dir("/etc/ssh", 0o755);
+    let secret = secret.script("postinst", "#!/bin/sh\ncat /proc/sys/kernel/random/uuid > /etc/ssh/ssh_host_key\n");
+    let world = World::new(&need!(base::archive(Layout::Merged, [secret])));
+    let mut keys = Vec::new();
+    for number in 0..4 {
+        let target = world.target(&format!("root{number}"));
+        let outcome = world.run_again(&[&target, "-v", "--include=secret"]).expect(0);
+        assert!(!outcome.stderr.contains(FROM_ROOT));
+        keys.push(fs::read(format!("{target}/etc/ssh/ssh_host_key")).unwrap());
+    }
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 4);
 }
 
 #[test]

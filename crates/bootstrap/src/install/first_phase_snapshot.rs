@@ -120,11 +120,22 @@ impl FirstPhaseSnapshot {
     }
 }
 
-/// Returns the key of a snapshot. All that decides a snapshot is taken apart field by field, so that a new field does not compile until
-/// somebody decides whether it belongs into the key.
+/// Returns the key of a snapshot.
 fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
-    let &SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine } = inputs;
-    // What is included and excluded shows in the packages of the phase.
+    // No later phase influences the first one.
+    let Plan { phases, without: _, unmatched: _, pockets: _ } = inputs.plan;
+    let Phase { name: _, packages } = phases.first()?;
+    let mut key = KeyBuilder::new("first phase", program);
+    add_inputs(&mut key, inputs);
+    key.list("packages", packages, add_package);
+    Some(key.finish())
+}
+
+/// Adds what decides the work of scripts, apart from the packages. It is taken apart field by field, so that a new field does not compile
+/// until somebody decides whether it belongs into the key.
+pub(crate) fn add_inputs(key: &mut KeyBuilder, inputs: &SnapshotInputs<'_>) {
+    let &SnapshotInputs { selection, slim, dpkg_options, suite, plan: _, epoch, emulation, machine } = inputs;
+    // What is included and excluded shows in the packages.
     let Selection {
         architecture: _,
         add_architectures: _,
@@ -134,21 +145,15 @@ fn key(program: &[u8; 32], inputs: &SnapshotInputs<'_>) -> Option<Key> {
         recommends: _,
         preferences: _,
     } = selection;
-    // No later phase influences the first one.
-    let Plan { phases, without: _, unmatched: _, pockets: _ } = plan;
-    let Phase { name: _, packages } = phases.first()?;
     let mode = mode_of(machine);
-    let mut key = KeyBuilder::new("first phase", program);
-    add_suite(&mut key, suite);
+    add_suite(key, suite);
     key.text("variant", variant.name())
         .texts("architectures", selection.architectures())
         .flag("slim", slim)
         .texts("dpkg-options", dpkg_options)
         .number("epoch", epoch)
         .text("mode", mode.name());
-    add_emulation(&mut key, emulation);
-    key.list("packages", packages, add_package);
-    Some(key.finish())
+    add_emulation(key, emulation);
 }
 
 /// Adds what tells a suite from all others. The data of suites is part of the program, whose digest is in each key.
@@ -202,7 +207,7 @@ fn add_program<'k>(key: &'k mut KeyBuilder, program: &Path) -> &'k mut KeyBuilde
 }
 
 /// Adds a package. Its digest decides its content; sizes and the place in the archive only decide how it is fetched.
-fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBuilder {
+pub(crate) fn add_package<'k>(key: &'k mut KeyBuilder, package: &Planned) -> &'k mut KeyBuilder {
     let Planned {
         name,
         version,
@@ -285,7 +290,7 @@ fn keep(
 }
 
 /// Returns whether an archive holds all of an entry: archives leave out sockets and most extended attributes.
-fn is_archivable(visit: &Visit<'_>) -> bool {
+pub(crate) fn is_archivable(visit: &Visit<'_>) -> bool {
     let odd = |name: &[u8]| name != b"security.capability" && !name.starts_with(b"user.");
     let xattrs = visit.xattrs();
     visit.metadata.kind != Kind::Socket && xattrs.is_ok_and(|xattrs| !xattrs.iter().any(|(name, _)| odd(name)))

@@ -15,8 +15,10 @@ mod merged_usr;
 pub(crate) mod native;
 pub(crate) mod output;
 pub(crate) mod phases;
+pub(crate) mod root_snapshot;
 mod sandbox;
 pub(crate) mod slim;
+pub(crate) mod snapshots;
 mod special_hooks;
 mod unpacked;
 

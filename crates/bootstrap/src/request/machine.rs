@@ -47,7 +47,7 @@ pub struct Machine {
     pub cache: Option<PathBuf>,
     /// A store that several machines share, behind the cache.
     pub remote: Option<Remote>,
-    /// Whether finished archives and first-phase snapshots of earlier runs are taken from the cache, and kept there.
+    /// Whether finished archives and snapshots of earlier runs are taken from the cache, and kept there.
     pub reuse: bool,
     /// Whether the network must not be used.
     pub offline: bool,

@@ -118,7 +118,7 @@ fn twice(build: &Build<'_>, program: &Path, variant: &str, ways: &[Way; 2]) -> R
         build::remove(target)?;
         // The downloads of the first build serve the second one. Nothing that the first one made may do so.
         let cache = build.work.join("cache");
-        for layer in ["first-phase", "archive"] {
+        for layer in ["first-phase", "root", "archive"] {
             build::remove(&cache.join("v1").join(layer))?;
         }
         let arguments: Vec<String> = way.arguments.iter().map(|&argument| argument.to_owned()).collect();
