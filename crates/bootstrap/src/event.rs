@@ -54,6 +54,16 @@ pub enum Event {
         /// Its length in bytes; 0 for kinds whose bytes are not counted.
         bytes: u64,
     },
+    /// A thread begins to decode a package. The same thread says when it is [`Unpacked`](Self::Unpacked).
+    Unpacking {
+        /// Package name, or its label before that is known.
+        package: String,
+    },
+    /// The preinst of a package begins to run.
+    Preinst {
+        /// Package name.
+        package: String,
+    },
     /// The files of a package are decoded.
     Unpacked {
         /// Package name.

@@ -2,6 +2,7 @@
 //! known whether the run fails.
 
 use crate::environment;
+use crate::trace::Trace;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -51,7 +52,10 @@ impl LastLines {
 }
 
 /// A log that many threads may write to.
-pub(crate) struct Log(Mutex<Place>);
+pub(crate) struct Log {
+    place: Mutex<Place>,
+    trace: Option<Trace>,
+}
 
 impl Log {
     /// Opens a log in the file `path`, which is replaced, or in memory.
@@ -60,12 +64,23 @@ impl Log {
             Some(path) => Place::File(BufWriter::new(create(path)?), path.to_owned()),
             None => Place::Memory(LastLines::default()),
         };
-        Ok(Self(Mutex::new(place)))
+        Ok(Self { place: Mutex::new(place), trace: None })
+    }
+
+    /// Adds a timeline in the file `path`, which is replaced.
+    pub(crate) fn with_trace(mut self, path: &Path) -> io::Result<Self> {
+        self.trace = Some(Trace::new(create(path)?));
+        Ok(self)
+    }
+
+    /// Returns the timeline, if there is one.
+    pub(crate) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
     }
 
     /// Adds a line. A failure to write the log does not stop the run.
     pub(crate) fn line(&self, text: &str) {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.place.lock().unwrap_or_else(PoisonError::into_inner) {
             Place::File(file, _) => drop(writeln!(file, "{text}")),
             Place::Memory(lines) => lines.push(text),
         }
@@ -73,7 +88,7 @@ impl Log {
 
     /// Returns the file in which the whole log can be read after a failure. A log in memory is written to a file in `temporary` first.
     pub(crate) fn keep(&self, temporary: &Path) -> Option<PathBuf> {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.place.lock().unwrap_or_else(PoisonError::into_inner) {
             Place::File(file, path) => file.flush().ok().map(|()| path.clone()),
             Place::Memory(lines) => {
                 let path = temporary.join(format!("rootstrap-{}.log", std::process::id()));
@@ -114,7 +129,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Place::File(file, _) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Place::File(file, _) = &mut *self.place.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = file.flush();
         }
     }

@@ -27,6 +27,7 @@ mod secrets;
 mod stdout;
 mod system_args;
 mod text_file;
+mod trace;
 mod verbosity;
 mod visible;
 

@@ -99,6 +99,9 @@ impl Progress {
 
     /// Shows an event. Any thread may call this.
     pub(crate) fn event(&self, event: &Event) {
+        if let Some(trace) = self.log.trace() {
+            trace.event(event);
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Stage(stage) => {
@@ -118,6 +121,7 @@ impl Progress {
                 state.unpacked += 1;
                 self.print(&state, Level::Verbose, &format!("decoded {package}"));
             }
+            Event::Unpacking { .. } | Event::Preinst { .. } => {}
             Event::Cache { layer, hit, bytes } => state.count_lookup(layer, *hit, *bytes),
             Event::Configuring { .. } => state.configured += 1,
             Event::Note(text) => self.print(&state, Level::Verbose, text),
@@ -197,6 +201,9 @@ impl Progress {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.begin_stage(None);
         state.bar.finish_and_clear();
+        if let Some(trace) = self.log.trace() {
+            trace.end();
+        }
     }
 
     /// Prints a line of a result.

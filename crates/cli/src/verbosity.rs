@@ -16,4 +16,8 @@ pub(crate) struct Verbosity {
     /// Write everything to a file as well
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+
+    /// Write a timeline of the run to a file, in Chrome's trace format: what each thread did, downloads, and scripts by package
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }

@@ -112,6 +112,7 @@ impl DebBatch<'_> {
             progress(signed(deb.size));
             return Ok(((position, deb), path, true));
         }
+        (self.report)(Event::DebStarted { label: deb.label.clone() });
         let job = Job { what: &deb.label, report: self.report, progress: &progress };
         let mirrors = mirrors.get(deb.mirrors.as_slice()).map_or(&[][..], Vec::as_slice);
         Ok(((position, deb), self.downloader.download(&job, deb, mirrors).await?, false))

@@ -24,6 +24,8 @@ pub enum Event {
     DebsTotal { count: usize, bytes: u64, cached_count: usize, cached_bytes: u64 },
     /// Bytes of debs were received. A negative number takes back bytes that will be received again.
     DebBytes { bytes: i64 },
+    /// The download of a deb begins.
+    DebStarted { label: String },
     /// A deb was downloaded and has the right digest.
     DebDone { label: String },
     /// Something did not have to be downloaded.

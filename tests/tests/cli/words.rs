@@ -4,6 +4,7 @@ use crate::{EXTRACT, trixie, unlisted};
 use rootstrap_tests::transcript::Outcome;
 use rootstrap_tests::world::{World, names};
 use rootstrap_tests::{machine, need};
+use serde_json::Value;
 use std::fs;
 
 /// Runs with these arguments alone.
@@ -137,6 +138,37 @@ fn quiet_is_silent_and_verbose_is_not() {
     assert!(loud.stderr.contains("signed by ") && loud.stderr.len() > 40, "{}", loud.stderr);
     let failed = world.run(&["--print-plan", "-q", "--include=absent"]).expect(1);
     assert!(failed.stderr.starts_with("error: cannot find the package absent in the archive\n"), "{}", failed.stderr);
+}
+
+#[test]
+fn a_trace_shows_stages_downloads_and_packages() {
+    need!(machine::builder());
+    let world = trixie();
+    let trace = world.path("trace.json");
+    let target = world.target("root.tar");
+    let traced = ["-q", "--trace", trace.to_str().unwrap()];
+    world.run(&[&[target.as_str()], &EXTRACT[..], &traced].concat()).expect(0);
+    let entries: Vec<Value> = serde_json::from_slice(&fs::read(&trace).unwrap()).unwrap();
+    let count = |phase: &str, category: &str| {
+        entries.iter().filter(|entry| entry["ph"] == phase && entry["cat"] == category).count()
+    };
+    assert!(
+        count("B", "stage") >= 4 && count("b", "deb") > 0 && count("B", "decode") == count("b", "deb"),
+        "{entries:?}"
+    );
+    assert_eq!(count("b", "deb"), count("e", "deb"));
+    assert_eq!(
+        entries.iter().filter(|it| it["ph"] == "B").count(),
+        entries.iter().filter(|it| it["ph"] == "E").count()
+    );
+    // A run that fails leaves a whole file too.
+    let failing = [world.target("other.tar"), "--include=missing".to_owned()];
+    world.run(&[&failing.each_ref().map(String::as_str)[..], &traced].concat()).expect(1);
+    assert!(serde_json::from_slice::<Vec<Value>>(&fs::read(&trace).unwrap()).is_ok());
+    world
+        .run(&[world.target("x").as_str(), "--trace", "no/such/place"])
+        .expect(2)
+        .says(&["error: cannot write the trace: "]);
 }
 
 #[test]

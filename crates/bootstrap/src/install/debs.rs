@@ -144,6 +144,7 @@ pub(crate) fn start<'scope, 'env: 'scope>(
                 if source.stop.load(Ordering::Relaxed) {
                     break;
                 }
+                (source.report)(Event::Unpacking { package: deb.label().to_owned() });
                 let result = decode(deb, position, source).map(|deb| {
                     (source.report)(Event::Unpacked { package: deb.staged.control.package.clone() });
                     (position, deb)

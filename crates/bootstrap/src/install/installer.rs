@@ -311,6 +311,7 @@ impl<'a> Installer<'a> {
             members,
             dpkg_version: &self.dpkg_version,
         };
+        (self.report)(Event::Preinst { package: control.package.clone() });
         preinst::run(sandbox, self.root, &preinst, &mut |line| self.output(line))?;
         Ok(true)
     }

@@ -18,7 +18,11 @@ pub(super) fn usage(problem: &str) -> u8 {
 
 /// Opens the log. If that fails, says why and returns the exit status.
 pub(super) fn open_log(verbosity: &Verbosity) -> Result<Log, u8> {
-    Log::open(verbosity.log.as_deref()).map_err(|error| usage(&format!("cannot write the log: {error}")))
+    let log = Log::open(verbosity.log.as_deref()).map_err(|error| usage(&format!("cannot write the log: {error}")))?;
+    match &verbosity.trace {
+        Some(path) => log.with_trace(path).map_err(|error| usage(&format!("cannot write the trace: {error}"))),
+        None => Ok(log),
+    }
 }
 
 /// Says how the process that did the work ended, if it could not say so itself. Returns the exit status.

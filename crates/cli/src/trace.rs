@@ -1,0 +1,162 @@
+//! A timeline of the run in Chrome's trace event format, which Perfetto and chrome://tracing show: what each thread does, downloads, and
+//! scripts by package.
+
+use rootstrap_bootstrap::{Event, FetchEvent};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
+use std::time::Instant;
+
+/// The only process of the timeline.
+const PROCESS: u32 = 1;
+
+/// A timeline that many threads may add to.
+pub(crate) struct Trace(Mutex<State>);
+
+struct State {
+    out: BufWriter<File>,
+    began: Instant,
+    has_entries: bool,
+    threads: Vec<Lane>,
+}
+
+/// What one thread is doing.
+struct Lane {
+    thread: ThreadId,
+    /// The names of the spans that are open, outermost first: a stage, and a package in it.
+    open: Vec<String>,
+}
+
+impl Trace {
+    pub(crate) fn new(file: File) -> Self {
+        let (out, began) = (BufWriter::new(file), Instant::now());
+        Self(Mutex::new(State { out, began, has_entries: false, threads: Vec::new() }))
+    }
+
+    /// Adds what an event says, which the present thread has sent.
+    pub(crate) fn event(&self, event: &Event) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = state.lane();
+        match event {
+            Event::Stage(stage) => state.replace(lane, 0, stage.name(), "stage"),
+            Event::Unpacking { package } => state.begin(lane, &format!("decode {package}"), "decode"),
+            Event::Unpacked { .. } => state.end_to(lane, 0),
+            Event::Preinst { package } => state.replace(lane, 1, &format!("preinst of {package}"), "script"),
+            Event::Configuring { package } => state.replace(lane, 1, &format!("configure {package}"), "script"),
+            Event::Warning(text) => state.entry(lane, "i", text, "warning", None),
+            Event::Fetch(FetchEvent::IndexStarted { name, .. }) => state.entry(lane, "b", name, "index", Some(name)),
+            Event::Fetch(FetchEvent::IndexDone { name }) => state.entry(lane, "e", name, "index", Some(name)),
+            Event::Fetch(FetchEvent::DebStarted { label }) => state.entry(lane, "b", label, "deb", Some(label)),
+            Event::Fetch(FetchEvent::DebDone { label }) => state.entry(lane, "e", label, "deb", Some(label)),
+            Event::Fetch(FetchEvent::Retry { what, reason, .. }) => {
+                state.entry(lane, "i", &format!("retry {what}: {reason}"), "retry", None);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends all spans and the file. A failure to write it does not stop the run.
+    pub(crate) fn end(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..state.threads.len()).for_each(|lane| state.end_to(lane, 0));
+        if std::mem::take(&mut state.has_entries) {
+            let _ = state.out.write_all(b"\n]\n").and_then(|()| state.out.flush());
+        }
+    }
+}
+
+impl State {
+    /// Returns the number of the present thread.
+    fn lane(&mut self) -> usize {
+        let current = std::thread::current();
+        if let Some(known) = self.threads.iter().position(|lane| lane.thread == current.id()) {
+            return known;
+        }
+        self.threads.push(Lane { thread: current.id(), open: Vec::new() });
+        let lane = self.threads.len() - 1;
+        let name = current.name().unwrap_or("worker");
+        self.write(&json!({"ph": "M", "name": "thread_name", "pid": PROCESS, "tid": lane, "args": {"name": name}}));
+        lane
+    }
+
+    /// Ends what is open at `depth` and below it, and begins another span there. A depth that does not exist is the next one.
+    fn replace(&mut self, lane: usize, depth: usize, name: &str, category: &str) {
+        self.end_to(lane, depth);
+        self.begin(lane, name, category);
+    }
+
+    fn begin(&mut self, lane: usize, name: &str, category: &str) {
+        self.entry(lane, "B", name, category, None);
+        if let Some(lane) = self.threads.get_mut(lane) {
+            lane.open.push(name.to_owned());
+        }
+    }
+
+    /// Ends open spans until no more than `depth` are left.
+    fn end_to(&mut self, lane: usize, depth: usize) {
+        while let Some(name) =
+            self.threads.get_mut(lane).filter(|it| it.open.len() > depth).and_then(|it| it.open.pop())
+        {
+            self.entry(lane, "E", &name, "", None);
+        }
+    }
+
+    fn entry(&mut self, lane: usize, phase: &str, name: &str, category: &str, id: Option<&str>) {
+        let moment = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mut entry = json!({"ph": phase, "name": name, "cat": category, "ts": moment, "pid": PROCESS, "tid": lane});
+        if let (Some(id), Some(fields)) = (id, entry.as_object_mut()) {
+            fields.insert("id".to_owned(), Value::from(id));
+        }
+        self.write(&entry);
+    }
+
+    fn write(&mut self, entry: &Value) {
+        let before = if std::mem::replace(&mut self.has_entries, true) { ",\n" } else { "[\n" };
+        let _ = write!(self.out, "{before}{entry}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rootstrap_bootstrap::Stage;
+
+    #[test]
+    fn spans_end_in_the_order_in_which_they_nest() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let trace = Trace::new(file.reopen().unwrap());
+        let package = |name: &str| name.to_owned();
+        trace.event(&Event::Stage(Stage::Configure));
+        trace.event(&Event::Preinst { package: package("a") });
+        trace.event(&Event::Configuring { package: package("b") });
+        trace.event(&Event::Fetch(FetchEvent::DebStarted { label: package("c.deb") }));
+        trace.event(&Event::Stage(Stage::Finish));
+        trace.event(&Event::Fetch(FetchEvent::DebDone { label: package("c.deb") }));
+        trace.end();
+        trace.end();
+        let entries: Vec<Value> = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        let shown = entries
+            .iter()
+            .map(|entry| format!("{} {}", entry["ph"].as_str().unwrap(), entry["name"].as_str().unwrap()));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                "M thread_name",
+                "B configure",
+                "B preinst of a",
+                "E preinst of a",
+                "B configure b",
+                "b c.deb",
+                "E configure b",
+                "E configure",
+                "B finish",
+                "e c.deb",
+                "E finish"
+            ]
+        );
+        let moments: Vec<u64> = entries.iter().filter_map(|entry| entry["ts"].as_u64()).collect();
+        assert!(moments.is_sorted());
+    }
+}
