@@ -81,7 +81,8 @@ pub fn image(
         false => tar::Dev::Kept,
     };
     let options = RootOptions { epoch, dev, is_layer };
-    let finished = FinishedRoot { root, staging: staging.as_ref(), options, attributes: Some(&attributes) };
+    let finished =
+        FinishedRoot { root, staging: staging.as_ref(), options, attributes: Some(&attributes), known_pieces: None };
 
     report(Event::Stage(Stage::Publish));
     let (mut images, mut architectures) = (Vec::new(), Vec::new());

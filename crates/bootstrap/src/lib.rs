@@ -32,7 +32,7 @@ mod two_stage;
 mod verify;
 
 /// The layers of the cache, for counting and pruning.
-pub const CACHE_LAYERS: [rootstrap_cache::Layer; 7] = [
+pub const CACHE_LAYERS: [rootstrap_cache::Layer; 8] = [
     rootstrap_fetch::DOWNLOADS,
     rootstrap_fetch::RELEASES,
     rootstrap_fetch::INDEXES,
@@ -40,6 +40,7 @@ pub const CACHE_LAYERS: [rootstrap_cache::Layer; 7] = [
     install::first_phase_snapshot::SNAPSHOTS,
     install::root_snapshot::ROOTS,
     publish::archive_cache::ARCHIVES,
+    publish::known_pieces::PIECES,
 ];
 
 pub use archive::{proxies, read_input, read_lock, read_whole};

@@ -113,7 +113,7 @@ pub(crate) fn publish_platforms(
 pub(crate) fn finished_root(staging: &Staging, epoch: i64, is_image: bool) -> FinishedRoot<'_> {
     let dev = if is_image { Dev::Empty } else { Dev::Static };
     let options = RootOptions { epoch, dev, is_layer: is_image };
-    FinishedRoot { root: &staging.root, staging: Some(staging), options, attributes: None }
+    FinishedRoot { root: &staging.root, staging: Some(staging), options, attributes: None, known_pieces: None }
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use crate::lock::{self, LockInUse};
 use crate::own_suite;
 use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
 use crate::publish::archive_cache::{self, ArchiveInputs};
+use crate::publish::known_pieces::known_pieces;
 use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::{self, NewParents};
-use crate::publish::{Summary, container, mtree, options, side_file};
+use crate::publish::{FinishedRoot, Summary, container, mtree, options, side_file};
 use crate::request::{Hook, Machine, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
@@ -219,10 +220,11 @@ impl Run<'_> {
                 (archive::open_locked(&options, lock, path)?, plan, lock.epoch)
             }
             None => {
-                let archive = archive::open(&options)?;
+                let mut archive = archive::open(&options)?;
                 report(Event::Stage(Stage::Plan));
                 archive.prefetch(selection, suite);
                 let plan = archive.plan(selection, suite, BTreeMap::new(), report)?;
+                archive.forget_indexes();
                 let epoch = output.epoch.unwrap_or_else(|| archive.date());
                 (archive, plan, epoch)
             }
@@ -256,7 +258,9 @@ impl Run<'_> {
         if output.makes_image() {
             report(Event::Stage(Stage::Publish));
             let created_by = format!("rootstrap {} --variant={}", self.suite.codename, selection.variant);
-            let root = finished_root(&staging, epoch, true);
+            let known = || known_pieces(inputs.archive.session.cache(), self.program);
+            let known_pieces = (machine.cache.is_some() && machine.reuse).then(known).flatten();
+            let root = FinishedRoot { known_pieces, ..finished_root(&staging, epoch, true) };
             let platform = (selection.architecture.as_str(), request.sources.arch_variant.as_deref());
             let packed = container::pack(&root, output, machine, platform, &created_by)?;
             image = Some(match facts.as_ref().filter(|_| output.attest) {

@@ -1,9 +1,11 @@
 //! Compressors whose output depends on their input alone, not on the number of threads.
 
 use crate::gzip;
+pub use crate::gzip::{FindPiece, KeepPiece, KnownPieces};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A compression format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// `out` cannot be written, or the system refuses threads.
     pub fn new(out: W, compression: Compression) -> io::Result<Self> {
-        Self::with_threads(out, compression, std::thread::available_parallelism().map_or(1, Into::into))
+        Self::with_threads(out, compression, cores())
     }
 
     /// Creates a compressor that uses `threads` threads. The output is the same for any number.
@@ -116,11 +118,24 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// As for [`Encoder::new`].
     pub fn with_threads(out: W, compression: Compression, threads: usize) -> io::Result<Self> {
+        Self::with_known(out, compression, threads, None)
+    }
+
+    /// Creates a compressor that need not compress pieces again that are `known`, if it compresses by gzip.
+    ///
+    /// # Errors
+    /// As for [`Encoder::new`].
+    pub fn with_known(
+        out: W,
+        compression: Compression,
+        threads: usize,
+        known: Option<Arc<KnownPieces>>,
+    ) -> io::Result<Self> {
         let workers = u32::try_from(threads.clamp(1, 64)).unwrap_or(1);
         let level = |usual: u8| compression.level.unwrap_or(usual);
         let inner = match compression.algorithm {
             Algorithm::None => Inner::Plain(BufWriter::with_capacity(PLAIN_BUFFER, out)),
-            Algorithm::Gzip => Inner::Gzip(gzip::Encoder::new(out, level(GZIP_LEVEL).into(), threads)?),
+            Algorithm::Gzip => Inner::Gzip(gzip::Encoder::new(out, level(GZIP_LEVEL).into(), threads, known)?),
             Algorithm::Xz => {
                 let preset = level(XZ_PRESET);
                 let block = XZ_BLOCKS.iter().find(|(from, _)| preset >= *from).map_or(0, |(_, block)| *block);
@@ -173,6 +188,11 @@ impl<W: Write> Encoder<W> {
             Inner::Zstd(encoder) => encoder.flush().and_then(|()| encoder.get_mut().begin(ZSTD_MAGIC)),
         };
     }
+}
+
+/// Returns the number of threads that can run at the same time.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
 }
 
 impl<W: Write> Write for Encoder<W> {

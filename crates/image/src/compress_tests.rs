@@ -1,7 +1,9 @@
 //! Compressed data read back, for several numbers of threads.
 
 use super::*;
+use std::collections::HashMap;
 use std::io::Read;
+use std::sync::Mutex;
 
 const ALL: [Algorithm; 4] = [Algorithm::None, Algorithm::Gzip, Algorithm::Xz, Algorithm::Zstd];
 
@@ -50,6 +52,38 @@ fn names() {
         ("/", None),
     ] {
         assert_eq!(Compression::from_name(Path::new(name)), expected.map(Into::into), "{name}");
+    }
+}
+
+#[test]
+fn known_pieces_are_not_compressed_again() {
+    let kept = Arc::new(Mutex::new(HashMap::<[u8; 32], Vec<u8>>::new()));
+    let (of_find, of_keep) = (Arc::clone(&kept), Arc::clone(&kept));
+    let known = Arc::new(KnownPieces {
+        find: Box::new(move |name| of_find.lock().unwrap().get(name).cloned()),
+        keep: Box::new(move |name, piece| drop(of_keep.lock().unwrap().insert(*name, piece.to_vec()))),
+    });
+    let with_known = |data: &[u8]| {
+        let before = kept.lock().unwrap().len();
+        let mut out = Vec::new();
+        let mut encoder = Encoder::with_known(&mut out, Algorithm::Gzip.into(), 2, Some(Arc::clone(&known))).unwrap();
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap();
+        assert_eq!(out, packed(data, Algorithm::Gzip, 1, 4096));
+        kept.lock().unwrap().len() - before
+    };
+    let data = sample(16 << 20);
+    let pieces = with_known(&data);
+    assert!((8..=32).contains(&pieces), "{pieces}");
+    assert_eq!(with_known(&data), 0);
+    // Bytes that are inserted, changed or removed at one place change the pieces there alone.
+    let at = 5 << 20;
+    let inserted = [&data[..at], b"inserted", &data[at..]].concat();
+    let changed = [&data[..at], b"changed", &data[at + 7..]].concat();
+    let removed = [&data[..at], &data[at + 100_000..]].concat();
+    for other in [inserted, changed, removed] {
+        let new = with_known(&other);
+        assert!((1..=4).contains(&new), "{new} of {pieces}");
     }
 }
 

@@ -16,7 +16,8 @@ fn packed(algorithm: Algorithm) -> Layer {
     std::fs::create_dir(dir.path().join("etc")).unwrap();
     std::fs::write(dir.path().join("etc/file"), "contents").unwrap();
     let options = Options { dev: Dev::Empty, compression: algorithm.into(), ..Options::new(EPOCH) };
-    layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &AtomicBool::new(false)).unwrap()
+    layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, None, &AtomicBool::new(false))
+        .unwrap()
 }
 
 fn image(debian: &str) -> Image {
@@ -79,12 +80,12 @@ fn a_layer_has_the_digests_of_both_its_forms() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { compression: Algorithm::Xz.into(), ..Options::new(EPOCH) };
     let refused =
-        layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &AtomicBool::new(false));
+        layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, None, &AtomicBool::new(false));
     assert!(matches!(refused, Err(crate::Error::LayerCompression)));
     // It stops once the flag is set.
     let stopped = AtomicBool::new(true);
     let options = Options::new(EPOCH);
-    assert!(layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, &stopped).is_err());
+    assert!(layer(&Root::open(dir.path()).unwrap(), tempfile::tempfile().unwrap(), &options, None, &stopped).is_err());
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Before {
 }
 
 /// The layers whose files have names of their own. An honest run shows whether their content is right.
-const LAYERS: [&str; 6] = ["release", "index", "payload", "archive", "first-phase", "root"];
+const LAYERS: [&str; 7] = ["release", "index", "payload", "archive", "first-phase", "root", "gzip"];
 
 /// Whether a cache may have this file: a download at its own digest, or a file of a layer. Nothing may be left in `tmp`.
 fn is_expected(path: &Path, digest: &str) -> bool {

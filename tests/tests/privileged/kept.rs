@@ -114,6 +114,33 @@ fn a_root_is_kept_when_it_is_built_again_and_changes_nothing() {
     assert!(!build(true, &[&copy]).0);
 }
 
+#[test]
+fn a_layer_is_compressed_only_where_it_is_new() {
+    let world = need!(world());
+    let target = world.target("image.oci.tar");
+    let build = |content: &str| {
+        let _ = fs::remove_file(&target);
+        fs::write(world.path("copied"), content).unwrap();
+        let copy = format!("--copy={}:/etc/copied", world.path("copied").display());
+        world.run_again(&[&target, &copy]).expect(0);
+        let pieces = || names(&world.path("cache/v1/gzip")).into_iter();
+        let count: usize = pieces().map(|shard| names(&world.path("cache/v1/gzip").join(shard)).len()).sum();
+        (count, fs::read(&target).unwrap())
+    };
+    let (first, _) = build("copied\n");
+    let (second, image) = build(&"another\n".repeat(1000));
+    assert!(first > 5 && (1..=4).contains(&(second - first)), "{first} and {second} pieces");
+    // Pieces that are lost or damaged are compressed again.
+    for shard in names(&world.path("cache/v1/gzip")) {
+        let shard = world.path("cache/v1/gzip").join(shard);
+        names(&shard).iter().for_each(|piece| fs::write(shard.join(piece), "damaged").unwrap());
+    }
+    assert!(build("copied\n").1 != image);
+    assert!(build(&"another\n".repeat(1000)).1 == image);
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    assert!(build(&"another\n".repeat(1000)).1 == image);
+}
+
 /// Two machines must not get the same key.
 #[test]
 fn a_root_with_a_secret_of_one_machine_is_not_kept() {

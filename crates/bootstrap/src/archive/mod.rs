@@ -9,6 +9,7 @@ mod input_file;
 mod local_debs;
 mod lock_file;
 pub(crate) mod locked;
+mod lookup;
 mod mirrors;
 mod open;
 mod proxies;

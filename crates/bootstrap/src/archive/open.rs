@@ -19,7 +19,7 @@ use rootstrap_lock::Lock;
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Pocket, Suite};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,7 +30,7 @@ pub(crate) struct Archive {
     /// The pockets that serve a build, in the order in which plans number them.
     pub served: Vec<ServedPocket>,
     /// The same pockets with their indexes.
-    pockets: Vec<VerifiedPocket>,
+    pub(super) pockets: Vec<VerifiedPocket>,
     /// The debs that the user names by their paths. They are the last ones of `served`.
     local: Vec<LocalDebs>,
     /// The keys of the suite, if they are not its own.
@@ -280,18 +280,6 @@ impl Archive {
         self.session.prefetch(&wanted.collect::<Vec<_>>());
     }
 
-    /// Returns the packages of all pockets whose names are wanted, each with the number of its pocket.
-    pub fn packages(&self, is_wanted: &dyn Fn(&str) -> bool) -> Vec<(usize, Package<'_>)> {
-        let mut found = Vec::new();
-        for (number, pocket) in self.pockets.iter().enumerate() {
-            for packages in pocket.indexes().iter().map(rootstrap_fetch::Index::packages) {
-                let positions = (0..packages.len()).filter(|position| is_wanted(packages.head(*position).name));
-                found.extend(positions.map(|position| (number, packages.package(position))));
-            }
-        }
-        found
-    }
-
     /// Returns what to download for a package of the pocket with this number; `None` if its stanza names no file.
     pub fn listed(&self, pocket: usize, package: &Package<'_>) -> Option<ListedDeb> {
         let (path, size, digest) = package.file().ok()?;
@@ -337,20 +325,6 @@ impl Archive {
         }
         plan.pockets = self.served.iter().map(ServedPocket::place).collect();
         Ok(plan)
-    }
-
-    /// Returns the newest versions of all packages in the security pocket, by name and architecture.
-    pub fn security_fixes(&self) -> HashMap<(&str, &str), Version<'_>> {
-        let mut fixes: HashMap<(&str, &str), Version<'_>> = HashMap::new();
-        let pockets = self.pockets.iter().filter(|pocket| pocket.name() == Pocket::Security.name());
-        for packages in pockets.flat_map(VerifiedPocket::indexes).map(rootstrap_fetch::Index::packages) {
-            for head in (0..packages.len()).map(|position| packages.head(position)) {
-                let version = Version::new(head.version);
-                let known = fixes.entry((head.name, head.architecture)).or_insert(version);
-                *known = version.max(*known);
-            }
-        }
-        fixes
     }
 
     /// Returns what to download for a plan, in plan order.

@@ -37,7 +37,8 @@ pub(crate) fn pack(
     let compression = output.layer_compression().unwrap_or(Algorithm::Gzip.into());
     let options = tar::Options { compression, ..finished.tar_options() };
     let file = nameless_file(place, &machine.janitor)?;
-    let layer = oci::layer(finished.root, file, &options, &machine.cancel).map_err(Error::from);
+    let layer =
+        oci::layer(finished.root, file, &options, finished.known_pieces.clone(), &machine.cancel).map_err(Error::from);
     Ok(Image::new(platform, unless_cancelled(&machine.cancel, layer)?, &config))
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod archive_cache;
 pub(crate) mod container;
 mod find;
+pub(crate) mod known_pieces;
 pub(crate) mod mtree;
 pub(crate) mod options;
 mod product;

@@ -8,6 +8,7 @@ use crate::staging::hidden::HiddenDirectory;
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_cache::direct_io;
+use rootstrap_image::compress::KnownPieces;
 use rootstrap_image::oci::Layout;
 use rootstrap_image::{StoppableWriter, cpio, ext4, squashfs, tar};
 use rootstrap_rootfs::{Attributes, CopyOptions, Root, Visit};
@@ -16,6 +17,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A root that is ready to be published.
 pub(crate) struct FinishedRoot<'a> {
@@ -26,6 +28,8 @@ pub(crate) struct FinishedRoot<'a> {
     pub options: RootOptions,
     /// The mode and owner of each entry, where they differ from the tree's own.
     pub attributes: Option<&'a dyn Fn(&Visit<'_>) -> Attributes>,
+    /// The pieces of layers that need not be compressed again.
+    pub known_pieces: Option<Arc<KnownPieces>>,
 }
 
 /// How a root is recorded.

@@ -1,7 +1,7 @@
 //! The single layer of an image: a tree as a compressed archive in a file, with the digests before and after compression.
 
 use super::{digest, documents};
-use crate::compress::{Algorithm, Encoder};
+use crate::compress::{Algorithm, Encoder, KnownPieces, cores};
 use crate::stoppable::go_on;
 use crate::tar::{self, Options, Written};
 use crate::{Error, Result};
@@ -9,6 +9,7 @@ use rootstrap_rootfs::Root;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// A packed tree.
@@ -28,11 +29,18 @@ pub struct Layer {
     pub written: Written,
 }
 
-/// Packs `root` into the empty `file`. After an error the contents of `file` are useless. Another thread sets `cancel` to stop.
+/// Packs `root` into the empty `file`. After an error the contents of `file` are useless. Pieces that are `known` are not compressed again.
+/// Another thread sets `cancel` to stop.
 ///
 /// # Errors
 /// As for [`tar::write`]. The compression is xz, which layers cannot have. `cancel` was set.
-pub fn layer(root: &Root, file: File, options: &Options<'_>, cancel: &AtomicBool) -> Result<Layer> {
+pub fn layer(
+    root: &Root,
+    file: File,
+    options: &Options<'_>,
+    known: Option<Arc<KnownPieces>>,
+    cancel: &AtomicBool,
+) -> Result<Layer> {
     let media_type = match options.compression.algorithm {
         Algorithm::None => documents::LAYER,
         Algorithm::Gzip => documents::LAYER_GZIP,
@@ -40,7 +48,8 @@ pub fn layer(root: &Root, file: File, options: &Options<'_>, cancel: &AtomicBool
         Algorithm::Xz => return Err(Error::LayerCompression),
     };
     let mut packed = HashingWriter::new(BufWriter::with_capacity(1 << 20, &file), cancel);
-    let mut encoder = Encoder::new(&mut packed, options.compression).map_err(Error::Write)?;
+    let encoder = Encoder::with_known(&mut packed, options.compression, cores(), known);
+    let mut encoder = encoder.map_err(Error::Write)?;
     let mut plain = HashingWriter::new(&mut encoder, cancel);
     let written = tar::stream(root, &mut plain, &Options { layer: true, ..*options })?;
     let diff_id = plain.digest();

@@ -64,13 +64,14 @@ pub fn rounds(options: &Options, case: &Case, program: &Path, work: &Path) -> Re
     let mut series: Vec<Series> = rows.into_iter().map(Series::new).collect();
     let mut floors: Vec<Series> =
         floor.iter().flat_map(|_| floor::PARTS.into_iter().chain([FLOOR])).map(Series::new).collect();
-    let first = usize::from(!(case.is_filled() || options.loopback));
-    for round in first..=options.runs {
+    let before = case.rounds_before(options.loopback);
+    for number in 0..before + options.runs {
+        let round = (number + 1).saturating_sub(before);
         let set = sets.get(if sets.len() > 1 { round } else { 0 }).unwrap_or(&plain);
         let build = build_of(set);
         let mut failed = Vec::new();
         for (row, one) in series.iter_mut().enumerate() {
-            match run_once(&place, &build, one, &work.join(format!("old-{round}-{row}")))? {
+            match run_once(&place, &build, one, &work.join(format!("old-{number}-{row}")))? {
                 Ok(sample) => {
                     eprintln!("{} {round}: {:<24} {:6.2} s", case.scenario.name, one.name, sample.wall);
                     if round > 0 {
@@ -79,7 +80,7 @@ pub fn rounds(options: &Options, case: &Case, program: &Path, work: &Path) -> Re
                 }
                 // A peer that fails in the first round is left out, and the others are measured. A failure of rootstrap
                 // ends the run.
-                Err(error) if round == first && row > 0 && tools::PEERS.contains(&one.name.as_str()) => {
+                Err(error) if number == 0 && row > 0 && tools::PEERS.contains(&one.name.as_str()) => {
                     eprintln!("{} does not take part: {error}", one.name);
                     let last = error.lines().last().unwrap_or_default().trim();
                     unable.push((one.name.clone(), format!("it failed: {}", tools::anonymous(last, work, &mirror))));

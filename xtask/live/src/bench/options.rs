@@ -20,6 +20,8 @@ Must be root.
       rootless    rootstrap as an ordinary user (--user), and rootstrap as root
       important   focal important, nothing cached; with the floor of this machine
       nightly     ten images of trixie and noble by rootstrap build, over three nights
+      platforms   trixie minbase for amd64 and arm64 in one image, and for amd64 alone
+      same-packages  an image with another copied file in each round, and the same with all scripts run again
       foreign     trixie arm64 minbase; peers need an emulator registered with the kernel (binfmt_misc)
   --against TOOL[,TOOL]   mmdebstrap, debootstrap, cdebootstrap, rdebootstrap: all that are found, unless given;
                           unshare, single and chroot are rootstrap in those modes

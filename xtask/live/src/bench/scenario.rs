@@ -16,6 +16,10 @@ pub enum Kind {
     Unchanged,
     /// Nothing cached; rootstrap as an ordinary user, compared with rootstrap as root.
     Rootless,
+    /// Nothing cached; one image for two architectures, compared with an image for one.
+    Platforms,
+    /// A cache that builds of the same plan filled, and another copied file; an image, compared with one whose scripts run again.
+    SamePackages,
 }
 
 /// One section of the document.
@@ -46,11 +50,15 @@ pub const MEMORY: f64 = 200.0;
 pub const DIRECTORY: &str = "rootstrap to a directory";
 /// The row of rootstrap as root, in the scenario of an ordinary user.
 pub const ROOT: &str = "rootstrap as root";
+/// The row of an image for one architecture, in the scenario of two.
+pub const ALONE: &str = "rootstrap for amd64 alone";
+/// The row of rootstrap without what an earlier build of the plan has left but for downloads and the first phase.
+pub const ANEW: &str = "rootstrap, scripts anew";
 /// The row with the sum of the parts of the floor.
 pub const FLOOR: &str = "floor";
 
 /// All scenarios, in the order of the document.
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "cold",
         kind: Kind::Cold,
@@ -119,8 +127,29 @@ pub const SCENARIOS: [Scenario; 7] = [
         variant: "minbase",
         arch: Some("arm64"),
         floor: false,
-        about: "Into an empty directory, nothing cached before; its programs run under QEMU.",
-        limits: &[("mmdebstrap", 0.25)],
+        about: "Into an empty directory, nothing cached before. Its programs run under QEMU, with rootstrap those that have no native twin.",
+        limits: &[("mmdebstrap", 0.06)],
+    },
+    Scenario {
+        name: "platforms",
+        kind: Kind::Platforms,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: false,
+        about: "Nothing cached before: one OCI image for amd64 and arm64, and one for amd64 alone.",
+        limits: &[(ALONE, 2.2)],
+    },
+    Scenario {
+        name: "same-packages",
+        kind: Kind::SamePackages,
+        suite: "trixie",
+        variant: "minbase",
+        arch: None,
+        floor: false,
+        about: "To an OCI archive, with another content of one copied file in each round: with the configured root of two earlier builds in \
+                the cache, and with debs and the first phase alone.",
+        limits: &[(ANEW, 0.25)],
     },
 ];
 
@@ -160,6 +189,12 @@ impl Case {
 
     /// Whether each run finds the cache that the run before it filled. The first round then does not count.
     pub fn is_filled(&self) -> bool {
-        matches!(self.scenario.kind, Kind::Warm | Kind::Unchanged)
+        matches!(self.scenario.kind, Kind::Warm | Kind::Unchanged | Kind::SamePackages)
+    }
+
+    /// How many rounds come before those that count. `fills` says whether another one fills a mirror.
+    pub fn rounds_before(&self, fills: bool) -> usize {
+        // A configured root is kept when its plan is built for the second time.
+        if self.scenario.kind == Kind::SamePackages { 2 } else { usize::from(self.is_filled() || fills) }
     }
 }

@@ -134,6 +134,8 @@ impl Place<'_> {
             Kind::Image => rows.push(scenario::DIRECTORY.into()),
             // Other tools take no part, because this scenario compares rootstrap with and without root.
             Kind::Rootless => return (vec![OURS.into(), scenario::ROOT.into()], Vec::new()),
+            Kind::Platforms => return (vec![OURS.into(), scenario::ALONE.into()], Vec::new()),
+            Kind::SamePackages => return (vec![OURS.into(), scenario::ANEW.into()], Vec::new()),
             Kind::Cold | Kind::Warm | Kind::Unchanged => {}
         }
         let all: Vec<String> = PEERS.map(str::to_owned).into();
@@ -160,7 +162,16 @@ impl Place<'_> {
         }
         let prints = row == OURS && self.case.scenario.kind == Kind::Image;
         let archive = row != scenario::DIRECTORY && matches!(self.case.scenario.kind, Kind::Image | Kind::Unchanged);
-        let target = home.join(if archive { "root.tar" } else { "root" });
+        let target = home.join(match self.case.scenario.kind {
+            Kind::Platforms | Kind::SamePackages => "root.oci.tar",
+            _ if archive => "root.tar",
+            _ => "root",
+        });
+        if row == scenario::ANEW {
+            for layer in ["root", "gzip", "archive"] {
+                crate::oracle::build::remove(&cache.join("v1").join(layer))?;
+            }
+        }
         let command = match row {
             "mmdebstrap" => {
                 let mut command = build.theirs(row, &target, None)?;
@@ -193,6 +204,15 @@ impl Place<'_> {
 
     fn finish(&self, mut command: Command, row: &str, cache: &Path, target: Option<&Path>) -> Command {
         command.arg(format!("--cache-dir={}", cache.display()));
+        if row == OURS && self.case.scenario.kind == Kind::Platforms {
+            command.arg("--arch=amd64,arm64");
+        }
+        if self.case.scenario.kind == Kind::SamePackages {
+            let copied = cache.with_file_name("copied");
+            let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let _ = std::fs::write(&copied, format!("{} ns\n", moment.as_nanos()));
+            command.arg(format!("--copy={}:/etc/copied", copied.display()));
+        }
         match target {
             Some(target) => command.arg(target),
             None => command.arg("--image"),
