@@ -188,8 +188,9 @@ fn prepare(inputs: &NativeInputs<'_>, root: &Root, store: &Root) -> Result<(), E
     let silent: Report<'_> = &|_| ();
     let machine = &hasty;
     let options = ArchiveOptions { selection: &own, sources: &sources, machine, suite, cache, report: silent };
-    let archive = archive::open(&options)?;
+    let mut archive = archive::open(&options)?;
     let Choice { debs, programs } = choose(&archive, planned)?;
+    archive.forget_indexes();
 
     skeleton::merge_usr(root, &skeleton::ALIASED.map(str::to_owned), 0)?;
     let filters = LEFT_OUT.map(|pattern| Filter { include: false, pattern: pattern.as_bytes().to_vec() });
