@@ -281,8 +281,10 @@ impl Run<'_> {
     fn build(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Result<BuiltRoot, Error> {
         let native = NativePrograms::new();
         match self.build_with(request, inputs, &native, report) {
+            Err(error) if request.machine.cancel.load(Ordering::Relaxed) => Err(error),
             Err(error) if native::is_worth_another_try(&native, &request.customization, &error) => {
-                report(Event::Warning(format!("{}, so it is built again without them", native::MAY_BE_TO_BLAME)));
+                let (text, reason) = (native::MAY_BE_TO_BLAME, native::chain(&error));
+                report(Event::Warning(format!("{text}, so it is built again without them ({reason})")));
                 let machine = Machine { emulates_all: true, ..request.machine.clone() };
                 let request = Request { machine, ..request.clone() };
                 self.build_with(&request, inputs, &NativePrograms::new(), report)
@@ -336,7 +338,7 @@ impl Run<'_> {
         let own_keys = archive.own_keys.as_deref();
         let finish = FinishInputs { sources, copies: &customization.copies, output, pockets, own_keys };
         let runs_scripts = request.runs_scripts() && !output.is_first_stage() && !snapshots.are_enough_for(plan);
-        let (variant, planned) = (selection.variant, &native::built_for(plan, &selection.architecture));
+        let (variant, planned) = (selection.variant, &native::built_for(plan, pockets, &selection.architecture));
         let cache = &downloads.path(machine);
         let for_native = NativeInputs { suite, sources, variant, planned, emulation, machine, cache, report };
         let for_native = (runs_scripts && native::is_possible(emulation, machine)).then_some(for_native);
@@ -379,7 +381,10 @@ fn fill(
         let result = match finish.output.is_first_stage() {
             true => {
                 let write_files = |root: &_| finish::write_files(root, context, finish);
-                first::make(context, &mut pipeline, &finish.sources.mirrors, &write_files)
+                {
+                    let built = native::built_for(context.plan, finish.pockets, &context.selection.architecture);
+                    first::make(context, &mut pipeline, &finish.sources.mirrors, &built, &write_files)
+                }
             }
             false => phases::install(context, &mut pipeline, first_phase).and_then(|installed| {
                 root.iter().for_each(|root| root.keep(context, &installed, &pipeline.controls));

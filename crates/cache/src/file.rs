@@ -163,7 +163,10 @@ impl CachedFile {
     }
 
     /// The same, but only the caller may read the file: what was made for one user may tell about that user.
-    pub(crate) fn create_private(&self) -> Result<NewFile, Error> {
+    ///
+    /// # Errors
+    /// As for [`Self::create`].
+    pub fn create_private(&self) -> Result<NewFile, Error> {
         self.create_with(0o600)
     }
 

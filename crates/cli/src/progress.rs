@@ -99,9 +99,19 @@ impl Progress {
 
     /// Shows an event. Any thread may call this.
     pub(crate) fn event(&self, event: &Event) {
+        self.trace(None, event);
+        self.show(event);
+    }
+
+    /// Adds an event to the timeline, if there is one, and does not show it. `image` is the image that it is about, if there are several.
+    pub(crate) fn trace(&self, image: Option<&str>, event: &Event) {
         if let Some(trace) = self.log.trace() {
-            trace.event(event);
+            trace.event(image, event);
         }
+    }
+
+    /// Shows an event that is in the timeline already.
+    pub(crate) fn show(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Stage(stage) => {

@@ -19,6 +19,8 @@ struct State {
     out: BufWriter<File>,
     began: Instant,
     has_entries: bool,
+    /// Whether the file is complete.
+    has_ended: bool,
     threads: Vec<Lane>,
 }
 
@@ -32,26 +34,30 @@ struct Lane {
 impl Trace {
     pub(crate) fn new(file: File) -> Self {
         let (out, began) = (BufWriter::new(file), Instant::now());
-        Self(Mutex::new(State { out, began, has_entries: false, threads: Vec::new() }))
+        Self(Mutex::new(State { out, began, has_entries: false, has_ended: false, threads: Vec::new() }))
     }
 
-    /// Adds what an event says, which the present thread has sent.
-    pub(crate) fn event(&self, event: &Event) {
+    /// Adds what an event says, which the present thread has sent. `image` is the image that it is about, if there are several.
+    pub(crate) fn event(&self, image: Option<&str>, event: &Event) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.has_ended {
+            return;
+        }
         let lane = state.lane();
+        let named = |text: &str| image.map_or_else(|| text.to_owned(), |image| format!("{image}: {text}"));
         match event {
-            Event::Stage(stage) => state.replace(lane, 0, stage.name(), "stage"),
-            Event::Unpacking { package } => state.begin(lane, &format!("decode {package}"), "decode"),
+            Event::Stage(stage) => state.replace(lane, 0, &named(stage.name()), "stage"),
+            Event::Unpacking { package } => state.begin(lane, &named(&format!("decode {package}")), "decode"),
             Event::Unpacked { .. } => state.end_to(lane, 0),
-            Event::Preinst { package } => state.replace(lane, 1, &format!("preinst of {package}"), "script"),
-            Event::Configuring { package } => state.replace(lane, 1, &format!("configure {package}"), "script"),
-            Event::Warning(text) => state.entry(lane, "i", text, "warning", None),
-            Event::Fetch(FetchEvent::IndexStarted { name, .. }) => state.entry(lane, "b", name, "index", Some(name)),
-            Event::Fetch(FetchEvent::IndexDone { name }) => state.entry(lane, "e", name, "index", Some(name)),
-            Event::Fetch(FetchEvent::DebStarted { label }) => state.entry(lane, "b", label, "deb", Some(label)),
-            Event::Fetch(FetchEvent::DebDone { label }) => state.entry(lane, "e", label, "deb", Some(label)),
+            Event::Preinst { package } => state.replace(lane, 1, &named(&format!("preinst of {package}")), "script"),
+            Event::Configuring { package } => state.replace(lane, 1, &named(&format!("configure {package}")), "script"),
+            Event::Warning(text) => state.entry(lane, "i", &named(text), "warning", false),
+            Event::Fetch(FetchEvent::IndexStarted { name, .. }) => state.entry(lane, "b", &named(name), "index", true),
+            Event::Fetch(FetchEvent::IndexDone { name }) => state.entry(lane, "e", &named(name), "index", true),
+            Event::Fetch(FetchEvent::DebStarted { label }) => state.entry(lane, "b", &named(label), "deb", true),
+            Event::Fetch(FetchEvent::DebDone { label }) => state.entry(lane, "e", &named(label), "deb", true),
             Event::Fetch(FetchEvent::Retry { what, reason, .. }) => {
-                state.entry(lane, "i", &format!("retry {what}: {reason}"), "retry", None);
+                state.entry(lane, "i", &named(&format!("retry {what}: {reason}")), "retry", false);
             }
             _ => {}
         }
@@ -60,10 +66,12 @@ impl Trace {
     /// Ends all spans and the file. A failure to write it does not stop the run.
     pub(crate) fn end(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (0..state.threads.len()).for_each(|lane| state.end_to(lane, 0));
-        if std::mem::take(&mut state.has_entries) {
-            let _ = state.out.write_all(b"\n]\n").and_then(|()| state.out.flush());
+        if std::mem::replace(&mut state.has_ended, true) {
+            return;
         }
+        (0..state.threads.len()).for_each(|lane| state.end_to(lane, 0));
+        let end: &[u8] = if state.has_entries { b"\n]\n" } else { b"[]\n" };
+        let _ = state.out.write_all(end).and_then(|()| state.out.flush());
     }
 }
 
@@ -88,7 +96,7 @@ impl State {
     }
 
     fn begin(&mut self, lane: usize, name: &str, category: &str) {
-        self.entry(lane, "B", name, category, None);
+        self.entry(lane, "B", name, category, false);
         if let Some(lane) = self.threads.get_mut(lane) {
             lane.open.push(name.to_owned());
         }
@@ -99,15 +107,16 @@ impl State {
         while let Some(name) =
             self.threads.get_mut(lane).filter(|it| it.open.len() > depth).and_then(|it| it.open.pop())
         {
-            self.entry(lane, "E", &name, "", None);
+            self.entry(lane, "E", &name, "", false);
         }
     }
 
-    fn entry(&mut self, lane: usize, phase: &str, name: &str, category: &str, id: Option<&str>) {
+    /// Adds an entry. One with an id belongs to the other entry of its name, on whatever thread that is.
+    fn entry(&mut self, lane: usize, phase: &str, name: &str, category: &str, has_id: bool) {
         let moment = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut entry = json!({"ph": phase, "name": name, "cat": category, "ts": moment, "pid": PROCESS, "tid": lane});
-        if let (Some(id), Some(fields)) = (id, entry.as_object_mut()) {
-            fields.insert("id".to_owned(), Value::from(id));
+        if let Some(fields) = entry.as_object_mut().filter(|_| has_id) {
+            fields.insert("id".to_owned(), Value::from(name));
         }
         self.write(&entry);
     }
@@ -128,13 +137,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let trace = Trace::new(file.reopen().unwrap());
         let package = |name: &str| name.to_owned();
-        trace.event(&Event::Stage(Stage::Configure));
-        trace.event(&Event::Preinst { package: package("a") });
-        trace.event(&Event::Configuring { package: package("b") });
-        trace.event(&Event::Fetch(FetchEvent::DebStarted { label: package("c.deb") }));
-        trace.event(&Event::Stage(Stage::Finish));
-        trace.event(&Event::Fetch(FetchEvent::DebDone { label: package("c.deb") }));
+        trace.event(None, &Event::Stage(Stage::Configure));
+        trace.event(None, &Event::Preinst { package: package("a") });
+        trace.event(None, &Event::Configuring { package: package("b") });
+        trace.event(None, &Event::Fetch(FetchEvent::DebStarted { label: package("c.deb") }));
+        trace.event(None, &Event::Stage(Stage::Finish));
+        trace.event(None, &Event::Fetch(FetchEvent::DebDone { label: package("c.deb") }));
         trace.end();
+        trace.event(None, &Event::Warning("after the end".to_owned()));
         trace.end();
         let entries: Vec<Value> = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
         let shown = entries

@@ -67,6 +67,12 @@ pub fn qemu_name(architecture: &str) -> Option<&'static str> {
     find(architecture).map(|processor| processor.qemu)
 }
 
+/// Whether the programs of an architecture store numbers with the highest byte first.
+#[must_use]
+pub fn is_big_endian(architecture: &str) -> bool {
+    find(architecture).is_some_and(|processor| processor.encoding.is_big_endian)
+}
+
 /// Returns the variable that makes QEMU fast for an architecture, for the environment of the programs that it runs:
 /// `QEMU_CPU` (QEMU, "User space emulator").
 ///

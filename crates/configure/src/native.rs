@@ -6,11 +6,13 @@
 //! handler compares the first 256 bytes of a program, which hold the sizes of its parts: a program that takes another's place, in a later
 //! phase or by a diversion, is emulated again. What has no native twin at its path is emulated, too.
 
-use crate::{binfmt, emulator};
 mod libraries;
 
+use crate::emulator::Emulator;
 use crate::error::Error;
+use crate::{binfmt, emulator};
 use libraries::Libraries;
+use rootstrap_debian::arch;
 use rootstrap_rootfs::Root;
 use std::fs::File;
 use std::io::{self, Read};
@@ -25,6 +27,9 @@ const LIST: &str = "programs";
 
 /// The emulator, for programs that the launcher finds no twin of.
 const EMULATOR: &str = "emulator";
+
+/// Perl, which needs modules of this machine's architecture too.
+const PERL: &str = "usr/bin/perl";
 
 /// How many bytes of a program the kernel compares (`BINPRM_BUF_SIZE` of Linux).
 const COMPARED: u64 = 256;
@@ -42,9 +47,16 @@ pub fn architecture() -> Option<&'static str> {
     }
 }
 
+/// Whether native programs of this machine can take the place of those of another architecture. They read tables of locales of the root, which are
+/// in its order of bytes.
+#[must_use]
+pub fn suits(target: &str) -> bool {
+    architecture().is_some() && binfmt::is_big_endian(target) == cfg!(target_endian = "big")
+}
+
 /// Returns the name of the directory of libraries of this machine's architecture.
 fn triplet() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "aarch64-linux-gnu" } else { "x86_64-linux-gnu" }
+    architecture().and_then(arch::multiarch).unwrap_or_default()
 }
 
 /// Returns the directories where the launcher's loader looks for libraries, below the directory of the native programs.
@@ -52,32 +64,46 @@ fn places() -> Vec<String> {
     vec![format!("usr/lib/{}", triplet()), format!("usr/lib/{}/systemd", triplet())]
 }
 
-/// Completes `directory`, which holds the files of native packages, for [`Options::native`](crate::Options::native). `programs`
-/// are the paths of the programs that may run natively. Returns those that lack a library, which will not.
+/// Completes `directory`, which holds the files of native packages, for [`Options::native`](crate::Options::native). `programs` are the
+/// paths of the programs that may run natively in the place of those that `emulator` runs. Returns those that lack a library, which will
+/// not.
 ///
 /// # Errors
 /// A file cannot be read or written.
-pub fn complete(directory: &Root, emulator: &Path, programs: Vec<String>) -> Result<Vec<String>, Error> {
+pub fn complete(directory: &Root, emulator: &Emulator, mut programs: Vec<String>) -> Result<Vec<String>, Error> {
+    let target = arch::multiarch(&emulator.architecture);
+    programs.retain(|path| target.is_some() || path != PERL);
     let mut libraries = Libraries::new(directory, places());
     let (programs, lacking): (Vec<_>, Vec<_>) = programs.into_iter().partition(|path| libraries.suffice_for(path));
-    let bytes = std::fs::read(emulator).map_err(Error::Lost)?;
+    // The launcher starts whatever is there. Programs that may not run natively can begin with the same bytes as others.
+    for place in ["bin", "sbin"] {
+        let split = programs.iter().filter_map(|path| path.rsplit_once('/'));
+        let of_place = split.filter(|(directory, _)| directory.trim_start_matches("usr/") == place);
+        let names: Vec<Vec<u8>> = of_place.map(|(_, name)| name.as_bytes().to_vec()).collect();
+        directory.retain(format!("usr/{place}").as_bytes(), &names)?;
+    }
+    let bytes = std::fs::read(&emulator.interpreter).map_err(Error::Lost)?;
     let write = |path: &str, bytes: &[u8], mode| directory.write(path.as_bytes(), bytes, mode);
     write(EMULATOR, &bytes, 0o755)?;
     write(LIST, (programs.join("\n") + "\n").as_bytes(), 0o644)?;
     directory.create_directories(b"perl", 0o755)?;
-    write("perl/NativePerl.pm", perl_module().as_bytes(), 0o644)?;
+    write("perl/NativePerl.pm", perl_module(target.unwrap_or_default()).as_bytes(), 0o644)?;
     Ok(lacking)
 }
 
 /// Returns the module that the launcher makes perl load. It leads perl's own directories to those of the native programs, and gives perl
-/// the name of the program that scripts started, which they may start again.
-fn perl_module() -> String {
-    let triplet = triplet();
+/// the name of the program that scripts started, which they may start again. A directory that the root does not have yet for its own
+/// perl, because a later phase brings the package, is left out. `target` is the root's name in the paths of libraries.
+fn perl_module(target: &str) -> String {
+    let own = triplet();
     format!(
         "package NativePerl;\n\
          shift @INC;\n\
-         s{{^(?=/usr/(?:local/)?lib/{triplet}/)}}{{/{MOUNT_POINT}}} for @INC;\n\
-         $^X = '/usr/bin/perl';\n\
+         for (@INC) {{\n\
+         my $its = s{{^/usr/lib/{own}/}}{{/usr/lib/{target}/}}r;\n\
+         $_ = '/{MOUNT_POINT}' . $_ if $its ne $_ && -d $its;\n\
+         }}\n\
+         $^X = '/{PERL}';\n\
          delete $INC{{'NativePerl.pm'}};\n\
          1;\n"
     )

@@ -26,6 +26,26 @@ pub fn runs_natively(host: &str, target: &str) -> bool {
     host == target || matches!((host, target), ("amd64", "i386") | ("arm64", "armhf" | "armel") | ("armhf", "armel"))
 }
 
+/// The name of an architecture in the paths of its libraries, as `dpkg-architecture -qDEB_HOST_MULTIARCH` prints it. `None` for
+/// architectures that are not listed here.
+#[must_use]
+pub fn multiarch(architecture: &str) -> Option<&'static str> {
+    Some(match architecture {
+        "amd64" => "x86_64-linux-gnu",
+        "arm64" => "aarch64-linux-gnu",
+        "armel" => "arm-linux-gnueabi",
+        "armhf" => "arm-linux-gnueabihf",
+        "i386" => "i386-linux-gnu",
+        "loong64" => "loongarch64-linux-gnu",
+        "mips64el" => "mips64el-linux-gnuabi64",
+        "mipsel" => "mipsel-linux-gnu",
+        "ppc64el" => "powerpc64le-linux-gnu",
+        "riscv64" => "riscv64-linux-gnu",
+        "s390x" => "s390x-linux-gnu",
+        _ => return None,
+    })
+}
+
 /// Whether `name` has the form of an architecture name: lower-case letters, digits and `-`.
 ///
 /// Names become parts of URLs and file names, so any other name is refused first.
@@ -48,6 +68,8 @@ mod tests {
         assert_eq!(from_machine("vax"), None);
         assert!(runs_natively("amd64", "i386"));
         assert!(!runs_natively("amd64", "arm64"));
+        assert_eq!(multiarch("armhf"), Some("arm-linux-gnueabihf"));
+        assert_eq!(multiarch("vax"), None);
     }
 
     #[test]

@@ -89,9 +89,10 @@ fn known_pieces_are_not_compressed_again() {
 
 #[test]
 fn the_bytes_do_not_depend_on_threads_or_chunks() {
-    // Empty, below one piece, exactly two pieces, several blocks of xz.
-    for length in [0, 1000, 2 << 20, (8 << 20) + 3] {
-        let data = sample(length);
+    // Empty, below one piece, several pieces and blocks of xz, and pieces that nothing but their size ends.
+    let samples = [0, 1000, 2 << 20, (8 << 20) + 3].map(sample);
+    for data in samples.into_iter().chain([vec![0; 5 << 20]]) {
+        let length = data.len();
         for compression in ALL {
             let one = packed(&data, compression, 1, 65536);
             assert_eq!(unpacked(&one, compression).unwrap(), data, "{compression:?} {length}");

@@ -10,16 +10,23 @@ use rootstrap_tests::world::{KEY, World};
 use rootstrap_tests::{base, live, machine, need};
 use std::fs;
 
-const ARGUMENTS: [&str; 4] = ["--arch=arm64", "--variant=custom", "--include=base-files,dpkg,dash", "-v"];
+const ARGUMENTS: [&str; 4] = ["--arch=arm64", "--variant=custom", "--include=base-files,dpkg,dash,other", "-v"];
 
 /// What the preinst prints where a shell runs it. The shell of the root prints `emulated`, whatever the script says.
 const SAID: &str = "a shell runs /bin/sh and test";
+
+/// The same in a script of a program that has the bytes of the shell and is not listed.
+const NOT_SAID: &str = "another shell runs";
 
 /// What a run says that has no native programs.
 const NOTHING: &str = "everything is emulated, which takes longer: ";
 
 /// Where this machine has its libraries.
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+
+/// The version of all packages of the root, and one whose loader is too old.
+const VERSION: &str = "2.40";
+const OLD: &str = "2.31";
 
 /// The packages of this machine's architecture.
 struct Native {
@@ -30,7 +37,7 @@ struct Native {
 
 impl Default for Native {
     fn default() -> Self {
-        Self { version: "1.0", shell: "/usr/bin/dash", libraries: vec!["libc.so.6", "ld-linux-x86-64.so.2"] }
+        Self { version: VERSION, shell: "/usr/bin/dash", libraries: vec!["libc.so.6", "ld-linux-x86-64.so.2"] }
     }
 }
 
@@ -42,23 +49,28 @@ impl Native {
             deb.file(&path, 0o755, fs::read(&path).unwrap())
         };
         [
-            deb("dash").field("Depends", "libc6").file("/usr/bin/dash", 0o755, fs::read(self.shell).unwrap()),
+            deb("dash")
+                .field("Depends", "libc6")
+                .file("/usr/bin/dash", 0o755, fs::read(self.shell).unwrap())
+                .hardlink("/usr/bin/ash", "/usr/bin/dash"),
             self.libraries.iter().fold(deb("libc6").field("Multi-Arch", "same"), library),
         ]
     }
 }
 
 /// Returns a world for a root whose shell is a program that only prints `emulated`.
-fn world(native: &[Deb], architectures: &[&str]) -> World {
-    let required = |name: &str| Deb::new(name, "1.0").arch("arm64").field("Essential", "yes");
+fn world(version: &str, native: &[Deb], architectures: &[&str]) -> World {
+    let required = |name: &str| Deb::new(name, version).arch("arm64").field("Essential", "yes");
     let preinst = "#!/bin/sh\necho \"a shell runs /bin/sh and $([ -e /dev/.native ] && echo test)\"\n";
     let mut archive = Archive::new("fixture").key(&KEY).debs([
         required("dpkg").file("/usr/bin/dpkg", 0o755, program()),
         required("dash")
             .field("Depends", "libc6")
             .file("/usr/bin/dash", 0o755, program())
-            .symlink("/usr/bin/sh", "dash"),
-        Deb::new("libc6", "1.0").arch("arm64").field("Multi-Arch", "same").dir("/usr/lib", 0o755),
+            .symlink("/usr/bin/sh", "dash")
+            .hardlink("/usr/bin/ash", "/usr/bin/dash"),
+        required("other").script("preinst", &format!("#!/usr/bin/ash\necho {NOT_SAID}\n")),
+        Deb::new("libc6", version).arch("arm64").field("Multi-Arch", "same").dir("/usr/lib", 0o755),
         required("base-files")
             .dir("/etc", 0o755)
             .dir("/var/log", 0o755)
@@ -98,13 +110,14 @@ fn scripts_are_run_by_native_programs_and_it_does_not_show() {
     need!(machine::root());
     let user = need!(machine::user());
     need!(parts());
-    let world = world(&Native::default().debs(), &["arm64", "amd64"]);
+    let world = world(VERSION, &Native::default().debs(), &["arm64", "amd64"]);
     let (outcome, emulated) = build(&world, None, &["--emulate=all"]);
     assert!(!outcome.stderr.contains(SAID), "{}", outcome.stderr);
     for (user, mode) in [(None, "root"), (None, "unshare"), (Some(&user), "unshare"), (Some(&user), "single")] {
         let (outcome, archive) = build(&world, user, &[&format!("--mode={mode}")]);
         assert!(outcome.stderr.contains(SAID), "{mode}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("emulated"), "{mode}: dpkg runs natively\n{}", outcome.stderr);
+        assert!(!outcome.stderr.contains(NOT_SAID), "{mode}: {}", outcome.stderr);
         assert!(archive == emulated, "{mode}");
     }
 }
@@ -115,14 +128,16 @@ fn what_native_programs_lack_is_emulated_and_said_once() {
     need!(parts());
     let both: &[&str] = &["arm64", "amd64"];
     let broken = Native { libraries: vec!["ld-linux-x86-64.so.2"], ..Native::default() };
-    let other = Native { version: "1.1", ..Native::default() };
+    let other = Native { version: "2.41", ..Native::default() };
     let whole = Native::default().debs();
     let is_gone = pool_path("main", &whole[0]);
-    let (_, expected) = build(&world(&[], &["arm64"]), None, &["--emulate=all"]);
+    let (_, expected) = build(&world(VERSION, &[], &["arm64"]), None, &["--emulate=all"]);
+    let old = Native { version: OLD, ..Native::default() };
     for (case, native, architectures, fault, said) in [
         ("the suite has no such half", &[][..], &["arm64"][..], None, NOTHING),
         ("no package of that name", &[], both, None, NOTHING),
         ("packages of another version", &other.debs(), both, None, NOTHING),
+        ("an old loader", &old.debs(), both, None, "the loader of this suite's libc6 is older than 2.33"),
         (
             "a library is missing",
             &broken.debs(),
@@ -132,7 +147,8 @@ fn what_native_programs_lack_is_emulated_and_said_once() {
         ),
         ("a package is gone", &whole, both, Some(is_gone), NOTHING),
     ] {
-        let world = world(native, architectures);
+        let version = if case == "an old loader" { OLD } else { VERSION };
+        let world = world(version, native, architectures);
         if let Some(path) = fault {
             world.server.fault(&path, Fault::Status(404), usize::MAX);
         }
@@ -149,7 +165,7 @@ fn a_native_program_that_fails_is_emulated_in_another_try() {
     need!(machine::root());
     need!(parts());
     let failing = Native { shell: "/usr/bin/false", ..Native::default() };
-    let world = world(&failing.debs(), &["arm64", "amd64"]);
+    let world = world(VERSION, &failing.debs(), &["arm64", "amd64"]);
     let (_, emulated) = build(&world, None, &["--emulate=all"]);
     let (outcome, archive) = build(&world, None, &[]);
     let said = "warning: something failed while native programs ran in the place of emulated ones, so it is built again without them";

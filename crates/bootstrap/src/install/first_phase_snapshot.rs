@@ -154,6 +154,8 @@ pub(crate) fn add_inputs(key: &mut KeyBuilder, inputs: &SnapshotInputs<'_>) {
         .number("epoch", epoch)
         .text("mode", mode.name());
     add_emulation(key, emulation);
+    // The results are the same. But a build without native programs must not begin with what they made.
+    key.flag("emulates all", machine.emulates_all && !emulation.emulators.is_empty());
 }
 
 /// Adds what tells a suite from all others. The data of suites is part of the program, whose digest is in each key.

@@ -3,17 +3,19 @@
 //! They come from the same archive, from packages of the same source version as the root's, and nothing of them is in the result. So a build
 //! that cannot have them takes longer and makes the same bytes.
 
-use crate::archive::{self, Archive, ArchiveOptions};
+use crate::archive::{self, Archive, ArchiveOptions, ServedPocket};
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::install::debs::{self, DebSource};
 use crate::install::emulation::Emulation;
 use crate::request::{Customization, Machine, Selection, Sources};
+use crate::staging::fit::check_temporary;
 use crate::staging::hidden::HiddenDirectory;
 use crate::staging::{Staging, add_root};
 use rootstrap_configure::native;
 use rootstrap_debian::packages::{Package, source};
 use rootstrap_debian::relation;
+use rootstrap_debian::version::Version;
 use rootstrap_fetch::ListedDeb;
 use rootstrap_resolve::{Plan, Planned, Variant};
 use rootstrap_rootfs::{Root, skeleton};
@@ -32,6 +34,9 @@ const PROGRAMS: &str = include_str!("native_programs.txt");
 /// The directory of the native programs in the staging area, and the store of their files.
 const DIRECTORY: &str = "native";
 const STORE: &str = "native-store";
+
+/// The C library, and the first version whose loader starts a program under any name (`--argv0`; glibc, NEWS for 2.33).
+const C_LIBRARY: (&str, &str) = ("libc6", "2.33");
 
 /// How often a download of native packages is tried again.
 const RETRIES: u32 = 1;
@@ -78,9 +83,11 @@ pub(crate) struct NativeInputs<'a> {
 /// From which source package, and which version of it, each package was built, by name.
 pub(crate) type Built = BTreeMap<String, (String, String)>;
 
-/// Returns those packages of a plan that are for one architecture.
-pub(crate) fn built_for(plan: &Plan, architecture: &str) -> Built {
-    let packages = plan.packages().map(|(_, package)| package).filter(|package| package.architecture == architecture);
+/// Returns those packages of a plan that are for one architecture and come from the suite's own archive.
+pub(crate) fn built_for(plan: &Plan, served: &[ServedPocket], architecture: &str) -> Built {
+    let is_own = |pocket: usize| served.get(pocket).is_some_and(|it| !it.is_further() && !it.is_local());
+    let packages = plan.packages().map(|(_, package)| package);
+    let packages = packages.filter(|package| package.architecture == architecture && is_own(package.pocket));
     let built = |package: &Planned| {
         let (name, version) = source(&package.source, &package.name, &package.version);
         (package.name.clone(), (name.to_owned(), version.to_owned()))
@@ -112,6 +119,7 @@ pub(crate) fn start<'scope, 'env: 'scope>(
 pub(crate) fn beside(inputs: &NativeInputs<'_>) -> Option<(HiddenDirectory, PathBuf)> {
     let machine = inputs.machine;
     let prepared = || {
+        check_temporary(machine, true)?;
         let hidden = HiddenDirectory::create(&machine.temporary, DIRECTORY.as_ref(), &machine.janitor)?;
         let (directory, store) = (add_root(hidden.fd(), DIRECTORY, 0o755)?, add_root(hidden.fd(), STORE, 0o700)?);
         prepare(inputs, &directory, &store)?;
@@ -164,14 +172,14 @@ impl Drop for Ready<'_> {
 }
 
 /// Returns an error and its causes in one line.
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Whether programs of the root are emulated in a way that lets native ones take their place.
 pub(crate) fn is_possible(emulation: &Emulation, machine: &Machine) -> bool {
-    !emulation.emulators.is_empty() && !machine.emulates_all && native::architecture().is_some()
+    !machine.emulates_all && emulation.emulators.first().is_some_and(|emulator| native::suits(&emulator.architecture))
 }
 
 /// Fetches native programs and unpacks them into `root`, by way of `store`.
@@ -205,8 +213,9 @@ fn prepare(inputs: &NativeInputs<'_>, root: &Root, store: &Root) -> Result<(), E
             return Err(Error::Native { reason: format!("{}: {reason}", deb.staged.control.package) });
         }
     }
-    let emulator = emulation.emulators.first().map(|emulator| emulator.interpreter.clone()).unwrap_or_default();
-    let lacking = native::complete(root, &emulator, programs)?;
+    // The first emulator is that of the root's own architecture.
+    let Some(emulator) = emulation.emulators.first() else { return Ok(()) };
+    let lacking = native::complete(root, emulator, programs)?;
     if !lacking.is_empty() {
         report(Event::Note(format!("emulated, because native libraries are missing: {}", lacking.join(", "))));
     }
@@ -224,6 +233,11 @@ struct Choice {
 /// Chooses the native packages whose programs can take the place of those of the plan.
 fn choose(archive: &Archive, planned: &Built) -> Result<Choice, Error> {
     let twins = Twins::find(archive, planned);
+    let library = twins.found.get(C_LIBRARY.0).map(|(_, package)| package.version());
+    if library.is_some_and(|version| version < Version::new(C_LIBRARY.1)) {
+        let reason = format!("the loader of this suite's {} is older than {}", C_LIBRARY.0, C_LIBRARY.1);
+        return Err(Error::Native { reason });
+    }
     let (mut wanted, mut chosen) = (BTreeSet::new(), Vec::new());
     for (package, paths) in programs().into_iter().filter(|(package, _)| planned.contains_key(*package)) {
         let mut needed = BTreeSet::new();

@@ -1,8 +1,9 @@
 //! A snapshot of a root in which all packages of a plan are configured. A later build of the same plan, with other files, hooks or labels,
 //! begins with it and runs no script.
 //!
-//! It is kept when a plan is built for the second time, so that plans that are built once cost nothing. A root with files that differ from
-//! build to build is not kept: secrets that scripts make for one machine must not get into two trees.
+//! The second build of a plan notes a digest of its root, and the third one keeps its root if the digest is the same. So plans that are built
+//! once cost nothing, and a root with anything that differs from build to build is not kept: secrets that scripts make for one machine must
+//! not get into two trees.
 
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
@@ -15,9 +16,9 @@ use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::tar;
 use rootstrap_normalize::varying;
 use rootstrap_resolve::{Phase, Plan};
-use rootstrap_rootfs::Visit;
+use rootstrap_rootfs::{Attributes, Kind, Metadata, Root, walk};
 use rootstrap_unpack::archive;
-use std::cell::Cell;
+use sha2::{Digest, Sha256};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -29,7 +30,8 @@ const DIRECTORY: &str = "root";
 pub(crate) struct RootSnapshot {
     entry: Entry,
     stored: Option<StoredEntry>,
-    /// An empty entry, which says that the plan was built before.
+    /// An entry that says what is known of the root. Its notes are nothing after the first build, and the digest of the root after the
+    /// second one.
     mark: Entry,
 }
 
@@ -72,35 +74,86 @@ impl RootSnapshot {
         Ok((Installed { bytes, sandbox: Some(start(context, false)?) }, controls))
     }
 
-    /// Keeps the root, if its plan was built before. `controls` are the control files of its packages. A failure is reported as a note and
-    /// does not stop the run.
+    /// Takes the next step towards a kept root. `controls` are the control files of its packages. A failure is reported as a note and does
+    /// not stop the run.
     pub fn keep(&self, context: &BuildContext<'_>, installed: &Installed, controls: &[String]) {
-        let result = match self.mark.find() {
-            None => self.mark.create().map_err(Error::from).and_then(|mark| mark.keep(&[]).map_err(failed_to_write())),
-            Some(_) => self.write(context, installed, controls),
-        };
-        if let Err(error) = result {
+        if let Err(error) = self.next_step(context, installed, controls) {
             (context.report)(Event::Note(format!("the configured root is not kept: {error}")));
         }
     }
 
+    fn next_step(&self, context: &BuildContext<'_>, installed: &Installed, controls: &[String]) -> Result<(), Error> {
+        let Some(mark) = self.mark.find() else { return self.note(&[]) };
+        let (digest, misfit) = digest_of(context.root)?;
+        if let Some(path) = misfit {
+            (context.report)(Event::Note(format!("the configured root is not kept, because of {path}")));
+            return Ok(());
+        }
+        if mark.notes() == digest {
+            return self.write(context, installed, controls);
+        }
+        if !mark.notes().is_empty() {
+            let text = "the configured root is not kept: another build of this plan had other files";
+            (context.report)(Event::Note(text.to_owned()));
+        }
+        self.note(&digest)
+    }
+
+    /// Writes what is known of the root.
+    fn note(&self, known: &[u8]) -> Result<(), Error> {
+        self.mark.create()?.keep(known).map_err(failed_to_write())
+    }
+
     fn write(&self, context: &BuildContext<'_>, installed: &Installed, controls: &[String]) -> Result<(), Error> {
         let new = self.entry.create()?;
-        let fits = Cell::new(true);
-        let only = |visit: &Visit<'_>| {
-            let path = format!("/{}", String::from_utf8_lossy(visit.path).trim_start_matches('/'));
-            fits.set(fits.get() && varying(&path).is_none() && is_archivable(visit));
-            fits.get()
-        };
         let compression = Compression { algorithm: Algorithm::Zstd, level: Some(1) };
-        let options =
-            tar::Options { dev: tar::Dev::Kept, compression, only: Some(&only), ..tar::Options::new(i64::MAX) };
+        let options = tar::Options { dev: tar::Dev::Kept, compression, ..tar::Options::new(i64::MAX) };
         let mut out = BufWriter::with_capacity(1 << 20, new.file());
         tar::write(context.root, &mut out, &options)?;
         out.flush().map_err(failed_to_write())?;
         drop(out);
-        if fits.get() { new.keep(&to_notes(installed.bytes, controls)).map_err(failed_to_write()) } else { Ok(()) }
+        new.keep(&to_notes(installed.bytes, controls)).map_err(failed_to_write())
     }
+}
+
+/// Where scripts write what every build removes or makes anew.
+const PASSING: [&[u8]; 5] = [b"/run/", b"/tmp/", b"/var/cache/", b"/var/log/", b"/var/tmp/"];
+
+/// Returns a digest of all in a root that two builds have to have alike, without times. Returns also the first path that no snapshot may
+/// have.
+fn digest_of(root: &Root) -> Result<([u8; 32], Option<String>), Error> {
+    let mut all = Sha256::new();
+    let mut misfit = None;
+    walk(root, &mut |visit| {
+        let path = [b"/", visit.path.strip_prefix(b"/").unwrap_or(visit.path)].concat();
+        let shown = String::from_utf8_lossy(&path);
+        if misfit.is_none() && (varying(&shown).is_some() || !is_archivable(visit)) {
+            misfit = Some(shown.into_owned());
+        }
+        let Metadata { kind, attributes, size, .. } = visit.metadata;
+        let is_passing = PASSING.iter().any(|place| path.starts_with(place));
+        if misfit.is_some() || is_passing {
+            return Ok::<_, Error>(misfit.is_none());
+        }
+        let Attributes { mode, uid, gid, mtime: _ } = attributes;
+        let facts = format!("{kind:?} {mode:o} {uid} {gid} {:?}", visit.faked.node);
+        for part in [&path, facts.as_bytes()] {
+            all.update((part.len() as u64).to_le_bytes());
+            all.update(part);
+        }
+        match kind {
+            Kind::File => {
+                all.update(size.to_le_bytes());
+                let shown = String::from_utf8_lossy(&path).into_owned();
+                let digest = rootstrap_cache::sha256(&mut visit.open()?);
+                all.update(digest.map_err(Error::io("read", Path::new(&shown)))?);
+            }
+            Kind::Symlink => all.update(root.at(&path)?.link_target()?),
+            _ => {}
+        }
+        Ok(true)
+    })?;
+    Ok((all.finalize().into(), misfit))
 }
 
 fn failed_to_write() -> impl FnOnce(std::io::Error) -> Error {

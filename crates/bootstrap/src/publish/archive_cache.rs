@@ -70,6 +70,7 @@ fn key(program: &[u8; 32], inputs: &ArchiveInputs<'_>) -> Option<Key> {
     add_plan(&mut key, plan);
     key.number("epoch", epoch).text("mode", mode_of(machine).name());
     add_emulation(&mut key, emulation);
+    key.flag("emulates all", machine.emulates_all && !emulation.emulators.is_empty());
     add_selection(&mut key, selection);
     add_sources(&mut key, sources);
     key.optional("own-keys", own_keys, |key, keys| key.text("keys", &digest_of(keys)));

@@ -41,7 +41,7 @@ fn read(place: &CachedFile) -> Option<Vec<u8>> {
 }
 
 fn write(place: &CachedFile, piece: &[u8]) -> Option<()> {
-    let mut new = place.create().ok()?;
+    let mut new = place.create_private().ok()?;
     let file = new.file();
     file.write_all(Sha256::digest(piece).as_slice()).and_then(|()| file.write_all(piece)).ok()?;
     new.keep().ok().map(drop)

@@ -13,7 +13,8 @@
 use crate::error::Error;
 use crate::install::debs::{DebPipeline, StagedDeb};
 use crate::install::installer::dpkg_version;
-use crate::install::{BuildContext, core_set, native, phases, slim};
+use crate::install::native::Built;
+use crate::install::{BuildContext, core_set, phases, slim};
 use rootstrap_configure::{ENVIRONMENT, dpkg, fakes};
 use rootstrap_http::redact;
 use rootstrap_rootfs::{Attributes, Root, skeleton};
@@ -46,12 +47,13 @@ const TRUSTED: &str = "etc/apt/trusted.gpg.d";
 pub(crate) type WriteFiles<'a> = &'a dyn Fn(&Root) -> Result<(), Error>;
 
 /// Extracts the first phase and keeps what the second stage needs. `mirrors` are
-/// those that the user named, and `write_files` writes the files that no package ships. Returns the size
+/// those that the user named, `built` is what native programs have to equal, and `write_files` writes the files that no package ships. Returns the size
 /// of all files that were unpacked now, in bytes.
 pub(crate) fn make(
     context: &BuildContext<'_>,
     pipeline: &mut DebPipeline<'_>,
     mirrors: &[String],
+    built: &Built,
     write_files: WriteFiles<'_>,
 ) -> Result<u64, Error> {
     let &BuildContext { selection, suite, root, epoch, .. } = context;
@@ -66,7 +68,7 @@ pub(crate) fn make(
     for mirror in mirrors.iter().filter(|mirror| redact::userinfo(mirror) == **mirror) {
         field("mirror", mirror);
     }
-    for (name, (source, version)) in native::built_for(context.plan, &selection.architecture) {
+    for (name, (source, version)) in built {
         field("built", &format!("{name} {source} {version}"));
     }
     if context.customization.slim {

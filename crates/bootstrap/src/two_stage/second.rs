@@ -57,12 +57,12 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
         timeout: None,
         cancel: machine.cancel.clone(),
     };
-    let mut sandbox = Sandbox::start(&options)?;
-    let finished = run_script(&mut sandbox, report);
+    let started = Sandbox::start(&options).map_err(Error::from);
+    let finished = started.and_then(|mut sandbox| run_script(&mut sandbox, report).map(|()| sandbox));
     if finished.is_err() && native.is_some() {
         report(Event::Warning(format!("{}; --emulate=all runs none", native::MAY_BE_TO_BLAME)));
     }
-    finished?;
+    let sandbox = finished?;
     // This ends whatever a script left running, before anything else changes the tree.
     drop(sandbox);
     drop(native);

@@ -114,8 +114,9 @@ fn make(args: &BuildArgs, work: &Work, progress: &Progress) -> Result<u8, Error>
     let &BuildArgs { changed, keep_going, download_only, locked, .. } = args;
     let options = BuildOptions { changed, keep_going, download_only, locked };
     let events = |name: Option<&str>, event: Event| {
+        progress.trace(name, &event);
         if let Some(event) = of_image(name, event) {
-            progress.event(&event);
+            progress.show(&event);
         }
     };
     let report = rootstrap_project::build(jobs, options, machine, &events, &|image| show(image, progress))?;

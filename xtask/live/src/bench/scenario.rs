@@ -147,7 +147,7 @@ pub const SCENARIOS: [Scenario; 9] = [
         variant: "minbase",
         arch: None,
         floor: false,
-        about: "To an OCI archive, with another content of one copied file in each round: with the configured root of two earlier builds in \
+        about: "To an OCI archive, with another content of one copied file in each round: with the configured root of three earlier builds in \
                 the cache, and with debs and the first phase alone.",
         limits: &[(ANEW, 0.25)],
     },
@@ -194,7 +194,7 @@ impl Case {
 
     /// How many rounds come before those that count. `fills` says whether another one fills a mirror.
     pub fn rounds_before(&self, fills: bool) -> usize {
-        // A configured root is kept when its plan is built for the second time.
-        if self.scenario.kind == Kind::SamePackages { 2 } else { usize::from(self.is_filled() || fills) }
+        // A configured root is kept when its plan is built for the third time.
+        if self.scenario.kind == Kind::SamePackages { 3 } else { usize::from(self.is_filled() || fills) }
     }
 }
