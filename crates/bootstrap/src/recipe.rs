@@ -276,13 +276,14 @@ impl Run<'_> {
         Ok(BuiltPlatform { staging, image, side_files, epoch, packages, deb_bytes, file_bytes })
     }
 
-    /// Builds the root of one platform. If a script fails while native programs run in the place of emulated ones, the root is built again
-    /// without them.
+    /// Builds the root of one platform, and again without native programs if a script fails while they run.
     fn build(&self, request: &Request, inputs: &BuildInputs, report: Report<'_>) -> Result<BuiltRoot, Error> {
         let native = NativePrograms::new();
         match self.build_with(request, inputs, &native, report) {
-            Err(error) if request.machine.cancel.load(Ordering::Relaxed) => Err(error),
-            Err(error) if native::is_worth_another_try(&native, &request.customization, &error) => {
+            Err(error)
+                if native::is_worth_another_try(&native, &request.customization, &error)
+                    && !request.machine.cancel.load(Ordering::Relaxed) =>
+            {
                 let (text, reason) = (native::MAY_BE_TO_BLAME, native::chain(&error));
                 report(Event::Warning(format!("{text}, so it is built again without them ({reason})")));
                 let machine = Machine { emulates_all: true, ..request.machine.clone() };
