@@ -165,6 +165,20 @@ fn a_root_with_a_secret_of_one_machine_is_not_kept() {
 }
 
 #[test]
+fn a_root_that_cannot_be_kept_is_looked_at_once() {
+    need!(machine::root());
+    let listed = Deb::new("listed", "1").field("Priority", "optional").dir("/etc/ssh", 0o755);
+    let listed = listed.script("postinst", "#!/bin/sh\necho key > /etc/ssh/ssh_host_key\n");
+    let world = World::new(&need!(base::archive(Layout::Merged, [listed])));
+    let said = (0..4).map(|_| {
+        let outcome = world.run_again(&["-", "-v", "--include=listed"]).expect(0);
+        assert!(!outcome.stderr.contains(FROM_ROOT));
+        outcome.stderr.matches("the configured root is not kept, because of /etc/ssh/ssh_host_key").count()
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [0, 1, 0, 0]);
+}
+
+#[test]
 fn an_archive_of_which_nothing_has_changed_is_copied() {
     let world = need!(world());
     for target in ["a.tar", "b.tar.gz", "c.oci.tar"] {

@@ -30,8 +30,8 @@ const DIRECTORY: &str = "root";
 pub(crate) struct RootSnapshot {
     entry: Entry,
     stored: Option<StoredEntry>,
-    /// An entry that says what is known of the root. Its notes are nothing after the first build, and the digest of the root after the
-    /// second one.
+    /// An entry that says what is known of the root. Its notes are nothing after the first build, and the digest of the root or [`MISFIT`]
+    /// after the second one.
     mark: Entry,
 }
 
@@ -84,10 +84,13 @@ impl RootSnapshot {
 
     fn next_step(&self, context: &BuildContext<'_>, installed: &Installed, controls: &[String]) -> Result<(), Error> {
         let Some(mark) = self.mark.find() else { return self.note(&[]) };
+        if mark.notes() == MISFIT {
+            return Ok(());
+        }
         let (digest, misfit) = digest_of(context.root)?;
         if let Some(path) = misfit {
             (context.report)(Event::Note(format!("the configured root is not kept, because of {path}")));
-            return Ok(());
+            return self.note(MISFIT);
         }
         if mark.notes() == digest {
             return self.write(context, installed, controls);
@@ -115,6 +118,9 @@ impl RootSnapshot {
         new.keep(&to_notes(installed.bytes, controls)).map_err(failed_to_write())
     }
 }
+
+/// What is known of a root that has something that no snapshot may have.
+const MISFIT: &[u8] = b"misfit";
 
 /// Where scripts write what every build removes or makes anew.
 const PASSING: [&[u8]; 5] = [b"/run/", b"/tmp/", b"/var/cache/", b"/var/log/", b"/var/tmp/"];
@@ -148,7 +154,11 @@ fn digest_of(root: &Root) -> Result<([u8; 32], Option<String>), Error> {
                 let digest = rootstrap_cache::sha256(&mut visit.open()?);
                 all.update(digest.map_err(Error::io("read", Path::new(&shown)))?);
             }
-            Kind::Symlink => all.update(root.at(&path)?.link_target()?),
+            Kind::Symlink => {
+                let target = root.at(&path)?.link_target()?;
+                all.update((target.len() as u64).to_le_bytes());
+                all.update(target);
+            }
             _ => {}
         }
         Ok(true)
