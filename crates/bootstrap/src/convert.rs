@@ -80,9 +80,8 @@ pub fn image(
         true => tar::Dev::Empty,
         false => tar::Dev::Kept,
     };
-    let options = RootOptions { epoch, dev, is_layer };
-    let finished =
-        FinishedRoot { root, staging: staging.as_ref(), options, attributes: Some(&attributes), known_pieces: None };
+    let options = RootOptions { epoch, dev, is_layer, threads: machine.budget.threads() };
+    let finished = FinishedRoot { attributes: Some(&attributes), ..FinishedRoot::new(root, staging.as_ref(), options) };
 
     report(Event::Stage(Stage::Publish));
     let (mut images, mut architectures) = (Vec::new(), Vec::new());
@@ -123,7 +122,7 @@ fn read(
     report: Report<'_>,
 ) -> Result<Tree, Error> {
     let stage = |bytes: u64| -> Result<(Root, Staging), Error> {
-        let staging = Staging::create(machine, &output.target, true, (bytes, 1), report)?;
+        let staging = Staging::create(machine, &output.target, true, bytes, report)?;
         Ok((in_staging(&staging, &output.target, machine.mode)?, staging))
     };
     match found {

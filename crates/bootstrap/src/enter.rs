@@ -132,7 +132,7 @@ fn size(path: &Path, of_file: u64) -> u64 {
 /// Unpacks an archive or an image.
 fn unpack(path: &Path, size: u64, machine: &Machine, report: Report<'_>) -> Result<Staging, Error> {
     let bytes = size.saturating_mul(USUAL_RATIO);
-    let staging = Staging::create(machine, &Target::Nowhere, true, (bytes, 1), report)?;
+    let staging = Staging::create(machine, &Target::Nowhere, true, bytes, report)?;
     let root = match machine.mode {
         PrivilegeMode::Root => staging.root.without_fake_ownership(),
         PrivilegeMode::Single => staging.root.share(),

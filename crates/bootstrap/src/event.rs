@@ -74,6 +74,16 @@ pub enum Event {
         /// Package name.
         package: String,
     },
+    /// An archive is begun.
+    Packing {
+        /// About how many bytes it will have, before compression: the size of all files that packages brought.
+        bytes: u64,
+    },
+    /// More of an archive was written.
+    Packed {
+        /// How many bytes, before compression.
+        bytes: u64,
+    },
     /// A line that a script or dpkg printed.
     Output(String),
     /// Another build of the same plan can have something else there.

@@ -23,6 +23,7 @@ mod lock;
 mod outdated;
 mod own_suite;
 mod platforms;
+mod prepare;
 mod publish;
 mod recipe;
 mod request;
@@ -59,9 +60,9 @@ pub use publish::Summary;
 pub use publish::target::NewParents;
 pub use recipe::{bootstrap, plan, plan_to_json};
 pub use request::{
-    Container, Copy, Customization, Download, Format, FormatName, FurtherSource, Hook, Host, LockChoice, Machine,
-    NewUser, Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, TarIn, Target,
-    native_architecture,
+    Budget, Container, Copy, Customization, Download, Format, FormatName, FurtherSource, Hook, Host, LockChoice,
+    Machine, NewUser, Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, TarIn,
+    Target, native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};

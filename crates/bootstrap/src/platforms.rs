@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::event::{Event, Report, Stage};
 use crate::publish::side_file::{self, SideFile};
-use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, publish};
-use crate::request::Request;
+use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, progress, publish};
+use crate::request::{Machine, Request};
 use crate::staging::Staging;
 use rootstrap_image::oci::{Image, Name};
 use rootstrap_image::tar::Dev;
@@ -97,7 +97,12 @@ pub(crate) fn publish_platforms(
         staging = platform.staging;
     }
     report(Event::Stage(Stage::Publish));
-    let root = staging.as_ref().map(|staging| finished_root(staging, epoch, output.is_base_image()));
+    let progress = &progress(summary.file_bytes, report);
+    let of = |staging| FinishedRoot {
+        progress: Some(progress),
+        ..finished_root(staging, machine, epoch, output.is_base_image())
+    };
+    let root = staging.as_ref().map(of);
     let published = publish(Publication { images, names, root, epoch }, output, machine, report)?;
     side_file::publish(side_files, machine.sync)?;
     summary.image = published.image;
@@ -110,10 +115,15 @@ pub(crate) fn publish_platforms(
 }
 
 /// Returns what of a staging area is published.
-pub(crate) fn finished_root(staging: &Staging, epoch: i64, is_image: bool) -> FinishedRoot<'_> {
+pub(crate) fn finished_root<'s>(
+    staging: &'s Staging,
+    machine: &Machine,
+    epoch: i64,
+    is_image: bool,
+) -> FinishedRoot<'s> {
     let dev = if is_image { Dev::Empty } else { Dev::Static };
-    let options = RootOptions { epoch, dev, is_layer: is_image };
-    FinishedRoot { root: &staging.root, staging: Some(staging), options, attributes: None, known_pieces: None }
+    let options = RootOptions { epoch, dev, is_layer: is_image, threads: machine.budget.threads() };
+    FinishedRoot::new(&staging.root, Some(staging), options)
 }
 
 #[cfg(test)]

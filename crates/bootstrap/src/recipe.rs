@@ -14,16 +14,15 @@ use crate::install::snapshots::Snapshots;
 use crate::lock::{self, LockInUse};
 use crate::own_suite;
 use crate::platforms::{BuiltPlatform, at_once, build_at_once, finished_root, publish_platforms};
+use crate::prepare::{prepare, resolve};
 use crate::publish::archive_cache::{self, ArchiveInputs};
 use crate::publish::known_pieces::known_pieces;
 use crate::publish::sbom::{self, BuildFacts};
-use crate::publish::target::{self, NewParents};
-use crate::publish::{FinishedRoot, Summary, container, mtree, options, side_file};
-use crate::request::{Hook, Machine, Request, Target};
+use crate::publish::target::NewParents;
+use crate::publish::{FinishedRoot, Summary, container, options, progress, side_file};
+use crate::request::{Machine, Request, Target};
 use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
-use crate::staging::hidden;
-use crate::transfer::{copies, tar_in};
 use crate::two_stage::first;
 use rootstrap_cache::ProgramDigest;
 use rootstrap_configure::privilege::Mode;
@@ -33,7 +32,7 @@ use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
 use rootstrap_suites::Suite;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What mode `chroot` lacks.
 const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: /proc was \
@@ -104,8 +103,8 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
         // Every platform is checked before the first one is built.
         requests.iter().try_for_each(|request| emulation::find_for(request).map(drop))?;
     }
-    let (lock, at_once) = (lock.as_ref(), at_once(&requests).saturating_mul(request.machine.builds_at_once));
-    let run = Run { suite: &suite, program: &program, names: &names, lock, copied_bytes, at_once };
+    request.machine.budget.expect(at_once(&requests));
+    let run = Run { suite: &suite, program: &program, names: &names, lock: lock.as_ref(), copied_bytes };
     let mut summary =
         Summary { target: given.clone(), unfinished: request.output.is_first_stage(), ..Summary::default() };
     summary.suite.clone_from(&suite.codename);
@@ -139,37 +138,9 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     parents.keep();
     if let (Some(entry), Some(archive)) = (entry, archive) {
         // An archive that cannot be kept is made again next time.
-        let _ = archive_cache::keep(&entry, archive, &summary, request.machine.sync);
+        let _ = archive_cache::keep(&entry, &archive, &summary, request.machine.sync);
     }
     Ok(summary)
-}
-
-/// Returns the request with paths that stay valid if the working directory or a link changes.
-fn resolve(request: &Request) -> Result<Request, Error> {
-    let mut request = request.clone();
-    request.output.target = target::resolve(&request.output.target)?;
-    request.output.sboms = sbom::resolve(&request.output.sboms)?;
-    side_file::resolve_downloads(&mut request.output.downloads)?;
-    Ok(request)
-}
-
-/// Removes what killed runs left and refuses what cannot work, before anything is fetched. Returns the size of all files to copy into the
-/// root in bytes.
-fn prepare(request: &Request, given: &Target, report: Report<'_>) -> Result<u64, Error> {
-    let Request { selection, customization, output, machine, .. } = request;
-    for path in target::hidden_places(output, machine).iter().flat_map(|place| hidden::sweep(place)) {
-        report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
-    }
-    target::check(&output.target, given, machine, selection.variant.runs_scripts())?;
-    for request in request.platforms() {
-        sbom::check(&request.output, &machine.janitor)?;
-    }
-    side_file::check_downloads(output, &machine.janitor)?;
-    if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
-        mtree::check(path)?;
-    }
-    customization.hooks.iter().try_for_each(Hook::check)?;
-    Ok(copies::check(&customization.copies)?.saturating_add(tar_in::check(&customization.archives)?))
 }
 
 /// What decides the root of one platform.
@@ -189,6 +160,8 @@ struct BuiltRoot {
     packages: usize,
     deb_bytes: u64,
     file_bytes: u64,
+    /// Whether the cache has been used for such a root before.
+    is_known: bool,
 }
 
 /// What all platforms of one run share.
@@ -200,8 +173,6 @@ struct Run<'a> {
     lock: Option<&'a LockInUse>,
     /// The size, in bytes, of the host's files that are copied into the root.
     copied_bytes: u64,
-    /// How many roots are built at the same time.
-    at_once: usize,
 }
 
 impl Run<'_> {
@@ -249,7 +220,8 @@ impl Run<'_> {
         inputs: &BuildInputs,
         report: Report<'_>,
     ) -> Result<BuiltPlatform, Error> {
-        let BuiltRoot { staging, facts, packages, deb_bytes, file_bytes } = self.build(request, inputs, report)?;
+        let BuiltRoot { staging, facts, packages, deb_bytes, file_bytes, is_known } =
+            self.build(request, inputs, report)?;
         let Request { selection, output, machine, .. } = request;
         let write = |facts| sbom::write(facts, &output.sboms, &machine.janitor);
         let mut side_files = facts.as_ref().map(write).transpose()?.unwrap_or_default();
@@ -258,9 +230,14 @@ impl Run<'_> {
         if output.makes_image() {
             report(Event::Stage(Stage::Publish));
             let created_by = format!("rootstrap {} --variant={}", self.suite.codename, selection.variant);
-            let known = || known_pieces(inputs.archive.session.cache(), self.program);
+            let known = || known_pieces(inputs.archive.session.cache(), self.program, is_known || machine.expects_more);
             let known_pieces = (machine.cache.is_some() && machine.reuse).then(known).flatten();
-            let root = FinishedRoot { known_pieces, ..finished_root(&staging, epoch, true) };
+            let progress = &progress(file_bytes, report);
+            let root = FinishedRoot {
+                known_pieces,
+                progress: Some(progress),
+                ..finished_root(&staging, machine, epoch, true)
+            };
             let platform = (selection.architecture.as_str(), request.sources.arch_variant.as_deref());
             let packed = container::pack(&root, output, machine, platform, &created_by)?;
             image = Some(match facts.as_ref().filter(|_| output.attest) {
@@ -310,17 +287,17 @@ impl Run<'_> {
         let &BuildInputs { ref emulation, ref archive, ref plan, epoch, ref downloads } = inputs;
         let (suite, pockets) = (self.suite, archive.served.as_slice());
         let wanted = archive.wanted(plan);
-
         let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
         let bytes = installed_bytes.saturating_add(self.copied_bytes);
-        let area =
-            Staging::create(machine, &output.target, selection.variant.runs_scripts(), (bytes, self.at_once), report)?;
+        let area = Staging::create(machine, &output.target, selection.variant.runs_scripts(), bytes, report)?;
         let (staging, root) = (&area, &area.root);
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);
         let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
         let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
         let snapshots = Snapshots::find(request, session.cache(), self.program, &inputs, report);
-        let source = DebSource { session, wanted: &wanted, store, stop, report };
+        let (keeps_payloads, threads) = (machine.expects_more, machine.budget.threads());
+        let is_known = &AtomicBool::new(snapshots.have_root());
+        let source = DebSource { session, wanted: &wanted, store, stop, is_known, keeps_payloads, threads, report };
         let debs = Debs { session, report };
         let context = BuildContext {
             selection,
@@ -353,7 +330,8 @@ impl Run<'_> {
             false => finish::finish(&context, finish)?,
         }
         let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
-        Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, staging: area })
+        let is_known = is_known.load(Ordering::Relaxed);
+        Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, is_known, staging: area })
     }
 }
 
@@ -382,10 +360,8 @@ fn fill(
         let result = match finish.output.is_first_stage() {
             true => {
                 let write_files = |root: &_| finish::write_files(root, context, finish);
-                {
-                    let built = native::built_for(context.plan, finish.pockets, &context.selection.architecture);
-                    first::make(context, &mut pipeline, &finish.sources.mirrors, &built, &write_files)
-                }
+                let built = native::built_for(context.plan, finish.pockets, &context.selection.architecture);
+                first::make(context, &mut pipeline, &finish.sources.mirrors, &built, &write_files)
             }
             false => phases::install(context, &mut pipeline, first_phase).and_then(|installed| {
                 root.iter().for_each(|root| root.keep(context, &installed, &pipeline.controls));

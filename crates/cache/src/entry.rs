@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::file::{CachedFile, NewFile};
 use crate::hash::{SHA256_LENGTH, for_each_chunk, sha256};
 use crate::key::Key;
+use rustix::fs::ioctl_ficlone;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -106,6 +107,19 @@ impl StoredEntry {
         Ok((&self.file).take(self.payload_size))
     }
 
+    /// Makes the empty file `to` share the blocks of the payload, and returns whether the filesystem can do that. The digest is not
+    /// compared.
+    ///
+    /// # Errors
+    /// The length of the file cannot be set.
+    pub fn share_with(&self, to: &File) -> io::Result<bool> {
+        let is_shared = ioctl_ficlone(to, &self.file).is_ok();
+        if is_shared {
+            to.set_len(self.payload_size)?;
+        }
+        Ok(is_shared)
+    }
+
     /// Copies the payload to `to` and returns whether the entry is undamaged. The digest is computed from the bytes that are
     /// copied, because checking it first would mean to read everything twice. A damaged entry is removed, and the caller must
     /// discard what was copied.
@@ -156,22 +170,36 @@ impl NewEntry {
         self.persist()
     }
 
-    /// Stores what `from` has left as the payload, with `notes`, and gives the entry its place. With `sync` the bytes go past the
-    /// page cache, which waits for the disk.
+    /// Stores the bytes of `from` as the payload, with `notes`, and gives the entry its place. Where the filesystem can share blocks, none
+    /// is written. Otherwise the bytes go past the page cache with `sync`, which waits for the disk.
     ///
     /// # Errors
     /// The first error of `from` or of the file.
-    pub fn keep_copy(self, from: &mut impl Read, notes: &[u8], sync: bool) -> io::Result<()> {
+    pub fn keep_copy(self, mut from: &File, notes: &[u8], sync: bool) -> io::Result<()> {
         let length = (notes.len() as u64).to_le_bytes();
+        from.rewind()?;
+        let is_shared = ioctl_ficlone(self.file(), from).is_ok();
         let mut copy = |out: &mut dyn Write| {
             let mut hasher = Sha256::new();
-            for_each_chunk(&mut from.chain(notes).chain(&length[..]), |chunk| {
+            for_each_chunk(&mut from, |chunk| {
                 hasher.update(chunk);
-                out.write_all(chunk)
+                if is_shared { Ok(()) } else { out.write_all(chunk) }
             })?;
+            for end in [notes, &length] {
+                hasher.update(end);
+                out.write_all(end)?;
+            }
             out.write_all(&hasher.finalize())
         };
-        if sync { direct_io::write(self.file(), copy)? } else { copy(&mut self.file()) }?;
+        let mut file = self.file();
+        if is_shared {
+            file.seek(SeekFrom::End(0))?;
+            copy(&mut file)?;
+        } else if sync {
+            direct_io::write(file, copy)??;
+        } else {
+            copy(&mut file)?;
+        }
         self.persist()
     }
 
@@ -251,9 +279,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let written = entry(directory.path(), "written");
         store(&written, b"payload", b"notes");
+        let mut from = tempfile::tempfile_in(directory.path()).unwrap();
+        from.write_all(b"payload").unwrap();
         for sync in [true, false] {
             let copied = entry(directory.path(), "copied");
-            copied.create().unwrap().keep_copy(&mut &b"payload"[..], b"notes", sync).unwrap();
+            copied.create().unwrap().keep_copy(&from, b"notes", sync).unwrap();
             assert_eq!(fs::read(copied.place.path()).unwrap(), fs::read(written.place.path()).unwrap());
             assert!(copied.find().is_some());
         }

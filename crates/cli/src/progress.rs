@@ -45,6 +45,8 @@ struct State {
     unpacked: usize,
     /// Bytes of indexes that have arrived, and bytes of all indexes.
     indexes: (u64, u64),
+    /// Bytes of archives that were written, and about how many there will be.
+    packed: (u64, u64),
     download: Option<Download>,
     cache: Vec<HitRate>,
 }
@@ -86,6 +88,7 @@ impl Progress {
             configured: 0,
             unpacked: 0,
             indexes: (0, 0),
+            packed: (0, 0),
             download: None,
             cache: Vec::new(),
         };
@@ -134,6 +137,8 @@ impl Progress {
             Event::Unpacking { .. } | Event::Preinst { .. } => {}
             Event::Cache { layer, hit, bytes } => state.count_lookup(layer, *hit, *bytes),
             Event::Configuring { .. } => state.configured += 1,
+            Event::Packing { bytes } => state.packed.1 = state.packed.1.saturating_add(*bytes),
+            Event::Packed { bytes } => state.packed.0 = state.packed.0.saturating_add(*bytes),
             Event::Note(text) => self.print(&state, Level::Verbose, text),
             Event::Warning(text) => self.print(&state, Level::Normal, &format!("warning: {text}")),
             Event::Varying { path, reason } => {
@@ -352,6 +357,13 @@ impl State {
                 HumanBytes(download.done),
                 HumanBytes(download.total),
                 HumanBytes(rate)
+            ));
+        }
+        if stage == Stage::Publish && self.packed.0 > 0 {
+            parts.push(format!(
+                "packed {} of about {}",
+                HumanBytes(self.packed.0),
+                HumanBytes(self.packed.1.max(self.packed.0))
             ));
         }
         if self.packages > 0 {

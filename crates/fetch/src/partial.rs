@@ -101,6 +101,8 @@ impl Partial {
     pub fn restart(&mut self) -> Result<i64, Failure> {
         match &mut self.sink {
             Sink::Memory(bytes) => bytes.clear(),
+            // A filesystem such as ext4 writes a file to the disk when it is closed, if it was ever made empty. An empty file is left alone.
+            Sink::File(_) if self.received == 0 => {}
             Sink::File(file) => {
                 let emptied = file.file().set_len(0).and_then(|()| file.file().rewind());
                 emptied.map_err(|source| cannot_write(file, source))?;

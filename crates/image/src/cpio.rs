@@ -35,7 +35,7 @@ pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<
     if options.compression.algorithm == Algorithm::Xz {
         return Err(Error::CpioCompression);
     }
-    let mut encoder = Encoder::new(out, options.compression).map_err(Error::Write)?;
+    let mut encoder = Encoder::with_threads(out, options.compression, options.threads).map_err(Error::Write)?;
     match stream(root, &mut encoder, options) {
         Ok(written) => encoder.finish().map(|()| written).map_err(Error::Write),
         Err(error) => {
@@ -48,7 +48,8 @@ pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<
 
 fn stream(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
     let options = Options { layer: false, ..*options };
-    let mut archive = Archive { out, written: Written::default(), inodes: 0, links: HashMap::new() };
+    let mut archive =
+        Archive { out, written: Written::default(), inodes: 0, links: HashMap::new(), progress: options.progress };
     // Count the names first: the first header of a file already has their number.
     entries::for_each(root, &options, &mut |entry| {
         if let Some((identity, _)) = entry.hard_links() {
@@ -78,6 +79,7 @@ struct Archive<'a> {
     inodes: u32,
     /// The files that have several names.
     links: HashMap<(u64, u64), Links>,
+    progress: Option<&'a dyn Fn(u64)>,
 }
 
 #[derive(Default)]
@@ -178,6 +180,7 @@ impl Archive<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.out.write_all(bytes).map_err(Error::Write)?;
         self.written.bytes += bytes.len() as u64;
+        self.progress.iter().for_each(|progress| progress(bytes.len() as u64));
         Ok(())
     }
 

@@ -70,8 +70,8 @@ fn options(algorithm: Algorithm) -> Options<'static> {
 fn compressors() {
     let input = input();
     for (name, digest) in [
-        ("gzip", "24ecc24d2a731d5f5f714f08d9277650770a6aa211781bca5afc8f314c6df148"),
-        ("gzip:9", "0e6c413d6135d9327a550ad800c9ef4224bb8472b39223fb30c39a59d36d16b3"),
+        ("gzip", "fa29182e2f9fc5340ed83939b210f9616e9c559590076dd9044a04f662485fed"),
+        ("gzip:9", "6e7a7f000411f760aa4f2e72e0a2d0ff6774054d99af5e03dc0033413a930ba2"),
         ("xz", "2f49875d1757a1f1f8c037ae9526894918e72391b95941a126fa5b1148b26f45"),
         ("xz:0", "92975c1241b89b23016b5f3388e9f4b59b6fba5e2ceeebcace5b16ad7ad72be2"),
         ("zstd", "c13a5fa726d50dba8f03f5388bca22d81e47f2affbfb47f7d1a6f700e3c2493b"),

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// The least and the largest size of a piece in bytes, and the bits of the hash that are zero where a piece ends between the two. They decide
-/// the bytes of the output, so they must never change. A piece has 1 MiB on average: enough that the threads spend their time
-/// compressing and not waiting.
-const LEAST: usize = 512 << 10;
-const LARGEST: usize = 2 << 20;
-const END: u64 = ((1 << 19) - 1) << 45;
+/// the bytes of the output, so they must never change. A piece has 256 KiB on average: enough that the threads spend their time
+/// compressing and not waiting, and little to compress again where one file of a layer has changed.
+const LEAST: usize = 128 << 10;
+const LARGEST: usize = 1 << 20;
+const END: u64 = ((1 << 17) - 1) << 47;
 /// The size of the window of deflate (RFC 1951): a piece may refer to the last bytes of the one before it.
 const WINDOW: usize = 32 << 10;
 /// The header (RFC 1952 §2.3): deflate, no name, no time, default effort, "Unix".

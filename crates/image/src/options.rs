@@ -1,6 +1,6 @@
 //! The choices that every format offers.
 
-use crate::compress::Compression;
+use crate::compress::{Compression, cores};
 use rootstrap_rootfs::{Attributes, Visit};
 
 /// What /dev holds in the archive. An unprivileged user cannot make device nodes, so the tree often has none.
@@ -24,6 +24,8 @@ pub struct Options<'o> {
     /// How the archive is compressed. Only [`tar::write`](crate::tar::write), [`cpio::write`](crate::cpio::write) and
     /// [`oci::layer`](crate::oci::layer()) compress.
     pub compression: Compression,
+    /// How many threads compress. They do not decide the bytes.
+    pub threads: usize,
     /// Whether the archive is a layer of a container image. Then entries that layers use to delete others are an error.
     pub layer: bool,
     /// Returns the mode and the owner to record for an entry, where the tree itself cannot hold them. `None` records those of
@@ -32,6 +34,8 @@ pub struct Options<'o> {
     /// Returns whether an entry is recorded. `None` records all entries. It is asked about each entry by itself: an entry may
     /// be recorded although its directory is not.
     pub only: Option<&'o dyn Fn(&Visit<'_>) -> bool>,
+    /// Is told how many bytes of an archive were written since the last call.
+    pub progress: Option<&'o dyn Fn(u64)>,
 }
 
 impl Options<'_> {
@@ -42,9 +46,11 @@ impl Options<'_> {
             epoch,
             dev: Dev::Static,
             compression: Compression::default(),
+            threads: cores(),
             layer: false,
             attributes: None,
             only: None,
+            progress: None,
         }
     }
 }

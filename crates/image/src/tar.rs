@@ -29,7 +29,7 @@ pub struct Written {
 /// # Errors
 /// The tree cannot be read, has an entry that the archive must not hold, or `out` cannot be written.
 pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
-    let mut encoder = Encoder::new(out, options.compression).map_err(Error::Write)?;
+    let mut encoder = Encoder::with_threads(out, options.compression, options.threads).map_err(Error::Write)?;
     match stream(root, &mut encoder, options) {
         Ok(written) => encoder.finish().map(|()| written).map_err(Error::Write),
         Err(error) => {
@@ -44,7 +44,7 @@ pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<
 /// # Errors
 /// As for [`write()`].
 pub fn stream(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
-    let mut archive = Archive { out, written: Written::default(), links: HashMap::new() };
+    let mut archive = Archive { out, written: Written::default(), links: HashMap::new(), progress: options.progress };
     let done = entries::for_each(root, options, &mut |entry| archive.add(entry)).and_then(|()| archive.finish());
     match done {
         Ok(()) => Ok(archive.written),
@@ -71,6 +71,7 @@ struct Archive<'a> {
     written: Written,
     /// For each file with several names: its first name, and how many of its names have not been written yet.
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+    progress: Option<&'a dyn Fn(u64)>,
 }
 
 impl Archive<'_> {
@@ -122,6 +123,7 @@ impl Archive<'_> {
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.out.write_all(bytes).map_err(Error::Write)?;
         self.written.bytes += bytes.len() as u64;
+        self.progress.iter().for_each(|progress| progress(bytes.len() as u64));
         Ok(())
     }
 

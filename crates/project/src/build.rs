@@ -238,6 +238,8 @@ fn build_all(
 ) -> Vec<ImageReport> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = processors.min(machine.jobs).min(due.len()).max(1);
+    let platforms = due.iter().map(|decided| 1 + decided.request.output.further_platforms.len()).max().unwrap_or(1);
+    machine.budget.expect(workers.saturating_mul(platforms));
     // Images that share a directory must not remove it for each other. Those of an image that cannot be made are its own error.
     let parents = |decided: &Decided<'_>| NewParents::make(&decided.request.output.target).ok();
     let _parents: Vec<NewParents> = due.iter().filter_map(parents).collect();
@@ -255,7 +257,7 @@ fn build_all(
     let work = || {
         while let Some(number) = next(&queue, &changed, &due) {
             let (Some(decided), Some(flag)) = (due.get(number), flags.get(number)) else { return };
-            let report = build_one(decided, flag, (workers, options.download_only), events);
+            let report = build_one(decided, flag, (due.len() > 1, options.download_only), events);
             let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
             if report.exit_code != 0 && !options.keep_going {
                 queue.has_ended = true;
@@ -320,13 +322,13 @@ fn next(queue: &Mutex<Queue>, changed: &Condvar, due: &[Decided<'_>]) -> Option<
 fn build_one(
     decided: &Decided<'_>,
     flag: &Arc<AtomicBool>,
-    (workers, download_only): (usize, bool),
+    (has_others, download_only): (bool, bool),
     events: Events<'_>,
 ) -> ImageReport {
     let since = Instant::now();
     let mut request = decided.request.clone();
     request.machine.cancel = flag.clone();
-    request.machine.builds_at_once = workers;
+    request.machine.expects_more = has_others;
     let mut report = decided.report.clone();
     let events = |event| events(Some(&decided.job.name), event);
     let made = if download_only {

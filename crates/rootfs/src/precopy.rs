@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::place::Place;
 use crate::root::Root;
 use crate::walk::walk;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Advice, Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -34,6 +34,7 @@ struct Copied {
     changed: i64,
     attributes: Attributes,
     file: File,
+    is_flushed: bool,
 }
 
 impl Precopy {
@@ -73,9 +74,14 @@ impl Precopy {
         }
     }
 
-    /// Has the kernel write the copies to disk, so that less is left for the flush at the end of the run.
-    pub fn flush(&self) {
-        let _ = rustix::fs::syncfs(self.store.fd());
+    /// Has the kernel begin to write the new copies to disk, so that less is left for the flush at the end of the run. Other files of the
+    /// filesystem may be removed before that, such as downloads, and are not written.
+    pub fn flush(&mut self) {
+        for copy in self.copies.values_mut().filter(|copy| !copy.is_flushed) {
+            // This writes the pages before it drops them (Linux `mm/fadvise.c`), and does not wait for the disk.
+            let _ = rustix::fs::fadvise(&copy.file, 0, None, Advice::DontNeed);
+            copy.is_flushed = true;
+        }
     }
 
     fn has(&self, metadata: &Metadata) -> bool {
@@ -94,7 +100,7 @@ impl Precopy {
         contents::copy(&mut file, &mut copy, metadata.size, buffer).ok()?;
         let Metadata { identity, changed, attributes, .. } = metadata;
         self.store.set_attributes_of(copy.as_fd(), attributes).ok()?;
-        self.copies.insert(identity, Copied { changed, attributes, file: copy });
+        self.copies.insert(identity, Copied { changed, attributes, file: copy, is_flushed: false });
         Some(())
     }
 

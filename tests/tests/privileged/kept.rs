@@ -125,13 +125,16 @@ fn a_layer_is_compressed_only_where_it_is_new() {
         fs::write(world.path("copied"), content).unwrap();
         let copy = format!("--copy={}:/etc/copied", world.path("copied").display());
         world.run_again(&[&target, &copy]).expect(0);
-        let pieces = || names(&world.path("cache/v1/gzip")).into_iter();
+        let shards = world.path("cache/v1/gzip");
+        let pieces = || if shards.exists() { names(&shards) } else { Vec::new() }.into_iter();
         let count: usize = pieces().map(|shard| names(&world.path("cache/v1/gzip").join(shard)).len()).sum();
         (count, fs::read(&target).unwrap())
     };
+    // The first build with a cache may be the only one, and would write its layer twice.
+    let (none, _) = build("first\n");
     let (first, _) = build("copied\n");
     let (second, image) = build(&"another\n".repeat(1000));
-    assert!(first > 5 && (1..=4).contains(&(second - first)), "{first} and {second} pieces");
+    assert!(none == 0 && first > 20 && (1..=4).contains(&(second - first)), "{first} and {second} pieces");
     // They may hold what is secret. Those that are lost or damaged are compressed again.
     for shard in names(&world.path("cache/v1/gzip")) {
         let shard = world.path("cache/v1/gzip").join(shard);

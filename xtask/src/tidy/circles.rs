@@ -20,6 +20,7 @@ const ORDER: [&[&str]; 13] = [
         "lock",
         "outdated",
         "own_suite",
+        "prepare",
         "verify",
     ],
     &["compare"],

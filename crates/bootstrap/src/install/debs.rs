@@ -89,6 +89,12 @@ pub(crate) struct DebSource<'s> {
     pub store: &'s Root,
     /// Set to end all threads.
     pub stop: &'s AtomicBool,
+    /// Set once a deb comes from the cache, so the cache has been used for such a root before.
+    pub is_known: &'s AtomicBool,
+    /// Whether debs are kept decompressed from their first use on.
+    pub keeps_payloads: bool,
+    /// How many threads decode.
+    pub threads: usize,
     pub report: Report<'s>,
 }
 
@@ -135,8 +141,7 @@ pub(crate) fn start<'scope, 'env: 'scope>(
 ) -> Result<DebPipeline<'env>, Error> {
     let (sender, arrivals) = mpsc::channel();
     let queue = Arc::new(Queue::default());
-    let decoders = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    for _ in 0..decoders {
+    for _ in 0..source.threads {
         let (threads, sender) = (queue.clone(), sender.clone());
         let started = Builder::new().spawn_scoped(scope, move || {
             let queue = threads;
@@ -161,6 +166,7 @@ pub(crate) fn start<'scope, 'env: 'scope>(
         let result = source.session.debs(source.wanted, &report, &mut |position, deb| {
             let bytes = source.wanted.get(position).map_or(0, |wanted| wanted.size);
             (source.report)(Event::Cache { layer: "debs", hit: deb.is_cached(), bytes });
+            source.is_known.fetch_or(deb.is_cached(), Ordering::Relaxed);
             queue.push(position, deb);
             if source.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -181,7 +187,7 @@ fn give_up(queue: &Queue, error: std::io::Error) -> Error {
 }
 
 /// Decodes a deb into the store. The decompressed form is kept in the cache when a deb is used for the second time, so that a deb that
-/// is used only once costs nothing more.
+/// is used only once costs nothing more. It is kept at once where more uses are expected.
 fn decode(deb: VerifiedDeb, position: usize, source: &DebSource<'_>) -> Result<StagedDeb, Error> {
     let &DebSource { session, store, stop, report, .. } = source;
     let label = deb.label().to_owned();
@@ -189,7 +195,8 @@ fn decode(deb: VerifiedDeb, position: usize, source: &DebSource<'_>) -> Result<S
     let kept = if deb.is_cached() { place.open() } else { None };
     let kept = kept.and_then(|mut file| payload::is_whole(&mut file).then_some(file));
     report(Event::Cache { layer: "payloads", hit: kept.is_some(), bytes: 0 });
-    let new = if deb.is_cached() && kept.is_none() { place.create().ok() } else { None };
+    let is_wanted = deb.is_cached() || source.keeps_payloads;
+    let new = if is_wanted && kept.is_none() { place.create().ok() } else { None };
     let listed = source.wanted.get(position).cloned().ok_or(Error::Cancelled)?;
     let open =
         || -> Result<Deb<'_>, Error> { Ok(Deb { file: Debs { session, report }.open(&deb, &listed)?, label: &label }) };

@@ -205,7 +205,9 @@ fn prepare(inputs: &NativeInputs<'_>, root: &Root, store: &Root) -> Result<(), E
     let rules = Rules { conffiles: Conffiles::InPlace, filters: &filters, overrides: None, last_directory_wins: false };
     // A failure here does not stop the run.
     let stop = &AtomicBool::new(false);
-    let source = DebSource { session: &archive.session, wanted: &debs, store, stop, report: silent };
+    let (session, threads) = (&archive.session, machine.budget.threads());
+    let (is_known, keeps_payloads) = (&AtomicBool::new(false), false);
+    let source = DebSource { session, wanted: &debs, store, stop, is_known, keeps_payloads, threads, report: silent };
     let packages = std::thread::scope(|scope| debs::start(scope, &source)?.take(0..debs.len()))?;
     let mut claims = Claims::default();
     for deb in &packages {

@@ -39,9 +39,14 @@ impl Snapshots {
         Self { first_phase, root }
     }
 
+    /// Whether the cache has the whole root, so that no deb is needed.
+    pub fn have_root(&self) -> bool {
+        self.root.as_ref().is_some_and(RootSnapshot::exists)
+    }
+
     /// Whether no script has to run for a plan.
     pub fn are_enough_for(&self, plan: &Plan) -> bool {
         let has_first = self.first_phase.as_ref().is_some_and(FirstPhaseSnapshot::exists);
-        self.root.as_ref().is_some_and(RootSnapshot::exists) || has_first && plan.phases.len() == 1
+        self.have_root() || has_first && plan.phases.len() == 1
     }
 }

@@ -22,7 +22,7 @@ use rootstrap_suites::Suite;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// The cache layer of finished archives.
@@ -278,9 +278,13 @@ pub(crate) fn publish(
     if let Target::File(path, _) = target {
         let new = NewFile::create(parent(path), &machine.janitor)?;
         let fill = |out: &mut dyn Write| stored.copy_to(&mut StoppableWriter { inner: out, cancel });
-        let copied = match machine.sync {
-            true => direct_io::write(&new.file, fill).and_then(|done| done),
-            false => fill(&mut &new.file),
+        let copied = if stored.share_with(&new.file).map_err(Error::io("write", path))? {
+            // The bytes are read all the same, because the digest has to be compared.
+            fill(&mut std::io::sink())
+        } else if machine.sync {
+            direct_io::write(&new.file, fill).and_then(|done| done)
+        } else {
+            fill(&mut &new.file)
         };
         let is_whole = unless_cancelled(cancel, copied.map_err(Error::io("write", path)))?;
         report_lookup(is_whole);
@@ -300,14 +304,13 @@ pub(crate) fn publish(
 }
 
 /// Keeps `archive`, the file that was just published, whatever is at its path by now. `sync` is whether this may wait for the disk.
-pub(crate) fn keep(entry: &Entry, mut archive: File, summary: &Summary, sync: bool) -> Result<(), Error> {
+pub(crate) fn keep(entry: &Entry, archive: &File, summary: &Summary, sync: bool) -> Result<(), Error> {
     let &Summary { packages, deb_bytes, file_bytes, archive_bytes, .. } = summary;
     let (image, digest) = (summary.image.clone(), summary.digest.clone());
     let notes = Notes { packages, deb_bytes, file_bytes, archive_bytes, image, digest };
     let notes = serde_json::to_vec(&notes).unwrap_or_default();
     let failed = || Error::io("keep", Path::new("the finished archive"));
-    archive.rewind().map_err(failed())?;
-    entry.create()?.keep_copy(&mut archive, &notes, sync).map_err(failed())
+    entry.create()?.keep_copy(archive, &notes, sync).map_err(failed())
 }
 
 #[cfg(test)]
@@ -330,7 +333,7 @@ mod tests {
         std::fs::write(&path, "theirs").unwrap();
         let cache = Cache::open(Some(&place.path().join("cache")), place.path()).unwrap();
         let entry = Entry::new(&cache, DIRECTORY, &KeyBuilder::new("test", &[0; 32]).finish());
-        keep(&entry, published.file, &Summary::default(), true).unwrap();
+        keep(&entry, &published.file, &Summary::default(), true).unwrap();
         let mut kept = String::new();
         entry.find().unwrap().payload().unwrap().read_to_string(&mut kept).unwrap();
         assert_eq!(kept, "ours");

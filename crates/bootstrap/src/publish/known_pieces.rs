@@ -16,8 +16,9 @@ const FORM: &str = "piece";
 /// The longest file that is read. No piece is that long.
 const MAX: u64 = 8 << 20;
 
-/// Returns the pieces that the cache has. `None` where the running program cannot be told from others, which may compress in another way.
-pub(crate) fn known_pieces(cache: &Cache, program: &ProgramDigest) -> Option<Arc<KnownPieces>> {
+/// Returns the pieces that the cache has. `keeps` is whether new ones go there: not those of a first build, which may be the only one, and
+/// would write its layer to the disk twice. `None` where the running program cannot be told from others, which may compress in another way.
+pub(crate) fn known_pieces(cache: &Cache, program: &ProgramDigest, keeps: bool) -> Option<Arc<KnownPieces>> {
     let (cache, program) = (cache.clone(), program.get()?);
     let place = move |name: &[u8; 32]| {
         let name = Sha256::new().chain_update(program).chain_update(name).finalize();
@@ -28,7 +29,7 @@ pub(crate) fn known_pieces(cache: &Cache, program: &ProgramDigest) -> Option<Arc
         find: Box::new(move |name| read(&place(name))),
         // A piece that cannot be kept is compressed again next time.
         keep: Box::new(move |name, piece| {
-            let _ = write(&of_new(name), piece);
+            let _ = keeps.then(|| write(&of_new(name), piece));
         }),
     }))
 }

@@ -9,6 +9,7 @@ pub(crate) mod known_pieces;
 pub(crate) mod mtree;
 pub(crate) mod options;
 mod product;
+mod progress;
 mod publication;
 mod push;
 pub(crate) mod sbom;
@@ -18,5 +19,6 @@ pub(crate) mod target;
 
 pub(crate) use find::{find_image, locks_inside, tag_of_inputs};
 pub(crate) use product::{FinishedRoot, RootOptions};
+pub(crate) use progress::progress;
 pub(crate) use publication::{Publication, publish};
 pub use summary::Summary;

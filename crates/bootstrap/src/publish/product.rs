@@ -28,6 +28,8 @@ pub(crate) struct FinishedRoot<'a> {
     pub options: RootOptions,
     /// The mode and owner of each entry, where they differ from the tree's own.
     pub attributes: Option<&'a dyn Fn(&Visit<'_>) -> Attributes>,
+    /// Is told how many bytes of an archive were written.
+    pub progress: Option<&'a dyn Fn(u64)>,
     /// The pieces of layers that need not be compressed again.
     pub known_pieces: Option<Arc<KnownPieces>>,
 }
@@ -41,13 +43,21 @@ pub(crate) struct RootOptions {
     pub dev: tar::Dev,
     /// Whether container engines will read the archive.
     pub is_layer: bool,
+    /// How many threads copy or compress it.
+    pub threads: usize,
 }
 
-impl FinishedRoot<'_> {
+impl<'a> FinishedRoot<'a> {
+    /// Returns a root with the attributes that it has, of which nothing is known.
+    pub fn new(root: &'a Root, staging: Option<&'a Staging>, options: RootOptions) -> Self {
+        Self { root, staging, options, attributes: None, progress: None, known_pieces: None }
+    }
+
     /// Returns how an uncompressed archive of the root is written.
     pub fn tar_options(&self) -> tar::Options<'_> {
-        let RootOptions { epoch, dev, is_layer } = self.options;
-        tar::Options { dev, layer: is_layer, attributes: self.attributes, ..tar::Options::new(epoch) }
+        let RootOptions { epoch, dev, is_layer, threads } = self.options;
+        let &Self { attributes, progress, .. } = self;
+        tar::Options { dev, layer: is_layer, attributes, threads, progress, ..tar::Options::new(epoch) }
     }
 }
 
@@ -246,7 +256,7 @@ fn copy_to_disk(
     let root = finished.root;
     let precopy = finished.staging.and_then(Staging::take_precopy);
     let directory = HiddenDirectory::for_target(path, &machine.janitor)?;
-    let threads = std::thread::available_parallelism().map_or(2, Into::into);
+    let threads = finished.options.threads;
     // The copy can hold no more than the original.
     let to = directory.root()?.with_fake_ownership(root.fake_ownership().cloned().unwrap_or_default());
     let options = CopyOptions { threads, precopy: precopy.as_ref(), cancel: &machine.cancel };

@@ -1,5 +1,6 @@
 //! On which machine a run takes place, and how.
 
+use super::budget::Budget;
 use rootstrap_cache::Remote;
 use rootstrap_configure::privilege::{Janitor, Mode};
 use rootstrap_debian::auth_conf::Login;
@@ -61,8 +62,11 @@ pub struct Machine {
     pub left_out: Vec<String>,
     /// How many debs are downloaded at once, and how many platforms are made at once.
     pub jobs: usize,
-    /// How many requests the caller builds at the same time.
-    pub builds_at_once: usize,
+    /// Whether the caller makes more roots of the same debs. Then what the second of them can use is kept at once, and not only when the
+    /// cache sees it for the second time.
+    pub expects_more: bool,
+    /// What the roots share that are built at the same time. Requests that are built by one process have the same one.
+    pub budget: Arc<Budget>,
     /// Whether all programs of another architecture are emulated. Otherwise native ones run in the place of some.
     pub emulates_all: bool,
     /// Where the root grows.
@@ -94,7 +98,8 @@ impl Machine {
             logins: Vec::new(),
             left_out: Vec::new(),
             jobs: 16,
-            builds_at_once: 1,
+            expects_more: false,
+            budget: Arc::default(),
             emulates_all: false,
             staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),

@@ -4,6 +4,7 @@
 //! Rule: each folder of this crate is handed the parts that it needs and never the whole [`Request`]. Combinations that make no sense
 //! cannot be built, or [`Request::check`] refuses them.
 
+mod budget;
 pub(crate) mod check;
 mod container;
 mod customization;
@@ -20,6 +21,8 @@ mod sources;
 pub(crate) mod special_hook;
 pub(crate) mod target;
 
+pub use budget::Budget;
+pub(crate) use budget::Share;
 pub use container::{Container, Push};
 pub use customization::{Copy, Customization, TarIn};
 pub use hook::{Hook, Moment};

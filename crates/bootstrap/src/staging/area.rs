@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::event::{Event, Report};
-use crate::request::{Machine, StagingPlace, Target};
+use crate::request::{Machine, Share, StagingPlace, Target};
 use crate::staging::fit::{check_executable, check_temporary};
 use crate::staging::hidden::HiddenDirectory;
 use crate::staging::memory;
@@ -24,6 +24,7 @@ const HEADROOM: u64 = 160;
 /// that was not published.
 pub(crate) struct Staging {
     backing: Backing,
+    _share: Share,
     /// The growing root.
     pub root: Root,
     /// Unpacked files that do not have their place in the root yet.
@@ -43,33 +44,37 @@ enum Backing {
 }
 
 impl Staging {
-    /// Creates a staging area for a root with about `bytes` of files. `at_once` is how many such areas share the memory. Memory is
+    /// Creates a staging area for a root with about `bytes` of files, as soon as the budget of the machine has a share for it. Memory is
     /// preferred because nothing is left there even by a power cut. On disk, a root for a directory target grows beside the target, so
     /// that one rename publishes it; every other root grows in the temporary directory.
     pub fn create(
         machine: &Machine,
         target: &Target,
         runs_scripts: bool,
-        (bytes, at_once): (u64, usize),
+        bytes: u64,
         report: Report<'_>,
     ) -> Result<Self, Error> {
-        let available = memory::available() / at_once.max(1) as u64;
-        let in_memory = || memory::filesystem(available / 10 * 8);
+        let share = machine.budget.share(&machine.cancel).ok_or(Error::Cancelled)?;
+        let available = memory::available();
         let on_disk = || on_disk(machine, target, runs_scripts);
         let needed = bytes.saturating_mul(HEADROOM) / 100;
         let backing = match machine.staging {
-            StagingPlace::Memory => Backing::Memory(in_memory().map_err(Error::Memory)?),
-            StagingPlace::Auto if needed < available / 2 => match in_memory() {
-                Ok(top) => Backing::Memory(top),
-                Err(errno) => {
+            StagingPlace::Memory => {
+                // It was asked for, so it is tried even where a root may not fit.
+                let limit = share.memory(needed, available).unwrap_or(available / 10 * 8);
+                Backing::Memory(memory::filesystem(limit).map_err(Error::Memory)?)
+            }
+            StagingPlace::Auto => match share.memory(needed, available).map(memory::filesystem) {
+                Some(Ok(top)) => Backing::Memory(top),
+                Some(Err(errno)) => {
                     report(Event::Note(format!("staging on disk: the kernel refuses a tmpfs: {errno}")));
                     on_disk()?
                 }
+                None => {
+                    report(Event::Note("staging on disk: there is too little memory".to_owned()));
+                    on_disk()?
+                }
             },
-            StagingPlace::Auto => {
-                report(Event::Note("staging on disk: there is too little memory".to_owned()));
-                on_disk()?
-            }
             StagingPlace::Disk => on_disk()?,
         };
         let directory = backing.directory();
@@ -83,7 +88,7 @@ impl Staging {
             _ => None,
         };
         let (shown, precopy, readers) = Default::default();
-        Ok(Self { backing, root, store, destination, shown, precopy, readers })
+        Ok(Self { backing, _share: share, root, store, destination, shown, precopy, readers })
     }
 
     /// Creates another directory beside the root, for files of root alone.
@@ -199,23 +204,26 @@ fn on_disk(machine: &Machine, target: &Target, runs_scripts: bool) -> Result<Bac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Host;
+    use crate::request::{Budget, Host};
 
     /// Areas that are made at the same time see the same free memory, before any of them is filled.
     #[test]
     fn areas_share_the_memory() {
         let place = tempfile::tempdir().unwrap();
         let machine = Machine { temporary: place.path().to_owned(), ..Machine::new(Host::default(), 0) };
-        let quarter = memory::available() * 100 / HEADROOM / 4;
-        for (at_once, is_on_disk) in [(1, false), (8, true)] {
-            let notes = Mutex::new(Vec::new());
-            let report = |event| notes.lock().unwrap().push(format!("{event:?}"));
-            let staging = Staging::create(&machine, &Target::Nowhere, false, (quarter, at_once), &report).unwrap();
-            let notes = notes.into_inner().unwrap();
-            if notes.iter().any(|note| note.contains("refuses a tmpfs")) {
-                return rootstrap_testkit::skip("the kernel gives this user no tmpfs");
-            }
-            assert_eq!(staging.hidden_directory().is_some(), is_on_disk, "{at_once} at once: {notes:?}");
+        let machine = Machine { budget: Arc::new(Budget::new(2)), ..machine };
+        let third = memory::available() * 100 / HEADROOM / 3;
+        let notes = Mutex::new(Vec::new());
+        let report = |event| notes.lock().unwrap().push(format!("{event:?}"));
+        let create = || Staging::create(&machine, &Target::Nowhere, false, third, &report).unwrap();
+        let (first, second) = (create(), create());
+        if notes.lock().unwrap().iter().any(|note| note.contains("refuses a tmpfs")) {
+            return rootstrap_testkit::skip("the kernel gives this user no tmpfs");
         }
+        let is_on_disk = |staging: &Staging| staging.hidden_directory().is_some();
+        assert!(!is_on_disk(&first) && is_on_disk(&second), "{notes:?}");
+        drop(first);
+        drop(second);
+        assert!(!is_on_disk(&create()), "{notes:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The single layer of an image: a tree as a compressed archive in a file, with the digests before and after compression.
 
 use super::{digest, documents};
-use crate::compress::{Algorithm, Encoder, KnownPieces, cores};
+use crate::compress::{Algorithm, Encoder, KnownPieces};
 use crate::stoppable::go_on;
 use crate::tar::{self, Options, Written};
 use crate::{Error, Result};
@@ -48,7 +48,7 @@ pub fn layer(
         Algorithm::Xz => return Err(Error::LayerCompression),
     };
     let mut packed = HashingWriter::new(BufWriter::with_capacity(1 << 20, &file), cancel);
-    let encoder = Encoder::with_known(&mut packed, options.compression, cores(), known);
+    let encoder = Encoder::with_known(&mut packed, options.compression, options.threads, known);
     let mut encoder = encoder.map_err(Error::Write)?;
     let mut plain = HashingWriter::new(&mut encoder, cancel);
     let written = tar::stream(root, &mut plain, &Options { layer: true, ..*options })?;
