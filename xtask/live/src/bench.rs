@@ -2,19 +2,35 @@
 //! in turns.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is what this chore is for")]
 
+mod disk;
 pub mod floor;
+mod large;
 mod loopback;
 mod measure;
 mod nightly;
 mod options;
 mod report;
+mod rows;
 mod sample;
 mod scenario;
+mod ten;
+mod ten_images;
 mod tools;
 
 use crate::oracle::build;
 use crate::project;
 use std::path::Path;
+
+/// Measures a scenario and returns its section of the document.
+type Section = fn(&options::Options, &Path, &Path, &[String]) -> Result<String, String>;
+
+/// The scenarios with sections of their own.
+const SPECIAL: [(&str, Section); 4] = [
+    (scenario::NIGHTLY, nightly::section),
+    (scenario::TEN, ten::section),
+    (scenario::LARGE, large::section),
+    (scenario::DISK, disk::section),
+];
 
 /// Runs the chore.
 pub fn run(args: &[String]) -> Result<(), String> {
@@ -53,11 +69,14 @@ pub fn run(args: &[String]) -> Result<(), String> {
             written = true;
         }
     }
-    if options.scenarios.is_empty() || options.scenarios.iter().any(|name| name == scenario::NIGHTLY) {
+    for (name, section) in SPECIAL {
+        if !options.scenarios.is_empty() && !options.scenarios.iter().any(|asked| asked == name) {
+            continue;
+        }
         let work =
             tempfile::Builder::new().prefix("bench-").tempdir_in(&options.work).map_err(|error| error.to_string())?;
         let program = measure::copy_program(work.path(), &program)?;
-        let text = nightly::section(&options, &program, work.path(), args)?;
+        let text = section(&options, &program, work.path(), args)?;
         println!("{text}");
         if options.write {
             report::store(&path, &text)?;

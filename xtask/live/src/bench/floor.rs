@@ -1,9 +1,9 @@
 //! The floor: the time that this machine takes for the work that no tool can leave out.
 //!
 //! The floor has three parts. Decoding the indexes, and decoding every package and writing its files on all cores, are
-//! processes of their own that are measured like a tool. The third part is the work of the packages themselves: `dpkg
-//! --configure -a` of each phase, in a tree that is unpacked already. `rootstrap --foreign` makes this tree. Its second
-//! stage runs in a copy on a tmpfs, where fsync costs nothing. A wrapper around dpkg measures only these calls.
+//! processes of their own that are measured like a tool. The third part is the work of the packages themselves: their preinsts,
+//! and `dpkg --configure -a` of each phase, in a tree that is unpacked already. `rootstrap --foreign` makes this tree. Its second
+//! stage runs in a copy on a tmpfs, where fsync costs nothing. Wrappers around dpkg and around each preinst measure these alone.
 
 use super::sample::{Sample, time};
 use super::tools::Place;
@@ -15,7 +15,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The names of the parts in the table. The row with their sum comes after them.
-pub const PARTS: [&str; 3] = ["floor: decode the indexes", "floor: decode and write the packages", "floor: configure"];
+pub const PARTS: [&str; 3] =
+    ["floor: decode the indexes", "floor: decode and write the packages", "floor: preinsts and configure"];
 
 /// The files that the parts of the floor work on.
 pub struct Floor {
@@ -39,6 +40,36 @@ status=$?
 exit $status
 "#;
 
+/// The wrapper around a preinst. A preinst may use the descriptors from 3 on for debconf, so other ones are taken here.
+const PREINST_WRAPPER: &str = r#"#!/bin/bash
+exec {out}>&1 {err}>&2
+TIMEFORMAT='%3R %3U %3S'
+figures=$( { time "$0.real" "$@" >&$out 2>&$err; } 2>&1 )
+status=$?
+[ $status != 0 ] || echo "$figures" >>/rootstrap/floor
+exit $status
+"#;
+
+/// Puts the wrapper `$2` around the preinsts of the tree `$1`: those that its second stage runs itself, and those in debs.
+const WRAP_PREINSTS: &str = r#"wrap() {
+    mv "$1" "$1.real"
+    cp "$2" "$1"
+    chmod 755 "$1"
+}
+for preinst in "$1"/rootstrap/preinst/*/preinst; do
+    [ ! -e "$preinst" ] || wrap "$preinst" "$2"
+done
+sed -n -e 's/^first-deb //p' -e 's/^deb-[^ ]* //p' "$1/rootstrap/plan" | while read -r deb; do
+    deb=$1$deb
+    rm -rf "$2.control"
+    dpkg-deb --control "$deb" "$2.control"
+    [ -e "$2.control/preinst" ] || continue
+    rm -rf "$2.control" "$2.deb"
+    dpkg-deb --raw-extract "$deb" "$2.deb"
+    wrap "$2.deb/DEBIAN/preinst" "$2"
+    dpkg-deb --root-owner-group -Znone --build "$2.deb" "$deb" >&2
+done"#;
+
 /// Copies the tree `$1` to a tmpfs at `$2` and runs its second stage there. It runs in namespaces that end with it.
 const SECOND_STAGE: &str = r#"mount -t tmpfs -o mode=755 floor "$2"
 cp -a "$1/." "$2/"
@@ -58,6 +89,10 @@ pub fn prepare(place: &Place<'_>, build: &Build<'_>) -> Result<Floor, String> {
     let written = std::fs::write(&wrapper, WRAPPER)
         .and_then(|()| std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)));
     written.map_err(|error| format!("cannot write the wrapper around dpkg: {error}"))?;
+    let wrapper = work.join("preinst");
+    std::fs::write(&wrapper, PREINST_WRAPPER)
+        .map_err(|error| format!("cannot write {}: {error}", wrapper.display()))?;
+    output(Command::new("sh").args(["-euc", WRAP_PREINSTS, "sh"]).arg(&tree).arg(&wrapper))?;
     let releases = all_files(&cache.join("v1/release"))?;
     let releases: Vec<u8> = releases.iter().filter_map(|path| std::fs::read(path).ok()).flatten().collect();
     let releases = String::from_utf8_lossy(&releases);
@@ -112,13 +147,13 @@ impl Floor {
     }
 }
 
-/// Returns the sum of the lines that the wrapper wrote. The wrapper does not measure memory.
+/// Returns the sum of the lines that the wrappers wrote. They do not measure memory.
 fn sum(text: &str) -> Result<Sample, String> {
     let mut all = Sample::default();
     for line in text.lines() {
         let numbers: Vec<f64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         let &[wall, user, system] = numbers.as_slice() else {
-            return Err(format!("the wrapper around dpkg wrote {line}"));
+            return Err(format!("a wrapper wrote {line}"));
         };
         all = all.and(&Sample { wall, user, system, memory: None });
     }

@@ -4,18 +4,13 @@ use super::options::{Options, public};
 use super::report::{self, Spread};
 use super::sample::{Sample, time};
 use super::scenario::{NIGHTLY, NIGHTLY_HEADING};
+use super::ten_images::{command, images, peers, single, write};
 use super::tools::find;
-use crate::oracle::build::{self, Build};
-use crate::oracle::matrix::Set;
+use crate::oracle::build;
 use rootstrap_testkit::deb::Deb;
 use rootstrap_testkit::registry::Registry;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
-
-/// The suites, and what is added to minbase in each image.
-const SUITES: [&str; 2] = ["trixie", "noble"];
-const ADDED: [&str; 5] = ["", "ca-certificates", "curl", "jq", "openssh-client"];
 
 const ROWS: [&str; 5] =
     ["first night", "nothing has changed", "one package has changed", "ten single runs", "ten runs of mmdebstrap"];
@@ -28,8 +23,8 @@ pub fn section(options: &Options, program: &Path, work: &Path, args: &[String]) 
         let place = work.join(round.to_string());
         std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
         let nights = nights(program, &place)?;
-        let single = single(program, &place)?;
-        let peers = has_peer.then(|| peers(&place)).transpose()?;
+        let single = single(program, &place, &place.join("cache-single"), None)?;
+        let peers = has_peer.then(|| peers(&place, &|suite| Ok(build::suite(suite)?.mirror()))).transpose()?;
         for (row, sample) in samples.iter_mut().zip(nights.into_iter().chain([single]).chain(peers)) {
             row.push(sample);
         }
@@ -94,56 +89,4 @@ fn nights(program: &Path, place: &Path) -> Result<[Sample; 3], String> {
         time(&command, None, &place.join("log"))
     };
     Ok([night("1")?, night("1")?, night("2")?])
-}
-
-/// Makes the same images one after the other, as files.
-fn single(program: &Path, place: &Path) -> Result<Sample, String> {
-    let mut all = Sample::default();
-    for (suite, added) in images() {
-        let mut command = command(program, place);
-        command.arg(suite).arg(place.join("x.oci.tar")).args(["--quiet", "--variant=minbase", "--pockets=release"]);
-        command.arg(format!("--include={added}")).arg("--cache-dir").arg(place.join("cache-single"));
-        all = all.and(&time(&command, None, &place.join("log"))?);
-    }
-    Ok(all)
-}
-
-/// Makes them with mmdebstrap, as archives.
-fn peers(place: &Path) -> Result<Sample, String> {
-    let mut all = Sample::default();
-    for (name, added) in images() {
-        let suite = build::suite(name)?;
-        let include = Some(added).filter(|added| !added.is_empty()).map(str::to_owned);
-        let set = Set { include: include.into_iter().collect(), ..Set::default() };
-        let mirror = suite.mirror();
-        let (epoch, expired) = build::release_date(&mirror, name)?;
-        let of = Build {
-            suite: &suite,
-            variant: "minbase",
-            set: &set,
-            arch: None,
-            mirror: &mirror,
-            epoch,
-            expired,
-            work: place,
-        };
-        let command = of.theirs("mmdebstrap", &place.join("x.tar"), None)?;
-        all = all.and(&time(&command, None, &place.join("log"))?);
-    }
-    Ok(all)
-}
-
-fn images() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SUITES.into_iter().flat_map(|suite| ADDED.into_iter().map(move |added| (suite, added)))
-}
-
-fn command(program: &Path, place: &Path) -> Command {
-    let mut command = Command::new(program);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env("PATH", path).env("HOME", place).env("TMPDIR", place).env("no_proxy", "127.0.0.1");
-    command
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    std::fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

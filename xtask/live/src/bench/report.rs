@@ -3,7 +3,7 @@
 use super::measure::{Series, Table, version};
 use super::options::{Options, public};
 use super::sample::Sample;
-use super::scenario::{Case, MEMORY, NIGHTLY_HEADING, SCENARIOS};
+use super::scenario::{Case, MEMORY, SCENARIOS, SPECIAL};
 use crate::oracle::build::output;
 use crate::project;
 use std::fmt::Write;
@@ -20,8 +20,8 @@ counts. *Peak memory* is what `/usr/bin/time` prints: the resident memory of the
 processes, and without the pages of a tmpfs. In the commands, TMP and MIRROR stand for a directory and an address.
 
 The *floor* is the time that this machine takes for the work that no tool can leave out, measured in the same rounds: decoding the
-indexes that are used; decoding every package and writing its files on all cores; and the packages' own `dpkg --configure -a`, phase
-by phase, in a tree that is unpacked already and lies on a tmpfs, where fsync costs nothing.
+indexes that are used; decoding every package and writing its files on all cores; and the packages' own preinsts and `dpkg --configure
+-a`, phase by phase, in a tree that is unpacked already and lies on a tmpfs, where fsync costs nothing.
 ";
 
 /// Returns a section: the table, the ratios, the machine and versions that the figures depend on, and the commands.
@@ -90,7 +90,8 @@ fn ratios(case: &Case, series: &[Series]) -> Vec<String> {
     lines
 }
 
-fn verdict(value: f64, limit: f64, shown: &str) -> String {
+/// Says what is wanted, and whether it is met.
+pub fn verdict(value: f64, limit: f64, shown: &str) -> String {
     format!("; at most {shown} is wanted: {}", if value <= limit { "met" } else { "**not met**" })
 }
 
@@ -114,7 +115,8 @@ impl Spread {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Returns the value in the middle, or the mean of the two there.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = |back: usize| values.get((values.len().saturating_sub(back)) / 2).copied().unwrap_or_default();
     f64::midpoint(middle(0), middle(1))
@@ -187,14 +189,12 @@ fn replace(old: &str, section: &str) -> String {
     }
     let place = |section: &String| {
         let name = heading(section);
-        if name == NIGHTLY_HEADING {
-            return Some(SCENARIOS.len());
-        }
         if name == STAGES {
-            return Some(SCENARIOS.len() + 1);
+            return Some(SCENARIOS.len() + SPECIAL.len());
         }
-        let name = name.trim_start_matches("## ").split_once(':').map(|(name, _)| name.to_owned());
-        name.and_then(|name| SCENARIOS.iter().position(|scenario| scenario.name == name))
+        let (name, _) = name.trim_start_matches("## ").split_once(':')?;
+        let mut names = SCENARIOS.iter().map(|scenario| scenario.name).chain(SPECIAL);
+        names.position(|known| known == name)
     };
     sections.retain(|section| place(section).is_some());
     sections.sort_by_key(place);
