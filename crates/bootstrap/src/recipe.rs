@@ -32,7 +32,7 @@ use rootstrap_resolve::Plan;
 use rootstrap_sbom::Facts;
 use rootstrap_suites::Suite;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What mode `chroot` lacks.
 const CHROOT_LIMITS: &str = "nothing can be mounted here, so package scripts ran without namespaces of their own: /proc was \
@@ -295,9 +295,9 @@ impl Run<'_> {
         let (slim, dpkg_options) = (customization.slim, customization.settings.dpkg_options.as_slice());
         let inputs = SnapshotInputs { selection, slim, dpkg_options, suite, plan, epoch, emulation, machine };
         let snapshots = Snapshots::find(request, session.cache(), self.program, &inputs, report);
-        let (keeps_payloads, threads) = (machine.expects_more, machine.budget.threads());
-        let is_known = &AtomicBool::new(snapshots.have_root());
-        let source = DebSource { session, wanted: &wanted, store, stop, is_known, keeps_payloads, threads, report };
+        let (keeps_payloads, threads) = (machine.expects_more && machine.cache.is_some(), machine.budget.threads());
+        let (cached, has_root) = (&AtomicUsize::new(0), snapshots.have_root());
+        let source = DebSource { session, wanted: &wanted, store, stop, cached, keeps_payloads, threads, report };
         let debs = Debs { session, report };
         let context = BuildContext {
             selection,
@@ -330,7 +330,8 @@ impl Run<'_> {
             false => finish::finish(&context, finish)?,
         }
         let deb_bytes = wanted.iter().map(|deb| deb.size).sum();
-        let is_known = is_known.load(Ordering::Relaxed);
+        // Another platform of this run may have fetched a few.
+        let is_known = has_root || 2 * cached.load(Ordering::Relaxed) > wanted.len();
         Ok(BuiltRoot { facts, packages: wanted.len(), deb_bytes, file_bytes, is_known, staging: area })
     }
 }

@@ -113,7 +113,7 @@ impl StoredEntry {
     /// # Errors
     /// The length of the file cannot be set.
     pub fn share_with(&self, to: &File) -> io::Result<bool> {
-        let is_shared = ioctl_ficlone(to, &self.file).is_ok();
+        let is_shared = share(&self.file, to)?;
         if is_shared {
             to.set_len(self.payload_size)?;
         }
@@ -170,15 +170,16 @@ impl NewEntry {
         self.persist()
     }
 
-    /// Stores the bytes of `from` as the payload, with `notes`, and gives the entry its place. Where the filesystem can share blocks, none
-    /// is written. Otherwise the bytes go past the page cache with `sync`, which waits for the disk.
+    /// Stores the bytes of `from` as the payload, with `notes`, and gives the entry its place. With `sync`,
+    /// which waits for the disk, the filesystem shares the blocks if it can, and the bytes go past the page cache otherwise.
     ///
     /// # Errors
     /// The first error of `from` or of the file.
     pub fn keep_copy(self, mut from: &File, notes: &[u8], sync: bool) -> io::Result<()> {
         let length = (notes.len() as u64).to_le_bytes();
         from.rewind()?;
-        let is_shared = ioctl_ficlone(self.file(), from).is_ok();
+        // To share blocks, the kernel first waits for the disk.
+        let is_shared = sync && share(from, self.file())?;
         let mut copy = |out: &mut dyn Write| {
             let mut hasher = Sha256::new();
             for_each_chunk(&mut from, |chunk| {
@@ -208,6 +209,18 @@ impl NewEntry {
         self.entry.place.share(&self.entry.key);
         Ok(())
     }
+}
+
+/// Makes the empty file `to` share all blocks of `from`. Returns `false`, with `to` empty, where the filesystem cannot do that.
+fn share(from: &File, to: &File) -> io::Result<bool> {
+    let is_done = ioctl_ficlone(to, from).is_ok();
+    let length = to.metadata()?.len();
+    // A filesystem may have stopped on the way.
+    let is_whole = is_done && length == from.metadata()?.len();
+    if !is_whole && length > 0 {
+        to.set_len(0)?;
+    }
+    Ok(is_whole)
 }
 
 /// How much of an entry is checked before it is handed out.

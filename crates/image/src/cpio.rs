@@ -9,7 +9,7 @@ use crate::compress::{Algorithm, Encoder};
 use crate::entries::{self, Entry};
 use crate::options::Options;
 use crate::{Error, Result};
-use rootstrap_rootfs::{Device, Kind, Root};
+use rootstrap_rootfs::{Device, Kind, Root, xattr};
 use std::collections::HashMap;
 use std::io::Write;
 
@@ -128,7 +128,7 @@ impl Archive<'_> {
         };
         match entry.kind {
             Kind::File if last => {
-                if entry.xattrs()?.iter().any(|(name, _)| name == b"security.capability") {
+                if entry.xattrs(xattr::is_portable)?.iter().any(|(name, _)| name == b"security.capability") {
                     self.written.lost_capabilities.push(path.to_vec());
                 }
                 header.size = size;

@@ -5,7 +5,7 @@
 
 use crate::options::{Dev, Options};
 use crate::{Error, Result};
-use rootstrap_rootfs::{Attributes, Device, Kind, Metadata, Root, Visit, path, skeleton, walk, xattr};
+use rootstrap_rootfs::{Attributes, Device, Kind, Metadata, Root, Visit, path, skeleton, walk};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -52,11 +52,11 @@ impl<'e> Entry<'e> {
         (self.kind == Kind::File && links > 1).then_some((identity, links))
     }
 
-    /// Returns the portable extended attributes, sorted by name.
-    pub(crate) fn xattrs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    /// Returns the extended attributes with names that `keeps` is true for, sorted by name.
+    pub(crate) fn xattrs(&self, keeps: fn(&[u8]) -> bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let Some(visit) = self.visit else { return Ok(Vec::new()) };
         let mut xattrs = visit.xattrs()?;
-        xattrs.retain(|(name, _)| xattr::is_portable(name));
+        xattrs.retain(|(name, _)| keeps(name));
         Ok(xattrs)
     }
 

@@ -14,7 +14,7 @@ use crate::stoppable::go_on;
 use crate::tar::{self, Written};
 use crate::{Error, Result};
 use mkext4::{FsBuilder, InodeCount, InodeHandle, Meta, ROOT, SparseSeg, SpecialKind};
-use rootstrap_rootfs::{Attributes, Kind, Root, path};
+use rootstrap_rootfs::{Attributes, Kind, Root, path, xattr};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
@@ -155,7 +155,7 @@ impl Tree {
                 }
             }
         };
-        let xattrs = if matches!(content, Content::Link(_)) { Vec::new() } else { entry.xattrs()? };
+        let xattrs = if matches!(content, Content::Link(_)) { Vec::new() } else { entry.xattrs(xattr::is_portable)? };
         self.blocks += blocks(&content) + u64::from(!xattrs.is_empty());
         self.names += (8 + name.len() as u64).next_multiple_of(4);
         self.items.push(Item { path: entry.path.to_vec(), attributes: entry.attributes, xattrs, content });

@@ -1,7 +1,7 @@
 //! The choices that every format offers.
 
 use crate::compress::{Compression, cores};
-use rootstrap_rootfs::{Attributes, Visit};
+use rootstrap_rootfs::{Attributes, Visit, xattr};
 
 /// What /dev holds in the archive. An unprivileged user cannot make device nodes, so the tree often has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,9 @@ pub struct Options<'o> {
     /// Returns whether an entry is recorded. `None` records all entries. It is asked about each entry by itself: an entry may
     /// be recorded although its directory is not.
     pub only: Option<&'o dyn Fn(&Visit<'_>) -> bool>,
-    /// Is told how many bytes of an archive were written since the last call.
+    /// Whether the extended attribute of a name is recorded.
+    pub keeps_xattr: fn(&[u8]) -> bool,
+    /// A function that is told how many bytes of an archive were written since its last call.
     pub progress: Option<&'o dyn Fn(u64)>,
 }
 
@@ -50,6 +52,7 @@ impl Options<'_> {
             layer: false,
             attributes: None,
             only: None,
+            keeps_xattr: xattr::is_portable,
             progress: None,
         }
     }

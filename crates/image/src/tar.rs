@@ -44,7 +44,13 @@ pub fn write(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<
 /// # Errors
 /// As for [`write()`].
 pub fn stream(root: &Root, out: &mut dyn Write, options: &Options<'_>) -> Result<Written> {
-    let mut archive = Archive { out, written: Written::default(), links: HashMap::new(), progress: options.progress };
+    let mut archive = Archive {
+        out,
+        written: Written::default(),
+        links: HashMap::new(),
+        progress: options.progress,
+        keeps_xattr: options.keeps_xattr,
+    };
     let done = entries::for_each(root, options, &mut |entry| archive.add(entry)).and_then(|()| archive.finish());
     match done {
         Ok(()) => Ok(archive.written),
@@ -72,6 +78,7 @@ struct Archive<'a> {
     /// For each file with several names: its first name, and how many of its names have not been written yet.
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
     progress: Option<&'a dyn Fn(u64)>,
+    keeps_xattr: fn(&[u8]) -> bool,
 }
 
 impl Archive<'_> {
@@ -86,7 +93,15 @@ impl Archive<'_> {
         };
         let name = archive_name(entry.path, entry.kind == Kind::Directory);
         let (name, attributes, link) = (&name, entry.attributes, &entry.target);
-        self.write_record(&Record { kind, name, attributes, size: 0, link, device, xattrs: entry.xattrs()? })
+        self.write_record(&Record {
+            kind,
+            name,
+            attributes,
+            size: 0,
+            link,
+            device,
+            xattrs: entry.xattrs(self.keeps_xattr)?,
+        })
     }
 
     fn add_file(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -106,7 +121,7 @@ impl Archive<'_> {
             }
             self.links.insert(identity, (name.clone(), links - 1));
         }
-        record.xattrs = entry.xattrs()?;
+        record.xattrs = entry.xattrs(self.keeps_xattr)?;
         // The file is opened before its header is written, so that a file that cannot be read leaves no header.
         let file = entry.open()?;
         self.write_record(&record)?;

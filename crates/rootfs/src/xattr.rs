@@ -13,7 +13,8 @@ pub fn is_portable(name: &[u8]) -> bool {
 
 /// Whether the extended attribute `name` belongs to the entry and not to the host: labels of security modules are the
 /// host's.
-pub(crate) fn is_of_entry(name: &[u8]) -> bool {
+#[must_use]
+pub fn is_of_entry(name: &[u8]) -> bool {
     name == CAPABILITIES || !name.starts_with(b"security.")
 }
 

@@ -42,6 +42,9 @@ impl Error {
     }
 }
 
+/// Extended attributes: names and values.
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Unpacks a tar archive into the empty `root`. Of two entries with the same name the later one replaces the earlier one.
 /// `cancel` is set from outside to stop.
 ///
@@ -49,7 +52,16 @@ impl Error {
 /// The archive cannot be read or is damaged, the name of an entry leads out of the archive, `cancel` was set, or the tree
 /// cannot be changed.
 pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Result<(), Error> {
-    extract_entries(input, root, None, cancel)
+    extract_entries(input, root, None, xattr::is_portable, cancel)
+}
+
+/// Unpacks an archive that this program made on this machine, as [`extract`] does. The extended attributes that mean something here alone
+/// are set too, such as ACLs.
+///
+/// # Errors
+/// The same as for [`extract`].
+pub fn restore(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Result<(), Error> {
+    extract_entries(input, root, None, xattr::is_of_entry, cancel)
 }
 
 /// Unpacks a tar archive into the directory at `above` of a root, which is created if it is not there. Existing directories, and links to
@@ -59,7 +71,7 @@ pub fn extract(input: impl Read + Send, root: &Root, cancel: &AtomicBool) -> Res
 /// The same as for [`extract`]; or a directory is in the place of a file.
 pub fn extract_over(input: impl Read + Send, root: &Root, above: &[u8], cancel: &AtomicBool) -> Result<(), Error> {
     let above = clean(above).ok_or_else(|| unusable(above, "it leads out of the root"))?;
-    extract_entries(input, root, Some(&above), cancel)
+    extract_entries(input, root, Some(&above), xattr::is_portable, cancel)
 }
 
 /// Refuses what does not begin as a tar archive.
@@ -70,11 +82,13 @@ pub fn check(input: impl Read + Send) -> Result<(), Error> {
     Entries::new(decoder(input).map_err(Error::Archive)?).next().map(drop).map_err(Error::Archive)
 }
 
-/// Unpacks into the directory at `over` of a root with content, or into an empty root.
+/// Unpacks into the directory at `over` of a root with content, or into an empty root. `keeps` says of the name of an extended attribute
+/// whether it is set.
 fn extract_entries(
     input: impl Read + Send,
     root: &Root,
     over: Option<&[u8]>,
+    keeps: fn(&[u8]) -> bool,
     cancel: &AtomicBool,
 ) -> Result<(), Error> {
     let below = |path: Vec<u8>| match over {
@@ -88,8 +102,8 @@ fn extract_entries(
     let input = decoder(input).map_err(Error::Archive)?;
     let mut entries = Entries::new(input);
     let mut cursor = Cursor::new(root);
-    // Filling a directory changes its time, so the attributes of directories are set when everything is there.
-    let mut directories: Vec<(Vec<u8>, Attributes)> = Vec::new();
+    // Filling a directory changes its time, and its entries inherit its ACL. So these are set when everything is there.
+    let mut directories: Vec<(Vec<u8>, Attributes, Xattrs)> = Vec::new();
     while let Some(mut entry) = entries.next().map_err(Error::Archive)? {
         if cancel.load(Ordering::Relaxed) {
             return Err(Error::Archive(io::Error::other("interrupted")));
@@ -97,6 +111,7 @@ fn extract_entries(
         let path = clean(&entry.path).ok_or_else(|| unusable(&entry.path, "its name leads out of the archive"))?;
         let path = below(path);
         entry.path.clone_from(&path);
+        entry.xattrs.retain(|(name, _)| keeps(name));
         if entry.kind == EntryType::Link {
             let target = clean(&entry.link);
             entry.link = below(target.ok_or_else(|| unusable(&path, "its link leads out of the archive"))?);
@@ -110,7 +125,7 @@ fn extract_entries(
         let TarEntry { mode, uid, gid, mtime, .. } = entry;
         let attributes = Attributes { mode, uid, gid, mtime };
         if entry.kind == EntryType::Directory {
-            directories.push((path.clone(), attributes));
+            directories.push((path.clone(), attributes, std::mem::take(&mut entry.xattrs)));
         }
         if !path.is_empty() {
             let place = cursor.at_creating(&path)?;
@@ -127,16 +142,18 @@ fn extract_entries(
 }
 
 /// Gives directories their attributes. Of several entries for one directory, the last one counts.
-fn set_directories(root: &Root, directories: &[(Vec<u8>, Attributes)]) -> Result<(), Error> {
+fn set_directories(root: &Root, directories: &[(Vec<u8>, Attributes, Xattrs)]) -> Result<(), Error> {
     let mut seen = HashSet::new();
-    for (path, attributes) in directories.iter().rev() {
+    for (path, attributes, xattrs) in directories.iter().rev() {
         if !seen.insert(path) {
             continue;
         }
         match path.is_empty() {
             true => root.set_own_attributes(*attributes)?,
             false if root.metadata(path)?.is_some_and(|found| found.kind == Kind::Directory) => {
-                root.at(path)?.set_attributes(*attributes)?;
+                let place = root.at(path)?;
+                place.set_attributes(*attributes)?;
+                place.set_xattrs(xattrs)?;
             }
             false => {}
         }
@@ -154,7 +171,6 @@ fn put(
 ) -> Result<bool, Error> {
     let there = place.metadata()?.map(|metadata| metadata.kind);
     if (entry.kind, there) == (EntryType::Directory, Some(Kind::Directory)) {
-        place.set_xattrs(&portable_xattrs(entry))?;
         return Ok(false);
     }
     let path = &entry.path;
@@ -188,7 +204,7 @@ fn put(
         }
     }
     if entry.kind != EntryType::Symlink {
-        place.set_xattrs(&portable_xattrs(entry))?;
+        place.set_xattrs(&entry.xattrs)?;
     }
     Ok(matches!(there, Some(Kind::Directory | Kind::Symlink)))
 }
@@ -210,10 +226,6 @@ fn copy(entries: &mut Entries<impl Read>, file: &mut File, entry: &TarEntry) -> 
     // A hole at the end is not written. GNU tar marks the end of such a file by an empty last piece.
     let end = entry.pieces.iter().rfind(|(_, length)| *length > 0).map_or(0, |(offset, length)| offset + length);
     if end < entry.size { file.set_len(entry.size) } else { Ok(()) }
-}
-
-fn portable_xattrs(entry: &TarEntry) -> Vec<(Vec<u8>, Vec<u8>)> {
-    entry.xattrs.iter().filter(|(name, _)| xattr::is_portable(name)).cloned().collect()
 }
 
 /// The path below the root, without empty and `.` parts. `None` if it has a `..` part or a zero byte.

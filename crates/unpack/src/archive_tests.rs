@@ -228,6 +228,55 @@ fn pax_records_of_any_content_are_read() {
     assert_eq!(xattrs, [(b"user.note".to_vec(), value.to_vec())]);
 }
 
+/// ACLs name accounts of this machine, so they are restored from its own archives and taken from no other. Entries do not inherit the ACL
+/// of their directory.
+#[test]
+fn acls_are_restored_and_not_taken_from_others() {
+    if !is_root() {
+        return;
+    }
+    // Version 2: the owner, a group, the owner's group, the mask and others (Linux `posix_acl_xattr.h`).
+    let entries = [(1u16, 7u16, u32::MAX), (4, 5, u32::MAX), (8, 5, 4), (16, 5, u32::MAX), (32, 5, u32::MAX)];
+    let mut acl = 2u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        acl.extend([&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat());
+    }
+    let name = b"system.posix_acl_default";
+    let mut archive = tar::Builder::new(Vec::new());
+    archive
+        .append_pax_extensions([(std::str::from_utf8(&[b"SCHILY.xattr.", &name[..]].concat()).unwrap(), &acl[..])])
+        .unwrap();
+    for (path, kind) in [("d/", EntryType::Directory), ("d/file", EntryType::Regular)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        archive.append_data(&mut header, path, &[][..]).unwrap();
+    }
+    let archive = archive.into_inner().unwrap();
+    let acls = |unpack: &dyn Fn(&Root)| {
+        let copy = tempfile::tempdir().unwrap();
+        let root = Root::open(copy.path()).unwrap();
+        unpack(&root);
+        let mut found = Vec::new();
+        walk::<rootstrap_rootfs::Error>(&root, &mut |visit| {
+            let acls = visit.xattrs()?.into_iter().filter(|(name, _)| name.starts_with(b"system.posix_acl"));
+            found.extend(acls.map(|(name, _)| (visit.path.to_vec(), name)));
+            Ok(true)
+        })
+        .unwrap();
+        found
+    };
+    assert_eq!(acls(&|root| extract(&archive[..], root, &AtomicBool::new(false)).unwrap()), []);
+    let restored = acls(&|root| restore(&archive[..], root, &AtomicBool::new(false)).unwrap());
+    if restored.is_empty() {
+        return rootstrap_testkit::skip("this filesystem has no ACLs");
+    }
+    assert_eq!(restored, [(b"d".to_vec(), name.to_vec())]);
+}
+
 #[test]
 fn archives_of_gnu_tar_in_every_form() {
     if !is_root() {

@@ -8,6 +8,8 @@ use rootstrap_tests::need;
 use rootstrap_tests::world::{World, names};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
 
 const FROM_SNAPSHOT: &str = "the first phase is taken from the cache";
 const FROM_ROOT: &str = "the configured root is taken from the cache";
@@ -134,7 +136,7 @@ fn a_layer_is_compressed_only_where_it_is_new() {
     let (none, _) = build("first\n");
     let (first, _) = build("copied\n");
     let (second, image) = build(&"another\n".repeat(1000));
-    assert!(none == 0 && first > 20 && (1..=4).contains(&(second - first)), "{first} and {second} pieces");
+    assert!(none == 0 && first > 20 && (1..=4).contains(&(second - first)), "{none}, {first} and {second} pieces");
     // They may hold what is secret. Those that are lost or damaged are compressed again.
     for shard in names(&world.path("cache/v1/gzip")) {
         let shard = world.path("cache/v1/gzip").join(shard);
@@ -146,6 +148,68 @@ fn a_layer_is_compressed_only_where_it_is_new() {
     assert!(build(&"another\n".repeat(1000)).1 == image);
     fs::remove_dir_all(world.path("cache")).unwrap();
     assert!(build(&"another\n".repeat(1000)).1 == image);
+}
+
+/// A filesystem of its own that can share blocks. Dropping it unmounts it.
+struct Shareable(PathBuf);
+
+impl Shareable {
+    fn mount(world: &World) -> Result<Self, String> {
+        if !(machine::has("mkfs.xfs") && machine::has("filefrag")) {
+            return Err("xfsprogs or e2fsprogs is not installed".to_owned());
+        }
+        let (image, place) = (world.path("image"), world.path("shareable"));
+        fs::File::create(&image).and_then(|file| file.set_len(400 << 20)).unwrap();
+        fs::create_dir(&place).unwrap();
+        for (program, words) in [("mkfs.xfs", &["-q", "-m", "reflink=1"][..]), ("mount", &["-o", "loop"])] {
+            let mut command = Command::new(program);
+            command.args(words).arg(&image);
+            if program == "mount" {
+                command.arg(&place);
+            }
+            let output = command.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            output.status.success().then_some(()).ok_or(format!("xfs cannot be mounted: {}", text.trim()))?;
+        }
+        Ok(Self(place))
+    }
+
+    /// Whether a file has blocks that another file has too.
+    fn is_shared(&self, name: &str) -> bool {
+        let output = Command::new("filefrag").arg("-v").arg(self.0.join(name)).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("shared")
+    }
+}
+
+impl Drop for Shareable {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn an_archive_shares_its_blocks_with_the_cache() {
+    let world = need!(world());
+    let place = need!(Shareable::mount(&world));
+    let target = place.0.join("root.tar");
+    let build = |more: &[&str]| {
+        let _ = fs::remove_file(&target);
+        let arguments = [&[target.to_str().unwrap(), "-v", "--cache-dir", "shareable/cache"], more].concat();
+        let outcome = world.finish(&mut world.command(&arguments)).expect(0);
+        (outcome.stderr.contains(FROM_ARCHIVE), place.is_shared("root.tar"), fs::read(&target).unwrap())
+    };
+    let (first, again) = (build(&[]), build(&[]));
+    assert!(!first.0 && first.1, "the cache has a copy of its own");
+    assert!(again.0 && again.1 && again.2 == first.2);
+    // Whoever changes the archive changes no other.
+    fs::write(&target, "changed").unwrap();
+    assert!(build(&[]) == again);
+    let entries = names(&place.0.join("cache/v1/archive"));
+    for entry in entries {
+        fs::write(place.0.join("cache/v1/archive").join(entry), "damaged").unwrap();
+    }
+    let anew = build(&[]);
+    assert!(!anew.0 && anew.2 == first.2);
 }
 
 /// Two machines must not get the same key.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::{Builder, Scope};
 
@@ -89,8 +89,8 @@ pub(crate) struct DebSource<'s> {
     pub store: &'s Root,
     /// Set to end all threads.
     pub stop: &'s AtomicBool,
-    /// Set once a deb comes from the cache, so the cache has been used for such a root before.
-    pub is_known: &'s AtomicBool,
+    /// Counts the debs that come from the cache.
+    pub cached: &'s AtomicUsize,
     /// Whether debs are kept decompressed from their first use on.
     pub keeps_payloads: bool,
     /// How many threads decode.
@@ -166,7 +166,7 @@ pub(crate) fn start<'scope, 'env: 'scope>(
         let result = source.session.debs(source.wanted, &report, &mut |position, deb| {
             let bytes = source.wanted.get(position).map_or(0, |wanted| wanted.size);
             (source.report)(Event::Cache { layer: "debs", hit: deb.is_cached(), bytes });
-            source.is_known.fetch_or(deb.is_cached(), Ordering::Relaxed);
+            source.cached.fetch_add(usize::from(deb.is_cached()), Ordering::Relaxed);
             queue.push(position, deb);
             if source.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

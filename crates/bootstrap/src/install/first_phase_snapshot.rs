@@ -17,7 +17,7 @@ use rootstrap_configure::privilege::Mode;
 use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::tar;
 use rootstrap_resolve::{Phase, Plan, Planned};
-use rootstrap_rootfs::{Kind, Metadata, Moment, Root, Visit, path};
+use rootstrap_rootfs::{Kind, Metadata, Moment, Root, Visit, path, xattr};
 use rootstrap_suites::Suite;
 use rootstrap_unpack::{Claims, archive};
 use std::cell::{Cell, RefCell};
@@ -91,7 +91,7 @@ impl FirstPhaseSnapshot {
         let Some((stored, notes)) = self.stored else { return Ok(None) };
         (context.report)(Event::Note("the first phase is taken from the cache".to_owned()));
         let payload = stored.payload().map_err(Error::io("read", Path::new("the cache")))?;
-        archive::extract(payload, context.root, &context.machine.cancel)?;
+        archive::restore(payload, context.root, &context.machine.cancel)?;
         for (directory, names) in &notes.names {
             context.root.retain(directory, names)?;
         }
@@ -274,7 +274,8 @@ fn keep(
         touched || kind == Kind::Directory
     };
     let compression = Compression { algorithm: Algorithm::Zstd, level: Some(1) };
-    let options = tar::Options { dev: tar::Dev::Kept, compression, only: Some(&only), ..tar::Options::new(i64::MAX) };
+    let (dev, keeps_xattr) = (tar::Dev::Kept, xattr::is_of_entry as fn(&[u8]) -> bool);
+    let options = tar::Options { dev, keeps_xattr, compression, only: Some(&only), ..tar::Options::new(i64::MAX) };
     let mut out = BufWriter::with_capacity(1 << 20, new.file());
     tar::write(root, &mut out, &options)?;
     out.flush().map_err(failed())?;
@@ -292,11 +293,9 @@ fn keep(
     Ok(std::thread::Builder::new().spawn(finish).ok())
 }
 
-/// Returns whether an archive holds all of an entry: archives leave out sockets and most extended attributes.
+/// Returns whether an archive holds an entry: archives leave out sockets.
 pub(crate) fn is_archivable(visit: &Visit<'_>) -> bool {
-    let odd = |name: &[u8]| name != b"security.capability" && !name.starts_with(b"user.");
-    let xattrs = visit.xattrs();
-    visit.metadata.kind != Kind::Socket && xattrs.is_ok_and(|xattrs| !xattrs.iter().any(|(name, _)| odd(name)))
+    visit.metadata.kind != Kind::Socket
 }
 
 /// Returns the notes as bytes:

@@ -25,7 +25,7 @@ use rootstrap_unpack::{Claims, Conffiles, Rules, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Builder, Scope};
 
 /// The programs that may run natively, with the reason.
@@ -206,8 +206,8 @@ fn prepare(inputs: &NativeInputs<'_>, root: &Root, store: &Root) -> Result<(), E
     // A failure here does not stop the run.
     let stop = &AtomicBool::new(false);
     let (session, threads) = (&archive.session, machine.budget.threads());
-    let (is_known, keeps_payloads) = (&AtomicBool::new(false), false);
-    let source = DebSource { session, wanted: &debs, store, stop, is_known, keeps_payloads, threads, report: silent };
+    let (cached, keeps_payloads) = (&AtomicUsize::new(0), false);
+    let source = DebSource { session, wanted: &debs, store, stop, cached, keeps_payloads, threads, report: silent };
     let packages = std::thread::scope(|scope| debs::start(scope, &source)?.take(0..debs.len()))?;
     let mut claims = Claims::default();
     for deb in &packages {

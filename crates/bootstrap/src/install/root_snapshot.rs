@@ -16,7 +16,7 @@ use rootstrap_image::compress::{Algorithm, Compression};
 use rootstrap_image::tar;
 use rootstrap_normalize::varying;
 use rootstrap_resolve::{Phase, Plan};
-use rootstrap_rootfs::{Attributes, Kind, Metadata, Root, walk};
+use rootstrap_rootfs::{Attributes, Kind, Metadata, Root, walk, xattr};
 use rootstrap_unpack::archive;
 use sha2::{Digest, Sha256};
 use std::io::{BufWriter, Write};
@@ -69,7 +69,7 @@ impl RootSnapshot {
             context.staging.show(context.machine)?;
         }
         let payload = stored.payload().map_err(failed())?;
-        archive::extract(payload, context.root, &context.machine.cancel)?;
+        archive::restore(payload, context.root, &context.machine.cancel)?;
         context.staging.precopy();
         Ok((Installed { bytes, sandbox: Some(start(context, false)?) }, controls))
     }
@@ -110,7 +110,12 @@ impl RootSnapshot {
     fn write(&self, context: &BuildContext<'_>, installed: &Installed, controls: &[String]) -> Result<(), Error> {
         let new = self.entry.create()?;
         let compression = Compression { algorithm: Algorithm::Zstd, level: Some(1) };
-        let options = tar::Options { dev: tar::Dev::Kept, compression, ..tar::Options::new(i64::MAX) };
+        let options = tar::Options {
+            dev: tar::Dev::Kept,
+            keeps_xattr: xattr::is_of_entry,
+            compression,
+            ..tar::Options::new(i64::MAX)
+        };
         let mut out = BufWriter::with_capacity(1 << 20, new.file());
         tar::write(context.root, &mut out, &options)?;
         out.flush().map_err(failed_to_write())?;
@@ -121,6 +126,9 @@ impl RootSnapshot {
 
 /// What is known of a root that has something that no snapshot may have.
 const MISFIT: &[u8] = b"misfit";
+
+/// The start of names of files that vary only if others do (ucf(1)): digests of configuration files.
+const FOLLOWING: &str = "/var/lib/ucf/hashfile";
 
 /// Where scripts write what every build removes or makes anew.
 const PASSING: [&[u8]; 5] = [b"/run/", b"/tmp/", b"/var/cache/", b"/var/log/", b"/var/tmp/"];
@@ -133,7 +141,8 @@ fn digest_of(root: &Root) -> Result<([u8; 32], Option<String>), Error> {
     walk(root, &mut |visit| {
         let path = [b"/", visit.path.strip_prefix(b"/").unwrap_or(visit.path)].concat();
         let shown = String::from_utf8_lossy(&path);
-        if misfit.is_none() && (varying(&shown).is_some() || !is_archivable(visit)) {
+        let varies = varying(&shown).is_some() && !shown.starts_with(FOLLOWING);
+        if misfit.is_none() && (varies || !is_archivable(visit)) {
             misfit = Some(shown.into_owned());
         }
         let Metadata { kind, attributes, size, .. } = visit.metadata;
@@ -144,6 +153,13 @@ fn digest_of(root: &Root) -> Result<([u8; 32], Option<String>), Error> {
         let Attributes { mode, uid, gid, mtime: _ } = attributes;
         let facts = format!("{kind:?} {mode:o} {uid} {gid} {:?}", visit.faked.node);
         for part in [&path, facts.as_bytes()] {
+            all.update((part.len() as u64).to_le_bytes());
+            all.update(part);
+        }
+        let mut xattrs = visit.xattrs()?;
+        xattrs.retain(|(name, _)| xattr::is_of_entry(name));
+        all.update((xattrs.len() as u64).to_le_bytes());
+        for part in xattrs.iter().flat_map(|(name, value)| [name, value]) {
             all.update((part.len() as u64).to_le_bytes());
             all.update(part);
         }

@@ -16,8 +16,8 @@ const FORM: &str = "piece";
 /// The longest file that is read. No piece is that long.
 const MAX: u64 = 8 << 20;
 
-/// Returns the pieces that the cache has. `keeps` is whether new ones go there: not those of a first build, which may be the only one, and
-/// would write its layer to the disk twice. `None` where the running program cannot be told from others, which may compress in another way.
+/// Returns the pieces that the cache has. `keeps` is whether new ones go there. A first build may be the only one, and would write its
+/// layer to the disk twice. `None` where the running program cannot be told from others, which may compress in another way.
 pub(crate) fn known_pieces(cache: &Cache, program: &ProgramDigest, keeps: bool) -> Option<Arc<KnownPieces>> {
     let (cache, program) = (cache.clone(), program.get()?);
     let place = move |name: &[u8; 32]| {

@@ -28,7 +28,7 @@ pub(crate) struct FinishedRoot<'a> {
     pub options: RootOptions,
     /// The mode and owner of each entry, where they differ from the tree's own.
     pub attributes: Option<&'a dyn Fn(&Visit<'_>) -> Attributes>,
-    /// Is told how many bytes of an archive were written.
+    /// A function that is told how many bytes of an archive were written since its last call.
     pub progress: Option<&'a dyn Fn(u64)>,
     /// The pieces of layers that need not be compressed again.
     pub known_pieces: Option<Arc<KnownPieces>>,

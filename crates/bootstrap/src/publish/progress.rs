@@ -6,11 +6,13 @@ use std::cell::Cell;
 /// Bytes between two reports: few enough that a display moves, and many enough that reports cost nothing.
 const STEP: u64 = 1 << 20;
 
-/// Reports that an archive of about `total` bytes begins. Returns what reports the bytes that are written.
+/// Returns what reports the bytes that are written of an archive of about `total` bytes, which begins with the first of them.
 pub(crate) fn progress(total: u64, report: Report<'_>) -> impl Fn(u64) {
-    report(Event::Packing { bytes: total });
-    let waiting = Cell::new(0);
+    let (has_begun, waiting) = (Cell::new(false), Cell::new(0));
     move |bytes| {
+        if !has_begun.replace(true) {
+            report(Event::Packing { bytes: total });
+        }
         let bytes = waiting.get() + bytes;
         waiting.set(if bytes < STEP { bytes } else { 0 });
         if bytes >= STEP {
@@ -32,6 +34,7 @@ mod tests {
             _ => {}
         };
         let written = progress(5, &report);
+        assert!(seen.lock().unwrap().is_empty());
         [1, STEP - 2, 1, STEP * 3, 7].into_iter().for_each(written);
         assert_eq!(*seen.lock().unwrap(), [5, STEP, STEP * 3]);
     }

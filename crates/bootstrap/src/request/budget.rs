@@ -26,7 +26,7 @@ struct State {
     expected: usize,
     /// The bytes that were available while no root had any.
     memory: u64,
-    /// The bytes that the roots may fill, of all that have memory.
+    /// The sum of what the roots were granted, in bytes.
     granted: u64,
 }
 
@@ -51,17 +51,17 @@ impl Budget {
         Self { processors: processors.max(1), state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Says that up to `roots` roots will be built at the same time, so that each of them leaves memory to the others. The largest number
-    /// counts.
+    /// Says that up to `roots` roots will be built at the same time, so that memory is divided among so many. The largest number counts.
     pub fn expect(&self, roots: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.expected = state.expected.max(roots.min(self.processors));
     }
 
-    /// Returns how many threads each root may keep busy now.
+    /// Returns how many threads a root may keep busy that begins with them now: twice its part of the processors, because others end while
+    /// it works.
     pub(crate) fn threads(&self) -> usize {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.processors.div_ceil(state.roots.max(1))
+        (2 * self.processors).div_ceil(state.roots.max(1)).min(self.processors)
     }
 
     /// Waits until fewer roots are being built than there are processors. Returns `None` once `cancel` is set.
@@ -80,21 +80,24 @@ impl Budget {
 
 impl Share {
     /// Asks for memory for a root that needs so many bytes, where `available` bytes are available. Returns how many bytes the root may
-    /// fill: an equal part, or more if it needs more and the others leave it. `None` if there is too little.
-    pub fn memory(&self, needed: u64, available: u64) -> Option<u64> {
+    /// fill: an equal part, or more if it needs more and nobody has it yet. Returns `None` if less than half a part is left, or too little
+    /// for the root. A root that `must` be in memory gets an equal part then.
+    pub fn memory(&self, needed: u64, available: u64, must: bool) -> Option<u64> {
         let mut state = self.budget.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.granted == 0 {
             state.memory = available;
         }
-        // What others were granted may be used already, or not yet.
+        // The others may not have filled what they were granted, so this is the most that there can be.
         let memory = state.memory.min(available.saturating_add(state.granted));
         let all = memory / 10 * TENTHS;
         let part = all / state.expected.max(1) as u64;
         // Scripts write more than what a root is known to need.
         let limit = part.max(needed.saturating_mul(2)).min(all.saturating_sub(state.granted));
-        if needed >= limit / TENTHS * 5 {
-            return None;
-        }
+        let limit = match limit >= part / 2 && needed < limit / TENTHS * 5 {
+            true => limit,
+            false if must => part,
+            false => return None,
+        };
         state.granted = state.granted.saturating_add(limit);
         self.granted.fetch_add(limit, Ordering::Relaxed);
         Some(limit)
@@ -125,10 +128,12 @@ mod tests {
         let first = share(&budget);
         assert_eq!(budget.threads(), 4);
         let second = share(&budget);
-        assert_eq!(budget.threads(), 2);
+        assert_eq!(budget.threads(), 4);
         let third = share(&budget);
+        assert_eq!(budget.threads(), 3);
+        let fourth = share(&budget);
         assert_eq!(budget.threads(), 2);
-        drop((first, second, third));
+        drop((first, second, third, fourth));
         assert_eq!(budget.threads(), 4);
     }
 
@@ -148,17 +153,27 @@ mod tests {
     fn roots_share_the_memory() {
         let budget = Arc::new(Budget::new(4));
         let (first, second, third) = (share(&budget), share(&budget), share(&budget));
-        assert_eq!(first.memory(400, 1000), Some(800), "a root that is alone has all of it");
-        assert_eq!(second.memory(1, 1000), None, "the first one may fill the rest, and has not yet");
+        assert_eq!(first.memory(400, 1000, false), Some(800), "a root that is alone has all of it");
+        assert_eq!(second.memory(1, 1000, false), None, "the first one may fill the rest, and has not yet");
         drop(first);
         budget.expect(2);
         let first = share(&budget);
-        assert_eq!(first.memory(100, 1000), Some(400), "an equal part");
-        assert_eq!(second.memory(100, 900), Some(400), "also when the first has filled a part of it");
-        assert_eq!(third.memory(1, 900), None);
+        assert_eq!(first.memory(100, 1000, false), Some(400), "an equal part");
+        assert_eq!(second.memory(100, 900, false), Some(400), "also when the first has filled a part of it");
+        assert_eq!(third.memory(1, 900, false), None);
+        assert_eq!(third.memory(1, 900, true), Some(400), "it was asked for");
+        let third = {
+            drop(third);
+            share(&budget)
+        };
         drop((first, second));
-        assert_eq!(third.memory(300, 1000), Some(600), "more than an equal part for a root that needs it");
-        assert_eq!(share(&budget).memory(50, 1000), Some(200), "and the others have what it leaves");
-        assert_eq!(share(&Arc::new(Budget::new(1))).memory(600, 1000), None, "more than half of all");
+        assert_eq!(third.memory(300, 1000, false), Some(600), "more than an equal part for a root that needs it");
+        assert_eq!(share(&budget).memory(50, 1000, false), Some(200), "and the next one has what it leaves");
+        budget.expect(4);
+        drop(third);
+        let (first, second) = (share(&budget), share(&budget));
+        assert_eq!(first.memory(370, 1000, false), Some(740));
+        assert_eq!(second.memory(1, 1000, false), None, "a root does not get a small rest");
+        assert_eq!(share(&Arc::new(Budget::new(1))).memory(600, 1000, false), None, "more than half of all");
     }
 }

@@ -46,6 +46,13 @@ const ENDINGS: [(&str, FormatName); 8] = [
     (".ext4", FormatName::Ext4),
 ];
 
+/// The ends of names that ask for a format which is not written. A directory with such a name is rarely what somebody wants.
+const UNWRITTEN: [&str; 30] = [
+    ".7z", ".ar", ".bin", ".btrfs", ".bz2", ".deb", ".erofs", ".ext2", ".ext3", ".gz", ".img", ".iso", ".lz", ".lz4",
+    ".lzma", ".qcow2", ".rar", ".raw", ".rpm", ".sif", ".tbz", ".tbz2", ".vdi", ".vhd", ".vhdx", ".vmdk", ".xfs",
+    ".xz", ".zip", ".zst",
+];
+
 /// The name of a format, without its compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormatName {
@@ -100,6 +107,12 @@ impl Target {
         let path = path.filter(|path| path.as_os_str() != "-");
         let of_path = path.and_then(of_name);
         let Some(format) = name.or(of_path.map(|(name, _)| name)).or(path.is_none().then_some(FormatName::Tar)) else {
+            if let Some(ending) = path.and_then(unwritten) {
+                return Err(format!(
+                    "no format that is written here has names with {ending}\n\
+                     hint: {WRITTEN}; --format=directory makes a directory of that name"
+                ));
+            }
             return match (path, compression) {
                 (Some(path), None) => Ok(Self::Directory(path.to_owned())),
                 _ => Err("a directory is not compressed".to_owned()),
@@ -178,6 +191,17 @@ impl Target {
     }
 }
 
+/// The ends of names, as a hint has them.
+const WRITTEN: &str =
+    "a name ends with .tar, .tar.gz, .tar.xz, .tar.zst, .oci.tar, .oci, .cpio, .cpio.gz, .cpio.zst, .squashfs or .ext4";
+
+/// Returns the end of a name that asks for a format which is not written. A slash behind it asks for a directory.
+fn unwritten(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let is_directory = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    UNWRITTEN.into_iter().find(|ending| !is_directory && name.ends_with(ending))
+}
+
 /// Returns the format that the end of a name asks for, and the compression where the name says one.
 fn of_name(path: &Path) -> Option<(FormatName, Option<Algorithm>)> {
     if path == Path::new("/dev/null") {
@@ -235,6 +259,10 @@ mod tests {
             ("a.cpio", None, None, file("a.cpio", Format::Cpio(none))),
             ("a.cpio.gz", None, None, file("a.cpio.gz", Format::Cpio(gzip))),
             ("a.tar", Some("directory"), None, directory("a.tar")),
+            ("a.img/", None, None, directory("a.img/")),
+            ("a.raw", Some("directory"), None, directory("a.raw")),
+            ("a.raw", Some("ext4"), None, file("a.raw", Format::Ext4)),
+            ("bookworm-12.5", None, None, directory("bookworm-12.5")),
             ("a.tar", Some("null"), None, Target::Nowhere),
             ("/dev/null", None, None, Target::Nowhere),
         ] {
@@ -248,6 +276,10 @@ mod tests {
             ("-", Some("directory"), None),
             ("-", Some("ext4"), None),
             ("-", Some("oci-directory"), None),
+            ("a.qcow2", None, None),
+            ("a.IMG", None, None),
+            ("a.tar.bz2", None, None),
+            ("a.cpio.xz", None, None),
         ] {
             assert!(target(path, name, compression).is_err(), "{path} {name:?} {compression:?}");
         }

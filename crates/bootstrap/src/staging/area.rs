@@ -24,7 +24,6 @@ const HEADROOM: u64 = 160;
 /// that was not published.
 pub(crate) struct Staging {
     backing: Backing,
-    _share: Share,
     /// The growing root.
     pub root: Root,
     /// Unpacked files that do not have their place in the root yet.
@@ -35,6 +34,8 @@ pub(crate) struct Staging {
     shown: Mutex<Option<HiddenDirectory>>,
     precopy: Mutex<Option<PrecopyThread>>,
     readers: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped last, when the memory is free again.
+    _share: Share,
 }
 
 enum Backing {
@@ -60,11 +61,10 @@ impl Staging {
         let needed = bytes.saturating_mul(HEADROOM) / 100;
         let backing = match machine.staging {
             StagingPlace::Memory => {
-                // It was asked for, so it is tried even where a root may not fit.
-                let limit = share.memory(needed, available).unwrap_or(available / 10 * 8);
+                let limit = share.memory(needed, available, true).unwrap_or(0);
                 Backing::Memory(memory::filesystem(limit).map_err(Error::Memory)?)
             }
-            StagingPlace::Auto => match share.memory(needed, available).map(memory::filesystem) {
+            StagingPlace::Auto => match share.memory(needed, available, false).map(memory::filesystem) {
                 Some(Ok(top)) => Backing::Memory(top),
                 Some(Err(errno)) => {
                     report(Event::Note(format!("staging on disk: the kernel refuses a tmpfs: {errno}")));
@@ -88,7 +88,7 @@ impl Staging {
             _ => None,
         };
         let (shown, precopy, readers) = Default::default();
-        Ok(Self { backing, _share: share, root, store, destination, shown, precopy, readers })
+        Ok(Self { backing, root, store, destination, shown, precopy, readers, _share: share })
     }
 
     /// Creates another directory beside the root, for files of root alone.

@@ -35,6 +35,7 @@ pub fn section(options: &Options, program: &Path, work: &Path, args: &[String]) 
     let row = |name: &str, command: &Command, result: &Path| -> Result<String, String> {
         fresh(&place)?;
         remove(&cache)?;
+        rustix::fs::sync();
         let before = written(&place)?;
         let sample = time(command, None, &work.join("log"))?;
         rustix::fs::sync();
