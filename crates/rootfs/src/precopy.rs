@@ -74,8 +74,8 @@ impl Precopy {
         }
     }
 
-    /// Has the kernel begin to write the new copies to disk, so that less is left for the flush at the end of the run. Other files of the
-    /// filesystem may be removed before that, such as downloads, and are not written.
+    /// Has the kernel begin to write the new copies to disk, so that less is left for the flush at the end of the run. Only
+    /// the copies are written: other files of the filesystem, such as downloads, may be removed before the end.
     pub fn flush(&mut self) {
         for copy in self.copies.values_mut().filter(|copy| !copy.is_flushed) {
             // This writes the pages before it drops them (Linux `mm/fadvise.c`), and does not wait for the disk.

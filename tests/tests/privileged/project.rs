@@ -6,7 +6,7 @@ use rootstrap_testkit::registry::Registry;
 use rootstrap_testkit::server::Server;
 use rootstrap_tests::base::{self, Layout};
 use rootstrap_tests::transcript::Outcome;
-use rootstrap_tests::world::{KEY, World};
+use rootstrap_tests::world::{KEY, World, names};
 use rootstrap_tests::{machine, need};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -347,7 +347,8 @@ fn what_decides_an_image_makes_it_due() {
     assert!(world.path("own.spdx.json").exists());
 }
 
-/// Of images with the same first phase, one runs its scripts, and the others take it from the cache.
+/// Of images with the same first phase, one runs its scripts, and the others take it from the cache. All debs are kept decompressed at
+/// once, because others may need them.
 #[test]
 fn images_of_one_run_share_the_first_phase() {
     need!(machine::root());
@@ -362,4 +363,8 @@ fn images_of_one_run_share_the_first_phase() {
     let mut command = world.bare(&["build", "--verbose"]);
     let outcome = world.finish(command.arg("--cache-dir").arg(world.path("cache"))).expect(0);
     assert_eq!(outcome.stderr.matches("the first phase is taken from the cache").count(), 2, "{}", outcome.stderr);
+    let payloads = world.path("cache/v1/payload");
+    let kept: usize = names(&payloads).iter().map(|shard| names(&payloads.join(shard)).len()).sum();
+    let debs: BTreeSet<String> = pool_requests(&world).into_iter().collect();
+    assert_eq!(kept, debs.len());
 }

@@ -284,4 +284,19 @@ mod tests {
             assert!(target(path, name, compression).is_err(), "{path} {name:?} {compression:?}");
         }
     }
+
+    #[test]
+    fn the_hint_names_the_ends_that_are_written() {
+        let named: Vec<&str> = WRITTEN.split([' ', ',']).filter(|word| word.starts_with('.')).collect();
+        for ending in &named {
+            assert!(
+                !matches!(target(&format!("a{ending}"), None, None), Ok(Target::Directory(_)) | Err(_)),
+                "{ending}"
+            );
+        }
+        // One of the two for squashfs is enough.
+        for (ending, _) in ENDINGS.iter().filter(|(ending, _)| *ending != ".sqfs") {
+            assert!(named.contains(ending), "{ending}");
+        }
+    }
 }
