@@ -240,6 +240,9 @@ impl NewFile {
             match renameat(from, name, &directory, &place.name) {
                 Ok(()) => {
                     self.is_kept = true;
+                    // The disk begins now, so that a run that flushes its target (syncfs) does not wait for the cache at its end. This
+                    // writes the pages, drops only those that are on the disk already (Linux `mm/fadvise.c`), and waits for nothing.
+                    let _ = rustix::fs::fadvise(&self.temporary.file, 0, None, rustix::fs::Advice::DontNeed);
                     return Ok(place.path.clone());
                 }
                 // The cache was removed, and with it the name of this file.

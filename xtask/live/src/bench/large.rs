@@ -9,7 +9,7 @@ use super::ten_images::command;
 use super::tools::find;
 use crate::oracle::build::{self, Build};
 use crate::oracle::matrix::Set;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The variants of trixie and what is added with what it recommends, from the smallest to the largest.
@@ -44,18 +44,19 @@ pub fn section(options: &Options, program: &Path, work: &Path, args: &[String]) 
         let of_set = if added.is_empty() { variant.to_owned() } else { format!("{variant} + {added}") };
         let mut rows = ["rootstrap", "mmdebstrap"]
             .map(|tool| Row { name: format!("{tool}, {packages} packages: {of_set}"), samples: Vec::new() });
+        let mut results = Vec::new();
         // The first round fills the mirror and does not count.
         for round in 0..=options.runs {
             for (row, run) in rows.iter_mut().zip([Some(&ours), theirs.as_ref()]) {
                 let Some(run) = run else { continue };
-                remove(&target)?;
                 let sample = time(run, None, &work.join("log"))?;
                 eprintln!("{LARGE} {round}: {:<56} {:6.2} s", row.name, sample.wall);
                 row.samples.extend((round > 0).then_some(sample));
+                results.push(set_aside(&target, work, results.len())?);
             }
         }
         all.extend(rows);
-        remove(&target)?;
+        results.iter().try_for_each(|result| build::remove(result))?;
     }
     Ok(rows::section((options, program, args), ("## large: more and more packages of trixie", ABOUT), &all, &LIMITS))
 }
@@ -71,9 +72,10 @@ fn packages(ours: &Command) -> Result<usize, String> {
     Ok(packages.map(Vec::len).sum())
 }
 
-fn remove(target: &Path) -> Result<(), String> {
-    if target.exists() {
-        std::fs::remove_dir_all(target).map_err(|error| format!("cannot remove {}: {error}", target.display()))?;
-    }
-    Ok(())
+/// Moves a result to another name. All are removed after the last round, because ext4 searches past inodes that were freed a moment
+/// ago, which would make the next run slower.
+fn set_aside(target: &Path, work: &Path, number: usize) -> Result<PathBuf, String> {
+    let old = work.join(format!("old-{number}"));
+    std::fs::rename(target, &old).map_err(|error| format!("cannot set {} aside: {error}", target.display()))?;
+    Ok(old)
 }
