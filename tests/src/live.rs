@@ -27,7 +27,18 @@ pub fn command(cache: &Path, arguments: &[&str]) -> Command {
 /// # Panics
 /// Its answer cannot be trusted, or the program fails for another reason.
 pub fn answers(cache: &Path, suite: &str) -> Result<(), String> {
-    let output = command(cache, &[suite, "--print-plan", "--quiet"]).output().unwrap();
+    answers_with(cache, suite, &[])
+}
+
+/// Checks whether the archive of a suite has what these arguments ask for.
+///
+/// # Errors
+/// As for [`answers`].
+///
+/// # Panics
+/// As [`answers`].
+pub fn answers_with(cache: &Path, suite: &str, more: &[&str]) -> Result<(), String> {
+    let output = command(cache, &[&[suite, "--print-plan", "--quiet"], more].concat()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
         return Ok(());

@@ -19,13 +19,14 @@ usage: cargo xtask CHORE
   oracle                 compare our trees with those of mmdebstrap and debootstrap
   dpkgs                  try how we unpack beside the dpkg of each suite
   elsewhere PROGRAM …    run a program as on another machine on another day
+  dist                   build a release: static program, archive, Debian package, image, SBOM, checksums
   bench                  time us and our peers in turns
   hostile [--all]        try every attack and fault, and count them; --write: into docs/reliability.md
   fuzz SECONDS [PARSER…] fuzz the parsers; --write: into docs/reliability.md
 ";
 
 /// The chores of the package `xtask-live`. `bench-floor` is what `bench` starts to measure this machine.
-const LIVE: [&str; 6] = ["keyrings", "oracle", "dpkgs", "elsewhere", "bench", "bench-floor"];
+const LIVE: [&str; 7] = ["keyrings", "oracle", "dpkgs", "elsewhere", "dist", "bench", "bench-floor"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -269,6 +269,14 @@ fn inspect(root: &Root, source: &Path, of_host: bool, mode: Mode) -> Result<i64,
         }
         Ok(true)
     })?;
+    // A directory was named as it is. An archive without a file is rather something else.
+    if !of_host && root.list(b"")?.is_empty() {
+        return Err(Error::Source {
+            path: source.to_owned(),
+            reason: "there is no file in it".to_owned(),
+            hint: "name an archive with a root filesystem, or an empty directory",
+        });
+    }
     // Dates are written with four digits for the year.
     Ok(newest.clamp(0, LATEST))
 }

@@ -1,10 +1,14 @@
 //! Why a run failed, what to do about it, and the exit status.
 
+use rootstrap_debian::arch;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const READER_GONE: &str = "the program that reads the archive ended early; see what it says";
+
+const NO_SPACE: &str =
+    "free some space or choose another place; --slim leaves out documentation, and a compressed archive takes less";
 
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +28,7 @@ pub enum Error {
     Hook { command: String, reason: String },
     #[error("cannot use the preferences {what}: {reason}")]
     Preferences { what: String, reason: String },
-    #[error("cannot use `{name}` as an architecture: it is no Debian architecture name")]
+    #[error("cannot use `{name}` as an architecture: dpkg knows none of this name")]
     UnknownArchitecture { name: String },
     #[error("cannot tell the Debian architecture of this machine ({machine})")]
     UnknownMachine { machine: String },
@@ -80,6 +84,8 @@ pub enum Error {
     Native { reason: String },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
     NoDpkg,
+    #[error("cannot use {} as the target: its filesystem has {free} free, and the result takes about {needed}", path.display())]
+    NoSpace { path: PathBuf, needed: String, free: String },
     #[error("cannot {verb} {}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot write to standard output")]
@@ -220,7 +226,7 @@ impl Error {
             Self::FurtherSource { hint, .. } => Some((*hint).to_owned()),
             Self::LocalDeb { hint, .. } => hint.clone(),
             Self::UnknownPocket { .. } => Some("pockets are release, updates, security and backports".to_owned()),
-            Self::UnknownArchitecture { .. } => Some("for example amd64, arm64 or armhf".to_owned()),
+            Self::UnknownArchitecture { name } => Some(architecture_hint(name)),
             Self::SeveralPlatforms => Some(
                 "an image of several has a name ending in .oci.tar or .oci; packages of further architectures in one root \
                  need --add-architecture"
@@ -246,7 +252,10 @@ impl Error {
             Self::Memory(_) => {
                 Some("use --staging=disk; a container may need --privileged, an old kernel Linux 5.2".to_owned())
             }
-            Self::NoDpkg => Some("add --include=dpkg, or use --variant=extract to unpack only".to_owned()),
+            Self::NoDpkg => Some(
+                "do not exclude dpkg, add it with --include=dpkg, or use --variant=extract to unpack only".to_owned(),
+            ),
+            Self::NoSpace { .. } => Some(NO_SPACE.to_owned()),
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(READER_GONE.to_owned()),
             Self::Image(error) if error.is_broken_pipe() => Some(READER_GONE.to_owned()),
             Self::Registry(error) => error.hint(),
@@ -295,6 +304,14 @@ impl Error {
             Self::Tree(error) | Self::Configure(rootstrap_configure::Error::Tree(error)) => Some(error.io()),
             _ => None,
         }
+    }
+}
+
+/// Returns what to write in the place of a name that dpkg does not know.
+fn architecture_hint(name: &str) -> String {
+    match arch::from_other_name(name) {
+        Some(known) => format!("dpkg's name for it is {known}"),
+        None => "dpkg's names are amd64, arm64, armhf, armel, i386, ppc64el, riscv64, s390x and others".to_owned(),
     }
 }
 

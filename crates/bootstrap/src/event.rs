@@ -86,6 +86,13 @@ pub enum Event {
     },
     /// A line that a script or dpkg printed.
     Output(String),
+    /// Something happened to one root of several that are built for one image.
+    Of {
+        /// Its Debian architecture.
+        architecture: String,
+        /// What happened.
+        event: Box<Event>,
+    },
     /// Another build of the same plan can have something else there.
     Varying {
         /// An absolute path in the root. A slash at its end means all that is below a directory, and a star all names that begin so.

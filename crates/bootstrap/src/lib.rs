@@ -74,5 +74,6 @@ pub use rootstrap_image::compress::{Algorithm, Compression};
 pub use rootstrap_image::tar::spoil;
 pub use rootstrap_lock as lock_file;
 pub use rootstrap_resolve::{Error as ResolveError, Plan, Variant};
+pub use rootstrap_suites as suites;
 pub use two_stage::second_stage;
 pub use verify::{VerifyOptions, verify};

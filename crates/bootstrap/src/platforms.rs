@@ -46,13 +46,9 @@ pub(crate) fn build_at_once<T: Send>(
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(request) = requests.get(number) else { return };
-            // The first platform alone reports stages, for all of them.
-            let quiet = |event| {
-                if !matches!(event, Event::Stage(_)) {
-                    report(event)
-                }
-            };
-            let result = build(request, if number == 0 { report } else { &quiet });
+            let architecture = &request.selection.architecture;
+            let of_it = |event| report(Event::Of { architecture: architecture.clone(), event: Box::new(event) });
+            let result = build(request, &of_it);
             if result.is_err() {
                 request.machine.cancel.store(true, Ordering::Relaxed);
             }
@@ -131,6 +127,7 @@ mod tests {
     use super::*;
     use crate::event::Stage;
     use crate::request::{Host, Machine, Selection, Sources, Target};
+    use std::collections::BTreeSet;
     use std::sync::Barrier;
 
     fn requests(count: usize) -> Vec<Request> {
@@ -151,14 +148,18 @@ mod tests {
             Ok(request.selection.architecture.clone())
         });
         assert_eq!(names.unwrap(), ["0", "1"][..processors]);
-        let stages = Mutex::new(0);
-        let count = |event| *stages.lock().unwrap() += i32::from(matches!(event, Event::Stage(_)));
-        build_at_once(&requests(5), &count, &|_, report| {
+        let stages = Mutex::new(BTreeSet::new());
+        let note = |event| {
+            if let Event::Of { architecture, .. } = event {
+                stages.lock().unwrap().insert(architecture);
+            }
+        };
+        build_at_once(&requests(5), &note, &|_, report| {
             report(Event::Stage(Stage::Plan));
             Ok(())
         })
         .unwrap();
-        assert_eq!(*stages.lock().unwrap(), 1);
+        assert_eq!(stages.lock().unwrap().len(), 5, "every event says whose it is");
     }
 
     #[test]

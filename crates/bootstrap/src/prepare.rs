@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::publish::target;
-use crate::publish::{mtree, sbom, side_file};
+use crate::publish::{mtree, push, sbom, side_file};
 use crate::request::{Hook, Request, Target};
 use crate::staging::hidden;
 use crate::transfer::{copies, tar_in};
@@ -34,5 +34,6 @@ pub(crate) fn prepare(request: &Request, given: &Target, report: Report<'_>) -> 
         mtree::check(path)?;
     }
     customization.hooks.iter().try_for_each(Hook::check)?;
+    push::check(&output.push, machine, report)?;
     Ok(copies::check(&customization.copies)?.saturating_add(tar_in::check(&customization.archives)?))
 }

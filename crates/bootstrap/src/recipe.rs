@@ -21,8 +21,8 @@ use crate::publish::sbom::{self, BuildFacts};
 use crate::publish::target::NewParents;
 use crate::publish::{FinishedRoot, Summary, container, options, progress, side_file};
 use crate::request::{Machine, Request, Target};
-use crate::staging::Staging;
 use crate::staging::downloads::Downloads;
+use crate::staging::{Staging, space};
 use crate::two_stage::first;
 use rootstrap_cache::ProgramDigest;
 use rootstrap_configure::privilege::Mode;
@@ -201,6 +201,11 @@ impl Run<'_> {
             }
         };
         report(Event::Planned { packages: plan.packages().count() });
+        // The sandbox needs it. A package that provides another dpkg has this name too.
+        let has_dpkg = plan.packages().any(|(_, package)| package.name == "dpkg");
+        if request.runs_scripts() && !has_dpkg {
+            return Err(Error::NoDpkg);
+        }
         Ok(BuildInputs { emulation, archive, plan, epoch, downloads })
     }
 
@@ -289,6 +294,7 @@ impl Run<'_> {
         let wanted = archive.wanted(plan);
         let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
         let bytes = installed_bytes.saturating_add(self.copied_bytes);
+        space::check(&output.target, bytes, customization.slim, machine)?;
         let area = Staging::create(machine, &output.target, selection.variant.runs_scripts(), bytes, report)?;
         let (staging, root) = (&area, &area.root);
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);

@@ -1,5 +1,6 @@
 //! How a remote store is spoken to: plain HTTP, or the protocol of an object store.
 
+use crate::object_stores;
 use http::{Body, Certificates, Client, Method, Redirects, Response, StatusCode, Timeouts, Url};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -84,7 +85,7 @@ impl Backend {
         http::use_tls();
         let limits = [("connect_timeout", timeouts.connect), ("timeout", TRANSFER)];
         let limits = limits.map(|(name, limit)| (name.to_owned(), format!("{} seconds", limit.as_secs())));
-        let (store, prefix) = object_store::parse_url_opts(base, variables.chain(limits)).map_err(fail)?;
+        let (store, prefix) = object_stores::open(base, &variables.chain(limits).collect::<Vec<_>>()).map_err(fail)?;
         Ok(Self { protocol: Protocol::Objects { store, prefix }, timeouts })
     }
 

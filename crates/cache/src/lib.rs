@@ -36,6 +36,7 @@ mod hash;
 mod key;
 mod layer;
 mod layout;
+mod object_stores;
 mod program;
 mod prune;
 mod remote;

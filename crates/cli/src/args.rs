@@ -1,10 +1,12 @@
 //! The command line as it is typed.
 
 use crate::commands::cache::Cache;
+use crate::commands::documents::{Completions, ManPages};
 use crate::compare_args::{DiffArgs, VerifyArgs};
 use crate::container::ContainerArgs;
 use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
+use crate::plan_args::{PlanArgs, SuitesArgs, WhyArgs};
 use crate::project_args::{BuildArgs, InitArgs, MatrixArgs, MergeArgs};
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::root_args::{EmulationArgs, RootArgs};
@@ -68,7 +70,8 @@ impl CommandLine {
             Some(
                 Command::Cache(_) | Command::Outdated(_) | Command::Diff(_) | Command::Verify(_) | Command::Matrix(_),
             ) => true,
-            Some(Command::Build(_)) => true,
+            Some(Command::Build(_) | Command::Completions(_) | Command::Plan(_)) => true,
+            Some(Command::Why(_) | Command::WhyNot(_) | Command::Suites(_)) => true,
             Some(Command::MergeMetadata(args)) => args.output.is_none(),
             Some(Command::Lock(lock)) => lock.prints(),
             _ => prints_plan,
@@ -92,6 +95,18 @@ pub(crate) enum Command {
     ///
     /// Of an archive or an image, a copy is entered, and its changes are lost.
     Enter(Enter),
+
+    /// Print what would be installed, in which order, how large it is and where it comes from
+    Plan(Box<PlanArgs>),
+
+    /// Say how a package gets into a root filesystem
+    Why(Box<WhyArgs>),
+
+    /// Say why a package is not in a root filesystem
+    WhyNot(Box<WhyArgs>),
+
+    /// List the suites that rootstrap knows
+    Suites(SuitesArgs),
 
     /// Write rootstrap.toml, the list of a project's images, with comments
     Init(InitArgs),
@@ -119,6 +134,13 @@ pub(crate) enum Command {
 
     /// Show where the cache is and what it holds, or make it smaller
     Cache(Cache),
+
+    /// Print what completes the arguments in a shell, for example for `eval "$(rootstrap completions bash)"`
+    Completions(Completions),
+
+    /// Write the manual pages of all commands
+    #[command(hide = true)]
+    ManPages(ManPages),
 }
 
 /// The arguments of `rootstrap image`.

@@ -5,11 +5,13 @@
 mod access_args;
 mod args;
 mod change_list;
+mod color;
 mod commands;
 mod compare_args;
 mod container;
 mod copy;
 mod difference_list;
+mod display;
 mod environment;
 mod hook_args;
 mod lock_args;
@@ -18,6 +20,8 @@ mod manifest;
 mod mode;
 mod network_args;
 mod outdated_args;
+mod plan_args;
+mod plan_text;
 mod progress;
 mod project_args;
 mod request_args;
@@ -26,14 +30,15 @@ mod run_args;
 mod secrets;
 mod stdout;
 mod system_args;
+mod task;
 mod text_file;
 mod trace;
+mod treemap;
 mod verbosity;
 mod visible;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use commands::bootstrap::Given;
-use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -42,15 +47,7 @@ fn main() -> ExitCode {
     keep_own_rights();
     // This binary is also the first process of its own sandbox.
     let invocation = rootstrap_bootstrap::enter_if_asked();
-    let line = match args::CommandLine::try_parse_from(&invocation.arguments) {
-        Ok(line) => line,
-        Err(error) => {
-            if error.use_stderr() && seems_to_stream(&invocation.arguments) {
-                break_off();
-            }
-            error.exit()
-        }
-    };
+    let line = args::CommandLine::try_parse_from(&invocation.arguments).unwrap_or_else(|error| error.exit());
     let streams = line.streams();
     if line.prints() && stdout::was_closed() {
         let _ = std::io::stderr().write_all(b"error: cannot write to standard output: it is closed\n");
@@ -66,8 +63,16 @@ fn main() -> ExitCode {
         (Some(args::Command::Outdated(args)), _) => commands::outdated::run(&args),
         (Some(args::Command::Lock(args)), _) if args.all => commands::lock_images::run(&args),
         (Some(args::Command::Lock(args)), _) => commands::lock::run(*args),
+        (Some(args::Command::Plan(args)), _) => commands::plan::plan(&args),
+        (Some(args::Command::Why(args)), _) => commands::plan::why(&args),
+        (Some(args::Command::WhyNot(args)), _) => commands::plan::why_not(&args),
+        (Some(args::Command::Suites(args)), _) => commands::suites::run(&args),
         (Some(args::Command::Init(args)), _) => commands::init::run(&args),
         (Some(args::Command::Build(args)), _) => commands::build::run(&args, &invocation),
+        (Some(args::Command::Completions(args)), _) => {
+            commands::documents::completions(&args, args::CommandLine::command())
+        }
+        (Some(args::Command::ManPages(args)), _) => commands::documents::man_pages(&args, args::CommandLine::command()),
         (Some(args::Command::Matrix(args)), _) => commands::matrix::run(&args),
         (Some(args::Command::MergeMetadata(args)), _) => commands::merge_metadata::run(&args),
         (None, Some(args)) => {
@@ -109,10 +114,4 @@ fn break_off() {
     if !out.is_terminal() {
         let _ = rootstrap_bootstrap::spoil(&mut out);
     }
-}
-
-/// Returns whether arguments that cannot be parsed were meant to write an archive to standard output.
-fn seems_to_stream(arguments: &[OsString]) -> bool {
-    let has = |wanted: &str| arguments.iter().any(|word| word == wanted);
-    has("-") || has("--image") || arguments.get(1).is_some_and(|word| word == "image")
 }

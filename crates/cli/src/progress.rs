@@ -1,10 +1,15 @@
 //! Shows what happens: with a display on a terminal, and with plain lines otherwise. Everything goes to standard error.
 
+use crate::color;
+use crate::display::Display;
 use crate::log::Log;
+use crate::verbosity::ProgressKind;
 use crate::verbosity::Verbosity;
 use crate::visible::visible_line;
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::HumanBytes;
 use rootstrap_bootstrap::{Event, FetchEvent, Stage, Summary, Target, format_date};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How much is shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+enum Level {
     Quiet,
     Normal,
     Verbose,
@@ -20,8 +25,8 @@ pub(crate) enum Level {
 
 impl Level {
     /// Returns the level that `--quiet` and `--verbose` ask for.
-    pub(crate) fn of(verbosity: &Verbosity) -> Self {
-        match (verbosity.quiet, verbosity.verbose) {
+    fn of(verbosity: &Verbosity) -> Self {
+        match (verbosity.quiet || verbosity.progress == ProgressKind::None, verbosity.verbose) {
             (true, _) => Self::Quiet,
             (_, true) => Self::Verbose,
             _ => Self::Normal,
@@ -33,22 +38,22 @@ impl Level {
 pub(crate) struct Progress {
     level: Level,
     log: Log,
+    /// When the run began, if everything is printed as JSON.
+    json: Option<Instant>,
+    has_colors: bool,
     state: Mutex<State>,
 }
 
 struct State {
-    bar: ProgressBar,
+    display: Display,
     stage: Option<(Stage, Instant)>,
     times: Vec<(Stage, Duration)>,
     packages: usize,
-    configured: usize,
-    unpacked: usize,
-    /// Bytes of indexes that have arrived, and bytes of all indexes.
-    indexes: (u64, u64),
-    /// Bytes of archives that were written, and about how many there will be.
-    packed: (u64, u64),
-    download: Option<Download>,
+    /// The platform whose stages are timed, if there are several: the first one.
+    timed: Option<String>,
     cache: Vec<HitRate>,
+    /// The hosts of mirrors that failed for a while, and why.
+    failures: BTreeSet<(String, String)>,
 }
 
 /// How often a layer of the cache had a file that was looked up.
@@ -60,39 +65,27 @@ struct HitRate {
     bytes: u64,
 }
 
-/// How far the download of debs is, in bytes.
-struct Download {
-    total: u64,
-    done: u64,
-    since: Instant,
-}
-
 impl Progress {
-    pub(crate) fn new(level: Level, log: Log) -> Self {
-        let shown = level == Level::Normal && std::io::stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(
-            None,
-            if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
-        );
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:<10} {wide_msg}") {
-            bar.set_style(style);
-        }
-        if shown {
-            bar.enable_steady_tick(Duration::from_millis(100));
-        }
+    pub(crate) fn new(verbosity: &Verbosity, log: Log) -> Self {
+        let (level, kind) = (Level::of(verbosity), verbosity.progress);
+        let shown = level == Level::Normal && kind == ProgressKind::Auto && std::io::stderr().is_terminal();
         let state = State {
-            bar,
+            display: Display::new(shown),
             stage: None,
             times: Vec::new(),
             packages: 0,
-            configured: 0,
-            unpacked: 0,
-            indexes: (0, 0),
-            packed: (0, 0),
-            download: None,
+            timed: None,
             cache: Vec::new(),
+            failures: BTreeSet::new(),
         };
-        Self { level, log, state: Mutex::new(state) }
+        let json = (kind == ProgressKind::Json && level != Level::Quiet).then(Instant::now);
+        Self { level, log, json, has_colors: color::is_on(), state: Mutex::new(state) }
+    }
+
+    /// Shows errors alone.
+    pub(crate) fn quiet(log: Log) -> Self {
+        let verbosity = Verbosity { quiet: true, verbose: false, progress: ProgressKind::None, log: None, trace: None };
+        Self::new(&verbosity, log)
     }
 
     /// Returns the log.
@@ -116,39 +109,54 @@ impl Progress {
     /// Shows an event that is in the timeline already.
     pub(crate) fn show(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (platform, event) = match event {
+            Event::Of { architecture, event } => (Some(architecture.as_str()), &**event),
+            event => (None, event),
+        };
+        state.display.event(platform, event);
+        if let (Some(began), Some(document)) = (self.json, json_of(event)) {
+            let head = json!({"seconds": began.elapsed().as_secs_f64(), "platform": platform});
+            print_json(head, document);
+        }
+        let named = |text: &str| platform.map_or_else(|| text.to_owned(), |platform| format!("{platform}: {text}"));
         match event {
-            Event::Stage(stage) => {
-                let first = !state.times.iter().any(|(known, _)| known == stage)
-                    && state.stage.is_none_or(|(current, _)| current != *stage);
-                state.begin_stage(Some(*stage));
-                if first && matches!(stage, Stage::Unpack | Stage::Configure) {
-                    let text = format!("{}: {} packages", stage.name(), state.packages);
-                    self.print(&state, Level::Normal, &text);
-                }
-            }
+            Event::Stage(stage) => self.begin_stage(&mut state, platform, *stage),
             Event::Planned { packages } => {
                 state.packages = *packages;
-                self.print(&state, Level::Normal, &format!("plan: {packages} packages"));
+                self.print(&state, Level::Normal, &named(&format!("plan: {packages} packages")));
             }
-            Event::Unpacked { package } => {
-                state.unpacked += 1;
-                self.print(&state, Level::Verbose, &format!("decoded {package}"));
-            }
-            Event::Unpacking { .. } | Event::Preinst { .. } => {}
+            Event::Unpacked { package } => self.print(&state, Level::Verbose, &named(&format!("decoded {package}"))),
             Event::Cache { layer, hit, bytes } => state.count_lookup(layer, *hit, *bytes),
-            Event::Configuring { .. } => state.configured += 1,
-            Event::Packing { bytes } => state.packed.1 = state.packed.1.saturating_add(*bytes),
-            Event::Packed { bytes } => state.packed.0 = state.packed.0.saturating_add(*bytes),
-            Event::Note(text) => self.print(&state, Level::Verbose, text),
-            Event::Warning(text) => self.print(&state, Level::Normal, &format!("warning: {text}")),
+            Event::Note(text) => self.print(&state, Level::Verbose, &named(text)),
+            Event::Warning(text) => self.print(&state, Level::Normal, &format!("warning: {}", named(text))),
             Event::Varying { path, reason } => {
                 let text = format!("{path} can differ from build to build: {reason}");
-                self.print(&state, Level::Verbose, &text);
+                self.print(&state, Level::Verbose, &named(&text));
             }
-            Event::Output(line) => self.print(&state, Level::Verbose, &format!("  | {line}")),
+            Event::Output(line) => self.print(&state, Level::Verbose, &format!("  | {}", named(line))),
             Event::Fetch(event) => self.fetch_event(&mut state, event),
+            Event::Unpacking { .. }
+            | Event::Preinst { .. }
+            | Event::Configuring { .. }
+            | Event::Packing { .. }
+            | Event::Packed { .. }
+            | Event::Of { .. } => {}
         }
-        state.draw();
+    }
+
+    /// Times a stage. Of several platforms, the stages of the first one are timed, and those that all have in common.
+    fn begin_stage(&self, state: &mut State, platform: Option<&str>, stage: Stage) {
+        if let Some(platform) = platform
+            && state.timed.get_or_insert_with(|| platform.to_owned()) != platform
+        {
+            return;
+        }
+        let is_first = !state.times.iter().any(|(known, _)| *known == stage)
+            && state.stage.is_none_or(|(current, _)| current != stage);
+        state.begin_stage(Some(stage));
+        if is_first && matches!(stage, Stage::Unpack | Stage::Configure) {
+            self.print(state, Level::Normal, &format!("{}: {} packages", stage.name(), state.packages));
+        }
     }
 
     fn fetch_event(&self, state: &mut State, event: &FetchEvent) {
@@ -158,8 +166,6 @@ impl Progress {
                 self.print(state, Level::Normal, &signed);
                 self.print(state, Level::Verbose, &format!("signed by {}", keys.join(", ")));
             }
-            FetchEvent::IndexStarted { size, .. } => state.indexes.1 = state.indexes.1.saturating_add(*size),
-            FetchEvent::IndexBytes { bytes } => state.indexes.0 = state.indexes.0.saturating_add_signed(*bytes),
             FetchEvent::PocketMissing { suite } => {
                 self.print(
                     state,
@@ -171,29 +177,25 @@ impl Progress {
                 let text = format!("release: {suite} is not on the mirror, taking it from {next}");
                 self.print(state, Level::Normal, &text);
             }
-            FetchEvent::DebsTotal { count, bytes, cached_count, cached_bytes } => {
-                state.download = Some(Download { total: *bytes, done: *cached_bytes, since: Instant::now() });
+            FetchEvent::DebsTotal { count, bytes, cached_count, .. } => {
                 let cached =
                     if *cached_count == 0 { String::new() } else { format!(", {cached_count} of them cached") };
                 self.print(state, Level::Normal, &format!("debs: {count}, {}{cached}", HumanBytes(*bytes)));
             }
-            FetchEvent::DebBytes { bytes } => {
-                if let Some(download) = &mut state.download {
-                    download.done = download.done.saturating_add_signed(*bytes);
-                }
-            }
-            FetchEvent::Retry { what, reason, attempt, wait } => {
-                let text =
-                    format!("retrying {what} in {:.1} s (attempt {attempt} failed: {reason})", wait.as_secs_f64());
-                self.print(state, Level::Normal, &text);
+            FetchEvent::Retry { what, uri, reason, attempt, wait } => {
+                let level = state.level_of_failure(uri, reason);
+                let again = format!("attempt {} in {:.1} s", attempt + 1, wait.as_secs_f64());
+                self.print(state, level, &format!("retrying {what} from {uri}: {reason} ({again})"));
             }
             FetchEvent::MirrorFailed { uri, reason, next } => {
+                self.print(state, Level::Verbose, &format!("{uri} failed: {reason}"));
                 // If there is no next mirror, an error with the same text follows.
-                let (level, next) = match next {
-                    Some(next) => (Level::Normal, format!(", going on with {next}")),
-                    None => (Level::Verbose, String::new()),
-                };
-                self.print(state, level, &format!("{uri} failed: {reason}{next}"));
+                if let Some(next) = next {
+                    let known = state.level_of_failure(uri, reason) == Level::Verbose;
+                    let why = if known { String::new() } else { format!("{uri} failed: {reason}, ") };
+                    let level = state.level_of_failure(next, "next");
+                    self.print(state, level, &format!("{why}going on with {next}"));
+                }
             }
             FetchEvent::IndexDone { name } => self.print(state, Level::Verbose, &format!("index {name}")),
             FetchEvent::DebDone { label } => self.print(state, Level::Verbose, &format!("fetched {label}")),
@@ -206,8 +208,20 @@ impl Progress {
     fn print(&self, state: &State, level: Level, text: &str) {
         let text = &visible_line(text);
         self.log.line(text);
-        if self.level >= level {
-            state.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
+        if self.level < level {
+            return;
+        }
+        match self.json {
+            Some(began) => {
+                print_json(
+                    json!({"seconds": began.elapsed().as_secs_f64()}),
+                    json!({"event": "message", "text": text}),
+                );
+            }
+            None => {
+                let text = color::paint(text, self.has_colors);
+                state.display.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
+            }
         }
     }
 
@@ -215,7 +229,7 @@ impl Progress {
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.begin_stage(None);
-        state.bar.finish_and_clear();
+        state.display.end();
         if let Some(trace) = self.log.trace() {
             trace.end();
         }
@@ -315,6 +329,14 @@ impl State {
         self.stage = next.map(|stage| (stage, Instant::now()));
     }
 
+    /// Returns the level at which a failure is shown. A server that cannot be reached fails for every file, and again and again: one line
+    /// about it suffices.
+    fn level_of_failure(&mut self, uri: &str, reason: &str) -> Level {
+        let host = uri.split('/').nth(2).unwrap_or(uri);
+        let is_new = self.failures.insert((host.to_owned(), reason.to_owned()));
+        if is_new { Level::Normal } else { Level::Verbose }
+    }
+
     fn count_lookup(&mut self, layer: &'static str, hit: bool, bytes: u64) {
         let at = self.cache.iter().position(|rate| rate.layer == layer).unwrap_or(self.cache.len());
         if at == self.cache.len() {
@@ -335,41 +357,30 @@ impl State {
         };
         self.cache.iter().map(rate).collect::<Vec<_>>().join(", ")
     }
+}
 
-    fn draw(&self) {
-        let Some((stage, _)) = self.stage else { return };
-        self.bar.set_prefix(stage.name());
-        let mut parts = Vec::new();
-        if stage == Stage::Indexes && self.indexes.1 > 0 {
-            parts.push(format!("{} of {}", HumanBytes(self.indexes.0), HumanBytes(self.indexes.1)));
-        }
-        if let Some(download) = self.download.as_ref().filter(|download| download.done < download.total) {
-            let seconds = download.since.elapsed().as_secs_f64().max(0.001);
-            #[allow(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a rate for people need not be exact"
-            )]
-            let rate = (download.done as f64 / seconds) as u64;
-            parts.push(format!(
-                "{} of {} ({}/s)",
-                HumanBytes(download.done),
-                HumanBytes(download.total),
-                HumanBytes(rate)
-            ));
-        }
-        if stage == Stage::Publish && self.packed.0 > 0 {
-            parts.push(format!(
-                "packed {} of about {}",
-                HumanBytes(self.packed.0),
-                HumanBytes(self.packed.1.max(self.packed.0))
-            ));
-        }
-        if self.packages > 0 {
-            parts.push(format!("unpacked {}/{}", self.unpacked, self.packages));
-            parts.push(format!("configured {}/{}", self.configured, self.packages));
-        }
-        self.bar.set_message(parts.join(", "));
+/// Returns an event as JSON; `None` for those that are told in words, or that nobody waits for.
+fn json_of(event: &Event) -> Option<Value> {
+    Some(match event {
+        Event::Stage(stage) => json!({"event": "stage", "stage": stage.name()}),
+        Event::Planned { packages } => json!({"event": "planned", "packages": packages}),
+        Event::Unpacked { package } => json!({"event": "unpacked", "package": package}),
+        Event::Configuring { package } => json!({"event": "configuring", "package": package}),
+        Event::Packing { bytes } => json!({"event": "packing", "bytes": bytes}),
+        Event::Packed { bytes } => json!({"event": "packed", "bytes": bytes}),
+        Event::Fetch(FetchEvent::DebsTotal { count, bytes, cached_count, cached_bytes }) => json!({
+            "event": "debs", "count": count, "bytes": bytes, "cached_count": cached_count, "cached_bytes": cached_bytes,
+        }),
+        Event::Fetch(FetchEvent::DebDone { label }) => json!({"event": "downloaded", "deb": label}),
+        _ => return None,
+    })
+}
+
+/// Prints two objects as one, in one line.
+fn print_json(mut head: Value, document: Value) {
+    if let (Some(head), Value::Object(document)) = (head.as_object_mut(), document) {
+        head.extend(document);
+        head.retain(|_, value| !value.is_null());
     }
+    let _ = std::io::stderr().write_all(format!("{head}\n").as_bytes());
 }

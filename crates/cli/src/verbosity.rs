@@ -1,6 +1,20 @@
 //! The arguments on what is shown, for all commands that take long.
 
+use clap::ValueEnum;
 use std::path::PathBuf;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    /// Lines that move on a terminal, and plain ones otherwise
+    Auto,
+    /// Lines that stay
+    Plain,
+    /// One JSON document in each line
+    Json,
+    /// Not at all: errors only
+    None,
+}
 
 /// What is shown, and where the log goes.
 #[derive(Clone, Debug, clap::Args)]
@@ -12,6 +26,10 @@ pub(crate) struct Verbosity {
     /// Show everything, the packages' own output too
     #[arg(long, short)]
     pub verbose: bool,
+
+    /// How progress is shown on standard error
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub progress: ProgressKind,
 
     /// Write everything to a file as well
     #[arg(long, value_name = "FILE")]

@@ -20,6 +20,72 @@ pub fn from_machine(machine: &str) -> Option<&'static str> {
     })
 }
 
+/// The names that dpkg knows (`dpkg-architecture -L`, those with ports of Debian or Ubuntu, past ones included).
+const KNOWN: [&str; 29] = [
+    "alpha",
+    "amd64",
+    "arm",
+    "arm64",
+    "armel",
+    "armhf",
+    "hppa",
+    "hurd-amd64",
+    "hurd-i386",
+    "i386",
+    "ia64",
+    "kfreebsd-amd64",
+    "kfreebsd-i386",
+    "loong64",
+    "m68k",
+    "mips",
+    "mips64el",
+    "mipsel",
+    "powerpc",
+    "ppc64",
+    "ppc64el",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sh4",
+    "sparc",
+    "sparc64",
+    "x32",
+    "powerpcspe",
+];
+
+/// Whether dpkg knows an architecture of this name.
+#[must_use]
+pub fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name)
+}
+
+/// Returns dpkg's name for what compilers, kernels, containers and other distributions call an architecture.
+#[must_use]
+pub fn from_other_name(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase().replace(['_', '/'], "-");
+    // `linux/arm/v7` is how containers write it.
+    let name = lower.strip_prefix("linux-").unwrap_or(&lower);
+    let found = match name {
+        "x86-64" | "x64" | "amd64-v1" => "amd64",
+        "arm64-v8" | "arm64v8" | "armv8" | "armv8-a" | "arm64e" => "arm64",
+        "arm" | "arm-v7" | "arm32v7" | "armv7" | "armv7hl" | "armhfp" => "armhf",
+        "arm-v5" | "arm-v6" | "arm32v5" | "arm32v6" | "armv5" | "armv6" | "armv6hl" => "armel",
+        "x86" | "386" | "ia32" => "i386",
+        "ppc64le" | "powerpc64le" => "ppc64el",
+        "powerpc64" => "ppc64",
+        "ppc" => "powerpc",
+        "riscv64gc" | "rv64" => "riscv64",
+        "loongarch64" => "loong64",
+        "mips64le" => "mips64el",
+        "mipsle" => "mipsel",
+        other => {
+            return from_machine(&other.replace("x86-64", "x86_64"))
+                .or_else(|| KNOWN.into_iter().find(|it| *it == other));
+        }
+    };
+    Some(found)
+}
+
 /// Whether a kernel of Debian architecture `host` runs programs of `target` without an emulator.
 #[must_use]
 pub fn runs_natively(host: &str, target: &str) -> bool {
@@ -70,6 +136,25 @@ mod tests {
         assert!(!runs_natively("amd64", "arm64"));
         assert_eq!(multiarch("armhf"), Some("arm-linux-gnueabihf"));
         assert_eq!(multiarch("vax"), None);
+    }
+
+    #[test]
+    fn other_names_lead_to_debian_names() {
+        for (other, name) in [
+            ("x86_64", "amd64"),
+            ("x86-64", "amd64"),
+            ("AMD64", "amd64"),
+            ("aarch64", "arm64"),
+            ("linux/arm64", "arm64"),
+            ("linux/arm/v7", "armhf"),
+            ("armv7l", "armhf"),
+            ("i686", "i386"),
+            ("ppc64le", "ppc64el"),
+        ] {
+            assert_eq!(from_other_name(other), Some(name), "{other}");
+            assert!(is_known(name) && !is_known(other), "{other}");
+        }
+        assert_eq!(from_other_name("vax"), None);
     }
 
     #[test]

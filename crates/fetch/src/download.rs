@@ -226,8 +226,8 @@ impl Downloader {
                 }
                 return Err(fault.into());
             };
-            let (what, reason) = (job.what.to_owned(), fault.to_string());
-            (job.report)(Event::Retry { what, reason, attempt, wait });
+            let (what, uri, reason) = (job.what.to_owned(), mirror.shown.clone(), fault.to_string());
+            (job.report)(Event::Retry { what, uri, reason, attempt, wait });
             tokio::time::sleep(wait).await;
             attempt += 1;
         }

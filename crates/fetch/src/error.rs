@@ -154,8 +154,16 @@ impl Failures {
 
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, (uri, fault)) in self.0.iter().enumerate() {
-            write!(f, "{}{uri}: {fault}", if n == 0 { "" } else { "; " })?;
+        // Mirrors that fail in the same way share its name.
+        let mut rest: &[(String, Fault)] = &self.0;
+        while let Some((first, fault)) = rest.first() {
+            let reason = fault.to_string();
+            let alike = rest.iter().take_while(|(_, fault)| fault.to_string() == reason).count();
+            let (alike, next) = rest.split_at(alike);
+            write!(f, "{first}")?;
+            alike.iter().skip(1).try_for_each(|(uri, _)| write!(f, ", {uri}"))?;
+            write!(f, ": {reason}{}", if next.is_empty() { "" } else { "; " })?;
+            rest = next;
         }
         Ok(())
     }

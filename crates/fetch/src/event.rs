@@ -30,8 +30,8 @@ pub enum Event {
     DebDone { label: String },
     /// Something did not have to be downloaded.
     CacheHit { what: String },
-    /// An attempt failed, and the same mirror is asked again after `wait`. Attempts count from 1.
-    Retry { what: String, reason: String, attempt: u32, wait: Duration },
+    /// An attempt failed, and the same mirror at `uri`, which is without a password, is asked again after `wait`. Attempts count from 1.
+    Retry { what: String, uri: String, reason: String, attempt: u32, wait: Duration },
     /// A mirror is given up for one file, and the `next` one, if any, is asked. URIs are without passwords.
     MirrorFailed { uri: String, reason: String, next: Option<String> },
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, SetupError};
 use crate::options::{Options, Pem, Timeouts};
 use crate::redirect;
+use crate::resolver::Resolver;
 use crate::response::Response;
 use reqwest::{Certificate, ClientBuilder, Identity, Method, RequestBuilder, Url};
 use std::time::Duration;
@@ -125,6 +126,7 @@ fn builder(options: &Options, redirects: Redirects, certificates: Certificates) 
         .connect_timeout(options.timeouts.connect)
         .pool_max_idle_per_host(options.connections)
         .tcp_nodelay(true)
+        .dns_resolver(Resolver)
         .redirect(policy)
         // No Referer: the query of an address may contain a secret, which another origin must not see.
         .referer(false)

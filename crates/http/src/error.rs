@@ -1,6 +1,7 @@
 //! Why an exchange fails. No text contains a secret.
 
 use crate::redirect::Refusal;
+use crate::resolver::LookupError;
 use crate::retry::is_transient_status;
 use rustls::CertificateError;
 use std::error::Error as StdError;
@@ -116,16 +117,15 @@ impl From<reqwest::Error> for Error {
         if !error.is_connect() {
             return Self::Network(causes(&error));
         }
+        if let Some(error) = find::<LookupError>(&error) {
+            return match error {
+                LookupError::UnknownHost => Self::UnknownHost,
+                other => Self::Unreachable(other.to_string()),
+            };
+        }
         // The causes before the last say no more than that there is no connection.
-        let reason = last_cause(&error);
-        if is_unknown_host(&reason) { Self::UnknownHost } else { Self::Unreachable(reason) }
+        Self::Unreachable(last_cause(&error))
     }
-}
-
-/// Whether the resolver of the C library says that there is no such name (EAI_NONAME), rather than that it cannot be
-/// asked. The standard library keeps only the text, which is glibc's or musl's.
-fn is_unknown_host(reason: &str) -> bool {
-    ["Name or service not known", "Name does not resolve"].iter().any(|text| reason.ends_with(text))
 }
 
 /// What is wrong with a certificate; the library has identifiers for it.
@@ -176,19 +176,6 @@ fn causes(error: &dyn StdError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_unknown_host_is_not_a_failed_resolver() {
-        let prefix = "failed to lookup address information: ";
-        for (text, unknown) in [
-            ("Name or service not known", true),
-            ("Name does not resolve", true),
-            ("Temporary failure in name resolution", false),
-            ("Try again", false),
-        ] {
-            assert_eq!(is_unknown_host(&format!("{prefix}{text}")), unknown, "{text}");
-        }
-    }
 
     #[test]
     fn only_some_failures_are_transient() {

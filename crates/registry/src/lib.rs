@@ -34,6 +34,6 @@ pub use credentials::Credentials;
 pub use error::{CredentialProblem, Error, Failure, Fault};
 pub use find::{find, statements};
 pub use pull::pull;
-pub use push::push;
+pub use push::{check, push};
 pub use reference::Reference;
 pub use request::{Event, Manifest, Options, Push, Pushed};

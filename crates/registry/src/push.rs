@@ -22,9 +22,32 @@ use tokio::sync::Semaphore;
 /// [`Error::Push`] names what could not be brought there; see [`Fault`]. The digests of manifests are checked before
 /// anything is sent, those of blobs while they are read.
 pub fn push(push: &Push<'_>, report: &dyn Fn(Event)) -> Result<Pushed, Error> {
+    block_on(push, push_all(push, report))
+}
+
+/// Finds out whether the registry would take an image from this user, before there is one: it begins an upload and gives it up. The
+/// fields of `push` that say what is pushed are ignored.
+///
+/// Blocks; `report` is called on this thread.
+///
+/// # Errors
+/// [`Error::Push`]: there is no registry, or it refuses the user.
+pub fn check(push: &Push<'_>, report: &dyn Fn(Event)) -> Result<(), Error> {
+    let asked = async {
+        let reference = push.reference;
+        let endpoints = Session::endpoints(push)?;
+        let attempt = async || upload::try_out(first_usable(&endpoints).await?).await;
+        let outcome = upload::retry(push, reference.registry(), report, attempt).await;
+        outcome.map_err(|fault| failed(reference, reference.registry(), fault))
+    };
+    block_on(push, asked)
+}
+
+/// Waits for the end of a task, or until the push is called off.
+fn block_on<T>(push: &Push<'_>, task: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Threads { source })?;
-    let result = runtime.block_on(http::unless_cancelled(push.cancel, push_all(push, report)));
-    // The look-up of a host's name cannot be interrupted, so nobody waits for it.
+    let result = runtime.block_on(http::unless_cancelled(push.cancel, task));
+    // What still runs in the background is not waited for.
     runtime.shutdown_background();
     result.unwrap_or(Err(Error::Cancelled))
 }
@@ -32,7 +55,7 @@ pub fn push(push: &Push<'_>, report: &dyn Fn(Event)) -> Result<Pushed, Error> {
 async fn push_all(push: &Push<'_>, report: &dyn Fn(Event)) -> Result<Pushed, Error> {
     let reference = push.reference;
     let tags: Vec<Reference> = push.tags.iter().map(|tag| reference.with_tag(tag)).collect::<Result<_, _>>()?;
-    check(push).map_err(|(what, fault)| failed(reference, &what, fault))?;
+    check_digests(push).map_err(|(what, fault)| failed(reference, &what, fault))?;
     let Some((image, children)) = push.manifests.split_last() else {
         return Err(failed(reference, "image", Fault::NoManifest));
     };
@@ -95,7 +118,7 @@ fn failed(reference: &Reference, what: &str, fault: Fault) -> Error {
 }
 
 /// Checks the digests, as far as that is possible without reading blobs.
-fn check(push: &Push<'_>) -> Result<(), (String, Fault)> {
+fn check_digests(push: &Push<'_>) -> Result<(), (String, Fault)> {
     for blob in push.blobs {
         if !blob::is_digest(&blob.digest) {
             return Err((format!("blob {}", blob.digest), Fault::NoDigest));

@@ -45,6 +45,18 @@ pub(crate) async fn retry<T>(
     }
 }
 
+/// Begins an upload and gives it up at once ("Cancel a blob upload"). A registry that cannot give up an upload forgets it later.
+pub(crate) async fn try_out(session: &Session<'_>) -> Result<(), Fault> {
+    let begun = session.request(Method::POST, session.url("blobs/uploads/")?).await?;
+    if !begun.status().is_success() {
+        return Err(session.fault(begun).await);
+    }
+    if let Ok(url) = session.location(&begun) {
+        let _ = session.request(Method::DELETE, url).await;
+    }
+    Ok(())
+}
+
 /// The upload of one blob.
 pub(crate) struct BlobUpload<'a> {
     push: &'a Push<'a>,

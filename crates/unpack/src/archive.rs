@@ -3,6 +3,7 @@
 //! Nothing in the archive can lead out of the root: every path is resolved inside the root, as container engines do.
 
 use crate::limits;
+use crate::not_tar;
 use crate::tar_read::{Entries, TarEntry};
 use rootstrap_debian::compression::{self, Compression, DecoderOptions, Streams};
 use rootstrap_rootfs::{Attributes, Cursor, Device, Kind, Place, Root, xattr};
@@ -252,7 +253,14 @@ pub(crate) fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dy
     let mut head = Vec::new();
     input.by_ref().take(compression::MAGIC_LENGTH as u64).read_to_end(&mut head)?;
     let compression = Compression::from_magic(&head);
-    compression.decoder(BufReader::with_capacity(1 << 18, io::Cursor::new(head).chain(input)), OPTIONS)
+    let mut input =
+        compression.decoder(BufReader::with_capacity(1 << 18, io::Cursor::new(head).chain(input)), OPTIONS)?;
+    let mut head = Vec::new();
+    input.by_ref().take(not_tar::HEAD as u64).read_to_end(&mut head)?;
+    match not_tar::explain(&head) {
+        Some(text) => Err(io::Error::new(io::ErrorKind::InvalidData, text)),
+        None => Ok(Box::new(io::Cursor::new(head).chain(input))),
+    }
 }
 
 #[cfg(test)]

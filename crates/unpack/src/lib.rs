@@ -23,6 +23,7 @@ pub mod filters;
 pub mod limits;
 pub mod list;
 pub mod merge;
+mod not_tar;
 pub mod payload;
 mod stage;
 mod tar_read;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod access;
+mod answers;
 mod cache;
 mod diff;
 mod includes;

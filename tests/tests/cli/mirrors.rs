@@ -28,6 +28,19 @@ fn a_mirror_that_does_not_answer() {
     assert_eq!(outcome.transcript.matches("\nerror: ").count(), 1, "{}", outcome.transcript);
 }
 
+/// All pockets fail, and again and again, and one line says so for each server.
+#[test]
+fn a_server_that_is_away_is_named_once() {
+    let world = unlisted();
+    let (mirror, key) = (closed(), world.path("key.pgp"));
+    let arguments =
+        ["noble", "--print-plan", "--no-cache", "--retries=2", "--mirror", &mirror, "--keyring", key.to_str().unwrap()];
+    let outcome = world.finish(&mut world.bare(&arguments)).expect(1);
+    assert_eq!(outcome.stderr.matches("retrying ").count(), 1, "{}", outcome.stderr);
+    let verbose = world.finish(world.bare(&arguments).arg("--verbose")).expect(1);
+    assert!(verbose.stderr.matches("retrying ").count() >= 6, "{}", verbose.stderr);
+}
+
 #[test]
 fn a_run_that_takes_longer_than_its_deadline_is_stopped() {
     let world = World::new(&archive("fixture"));

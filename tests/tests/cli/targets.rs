@@ -86,7 +86,7 @@ fn no_archive_to_a_terminal() {
         let line = format!("{program} trixie {target}");
         let mut command = std::process::Command::new("script");
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).stdin(std::process::Stdio::null());
-        let outcome = world.finish(command.env("HOME", world.path("home"))).expect(2);
+        let outcome = world.finish(command.env("HOME", world.path("home")).env("NO_COLOR", "1")).expect(2);
         let said = String::from_utf8_lossy(&outcome.stdout).replace('\r', "");
         assert_eq!(
             said,

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bench;
+mod dist;
 mod dpkgs;
 mod elsewhere;
 mod keyrings;
@@ -18,11 +19,12 @@ fn main() -> ExitCode {
         Some((chore, rest)) if chore == "oracle" => oracle::run(rest),
         Some((chore, rest)) if chore == "dpkgs" => dpkgs::run(rest),
         Some((chore, rest)) if chore == "elsewhere" => elsewhere::run(rest),
+        Some((chore, rest)) if chore == "dist" => dist::run(rest),
         Some((chore, rest)) if chore == "bench" => bench::run(rest),
         // `bench` runs each part of the floor as a process of its own, to measure it in the same way as a tool.
         Some((chore, rest)) if chore == "bench-floor" => bench::floor::work(rest),
         _ => {
-            eprintln!("usage: cargo xtask keyrings|oracle|dpkgs|elsewhere|bench …");
+            eprintln!("usage: cargo xtask keyrings|oracle|dpkgs|elsewhere|bench|dist …");
             return ExitCode::from(2);
         }
     };

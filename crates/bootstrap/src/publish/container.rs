@@ -1,7 +1,7 @@
 //! A finished root as a container image: its settings and its names.
 
 use crate::archive::host_mirrors::os_release_field;
-use crate::error::{Error, unless_cancelled};
+use crate::error::{Error, refuse, unless_cancelled};
 use crate::publish::product::FinishedRoot;
 use crate::request::check::platform;
 use crate::request::{Container, Machine, Output, Target};
@@ -86,8 +86,24 @@ fn name(text: &str) -> Result<Name, Error> {
     Ok(Name { familiar: familiar.to_owned(), tag: reference.tag().to_owned(), full })
 }
 
+/// Refuses a user or a group of the container, `USER[:GROUP]`, that the image does not know by name. Numbers need no entry.
+fn check_user(root: &Root, asked: &str) -> Result<(), Error> {
+    let (user, group) = asked.split_once(':').unwrap_or((asked, ""));
+    for (name, what, file) in [(user, "user", "etc/passwd"), (group, "group", "etc/group")] {
+        let text = root.read(file.as_bytes())?.unwrap_or_default();
+        let is_there =
+            text.split(|&b| b == b'\n').any(|line| line.split(|&b| b == b':').next() == Some(name.as_bytes()));
+        if !name.is_empty() && !is_there && !name.bytes().all(|byte| byte.is_ascii_digit()) {
+            let reason = format!("the image has no {what} {name}");
+            return refuse("--user", reason, "make the user with --add-user, or give a number");
+        }
+    }
+    Ok(())
+}
+
 /// Returns the settings of the image: those that were asked for, and the others from the tree.
 fn config(root: &Root, asked: &Container, epoch: i64, created_by: &str) -> Result<Config, Error> {
+    check_user(root, asked.user.as_deref().unwrap_or_default())?;
     let created = format_date(epoch);
     let mut os_release = root.read(b"etc/os-release")?;
     if os_release.is_none() {

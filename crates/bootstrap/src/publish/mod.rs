@@ -11,7 +11,7 @@ pub(crate) mod options;
 mod product;
 mod progress;
 mod publication;
-mod push;
+pub(crate) mod push;
 pub(crate) mod sbom;
 pub(crate) mod side_file;
 mod summary;

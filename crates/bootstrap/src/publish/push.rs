@@ -51,6 +51,23 @@ pub(crate) fn push(
     Ok(done)
 }
 
+/// Finds out whether the registries take images from this user.
+pub(crate) fn check(push: &Push, machine: &Machine, report: Report<'_>) -> Result<(), Error> {
+    for (number, reference) in push.references()?.iter().enumerate() {
+        let request = rootstrap_registry::Push {
+            reference,
+            tags: &push.tags,
+            blobs: &[],
+            manifests: &[],
+            credentials: push.credentials.get(number).unwrap_or(&Credentials::Anonymous),
+            options: options(push, machine),
+            cancel: &machine.cancel,
+        };
+        rootstrap_registry::check(&request, &|event| report_event(&event, report))?;
+    }
+    Ok(())
+}
+
 /// Returns how registries are spoken to.
 pub(crate) fn options(push: &Push, machine: &Machine) -> Options {
     Options { http: machine.network.clone(), insecure: push.insecure, ..Options::default() }

@@ -165,7 +165,14 @@ fn check_free(target: &Target) -> Result<(), Error> {
             let is_of_filesystem = |name: &OsStr| name == "lost+found" && is_mount_point(path);
             for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
                 if !is_of_filesystem(&entry.map_err(Error::io("list", path))?.file_name()) {
-                    return refuse("it is not empty", "remove it first, or choose another directory");
+                    // Nobody should be told to remove the whole system or where they stand.
+                    let is_removable = !is_filled_in_place(path) && path != Path::new("/");
+                    let hint = if is_removable {
+                        "remove it first, or choose another directory"
+                    } else {
+                        "choose another directory"
+                    };
+                    return refuse("it is not empty", hint);
                 }
             }
             Ok(())

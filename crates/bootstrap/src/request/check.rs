@@ -195,9 +195,13 @@ pub(crate) fn selection(selection: &Selection) -> Result<(), Error> {
     selection.architectures().iter().try_for_each(|name| architecture(name))
 }
 
-/// Refuses what is no name of an architecture.
+/// Refuses what is no name of an architecture for dpkg.
 pub(crate) fn architecture(name: &str) -> Result<(), Error> {
-    if arch::is_valid(name) { Ok(()) } else { Err(Error::UnknownArchitecture { name: name.to_owned() }) }
+    if arch::is_valid(name) && arch::is_known(name) {
+        Ok(())
+    } else {
+        Err(Error::UnknownArchitecture { name: name.to_owned() })
+    }
 }
 
 fn platforms(selection: &Selection, output: &Output) -> Result<(), Error> {

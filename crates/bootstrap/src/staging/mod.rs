@@ -13,6 +13,7 @@ pub(crate) mod new_file;
 mod ownership;
 pub(crate) mod place;
 mod precopy;
+pub(crate) mod space;
 
 pub(crate) use area::{Staging, add_root};
 pub(crate) use ownership::fake_ownership;

@@ -6,7 +6,7 @@ use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::{Args, CommandLine, PlanFormat, SharedArgs};
 use crate::lock_args::LOCK;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::system_args::SystemArgs;
 use crate::visible::visible;
@@ -37,7 +37,6 @@ struct Around {
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
     let Given { packages, downloads, settings, shared } = given;
-    let level = Level::of(&shared.run.verbosity);
     let verbosity = shared.run.verbosity.clone();
     let mode = shared.root.mode;
     let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
@@ -70,7 +69,7 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
         Ok(machine) => machine,
         Err(error) => return fail(&error, None),
     };
-    let progress = Progress::new(level, log);
+    let progress = Progress::new(&verbosity, log);
     unused.into_iter().for_each(|text| progress.event(&Event::Warning(text)));
     make(request, held.as_ref(), &around, progress)
 }

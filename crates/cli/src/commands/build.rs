@@ -7,7 +7,7 @@ use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
 use crate::environment;
 use crate::manifest::Manifest;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use crate::project_args::BuildArgs;
 use crate::visible::visible;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &BuildArgs, invocation: &Invocation) -> u8 {
         (machine.mode, machine.janitor) = (held.mode, held.janitor.clone());
         machine.remote.clone_from(&work.machine.remote);
     }
-    let progress = Progress::new(Level::of(&args.run.verbosity), log);
+    let progress = Progress::new(&args.run.verbosity, log);
     let deadline = Deadline::begin(args.run.deadline, &work.machine.cancel);
     stop_on_signals(&work.machine.cancel);
     report_mode(&held, &|event| progress.event(&event));

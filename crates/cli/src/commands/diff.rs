@@ -6,7 +6,7 @@ use crate::compare_args::DiffArgs;
 use crate::difference_list::write;
 use crate::environment;
 use crate::log::Log;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use rootstrap_bootstrap::{Error, Machine, Push, RootDifference, registry_name};
 use std::io::Write;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn compare(args: &DiffArgs) -> Result<Vec<RootDifference>, Error> {
     };
     let (first, second) = (registry(&args.first)?, registry(&args.second)?);
     let log = Log::open(None).map_err(Error::Stdout)?;
-    let progress = Progress::new(Level::Quiet, log);
+    let progress = Progress::quiet(log);
     let report = |event| progress.event(&event);
     let result = rootstrap_bootstrap::diff((&args.first, &first), (&args.second, &second), &machine, &report);
     progress.end();

@@ -4,7 +4,7 @@ use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Enter;
 use crate::environment;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use rootstrap_bootstrap::Machine;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
 
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Enter, invocation: &Invocation) -> u8 {
     let mut machine = Machine::new(environment::host(), environment::now());
     machine.temporary = environment::temporary_directory();
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::of(&args.verbosity), log);
+    let progress = Progress::new(&args.verbosity, log);
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
     report_mode(&held, &report);

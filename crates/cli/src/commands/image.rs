@@ -5,15 +5,15 @@ use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Image;
 use crate::environment;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
 use rootstrap_bootstrap::{Error, Event, FormatName, Machine, Output};
 use std::path::Path;
 
 /// Runs the command and returns the exit status.
 pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
-    let level = Level::of(&args.shared.run.verbosity);
-    let log = match open_log(&args.shared.run.verbosity) {
+    let verbosity = args.shared.run.verbosity.clone();
+    let log = match open_log(&verbosity) {
         Ok(log) => log,
         Err(code) => return code,
     };
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
         Err(error) => return fail(&error.into(), None),
     };
     let deadline = Deadline::begin(deadline, &machine.cancel);
-    match make(&source, architecture.as_deref(), (&output, machine), held, Progress::new(level, log)) {
+    match make(&source, architecture.as_deref(), (&output, machine), held, Progress::new(&verbosity, log)) {
         Ok(()) => 0,
         Err(error) => fail(&deadline.or(error), None),
     }

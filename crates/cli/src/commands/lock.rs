@@ -6,7 +6,7 @@ use super::outcome::{fail, open_log, usage};
 use super::rights::{epoch, stop_on_signals};
 use crate::change_list::lines;
 use crate::lock_args::{LockAction, LockArgs};
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use crate::visible::visible;
 use rootstrap_bootstrap::lock_file;
 use rootstrap_bootstrap::{Error, ExportFormat, Machine, Request, Target, Upgrade};
@@ -25,7 +25,7 @@ pub(crate) fn run(args: LockArgs) -> u8 {
         Ok(log) => log,
         Err(code) => return code,
     };
-    let progress = Progress::new(Level::of(&args.run.verbosity), log);
+    let progress = Progress::new(&args.run.verbosity, log);
     let epoch = match epoch() {
         Ok(epoch) => epoch,
         Err(problem) => return usage(&problem),

@@ -8,7 +8,7 @@ use super::rights::{epoch, stop_on_signals};
 use crate::change_list::lines;
 use crate::lock_args::LockArgs;
 use crate::manifest::Manifest;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use crate::visible::visible;
 use rootstrap_bootstrap::lock_file::Lock;
 use rootstrap_bootstrap::{Error, Machine, Request, Upgrade};
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &LockArgs) -> u8 {
         Ok(log) => log,
         Err(code) => return code,
     };
-    let progress = Progress::new(Level::of(&args.run.verbosity), log);
+    let progress = Progress::new(&args.run.verbosity, log);
     if !args.packages.is_plain() {
         return usage("cannot use these options with --all: each image has its own, in the manifest");
     }

@@ -1,5 +1,6 @@
 //! How a command ends: messages on standard error, and the exit status.
 
+use crate::color;
 use crate::log::Log;
 use crate::verbosity::Verbosity;
 use crate::visible::visible;
@@ -12,8 +13,13 @@ use std::path::PathBuf;
 
 /// Prints a problem with the command line. Returns the exit status.
 pub(super) fn usage(problem: &str) -> u8 {
-    let _ = writeln!(std::io::stderr(), "error: {}", visible(problem));
+    complain(&format!("error: {}\n", visible(problem)));
     2
+}
+
+/// Writes lines to standard error, with colours where they are wanted.
+pub(super) fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(color::paint(text, color::is_on()).as_bytes());
 }
 
 /// Opens the log. If that fails, says why and returns the exit status.
@@ -30,7 +36,7 @@ pub(super) fn ended(ended: Ended) -> u8 {
     let signal = match ended {
         Ended::Exited(code) => return code,
         Ended::Killed(SIGINT | SIGTERM | SIGHUP) => {
-            let _ = writeln!(std::io::stderr(), "error: interrupted");
+            complain("error: interrupted\n");
             return 130;
         }
         Ended::Killed(signal) => signal,
@@ -50,7 +56,7 @@ pub(super) fn ended(ended: Ended) -> u8 {
     if !hint.is_empty() {
         text.push_str(&format!("hint: {hint}\n"));
     }
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    complain(&text);
     1
 }
 
@@ -68,6 +74,6 @@ pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> u8 {
     if let Some(hint) = error.hint() {
         text.push_str(&format!("hint: {}\n", visible(&hint)));
     }
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    complain(&text);
     error.exit_code()
 }

@@ -8,7 +8,7 @@ use super::rights::stop_on_signals;
 use crate::change_list::ChangeList;
 use crate::manifest::Manifest;
 use crate::outdated_args::{ListFormat, OutdatedArgs};
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use crate::visible::visible;
 use rootstrap_bootstrap::{Error, LockToRenew, Machine, Outdated, Sources};
 use rootstrap_project::Image;
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &OutdatedArgs) -> u8 {
         Ok(log) => log,
         Err(code) => return code,
     };
-    let progress = Progress::new(Level::of(&args.run.verbosity), log);
+    let progress = Progress::new(&args.run.verbosity, log);
     let machine = args.downloads.machine(&args.run.network).and_then(|machine| args.downloads.with_remote(machine));
     let machine = match machine {
         Ok(machine) => machine,

@@ -7,7 +7,7 @@ use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, pass_signals_to, stop_on_signals};
 use crate::args::SecondStage;
 use crate::environment;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use rootstrap_bootstrap::Error;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
 use std::io::Write;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &SecondStage, invocation: &Invocation) -> u8 {
     };
     stop_on_signals(&machine.cancel);
     let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
-    let progress = Progress::new(Level::of(&args.run.verbosity), log);
+    let progress = Progress::new(&args.run.verbosity, log);
     let report = |event| progress.event(&event);
     match rootstrap_bootstrap::second_stage(directory, &machine, &report) {
         Ok(()) => {

@@ -6,7 +6,7 @@ use super::outcome::{ended, fail, open_log};
 use super::rights::{apply, credentials, pass_signals_to, report_mode, stop_on_signals};
 use crate::compare_args::VerifyArgs;
 use crate::difference_list::write;
-use crate::progress::{Level, Progress};
+use crate::progress::Progress;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
 use rootstrap_bootstrap::{Error, Push, RootDifference, VerifyOptions, registry_name};
 use std::io::Write;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &VerifyArgs, invocation: &Invocation) -> u8 {
     };
     let deadline = Deadline::begin(args.run.deadline, &machine.cancel);
     stop_on_signals(&machine.cancel);
-    let progress = Progress::new(Level::of(&args.run.verbosity), log);
+    let progress = Progress::new(&args.run.verbosity, log);
     let report = |event| progress.event(&event);
     apply(&held, &mut machine);
     let machine = match args.downloads.with_remote(machine) {

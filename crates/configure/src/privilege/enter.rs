@@ -99,6 +99,10 @@ fn start(
     secret: &str,
     on_start: &dyn Fn(u32),
 ) -> Result<Ended, Obstacle> {
+    // This program starts itself from there, and finds its processes.
+    if std::fs::symlink_metadata("/proc/self/exe").is_err() {
+        return Err(Obstacle::new("/proc is not mounted", "mount it: mount -t proc proc /proc"));
+    }
     check(mode)?;
     let map = ids::Map::of(mode)?;
     let failed =

@@ -163,8 +163,7 @@ pub fn our_program() -> Result<PathBuf, String> {
     if !built.success() {
         return Err("cannot build rootstrap".into());
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project::directory().join("target"), PathBuf::from);
+    let target = project::target();
     Ok(target.join("release/rootstrap"))
 }
 

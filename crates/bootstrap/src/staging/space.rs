@@ -1,0 +1,59 @@
+//! Whether there is room for what a run is about to write.
+
+use crate::error::Error;
+use crate::request::{Format, Machine, Target};
+use crate::staging::place::{parent, place_of};
+use rootstrap_configure::privilege::Mode;
+use rootstrap_image::compress::Algorithm;
+use rustix::fs::statvfs;
+use std::path::Path;
+
+/// What an uncompressed result takes at least, in per cent of the sum of the packages' `Installed-Size`. That field is an estimate, and
+/// a filesystem may compress.
+const PLAIN: u64 = 60;
+
+/// The same for a compressed one, or where `--slim` leaves out documentation and translations.
+const SMALL: u64 = 15;
+
+/// Refuses a target whose filesystem has no room for a result of about `installed` bytes of files. What is there already may be
+/// replaced, and does not count.
+pub(crate) fn check(target: &Target, installed: u64, is_slim: bool, machine: &Machine) -> Result<(), Error> {
+    let (place, share) = match target {
+        Target::Directory(path) => (place_of(path), PLAIN),
+        Target::File(path, Format::Tar(it) | Format::Cpio(it)) if it.algorithm == Algorithm::None => {
+            (parent(path), PLAIN)
+        }
+        Target::File(path, Format::Ext4) => (parent(path), PLAIN),
+        Target::File(path, _) => (parent(path), SMALL),
+        Target::Layout(path, _) => (place_of(path), SMALL),
+        Target::Stdout(_) | Target::Nowhere => return Ok(()),
+    };
+    let share = if is_slim { SMALL } else { share };
+    enough(target.path().unwrap_or(place), place, installed.saturating_mul(share) / 100, machine.mode)
+}
+
+/// Refuses `shown` if the filesystem of `place` has less than `needed` bytes.
+fn enough(shown: &Path, place: &Path, needed: u64, mode: Mode) -> Result<(), Error> {
+    let found = statvfs(place).map_err(Error::errno("inspect", place))?;
+    let blocks = if mode == Mode::Root { found.f_bfree } else { found.f_bavail };
+    let free = blocks.saturating_mul(found.f_frsize);
+    if free >= needed {
+        return Ok(());
+    }
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+    Err(Error::NoSpace { path: shown.to_owned(), needed: mebibytes(needed), free: mebibytes(free) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_filesystem_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("root");
+        assert!(enough(&path, place.path(), 1, Mode::Root).is_ok());
+        let error = enough(&path, place.path(), u64::MAX, Mode::Unshare).unwrap_err().to_string();
+        assert!(error.contains("root as the target: its filesystem has "), "{error}");
+    }
+}
