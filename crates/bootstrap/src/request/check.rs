@@ -192,15 +192,20 @@ fn architecture_of_image(architecture: Option<&str>, output: &Output) -> Result<
 
 /// Refuses what is no name of an architecture, which becomes part of paths and of URLs.
 pub(crate) fn selection(selection: &Selection) -> Result<(), Error> {
-    selection.architectures().iter().try_for_each(|name| architecture(name))
+    // dpkg takes further architectures that it does not know (dpkg(1), --add-architecture).
+    let is_meant =
+        |name: &&str| arch::is_valid(name) && (arch::is_known(name) || arch::from_other_name(name).is_none());
+    match selection.architectures().iter().find(|name| !is_meant(name)) {
+        Some(name) => Err(Error::UnknownArchitecture { name: (*name).to_owned() }),
+        None => architecture(&selection.architecture),
+    }
 }
 
-/// Refuses what is no name of an architecture for dpkg.
+/// Refuses what is no architecture that dpkg knows.
 pub(crate) fn architecture(name: &str) -> Result<(), Error> {
-    if arch::is_valid(name) && arch::is_known(name) {
-        Ok(())
-    } else {
-        Err(Error::UnknownArchitecture { name: name.to_owned() })
+    match arch::is_valid(name) && arch::is_known(name) {
+        true => Ok(()),
+        false => Err(Error::UnknownArchitecture { name: name.to_owned() }),
     }
 }
 

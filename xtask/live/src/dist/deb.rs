@@ -1,6 +1,6 @@
 //! The Debian package. It depends on nothing.
 
-use super::release::Release;
+use super::release::{MAINTAINER, Release};
 use super::tree::File;
 use rootstrap_testkit::deb::Deb;
 
@@ -15,7 +15,7 @@ pub fn of(release: &Release, files: &[File]) -> Vec<u8> {
     let size: usize = files.iter().map(|file| file.bytes.len().div_ceil(1024)).sum();
     let mut deb = Deb::new("rootstrap", &release.version)
         .arch(release.arch)
-        .field("Maintainer", "The rootstrap contributors <rootstrap@localhost>")
+        .field("Maintainer", MAINTAINER)
         .field("Installed-Size", &size.to_string())
         .field("Section", "admin")
         .field("Priority", "optional")
@@ -26,7 +26,7 @@ pub fn of(release: &Release, files: &[File]) -> Vec<u8> {
         .mtime(release.epoch)
         .script("postinst", include_str!("files/postinst"))
         .script("postrm", include_str!("files/postrm"))
-        .conffile("etc/apparmor.d/rootstrap", include_str!("files/apparmor"));
+        .conffile("/etc/apparmor.d/rootstrap", include_str!("files/apparmor"));
     for File { path, mode, bytes } in files {
         deb = deb.file(path, *mode, bytes);
     }

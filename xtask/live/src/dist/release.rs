@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// Whom the package and its changelog name.
+pub const MAINTAINER: &str = "The rootstrap contributors <rootstrap@example.org>";
+
 /// A release.
 pub struct Release {
     /// The version of the program.

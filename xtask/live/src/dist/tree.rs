@@ -1,6 +1,6 @@
 //! The files that the archive and the Debian package share, below `usr/`.
 
-use super::release::Release;
+use super::release::{MAINTAINER, Release};
 use crate::oracle::build::output;
 use flate2::Compression;
 use std::io::Write;
@@ -37,10 +37,22 @@ pub fn files(release: &Release, top: &Path, sbom: &[u8]) -> Result<Vec<File>, St
     }
     let document = |name: &str| format!("usr/share/doc/rootstrap/{name}");
     files.push(file(&document("README.md.gz"), gzip(&read(&top.join("README.md"))?)?));
-    files.push(file(&document("changelog.gz"), gzip(&read(&top.join("CHANGELOG.md"))?)?));
+    files.push(file(&document("CHANGELOG.md.gz"), gzip(&read(&top.join("CHANGELOG.md"))?)?));
+    files.push(file(&document("changelog.gz"), gzip(changelog(release).as_bytes())?));
+    files.push(file("usr/share/lintian/overrides/rootstrap", include_bytes!("files/lintian").to_vec()));
     files.push(file(&document("sbom.cdx.json.gz"), gzip(sbom)?));
     files.push(file(&document("copyright"), include_bytes!("files/copyright").to_vec()));
     Ok(files)
+}
+
+/// Returns the changelog in Debian's form (policy 4.4), which leads to the one for readers.
+fn changelog(release: &Release) -> String {
+    let date =
+        httpdate::HttpDate::from(std::time::UNIX_EPOCH + std::time::Duration::from_secs(release.epoch)).to_string();
+    let (version, date) = (&release.version, date.replace("GMT", "+0000"));
+    format!(
+        "rootstrap ({version}) unstable; urgency=medium\n\n  * CHANGELOG.md.gz has the changes.\n\n -- {MAINTAINER}  {date}\n"
+    )
 }
 
 /// Returns an archive of the files below a directory of its own.
