@@ -133,5 +133,5 @@ fn container_images() {
     assert_eq!(layout.digest(), "sha256:dca6ec7b9e53789355cd3a6a42b9f79c2e320eff47fa50f6dff731c0e4105975", "index");
     let mut out = Vec::new();
     layout.write_archive(&mut out, EPOCH).unwrap();
-    assert_eq!(hex(&out), "473bcccfa7e4601ba3a7a76485e933021d8811471a8d44a391b7d349ee0c58ed", "archive");
+    assert_eq!(hex(&out), "f64695e1d56bd7c775dba6eeb89703983c4e92cc67f87608ee9af256e47f7883", "archive");
 }

@@ -99,8 +99,10 @@ fn several_platforms_are_one_image() {
     // No program of the target runs, so nothing has to be emulated.
     let options = ["--variant=distroless", "--arch=amd64,arm64", "--pockets=release", "--include=libc6"];
     let (_keep, path) = build("multi.oci.tar", &[&["trixie", "--tag", &tag], &options[..]].concat());
+    let loaded = prints(Command::new("docker").args(["load", "--input"]).arg(&path));
+    assert!(!loaded.contains("renaming the old one"), "another image lost the name: {loaded}");
     let image = load(&path);
-    assert_eq!(inspect(&image)["Architecture"], "amd64", "the first keeps the name");
+    assert_eq!(inspect(&image)["Architecture"], "amd64", "docker takes the first");
     if machine::has("skopeo") {
         let archive = format!("oci-archive:{}", path.display());
         for architecture in ["amd64", "arm64"] {

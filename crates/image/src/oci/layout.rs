@@ -49,8 +49,12 @@ impl Layout {
         let needs_index = images.len() > 1 || images.iter().any(|image| image.attestation.is_some());
         let annotations = images.first().map(|image| image.annotations().clone()).unwrap_or_default();
         for image in images {
-            let layers = vec![path_of(&image.layer.digest)];
-            docker_images.push(DockerImage { config: path_of(&image.config.digest), repo_tags: tags.clone(), layers });
+            // Docker's older store knows no index and would give the name to one image after the other, and keep them all: so it sees the
+            // preferred one alone.
+            if docker_images.is_empty() {
+                let (config, layers) = (path_of(&image.config.digest), vec![path_of(&image.layer.digest)]);
+                docker_images.push(DockerImage { config, repo_tags: tags.clone(), layers });
+            }
             let (descriptor, attestation) = image.descriptors();
             descriptors.push(descriptor);
             attested.extend(attestation);
@@ -71,8 +75,6 @@ impl Layout {
             target = Some(index.descriptor());
             manifests.push(index);
         }
-        // Docker's older store loads all images one after the other. The last one keeps the name, so the preferred one is last.
-        docker_images.reverse();
         let mut seen = BTreeSet::new();
         blobs.retain(|blob| seen.insert(blob.digest.clone()));
         let entries = target.iter().flat_map(|target| entries_for(target, names)).collect();
