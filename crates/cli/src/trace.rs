@@ -39,6 +39,10 @@ impl Trace {
 
     /// Adds what an event says, which the present thread has sent. `image` is the image that it is about, if there are several.
     pub(crate) fn event(&self, image: Option<&str>, event: &Event) {
+        if let Event::Of { architecture, event } = event {
+            let root = image.map_or_else(|| architecture.clone(), |image| format!("{image} {architecture}"));
+            return self.event(Some(&root), event);
+        }
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.has_ended {
             return;
@@ -131,6 +135,19 @@ impl State {
 mod tests {
     use super::*;
     use rootstrap_bootstrap::Stage;
+
+    /// Roots that are built at the same time can be told apart.
+    #[test]
+    fn events_of_a_platform_name_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let trace = Trace::new(file.reopen().unwrap());
+        let of = |event| Event::Of { architecture: "arm64".to_owned(), event: Box::new(event) };
+        trace.event(None, &of(Event::Stage(Stage::Configure)));
+        trace.event(Some("web"), &of(Event::Warning("slow".to_owned())));
+        trace.end();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert!(text.contains("arm64: configure") && text.contains("web arm64: slow"), "{text}");
+    }
 
     #[test]
     fn spans_end_in_the_order_in_which_they_nest() {

@@ -10,7 +10,7 @@ pub(crate) enum ProgressKind {
     Auto,
     /// Lines that stay
     Plain,
-    /// One JSON document in each line
+    /// One JSON document in each line; an error at the end stays text
     Json,
     /// Not at all: errors only
     None,

@@ -133,6 +133,7 @@ fn make(args: &BuildArgs, work: &Work, progress: &Progress) -> Result<u8, Error>
 fn of_image(name: Option<&str>, event: Event) -> Option<Event> {
     let Some(name) = name else { return Some(event) };
     Some(match event {
+        Event::Of { architecture, event } => return of_image(Some(&format!("{name} {architecture}")), *event),
         Event::Warning(text) => Event::Warning(format!("{name}: {text}")),
         Event::Note(text) => Event::Note(format!("{name}: {text}")),
         Event::Output(text) => Event::Output(format!("{name}: {text}")),
@@ -150,5 +151,18 @@ fn show(image: &ImageReport, progress: &Progress) {
             progress.say(&format!("{state}, {digest}, {:.1} s", image.seconds));
         }
         _ => progress.say(&format!("{state}, {:.1} s", image.seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_name_image_and_platform() {
+        let warning = Event::Warning("slow".to_owned());
+        let of = Event::Of { architecture: "arm64".to_owned(), event: Box::new(warning) };
+        let shown = of_image(Some("web"), of);
+        assert!(matches!(shown, Some(Event::Warning(text)) if text == "web arm64: slow"));
     }
 }
