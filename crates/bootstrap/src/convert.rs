@@ -3,7 +3,7 @@
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report, Stage};
 use crate::publish::target::{self, NewParents};
-use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, container, mtree, publish};
+use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, container, mtree, publish, push};
 use crate::request::{Machine, Output, Target, native_architecture};
 use crate::staging::Staging;
 use crate::staging::hidden;
@@ -66,6 +66,7 @@ pub fn image(
     if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
         mtree::check(path)?;
     }
+    push::check(&output.push, machine, report)?;
     let names = container::names(&output, None)?;
 
     report(Event::Stage(Stage::Source));

@@ -84,7 +84,7 @@ pub enum Error {
     Native { reason: String },
     #[error("cannot configure anything: the packages chosen do not include dpkg")]
     NoDpkg,
-    #[error("cannot use {} as the target: its filesystem has {free} free, and the result takes about {needed}", path.display())]
+    #[error("cannot use {} as the target: its filesystem has {free} free, and the result takes at least {needed}", path.display())]
     NoSpace { path: PathBuf, needed: String, free: String },
     #[error("cannot {verb} {}", path.display())]
     Io { verb: &'static str, path: PathBuf, source: io::Error },

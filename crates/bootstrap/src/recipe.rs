@@ -294,7 +294,8 @@ impl Run<'_> {
         let wanted = archive.wanted(plan);
         let installed_bytes: u64 = plan.packages().map(|(_, package)| package.installed_size).sum();
         let bytes = installed_bytes.saturating_add(self.copied_bytes);
-        space::check(&output.target, bytes, customization.slim, machine)?;
+        let is_slim = customization.slim || !customization.settings.dpkg_options.is_empty();
+        space::check(&output.target, bytes, is_slim, machine)?;
         let area = Staging::create(machine, &output.target, selection.variant.runs_scripts(), bytes, report)?;
         let (staging, root) = (&area, &area.root);
         let (session, store, stop) = (&archive.session, &staging.store, &*machine.cancel);

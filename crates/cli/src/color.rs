@@ -14,7 +14,8 @@ pub(crate) fn is_on() -> bool {
 
 fn rule(variable: &dyn Fn(&str) -> Option<String>, is_terminal: bool) -> bool {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
-    match (is_set("NO_COLOR"), is_set("FORCE_COLOR")) {
+    let is_forced = is_set("FORCE_COLOR") && variable("FORCE_COLOR").is_none_or(|value| value != "0");
+    match (is_set("NO_COLOR"), is_forced) {
         (true, _) => false,
         (_, true) => true,
         _ => is_terminal && variable("TERM").is_none_or(|term| term != "dumb"),
@@ -49,7 +50,7 @@ mod tests {
         assert!(with(&[], true) && !with(&[], false));
         assert!(!with(&[("NO_COLOR", "1"), ("FORCE_COLOR", "1")], true));
         assert!(with(&[("NO_COLOR", ""), ("FORCE_COLOR", "1")], false));
-        assert!(!with(&[("TERM", "dumb")], true));
+        assert!(!with(&[("TERM", "dumb")], true) && !with(&[("FORCE_COLOR", "0")], false));
     }
 
     #[test]

@@ -26,8 +26,10 @@ impl Display {
     /// Takes note of an event of one platform.
     pub(crate) fn event(&mut self, platform: Option<&str>, event: &Event) {
         let at = self.lines.iter().position(|(name, ..)| name.as_deref() == platform);
-        let at = at.unwrap_or_else(|| self.add(platform.map(str::to_owned)));
-        if let Some((_, task, _)) = self.lines.get(at) {
+        // What has no stage yet is no root: a note about the whole run needs no line.
+        let begins = matches!(event, Event::Stage(_));
+        let at = at.or_else(|| begins.then(|| self.add(platform.map(str::to_owned))));
+        if let Some((_, task, _)) = at.and_then(|at| self.lines.get(at)) {
             task.lock().unwrap_or_else(PoisonError::into_inner).apply(event);
         }
     }

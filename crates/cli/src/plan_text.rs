@@ -44,14 +44,16 @@ pub(crate) fn table(plan: &Plan) -> String {
     text + &format!("{count} packages, {download} to download, {installed} installed\n")
 }
 
-/// Returns the packages, each below the one that brings it.
-pub(crate) fn tree(plan: &Plan) -> String {
+/// Returns the packages, each below the one that brings it. `native` is the architecture of the root: reasons name a package of another
+/// one with its architecture.
+pub(crate) fn tree(plan: &Plan, native: &str) -> String {
+    let named: Vec<(String, &str)> = named(plan, native).collect();
     let mut below: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut tops: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (_, package) in plan.packages() {
-        match parent(&package.why) {
-            Some((_, parent)) => below.entry(parent).or_default().push(&package.name),
-            None => tops.entry(&package.why).or_default().push(&package.name),
+    for (name, why) in &named {
+        match parent(why) {
+            Some((_, parent)) => below.entry(parent).or_default().push(name),
+            None => tops.entry(why).or_default().push(name),
         }
     }
     let mut text = String::new();
@@ -80,20 +82,31 @@ fn branches<'p>(
     }
 }
 
+/// Returns each package as reasons name it, and the reason for it.
+fn named<'p>(plan: &'p Plan, native: &str) -> impl Iterator<Item = (String, &'p str)> {
+    plan.packages().map(move |(_, package)| {
+        let is_plain = package.architecture == native || package.architecture == "all";
+        let name = if is_plain { package.name.clone() } else { format!("{}:{}", package.name, package.architecture) };
+        (name, package.why.as_str())
+    })
+}
+
 /// Returns the reasons for a package, from the first one on, as apt-get(8) numbers them; nothing if the plan has no such package.
-pub(crate) fn chain(plan: &Plan, name: &str) -> Vec<String> {
-    let find = |name: &str| plan.packages().map(|(_, package)| package).find(|package| package.name == name);
+pub(crate) fn chain(plan: &Plan, name: &str, native: &str) -> Vec<String> {
+    let whys: BTreeMap<String, &str> = named(plan, native).collect();
     let (mut steps, mut seen) = (Vec::new(), BTreeSet::new());
-    let mut current = find(name);
-    while let Some(package) = current.filter(|package| seen.insert(package.name.clone())) {
-        current = None;
-        steps.push(match parent(&package.why) {
+    let mut current = name;
+    while let Some(why) = whys.get(current).filter(|_| seen.insert(current)) {
+        match parent(why) {
             Some((verb, parent)) => {
-                current = find(parent);
-                format!("{parent} {verb} {}", package.name)
+                steps.push(format!("{parent} {verb} {current}"));
+                current = parent;
             }
-            None => format!("{} {}", package.name, in_words(&package.why)),
-        });
+            None => {
+                steps.push(format!("{current} {}", in_words(why)));
+                break;
+            }
+        }
     }
     steps.reverse();
     steps.iter().enumerate().map(|(number, step)| format!("{}. {step}", number + 1)).collect()
@@ -145,18 +158,25 @@ mod tests {
     #[test]
     fn a_chain_leads_from_what_was_asked_for() {
         assert_eq!(
-            chain(&plan(), "libkrb"),
+            chain(&plan(), "libkrb", "amd64"),
             ["1. curl is asked for (--include)", "2. curl depends on libcurl", "3. libcurl depends on libkrb"]
         );
-        assert_eq!(chain(&plan(), "docs"), ["1. curl is asked for (--include)", "2. curl recommends docs"]);
-        assert_eq!(chain(&plan(), "base"), ["1. base is essential"]);
-        assert!(chain(&plan(), "nginx").is_empty());
+        assert_eq!(chain(&plan(), "docs", "amd64"), ["1. curl is asked for (--include)", "2. curl recommends docs"]);
+        assert_eq!(chain(&plan(), "base", "amd64"), ["1. base is essential"]);
+        assert!(chain(&plan(), "nginx", "amd64").is_empty());
+    }
+
+    /// The packages are of amd64, so a root of arm64 names them with it.
+    #[test]
+    fn packages_of_further_architectures_have_it_in_their_names() {
+        assert_eq!(chain(&plan(), "base:amd64", "arm64"), ["1. base:amd64 is essential"]);
+        assert!(tree(&plan(), "arm64").contains("`-- curl:amd64\n") && chain(&plan(), "base", "arm64").is_empty());
     }
 
     #[test]
     fn a_tree_has_each_package_below_its_reason() {
         let text = "essential\n`-- base\nincluded\n`-- curl\n    |-- libcurl\n    |   `-- libkrb\n    `-- docs\n";
-        assert_eq!(tree(&plan()), text);
+        assert_eq!(tree(&plan(), "amd64"), text);
     }
 
     #[test]

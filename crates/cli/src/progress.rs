@@ -188,13 +188,14 @@ impl Progress {
                 self.print(state, level, &format!("retrying {what} from {uri}: {reason} ({again})"));
             }
             FetchEvent::MirrorFailed { uri, reason, next } => {
-                self.print(state, Level::Verbose, &format!("{uri} failed: {reason}"));
                 // If there is no next mirror, an error with the same text follows.
                 if let Some(next) = next {
                     let known = state.level_of_failure(uri, reason) == Level::Verbose;
                     let why = if known { String::new() } else { format!("{uri} failed: {reason}, ") };
                     let level = state.level_of_failure(next, "next");
                     self.print(state, level, &format!("{why}going on with {next}"));
+                } else {
+                    self.print(state, Level::Verbose, &format!("{uri} failed: {reason}"));
                 }
             }
             FetchEvent::IndexDone { name } => self.print(state, Level::Verbose, &format!("index {name}")),

@@ -2,7 +2,7 @@
 //! do that, because they belong to the C library of the machine that it runs on.
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::parse_resolv_conf;
@@ -13,6 +13,7 @@ use std::path::Path;
 use thiserror::Error;
 
 const CONFIGURATION: &str = "/etc/resolv.conf";
+const HOSTS: &str = "/etc/hosts";
 
 /// Why the addresses of a host are not known.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -28,20 +29,67 @@ pub enum LookupError {
     Failed(String),
 }
 
-/// Returns the addresses of a host: those of `/etc/hosts`, or those that the name servers of `/etc/resolv.conf` know. Both files are
-/// read each time, as a run may begin before the network is up. Without a name server, the one of this machine is asked
-/// (resolv.conf(5)).
+/// Returns the addresses of a host: those of `/etc/hosts` if it has any, and else those that the name servers of `/etc/resolv.conf` know,
+/// IPv6 first. Both files are read each time, as a run may begin before the network is up. Without a name server, the one of this machine
+/// is asked (resolv.conf(5)).
 ///
 /// # Errors
 /// No address is known, or no name server can be asked.
 pub async fn lookup(host: &str) -> Result<Vec<IpAddr>, LookupError> {
+    // A machine without this file has no such addresses.
+    let known = in_hosts(&std::fs::read(HOSTS).unwrap_or_default(), host);
+    if !known.is_empty() {
+        return Ok(known);
+    }
     let (configuration, options) = configuration(Path::new(CONFIGURATION))?;
+    let names = names(host, &configuration, options.ndots);
     let resolver = TokioResolver::builder_with_config(configuration, TokioRuntimeProvider::default())
         .with_options(options)
         .build()
         .map_err(|error| of(&error))?;
-    let found = resolver.lookup_ip(host).await.map_err(|error| of(&error))?;
-    Ok(found.iter().collect())
+    let mut failure = LookupError::UnknownHost;
+    for name in names {
+        let (six, four) = tokio::join!(resolver.ipv6_lookup(name.as_str()), resolver.ipv4_lookup(name.as_str()));
+        let mut found = Vec::new();
+        for answer in [six, four] {
+            match answer {
+                Ok(answer) => found.extend(answer.answers().iter().filter_map(|record| record.data.ip_addr())),
+                // A server that cannot be asked is no proof that there is no such host.
+                Err(error) if of(&error) != LookupError::UnknownHost => failure = of(&error),
+                Err(_) => {}
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Err(failure)
+}
+
+/// Returns the addresses of a host in the text of hosts(5).
+fn in_hosts(text: &[u8], host: &str) -> Vec<IpAddr> {
+    let text = String::from_utf8_lossy(text);
+    let host = host.trim_end_matches('.');
+    let address = |line: &str| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
+    };
+    text.lines().filter_map(address).collect()
+}
+
+/// Returns the complete names that a name can stand for, in the order in which they are tried (resolv.conf(5), `search` and `ndots`).
+fn names(host: &str, configuration: &ResolverConfig, dots: usize) -> Vec<String> {
+    let absolute = format!("{}.", host.trim_end_matches('.'));
+    if host.ends_with('.') {
+        return vec![absolute];
+    }
+    let below =
+        |domain: &hickory_resolver::proto::rr::Name| format!("{absolute}{}.", domain.to_string().trim_end_matches('.'));
+    let mut names: Vec<String> = configuration.search().iter().map(below).collect();
+    let at = if host.matches('.').count() >= dots { 0 } else { names.len() };
+    names.insert(at, absolute);
+    names
 }
 
 /// Reads a file in the form of resolv.conf(5).
@@ -58,8 +106,8 @@ fn configuration(path: &Path) -> Result<(ResolverConfig, ResolverOpts), LookupEr
         let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
         (ResolverConfig::from_parts(None, Vec::new(), vec![local]), ResolverOpts::default())
     };
-    // The client connects to both kinds at almost the same time (RFC 8305), and prefers the first.
-    options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+    // This file has been read already.
+    options.use_hosts_file = ResolveHosts::Never;
     Ok((configuration, options))
 }
 
@@ -114,6 +162,25 @@ mod tests {
         std::fs::write(&path, "nameserver nowhere\n").unwrap();
         let error = configuration(&path).unwrap_err().to_string();
         assert!(error.contains("resolv.conf"), "{error}");
+    }
+
+    #[test]
+    fn a_host_of_the_file_has_no_other_address() {
+        let text =
+            b"10.0.0.5 deb.example mirror # not this\n\xff\n::1 Deb.Example\n300.1.1.1 deb.example\n10.0.0.6 other\n";
+        let found = |host: &str| in_hosts(text, host).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(found("deb.example"), ["10.0.0.5", "::1"]);
+        assert_eq!(found("mirror."), ["10.0.0.5"]);
+        assert!(found("not").is_empty() && found("10.0.0.5").is_empty());
+    }
+
+    #[test]
+    fn search_domains_come_where_ndots_says() {
+        let (configuration, options) = parse_resolv_conf("nameserver 192.0.2.1\nsearch a.example b.example\n").unwrap();
+        let of = |host: &str, dots| names(host, &configuration, dots);
+        assert_eq!(of("deb.org", options.ndots), ["deb.org.", "deb.org.a.example.", "deb.org.b.example."]);
+        assert_eq!(of("deb.org", 5), ["deb.org.a.example.", "deb.org.b.example.", "deb.org."]);
+        assert_eq!(of("deb.org.", 5), ["deb.org."]);
     }
 
     #[test]

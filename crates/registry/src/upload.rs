@@ -51,9 +51,8 @@ pub(crate) async fn try_out(session: &Session<'_>) -> Result<(), Fault> {
     if !begun.status().is_success() {
         return Err(session.fault(begun).await);
     }
-    if let Ok(url) = session.location(&begun) {
-        let _ = session.request(Method::DELETE, url).await;
-    }
+    let url = session.location(&begun)?;
+    let _ = session.request(Method::DELETE, url).await;
     Ok(())
 }
 

@@ -51,7 +51,10 @@ pub fn run(args: &[String]) -> Result<(), String> {
     std::fs::create_dir_all(&to).map_err(failed)?;
     let program = to.join("rootstrap");
     let built = given.map_or_else(|| program::build(&top, &profile), Ok)?;
-    std::fs::copy(&built, &program).map_err(failed)?;
+    if built.canonicalize().ok() != program.canonicalize().ok() {
+        let new = to.join("rootstrap.new");
+        std::fs::copy(&built, &new).and_then(|_| std::fs::rename(&new, &program)).map_err(failed)?;
+    }
     if !program_only {
         let release = Release {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -192,18 +192,14 @@ fn architecture_of_image(architecture: Option<&str>, output: &Output) -> Result<
 
 /// Refuses what is no name of an architecture, which becomes part of paths and of URLs.
 pub(crate) fn selection(selection: &Selection) -> Result<(), Error> {
-    // dpkg takes further architectures that it does not know (dpkg(1), --add-architecture).
-    let is_meant =
-        |name: &&str| arch::is_valid(name) && (arch::is_known(name) || arch::from_other_name(name).is_none());
-    match selection.architectures().iter().find(|name| !is_meant(name)) {
-        Some(name) => Err(Error::UnknownArchitecture { name: (*name).to_owned() }),
-        None => architecture(&selection.architecture),
-    }
+    selection.architectures().iter().try_for_each(|name| architecture(name))
 }
 
-/// Refuses what is no architecture that dpkg knows.
+/// Refuses what is no name of an architecture, and what others call one that dpkg has another name for.
 pub(crate) fn architecture(name: &str) -> Result<(), Error> {
-    match arch::is_valid(name) && arch::is_known(name) {
+    // An archive of one's own may have an architecture that only few know.
+    let is_meant = arch::is_known(name) || arch::from_other_name(name).is_none();
+    match arch::is_valid(name) && is_meant {
         true => Ok(()),
         false => Err(Error::UnknownArchitecture { name: name.to_owned() }),
     }

@@ -38,7 +38,7 @@ pub(crate) fn plan(args: &PlanArgs) -> u8 {
                 let gap = if number > 0 { "\n" } else { "" };
                 text.push_str(&format!("{gap}{}:\n", request.selection.architecture));
             }
-            text.push_str(&if args.tree { tree(plan) } else { table(plan) });
+            text.push_str(&if args.tree { tree(plan, &request.selection.architecture) } else { table(plan) });
         }
         print(&text).map(|()| 0)
     })
@@ -49,7 +49,7 @@ pub(crate) fn why(args: &WhyArgs) -> u8 {
     answer(&args.request, &|plans| {
         let mut code = 0;
         for (request, plan) in plans {
-            let chain = chain(plan, &args.package);
+            let chain = chain(plan, &args.package, &request.selection.architecture);
             code = if chain.is_empty() { OTHERWISE } else { code };
             let text = match chain.is_empty() {
                 true => format!(
@@ -69,9 +69,13 @@ pub(crate) fn why_not(args: &WhyArgs) -> u8 {
     answer(&args.request, &|plans| {
         let mut code = 0;
         for (request, plan) in plans {
-            if plan.packages().any(|(_, package)| package.name == args.package) {
+            if !chain(plan, &args.package, &request.selection.architecture).is_empty() {
                 code = OTHERWISE;
-                print(&format!("{} is installed:\n{}\n", args.package, chain(plan, &args.package).join("\n")))?;
+                print(&format!(
+                    "{} is installed:\n{}\n",
+                    args.package,
+                    chain(plan, &args.package, &request.selection.architecture).join("\n")
+                ))?;
                 continue;
             }
             print(&reason_against(args, request, plan)?)?;
@@ -93,11 +97,11 @@ fn reason_against(args: &WhyArgs, request: &Request, plan: &Plan) -> Result<Stri
             let further = with.packages().filter(|(_, it)| plan.packages().all(|(_, known)| known.name != it.name));
             let (count, bytes) = further.fold((0, 0), |(count, bytes), (_, it)| (count + 1, bytes + it.installed_size));
             Ok(format!(
-                "{name} is not installed because nothing that is installed depends on it\n--include={name} would add {count} packages, {} on the disk\n",
+                "{name} is not installed because nothing that is installed needs it\n--include={name} would add {count} packages, {} on the disk\n",
                 indicatif::HumanBytes(bytes)
             ))
         }
-        Err(error @ (Error::Resolve(_) | Error::Cancelled)) if !error.is_cancelled() => {
+        Err(error @ Error::Resolve(_)) if !error.is_cancelled() => {
             let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
             Ok(format!("{name} cannot be installed: {error}\n{hint}"))
         }

@@ -26,7 +26,7 @@ pub fn of(release: &Release, files: &[File]) -> Vec<u8> {
         .mtime(release.epoch)
         .script("postinst", include_str!("files/postinst"))
         .script("postrm", include_str!("files/postrm"))
-        .conffile("/etc/apparmor.d/rootstrap", include_str!("files/apparmor"));
+        .file("usr/share/rootstrap/apparmor", 0o644, include_str!("files/apparmor"));
     for File { path, mode, bytes } in files {
         deb = deb.file(path, *mode, bytes);
     }

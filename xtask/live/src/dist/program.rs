@@ -1,5 +1,6 @@
 //! Builds the program without shared libraries, so that it starts on every Linux.
 
+use crate::oracle::build::output;
 use crate::project;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +16,7 @@ const MOST: u64 = 20_000_000;
 /// Paths of this machine do not get into it. With `--target`, cargo builds macros and build scripts, which have to be shared libraries,
 /// without these flags.
 pub fn build(top: &Path, profile: &str) -> Result<PathBuf, String> {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let target = target()?;
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo"))).ok_or("HOME is not set")?;
     let top = top.canonicalize().map_err(|error| format!("cannot find {}: {error}", top.display()))?;
@@ -38,12 +39,19 @@ pub fn build(top: &Path, profile: &str) -> Result<PathBuf, String> {
         ));
     }
     let directory = if profile == "dev" { "debug" } else { profile };
-    let program = project::target().join(target).join(directory).join("rootstrap");
+    let program = project::target().join(&target).join(directory).join("rootstrap");
     let size = program.metadata().map_err(|error| format!("cannot find {}: {error}", program.display()))?.len();
     if profile == RELEASE && size > MOST {
         return Err(format!("the program has {size} bytes, more than the {MOST} that it may have"));
     }
     Ok(program)
+}
+
+/// Returns rustc's name for this machine.
+pub fn target() -> Result<String, String> {
+    let said = output(Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc does not say which machine this is".to_owned())
 }
 
 /// Returns dpkg's name for the architecture of this machine.

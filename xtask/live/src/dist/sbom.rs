@@ -1,5 +1,6 @@
 //! What the program is made of, as CycloneDX.
 
+use super::program::target;
 use super::release::Release;
 use crate::oracle::build::output;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use std::process::Command;
 /// Returns the crates that get into the program, with versions, licenses and who needs whom.
 pub fn of(top: &Path, release: &Release) -> Result<Vec<u8>, String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let target = target()?;
     command.args(["metadata", "--format-version=1", "--locked", "--filter-platform", &target]).current_dir(top);
     let metadata: Value = serde_json::from_str(&output(&mut command)?).map_err(|error| error.to_string())?;
     let all = |key: &str| metadata.pointer(key).and_then(Value::as_array).cloned().unwrap_or_default();
