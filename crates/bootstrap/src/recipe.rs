@@ -201,7 +201,7 @@ impl Run<'_> {
             }
         };
         report(Event::Planned { packages: plan.packages().count() });
-        // The sandbox needs it. A package that provides another dpkg has this name too.
+        // It runs the scripts. A dpkg from a package of another name is not looked for.
         let has_dpkg = plan.packages().any(|(_, package)| package.name == "dpkg");
         if request.runs_scripts() && !has_dpkg {
             return Err(Error::NoDpkg);

@@ -84,9 +84,10 @@ fn names(host: &str, configuration: &ResolverConfig, dots: usize) -> Vec<String>
     if host.ends_with('.') {
         return vec![absolute];
     }
-    let below =
-        |domain: &hickory_resolver::proto::rr::Name| format!("{absolute}{}.", domain.to_string().trim_end_matches('.'));
-    let mut names: Vec<String> = configuration.search().iter().map(below).collect();
+    // The root domain among them stands for the name as it is.
+    let domains = configuration.search().iter().filter(|domain| !domain.is_root());
+    let mut names: Vec<String> =
+        domains.map(|domain| format!("{absolute}{}.", domain.to_string().trim_end_matches('.'))).collect();
     let at = if host.matches('.').count() >= dots { 0 } else { names.len() };
     names.insert(at, absolute);
     names
@@ -176,7 +177,8 @@ mod tests {
 
     #[test]
     fn search_domains_come_where_ndots_says() {
-        let (configuration, options) = parse_resolv_conf("nameserver 192.0.2.1\nsearch a.example b.example\n").unwrap();
+        let (configuration, options) =
+            parse_resolv_conf("nameserver 192.0.2.1\nsearch a.example . b.example\n").unwrap();
         let of = |host: &str, dots| names(host, &configuration, dots);
         assert_eq!(of("deb.org", options.ndots), ["deb.org.", "deb.org.a.example.", "deb.org.b.example."]);
         assert_eq!(of("deb.org", 5), ["deb.org.a.example.", "deb.org.b.example.", "deb.org."]);

@@ -1,7 +1,8 @@
 //! Questions that need no build: plans, reasons, suites, and what shells and man(1) know.
 
-use crate::trixie;
+use crate::{EXTRACT, trixie, unlisted};
 use rootstrap_tests::world::World;
+use rootstrap_tests::{machine, need};
 
 fn said(world: &World, arguments: &[&str], code: i32) -> String {
     let outcome = world.finish(&mut world.with_own_arguments(arguments)).expect(code);
@@ -86,6 +87,33 @@ fn other_names_of_architectures_lead_to_those_of_dpkg() {
         let arch = format!("--arch={name}");
         let outcome = world.finish(&mut world.with_own_arguments(&["trixie", "--print-plan", &arch])).expect(2);
         outcome.says(&["dpkg knows none of this name", hint]);
+    }
+}
+
+/// What cannot work ends before packages are fetched, or with what to do about it.
+#[test]
+fn what_cannot_work_does_not_succeed() {
+    need!(machine::builder());
+    let world = unlisted();
+    let image = world.target("x.oci.tar");
+    let with = |more: &[&str]| world.run(&[&[image.as_str()], &EXTRACT[..], more].concat());
+    // No registry answers at this port, so the mirror is not asked.
+    with(&["--push=127.0.0.1:1/x", "--retries=0"]).expect(1).says(&["error: cannot push to 127.0.0.1:1/x:latest\n"]);
+    assert!(world.server.requests().is_empty());
+    with(&["--user=nobody2"]).expect(2).says(&["cannot use --user: the image has no user nobody2\n"]);
+    with(&["--user=65532:65532"]).expect(0);
+    let without = world.run(&[&world.target("root"), "--arch=amd64", "--exclude=dpkg"]).expect(1);
+    without.says(&["cannot configure anything: the packages chosen do not include dpkg\nhint: do not exclude dpkg"]);
+    for (name, start, what) in [
+        ("zeros", &[0; 4][..], "it begins with zeros"),
+        ("disk.qcow2", b"QFI\xfb", "it is a qcow2 disk image and no tar archive"),
+        ("x.zip", b"PK\x03\x04", "it is a zip archive and no tar archive"),
+    ] {
+        let path = world.path(name);
+        std::fs::write(&path, [start, &[0; 100_000]].concat()).unwrap();
+        let made = world.target("of-file.oci.tar");
+        world.finish(&mut world.bare(&["image", path.to_str().unwrap(), &made])).expect(1).says(&[what]);
+        assert!(!world.path("out/of-file.oci.tar").exists());
     }
 }
 

@@ -57,4 +57,19 @@ mod tests {
         let error = enough(&path, place.path(), u64::MAX, Mode::Unshare).unwrap_err().to_string();
         assert!(error.contains("root as the target: its filesystem has "), "{error}");
     }
+
+    #[test]
+    fn forms_need_different_room() {
+        let place = tempfile::tempdir().unwrap();
+        let machine = Machine { mode: Mode::Unshare, ..Machine::new(crate::request::Host::default(), 0) };
+        let found = statvfs(place.path()).unwrap();
+        // Twice what is free fits where it is compressed, and four times what is free does not where it is not.
+        let free = found.f_bavail * found.f_frsize;
+        let fits = |target: Target, times: u64, is_slim| check(&target, free * times, is_slim, &machine).is_ok();
+        let directory = || Target::Directory(place.path().join("root"));
+        assert!(fits(directory(), 2, false) && !fits(directory(), 4, false) && fits(directory(), 4, true));
+        let image = || Target::File(place.path().join("x.squashfs"), Format::Squashfs);
+        assert!(fits(image(), 4, false) && !fits(image(), 8, false));
+        assert!(fits(Target::Nowhere, 100, false));
+    }
 }
