@@ -61,7 +61,7 @@ pub fn image(
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
     let found = open(source, &machine.cancel)?;
-    target::check(&output.target, &given, machine, true)?;
+    target::check(&output, &given, machine, true)?;
     target::check_outside(&output.target, source, &given)?;
     if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
         mtree::check(path)?;

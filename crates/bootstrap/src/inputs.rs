@@ -36,8 +36,18 @@ pub fn inputs(request: &Request, lock: &Lock) -> Result<String, Error> {
     for hook in hooks {
         key.texts("hook-files", hook_files::digests(hook)?);
     }
-    let Output { target, purpose, container, attest, sboms: _, downloads: _, push: _, further_platforms, epoch } =
-        &request.output;
+    let Output {
+        target,
+        into_nonempty: _,
+        purpose,
+        container,
+        attest,
+        sboms: _,
+        downloads: _,
+        push: _,
+        further_platforms,
+        epoch,
+    } = &request.output;
     key.flag("image", *purpose == Purpose::BaseImage).flag("attest", *attest).texts("platforms", further_platforms);
     // The result has this date, if it is given. Otherwise its date is that of the archive when it changed.
     key.optional("epoch", *epoch, |key, epoch| key.number("epoch", epoch));

@@ -48,7 +48,7 @@ pub use archive::{proxies, read_input, read_lock, read_whole};
 pub use compare::{Aspect, PathDifference, SettingDifference, registry_name};
 pub use convert::image;
 pub use diff::{RootDifference, diff};
-pub use download::download;
+pub use download::{UnpackedDebs, download, download_to, pack_debs, unpack_debs};
 pub use enter::{EnteredRoot, enter};
 pub use error::Error;
 pub use event::{Event, Stage};

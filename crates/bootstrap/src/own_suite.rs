@@ -58,7 +58,11 @@ pub(crate) fn settle(request: &Request, report: Report<'_>) -> Result<Request, E
         unsupported: true,
         ..Pocket::default()
     };
-    let policy = Policy { now: sources.valid_at.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
+    let policy = Policy {
+        now: sources.valid_at.unwrap_or(machine.now),
+        allow_rollback: sources.allow_rollback,
+        unsigned: sources.unsigned,
+    };
     let found = match session.pockets(&[pocket], &[], &keyring(sources, listed)?, &policy, &|_| ()) {
         Err(rootstrap_fetch::Error::Offline { .. }) => return Ok(request),
         found => found?,

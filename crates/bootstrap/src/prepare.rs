@@ -25,7 +25,7 @@ pub(crate) fn prepare(request: &Request, given: &Target, report: Report<'_>) -> 
     for path in target::hidden_places(output, machine).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
-    target::check(&output.target, given, machine, selection.variant.runs_scripts())?;
+    target::check(output, given, machine, selection.variant.runs_scripts())?;
     for request in request.platforms() {
         sbom::check(&request.output, &machine.janitor)?;
     }

@@ -16,6 +16,7 @@ use crate::verbosity::Verbosity;
 use clap::{Parser, Subcommand, ValueEnum};
 use rootstrap_bootstrap::privilege::Mode;
 use rootstrap_bootstrap::{Copy, Download};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Make a Debian or Ubuntu root filesystem, as a directory, a tar archive or a container base image.
@@ -71,7 +72,7 @@ impl CommandLine {
                 Command::Cache(_) | Command::Outdated(_) | Command::Diff(_) | Command::Verify(_) | Command::Matrix(_),
             ) => true,
             Some(Command::Build(_) | Command::Completions(_) | Command::Plan(_)) => true,
-            Some(Command::Why(_) | Command::WhyNot(_) | Command::Suites(_)) => true,
+            Some(Command::Why(_) | Command::WhyNot(_) | Command::Suites(_) | Command::Translate(_)) => true,
             Some(Command::MergeMetadata(args)) => args.output.is_none(),
             Some(Command::Lock(lock)) => lock.prints(),
             _ => prints_plan,
@@ -135,12 +136,31 @@ pub(crate) enum Command {
     /// Show where the cache is and what it holds, or make it smaller
     Cache(Cache),
 
+    /// Take debootstrap's place: its options, its messages, its exit statuses. A link of that name to this program does the same
+    #[command(disable_help_flag = true)]
+    Debootstrap(PeerArgs),
+
+    /// Take mmdebstrap's place: its options. A link of that name to this program does the same
+    #[command(disable_help_flag = true)]
+    Mmdebstrap(PeerArgs),
+
+    /// Print rootstrap's command line for one of debootstrap or mmdebstrap: rootstrap translate -- mmdebstrap ...
+    Translate(PeerArgs),
+
     /// Print what completes the arguments in a shell, for example for `eval "$(rootstrap completions bash)"`
     Completions(Completions),
 
     /// Write the manual pages of all commands
     #[command(hide = true)]
     ManPages(ManPages),
+}
+
+/// The arguments of another program.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PeerArgs {
+    /// That program's own arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// The arguments of `rootstrap image`.
@@ -232,6 +252,10 @@ pub(crate) struct Args {
     /// Write a file of the finished root beside the result, once the result is complete; may be repeated
     #[arg(long, value_name = "PATH:FILE", value_parser = crate::copy::download_parser(), conflicts_with = "print_plan")]
     pub download: Vec<Download>,
+
+    /// Let TARGET be a directory that has something in it: that stays, unless the root has a file of the same name
+    #[arg(long)]
+    pub non_empty: bool,
 
     /// Run nothing of the target; /rootstrap/second-stage finishes it on a machine that runs its programs
     #[arg(long, conflicts_with = "image")]

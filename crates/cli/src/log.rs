@@ -99,6 +99,19 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Writes all lines that are in memory to a file, which is replaced.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write_to(&self, path: &Path) -> io::Result<()> {
+        match &*self.place.lock().unwrap_or_else(PoisonError::into_inner) {
+            Place::Memory(lines) => lines.write_to(&mut create(path)?),
+            Place::File(..) => Ok(()),
+        }
+    }
+}
+
 /// Opens the log file and empties it. Follows a link only if the caller or root made it: in a directory like /tmp, another user can put a
 /// link to any file in the place of the log.
 fn create(path: &Path) -> io::Result<File> {

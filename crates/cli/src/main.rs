@@ -10,6 +10,7 @@ mod commands;
 mod compare_args;
 mod container;
 mod copy;
+mod debootstrap;
 mod difference_list;
 mod display;
 mod environment;
@@ -17,9 +18,11 @@ mod hook_args;
 mod lock_args;
 mod log;
 mod manifest;
+mod mmdebstrap;
 mod mode;
 mod network_args;
 mod outdated_args;
+mod peer;
 mod plan_args;
 mod plan_text;
 mod progress;
@@ -47,7 +50,15 @@ fn main() -> ExitCode {
     keep_own_rights();
     // This binary is also the first process of its own sandbox.
     let invocation = rootstrap_bootstrap::enter_if_asked();
-    let line = args::CommandLine::try_parse_from(&invocation.arguments).unwrap_or_else(|error| error.exit());
+    if let Some(words) = peer::words_of(&invocation.arguments, "debootstrap") {
+        return debootstrap::run(words, &invocation).into();
+    }
+    let arguments = match peer::words_of(&invocation.arguments, "mmdebstrap").map(mmdebstrap::arguments) {
+        Some(Ok(arguments)) => arguments,
+        Some(Err(code)) => return code.into(),
+        None => invocation.arguments.clone(),
+    };
+    let line = args::CommandLine::try_parse_from(arguments).unwrap_or_else(|error| error.exit());
     let streams = line.streams();
     if line.prints() && stdout::was_closed() {
         let _ = std::io::stderr().write_all(b"error: cannot write to standard output: it is closed\n");
@@ -73,6 +84,10 @@ fn main() -> ExitCode {
             commands::documents::completions(&args, args::CommandLine::command())
         }
         (Some(args::Command::ManPages(args)), _) => commands::documents::man_pages(&args, args::CommandLine::command()),
+        (Some(args::Command::Debootstrap(args)), _) => debootstrap::run(&args.arguments, &invocation),
+        // This was translated above.
+        (Some(args::Command::Mmdebstrap(_)), _) => 2,
+        (Some(args::Command::Translate(args)), _) => commands::translate::run(&args),
         (Some(args::Command::Matrix(args)), _) => commands::matrix::run(&args),
         (Some(args::Command::MergeMetadata(args)), _) => commands::merge_metadata::run(&args),
         (None, Some(args)) => {

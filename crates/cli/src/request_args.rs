@@ -87,6 +87,15 @@ pub(crate) struct PackageArgs {
     #[arg(long, value_name = "WHICH", default_value = "vendor", value_parser = ["vendor", "snapshot"])]
     pub sources: String,
 
+    /// How they are written: as the suite's users expect, with their keys (suite); or in one line for each suite in
+    /// /etc/apt/sources.list, as debootstrap writes them (plain)
+    #[arg(long, value_name = "FORM", default_value = "suite", value_parser = ["suite", "plain"])]
+    pub sources_format: String,
+
+    /// Whether /bin, /sbin and /lib are links into /usr; by default what the suite has
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
+    pub merged_usr: Option<String>,
+
     /// Leave out manuals, translations and documentation except licences; later installations in the target do so too
     #[arg(long)]
     pub slim: bool,
@@ -109,6 +118,10 @@ pub(crate) struct TrustArgs {
     /// Accept a Release file older than the last one seen
     #[arg(long)]
     pub allow_rollback: bool,
+
+    /// Accept Release files whoever signed them, or nobody: whoever sits on the way to the mirror decides what is installed
+    #[arg(long, conflicts_with = "keyring")]
+    pub no_check_sig: bool,
 }
 
 impl TrustArgs {
@@ -124,6 +137,7 @@ impl TrustArgs {
             keyrings: self.keyring.clone(),
             valid_at: self.valid_at,
             allow_rollback: self.allow_rollback,
+            unsigned: self.no_check_sig,
             ..Sources::new(suite)
         }
     }
@@ -175,6 +189,8 @@ impl PackageArgs {
             && self.snapshot.is_none()
             && self.arch_variant.is_none()
             && self.sources == "vendor"
+            && self.sources_format == "suite"
+            && self.merged_usr.is_none()
             && self.variant == Variant::default()
             && !self.recommends
             && !self.slim
@@ -228,6 +244,8 @@ impl PackageArgs {
             services,
             snapshot,
             write_snapshot: self.sources == "snapshot",
+            plain_sources: self.sources_format == "plain",
+            merged_usr: self.merged_usr.as_ref().map(|word| word == "yes"),
             further: all(&self.source, source)?,
             ..self.trust.sources(suite)
         })

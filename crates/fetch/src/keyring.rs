@@ -17,7 +17,7 @@ fn unwritable(error: &openpgp::anyhow::Error) -> Error {
 }
 
 /// The keys that are trusted to sign a suite.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Keyring(Arc<Vec<Cert>>);
 
 impl Keyring {

@@ -60,6 +60,9 @@ pub struct Policy {
     pub now: i64,
     /// Whether a Release older than one seen before is accepted.
     pub allow_rollback: bool,
+    /// Whether a Release is accepted whoever made it: signatures are not looked at. Sizes, digests, dates and names are checked all the
+    /// same. Such a Release is not remembered.
+    pub unsigned: bool,
 }
 
 /// A `Packages` index of a verified pocket.
@@ -91,8 +94,8 @@ impl Index {
     }
 }
 
-/// A pocket whose Release is signed, fresh, and the requested one, with the indexes that the Release lists. Only this crate can make
-/// one.
+/// A pocket whose Release is signed, unless [`Policy::unsigned`] is set, fresh, and the requested one, with the indexes that the Release
+/// lists. Only this crate can make one.
 #[derive(Debug)]
 pub struct VerifiedPocket {
     pub(crate) name: String,

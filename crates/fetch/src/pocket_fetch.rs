@@ -55,8 +55,10 @@ impl PocketFetch<'_> {
         // mirror look like a rollback.
         let mut moved_to = None;
         if let ReleaseSource::Mirror { signed, moved_to: base, .. } = source {
-            history.add(date, &signed)?;
-            history.set_mirror(&first_having)?;
+            if !criteria.policy.unsigned {
+                history.add(date, &signed)?;
+                history.set_mirror(&first_having)?;
+            }
             moved_to = base;
         }
         Ok(VerifiedPocket {

@@ -10,7 +10,7 @@ use crate::partial::Partial;
 use crate::problem::SignatureProblem;
 use crate::release_criteria::ReleaseCriteria;
 use crate::release_history::{ReleaseHistory, SignedRelease};
-use crate::signature::{GoodSignature, keys_good_at, verify_detached, verify_inline};
+use crate::signature::{GoodSignature, keys_good_at, text_of, verify_detached, verify_inline};
 use rootstrap_debian::release::{Release, parse};
 use rootstrap_debian::sources::path_in_suite;
 use std::collections::VecDeque;
@@ -158,16 +158,23 @@ impl ReleaseFetch<'_> {
                     Err(Failure::Fault(Fault::Missing)) => return Err(fault.into()),
                     result => result?,
                 };
-                let signature = self.download(mirror, "Release.gpg", limits::SIGNATURE).await?.bytes;
+                let signature = match self.criteria.policy.unsigned {
+                    true => Vec::new(),
+                    false => self.download(mirror, "Release.gpg", limits::SIGNATURE).await?.bytes,
+                };
                 let text = std::mem::take(&mut answer.bytes);
                 (SignedRelease::Detached { text, signature }, "Release", answer)
             }
             Err(failure) => return Err(failure),
         };
         let what = format!("{}/{}", mirror.shown.trim_end_matches('/'), self.path(file));
-        let verified = verify_on_thread(signed.clone(), self.criteria.keyring.clone(), &what).await?;
+        let policy = self.criteria.policy;
+        let verified = match policy.unsigned {
+            true => unverified(signed.clone(), &what)?,
+            false => verify_on_thread(signed.clone(), self.criteria.keyring.clone(), &what).await?,
+        };
         let verified = self.judge(verified, &what)?;
-        if !self.criteria.policy.allow_rollback {
+        if !policy.allow_rollback && !policy.unsigned {
             self.refuse_rollback(&verified.release, &what).await?;
         }
         Ok((verified, signed, answer))
@@ -199,7 +206,10 @@ impl ReleaseFetch<'_> {
     /// Checks what a signed Release says, and that a key that signed it was still good then.
     fn judge(&self, signed: SignedText, what: &str) -> Result<VerifiedRelease, Error> {
         let SignedText { release, text, signatures } = signed;
-        let keys = keys_good_at(&signatures, self.criteria.moment_of_keys(&release), self.criteria.keyring);
+        let keys = match self.criteria.policy.unsigned {
+            true => Ok(Vec::new()),
+            false => keys_good_at(&signatures, self.criteria.moment_of_keys(&release), self.criteria.keyring),
+        };
         let keys = keys.map_err(|source| Error::Signature { what: what.to_owned(), source })?;
         self.criteria.check(&release, what)?;
         Ok(VerifiedRelease { release, text, keys })
@@ -274,7 +284,23 @@ fn verify(signed: SignedRelease, keyring: &Keyring, what: &str) -> Result<Signed
         SignedRelease::Detached { text, signature } => verify_detached(text, &signature, keyring),
     };
     let signed = signed.map_err(|source| Error::Signature { what: what.to_owned(), source })?;
-    let text = String::from_utf8(signed.bytes).map_err(|_| Error::NotText { what: what.to_owned() })?;
+    parsed(signed.bytes, signed.signatures, what)
+}
+
+/// Parses the text without a look at its signature.
+fn unverified(signed: SignedRelease, what: &str) -> Result<SignedText, Error> {
+    let bytes = match signed {
+        SignedRelease::Inline(bytes) | SignedRelease::Detached { text: bytes, .. } if is_page(&bytes) => {
+            return Err(Error::Signature { what: what.to_owned(), source: SignatureProblem::Page });
+        }
+        SignedRelease::Inline(message) => text_of(message),
+        SignedRelease::Detached { text, .. } => text,
+    };
+    parsed(bytes, Vec::new(), what)
+}
+
+fn parsed(bytes: Vec<u8>, signatures: Vec<GoodSignature>, what: &str) -> Result<SignedText, Error> {
+    let text = String::from_utf8(bytes).map_err(|_| Error::NotText { what: what.to_owned() })?;
     let release = parse(&text).map_err(|source| Error::Release { what: what.to_owned(), source })?;
-    Ok(SignedText { release, text, signatures: signed.signatures })
+    Ok(SignedText { release, text, signatures })
 }

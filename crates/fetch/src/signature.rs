@@ -149,6 +149,19 @@ fn is_cleartext(message: &[u8]) -> bool {
     frame == FRAME && message.starts_with(FRAME[0]) && message.ends_with(FRAME[2])
 }
 
+/// Returns what stands in a text of the cleartext framework, without the frame (RFC 9580 §7), and any other text as it is. Nothing is
+/// verified.
+pub(crate) fn text_of(message: Vec<u8>) -> Vec<u8> {
+    if !is_cleartext(&message) {
+        return message;
+    }
+    let lines = message.trim_ascii().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    // Headers of the frame end with a blank line.
+    let text = lines.skip_while(|line| !line.is_empty()).skip(1).take_while(|line| *line != FRAME[1]);
+    let text = text.map(|line| line.strip_prefix(b"- ").unwrap_or(line));
+    text.flat_map(|line| [line, b"\n"].concat()).collect()
+}
+
 /// Answers the verifier: which keys there are, and whether it may put out the bytes.
 struct Helper<'a> {
     keyring: &'a Keyring,

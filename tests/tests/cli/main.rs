@@ -12,6 +12,7 @@ mod lock;
 mod mirrors;
 mod outdated;
 mod packages;
+mod peers;
 mod plan;
 mod project;
 mod snapshot;

@@ -5,6 +5,7 @@ mod arch_variant;
 mod containers;
 mod copies;
 mod corners;
+mod debootstrap;
 mod distroless;
 mod documents;
 mod ends;

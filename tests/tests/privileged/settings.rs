@@ -138,7 +138,7 @@ fn settings_that_a_root_cannot_have() {
             &["--add-user=a", "--variant=extract", "--include=asking"],
             &["no program of the root runs with --variant=extract"],
         ),
-        (&["--hostname=a", "--foreign"], &["cannot use --hostname: a first stage is not finished"]),
+        (&["--timezone=UTC", "--foreign"], &["cannot use --timezone: a first stage is not finished"]),
     ] {
         let outcome = world.run(&[&[target.as_str()], options].concat()).expect(2).says(parts);
         assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);

@@ -18,11 +18,14 @@ use rootstrap_http::Url;
 use rootstrap_lock::Lock;
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Pocket, Suite};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// What is said of `--no-check-sig`.
+const UNSIGNED: &str =
+    "signatures are not checked, so whoever sits between here and the mirror decides what is installed";
 
 /// The pockets of one suite, and the session that fetches from them.
 pub(crate) struct Archive {
@@ -39,30 +42,6 @@ pub(crate) struct Archive {
     sites: Vec<String>,
     /// Set from outside to stop.
     cancel: Arc<AtomicBool>,
-}
-
-/// Returns the suite that is asked for. A suite that is not listed gets the rules of a modern suite if mirror and keyring are given.
-pub(crate) fn find_suite(sources: &Sources) -> Result<Cow<'static, Suite>, Error> {
-    let name = sources.suite.as_str();
-    let listed = rootstrap_suites::lookup(name);
-    if sources.is_own && is_suite_name(name) {
-        let vendor = listed.and_then(Suite::vendor).filter(|_| sources.keyrings.is_empty());
-        return Ok(Cow::Owned(rootstrap_suites::unlisted(name, vendor.map(|vendor| vendor.name.as_str()))));
-    }
-    let is_served = !sources.mirrors.is_empty() || sources.snapshot.as_ref().is_some_and(|it| !it.services.is_empty());
-    match listed {
-        Some(suite) => Ok(Cow::Borrowed(suite)),
-        // A lock names its mirror itself.
-        None if (is_served || sources.lock.is_some()) && !sources.keyrings.is_empty() && is_suite_name(name) => {
-            Ok(Cow::Owned(rootstrap_suites::unlisted(name, None)))
-        }
-        None => Err(Error::UnknownSuite { name: name.to_owned(), nearest: rootstrap_suites::nearest(name) }),
-    }
-}
-
-/// Returns whether a name can be part of a URL.
-fn is_suite_name(name: &str) -> bool {
-    rootstrap_debian::packages::is_relative_path(name) && !name.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// What it takes to open an archive.
@@ -86,11 +65,18 @@ pub(crate) fn open(options: &ArchiveOptions<'_>) -> Result<Archive, Error> {
     let mut pockets = pockets(sources, &machine.host, suite, &selection.architecture, report)?;
     let further = further::pockets(sources, &keyring)?;
     let moment = sources.valid_at.or(sources.snapshot.as_ref().map(|snapshot| snapshot.at));
-    let policy = Policy { now: moment.unwrap_or(machine.now), allow_rollback: sources.allow_rollback };
+    let policy = Policy {
+        now: moment.unwrap_or(machine.now),
+        allow_rollback: sources.allow_rollback,
+        unsigned: sources.unsigned,
+    };
     let is_unsupported = is_unsupported(suite, policy.now);
     pockets.iter_mut().for_each(|pocket| pocket.unsupported = is_unsupported);
     pockets.extend(further);
     let session = session(options)?;
+    if sources.unsigned {
+        report(Event::Warning(UNSIGNED.to_owned()));
+    }
     let pockets = session.pockets(&pockets, &selection.architectures(), &keyring, &policy, &|event| {
         let hit = match event {
             rootstrap_fetch::Event::CacheHit { .. } => Some(true),
@@ -229,6 +215,9 @@ pub(crate) fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error
     }
     let own = suite.keyrings.iter().filter_map(|name| rootstrap_suites::keyring(name));
     let blobs: Vec<&[u8]> = if files.is_empty() { own.collect() } else { files.iter().map(Vec::as_slice).collect() };
+    if blobs.is_empty() && sources.unsigned {
+        return Ok(Keyring::default());
+    }
     Ok(Keyring::from_bytes(&blobs)?)
 }
 

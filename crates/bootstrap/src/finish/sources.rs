@@ -5,6 +5,7 @@ use crate::archive::{self, ServedPocket, host_mirrors};
 use crate::error::Error;
 use crate::finish::further_sources::{self, AptKeys, vendor_name};
 use crate::request::{Snapshot, Sources};
+use rootstrap_fetch::Keyring;
 use rootstrap_http::redact;
 use rootstrap_rootfs::Root;
 use rootstrap_suites::{Pocket, SourceEntry, SourcesFormat, Suite, Vendor};
@@ -34,6 +35,9 @@ pub(crate) fn write(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Err
     if root.metadata(b"etc/apt")?.is_none() {
         return Ok(());
     }
+    if sources.plain_sources {
+        return write_plain(builder, keys);
+    }
     let signed_by = match keys.own_keys {
         Some(own) => keys.write(root, vendor_name(suite), own)?,
         // In one line, nothing is said of the vendor's own keys: apt trusts them.
@@ -62,6 +66,33 @@ pub(crate) fn write(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+/// Writes the sources as debootstrap does: one line for each suite, in one file. Keys that the vendor's own packages bring are not named,
+/// because apt refuses a line of the user for the same suite that names none.
+fn write_plain(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Error> {
+    let &Entries { root, sources, suite, served, .. } = builder;
+    let signed_by = match keys.own_keys.filter(|_| !is_signed_by_vendor(suite, served)) {
+        Some(own) => keys.write(root, vendor_name(suite), own)?,
+        None => None,
+    };
+    let is_old = sources.snapshot.is_some() && sources.write_snapshot;
+    let mut text = one_line(&builder.entries(&Vendor::apt_examples())?, signed_by.as_deref(), is_old);
+    for further in sources.merged_further()? {
+        let mut entry = further.entry;
+        entry.uris.iter_mut().for_each(|uri| *uri = redact::userinfo(uri));
+        text += &entry.to_lines(signed_by.as_deref());
+    }
+    Ok(root.write(SOURCES_LIST.as_bytes(), text.as_bytes(), 0o644)?)
+}
+
+/// Returns whether a key of the suite's own keyrings has signed each pocket that anybody signed.
+fn is_signed_by_vendor(suite: &Suite, served: &[ServedPocket]) -> bool {
+    let blobs: Vec<&[u8]> = suite.keyrings.iter().filter_map(|name| rootstrap_suites::keyring(name)).collect();
+    let Ok(own) = Keyring::from_bytes(&blobs) else { return false };
+    let own = own.fingerprints();
+    let is_own = |pocket: &ServedPocket| pocket.keys.is_empty() || pocket.keys.iter().any(|key| own.contains(key));
+    served.iter().all(is_own)
 }
 
 /// Returns the path of the file of sources in deb822 format.

@@ -161,7 +161,11 @@ pub(crate) fn add_inputs(key: &mut KeyBuilder, inputs: &SnapshotInputs<'_>) {
 /// Adds what tells a suite from all others. The data of suites is part of the program, whose digest is in each key.
 pub(crate) fn add_suite(key: &mut KeyBuilder, suite: &Suite) {
     let (codename, vendor) = suite.identity();
-    key.text("suite", codename).optional("vendor", vendor, |key, vendor| key.text("name", vendor));
+    // The user may ask for another form than the suite's own.
+    let merged_usr = format!("{:?} {:?}", suite.merged_usr, suite.merged_usr_buildd);
+    key.text("suite", codename)
+        .text("merged-usr", &merged_usr)
+        .optional("vendor", vendor, |key, vendor| key.text("name", vendor));
 }
 
 /// Returns the one thing about a machine that can decide what scripts make, apart from the emulation.

@@ -186,8 +186,13 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
         keyrings,
         valid_at: _,
         allow_rollback: _,
+        // What was chosen is in the plan.
+        unsigned: _,
         snapshot,
         write_snapshot,
+        // It is a part of the suite here.
+        merged_usr: _,
+        plain_sources,
         further,
         lock: _,
     } = sources;
@@ -201,13 +206,25 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
         .texts("wanted-pockets", pockets)
         .texts("mirrors", mirrors)
         // Which keys these are is added with what the archive says of itself.
-        .flag("own-keys", keyrings.is_empty());
+        .flag("own-keys", keyrings.is_empty())
+        .flag("plain-sources", *plain_sources);
     key.list("further", further, |key, source| key.text("source", &source.to_text()));
 }
 
 /// Adds what the output decides. Returns `None` if the result is not one file of bytes that this program decides alone.
 fn add_output(key: &mut KeyBuilder, output: &Output) -> Option<()> {
-    let Output { target, purpose, container, attest, sboms, downloads, push, further_platforms, epoch: _ } = output;
+    let Output {
+        target,
+        into_nonempty: _,
+        purpose,
+        container,
+        attest,
+        sboms,
+        downloads,
+        push,
+        further_platforms,
+        epoch: _,
+    } = output;
     // A copy would repeat neither documents nor files of the root nor a push.
     let is_more = !sboms.is_empty()
         || !downloads.is_empty()

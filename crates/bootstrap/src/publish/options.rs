@@ -78,6 +78,9 @@ pub(crate) fn packages(request: &Request) -> Vec<(String, String)> {
         ("sources", sources.write_snapshot.then(|| "snapshot".to_owned())),
         ("valid-at", date(sources.valid_at)),
         ("allow-rollback", flag(sources.allow_rollback)),
+        ("merged-usr", sources.merged_usr.map(|is| if is { "yes" } else { "no" }.to_owned())),
+        ("no-check-sig", flag(sources.unsigned)),
+        ("sources-format", sources.plain_sources.then(|| "plain".to_owned())),
     ];
     named(options).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report};
+use crate::publish::target::check_free;
 use crate::request::{Format, Machine, Output, Target};
 use crate::staging::Staging;
 use crate::staging::hidden::HiddenDirectory;
@@ -104,6 +105,8 @@ impl<'a> Product<'a> {
                 Prepared::File(new, bytes)
             }
             Target::Directory(path) | Target::Layout(path, _) => {
+                // Something may have come there during the run.
+                check_free(&output.target, output.into_nonempty)?;
                 let prepared = self.prepare_directory(path, machine, report)?;
                 // One flush takes the place of all those that the scripts asked for.
                 let directory = match &prepared {

@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::request::{Format, Machine, Output, StagingPlace, Target};
 use crate::staging::fit::{check_executable, check_fit, check_temporary, not_writable};
-use crate::staging::hidden::HiddenDirectory;
+use crate::staging::hidden::{self, HiddenDirectory};
 use crate::staging::new_file::NewFile;
-use crate::staging::place::{is_filled_in_place, is_mount_point, parent, place_of};
+use crate::staging::place::{cannot_be_replaced, is_filled_in_place, is_mount_point, parent, place_of};
 use crate::staging::{fake_ownership, memory};
 use rootstrap_configure::privilege::Janitor;
 use rootstrap_image::compress::Compression;
@@ -72,8 +72,8 @@ pub(crate) fn resolve(target: &Target) -> Result<Target, Error> {
 
 /// Refuses a resolved target that cannot work because something is there or its filesystem does not fit. The error names the target as
 /// it was `given`.
-pub(crate) fn check(target: &Target, given: &Target, machine: &Machine, runs_scripts: bool) -> Result<(), Error> {
-    check_resolved(target, machine, runs_scripts).map_err(|error| match (error, given.path()) {
+pub(crate) fn check(output: &Output, given: &Target, machine: &Machine, runs_scripts: bool) -> Result<(), Error> {
+    check_resolved(output, machine, runs_scripts).map_err(|error| match (error, given.path()) {
         (Error::Target { reason, hint, .. }, Some(path)) => Error::Target { path: path.to_owned(), reason, hint },
         (error, _) => error,
     })
@@ -112,8 +112,9 @@ fn check_cache(target: &Target, cache: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_resolved(target: &Target, machine: &Machine, runs_scripts: bool) -> Result<(), Error> {
-    check_free(target)?;
+fn check_resolved(output: &Output, machine: &Machine, runs_scripts: bool) -> Result<(), Error> {
+    let target = &output.target;
+    check_free(target, output.into_nonempty)?;
     check_cache(target, machine.cache.as_deref())?;
     if machine.staging == StagingPlace::Memory {
         memory::filesystem(1 << 20).map_err(Error::Memory)?;
@@ -139,13 +140,14 @@ fn check_resolved(target: &Target, machine: &Machine, runs_scripts: bool) -> Res
 
 /// Refuses the name of a file that can neither be created nor be replaced in one step.
 pub(crate) fn check_file(path: &Path, janitor: &Janitor) -> Result<(), Error> {
-    check_free(&Target::File(path.to_owned(), Format::Tar(Compression::default())))?;
+    check_free(&Target::File(path.to_owned(), Format::Tar(Compression::default())), false)?;
     check_writable(path, parent(path))?;
     NewFile::create(parent(path), janitor).map_err(not_writable(path))?;
     Ok(())
 }
 
-fn check_free(target: &Target) -> Result<(), Error> {
+/// Refuses a target at whose place something is, unless it is a directory and `into_nonempty` is set. Hidden directories of runs do not count.
+pub(super) fn check_free(target: &Target, into_nonempty: bool) -> Result<(), Error> {
     let Some(path) = target.path() else { return Ok(()) };
     let refuse = |reason: &str, hint| Err(Error::Target { path: path.to_owned(), reason: reason.to_owned(), hint });
     let found = match std::fs::symlink_metadata(path) {
@@ -160,13 +162,15 @@ fn check_free(target: &Target) -> Result<(), Error> {
             "it exists and is not a directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
+        Target::Directory(_) if into_nonempty => Ok(()),
         Target::Directory(_) | Target::Layout(..) => {
             // A new filesystem is empty except for the directory that fsck(8) keeps there.
             let is_of_filesystem = |name: &OsStr| name == "lost+found" && is_mount_point(path);
+            let counts = |name: &OsStr| !is_of_filesystem(name) && !hidden::is_of_run(name);
             for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
-                if !is_of_filesystem(&entry.map_err(Error::io("list", path))?.file_name()) {
+                if counts(&entry.map_err(Error::io("list", path))?.file_name()) {
                     // Nobody should be told to remove the whole system or where they stand.
-                    let is_removable = !is_filled_in_place(path) && path != Path::new("/");
+                    let is_removable = !cannot_be_replaced(path) && path != Path::new("/");
                     let hint = if is_removable {
                         "remove it first, or choose another directory"
                     } else {

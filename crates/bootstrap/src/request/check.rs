@@ -48,6 +48,13 @@ impl Request {
     pub fn check_for_lock(&self) -> Result<(), Error> {
         selection(&self.selection)?;
         sources(&self.sources)?;
+        let hint = "leave it out";
+        if self.sources.unsigned {
+            return refuse("--no-check-sig", "a lock says which keys vouch for the packages", hint);
+        }
+        if self.sources.merged_usr.is_some() {
+            return refuse("--merged-usr", "a lock has the form of /usr that its suite has", hint);
+        }
         arch_variant(self)?;
         self.output.further_platforms.iter().try_for_each(|name| architecture(name))
     }
@@ -104,8 +111,10 @@ fn arch_variant(request: &Request) -> Result<(), Error> {
 fn settings(request: &Request) -> Result<(), Error> {
     let Request { selection, customization, output, .. } = request;
     let settings = &customization.settings;
+    // These two are files that no script changes.
+    let is_later = |option: &&(&str, String)| !["hostname", "resolv-conf"].contains(&option.0);
     if output.is_first_stage()
-        && let Some((option, _)) = settings.described().first()
+        && let Some((option, _)) = settings.described().iter().find(is_later)
     {
         let hint = "change the tree after the second stage";
         return refuse(&format!("--{option}"), "a first stage is not finished", hint);

@@ -22,6 +22,8 @@ pub enum Purpose {
 pub struct Output {
     /// Where the result goes, and in which format.
     pub target: Target,
+    /// Whether a directory target may have something in it. What is there stays, unless the root has a file of the same name.
+    pub into_nonempty: bool,
     /// What the root is for. Every target that is a container image implies [`Purpose::BaseImage`].
     pub purpose: Purpose,
     /// The settings of a container image.
@@ -55,6 +57,7 @@ impl Output {
     pub fn new(target: Target) -> Self {
         Self {
             target,
+            into_nonempty: false,
             purpose: Purpose::default(),
             container: Container::default(),
             attest: false,

@@ -33,10 +33,17 @@ pub struct Sources {
     pub valid_at: Option<i64>,
     /// Whether a Release file is accepted that is older than the last one seen.
     pub allow_rollback: bool,
+    /// Whether Release files are accepted whoever signed them, or nobody.
+    pub unsigned: bool,
     /// The moment at which the archive is taken, from a service that has it as it was; the present if `None`.
     pub snapshot: Option<Snapshot>,
     /// Whether the target's apt gets its packages from the snapshot too.
     pub write_snapshot: bool,
+    /// Whether /bin, /sbin and /lib are links into /usr; what the suite has if `None`.
+    pub merged_usr: Option<bool>,
+    /// Whether the target's apt sources are written as debootstrap writes them: one line for each suite in `/etc/apt/sources.list`, and
+    /// keys only where those of the target's own packages do not suffice.
+    pub plain_sources: bool,
     /// Archives beside the suite's own, whose packages are chosen from too. They are written into the target with their keys.
     pub further: Vec<FurtherSource>,
     /// The lock to build from; what the archive has now if `None`.

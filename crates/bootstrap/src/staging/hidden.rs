@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::staging::hidden_place::{DIRECTORY, Place, is_at, is_ours};
+use crate::staging::merge::move_into;
 use crate::staging::place::{is_filled_in_place, parent};
 use rootstrap_configure::privilege::Janitor;
-use rootstrap_rootfs::Root;
+use rootstrap_rootfs::{CopyOptions, Root};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::fs::{flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// The numbers (statfs(2)) of filesystems that several machines can share. A lock of one machine may mean nothing on another.
 const SHARED: [u64; 11] = [
@@ -95,10 +97,8 @@ impl HiddenDirectory {
         }
         // The hidden directory is inside of the target, so the entries move up one by one.
         let root = self.root()?.below(b"root")?;
-        for name in root.list(b"")? {
-            let name = OsStr::from_bytes(&name);
-            rustix::fs::renameat(root.fd(), name, target, name).map_err(Error::errno(MOVE, &path.join(name)))?;
-        }
+        let to = Root::from(openat(target, ".", DIRECTORY, Mode::empty()).map_err(Error::errno("open", path))?);
+        self.fill(&root, &to, path)?;
         let target = openat(target, ".", DIRECTORY, Mode::empty()).map_err(Error::errno("open", path))?;
         let owner = fstat(&target).map_err(Error::errno("inspect", path))?;
         if (owner.st_uid, owner.st_gid) != (0, 0) {
@@ -114,6 +114,28 @@ impl HiddenDirectory {
         rustix::fs::futimens(&target, &times).map_err(Error::errno("change the time of", path))?;
         self.place.sync(sync)
     }
+
+    /// Moves the entries of a tree into the directory `to`, and copies what belongs into mount points below it.
+    fn fill(&self, from: &Root, to: &Root, path: &Path) -> Result<(), Error> {
+        for child in move_into(from, to, path)? {
+            let (place, name) = (path.join(&child), child.as_os_str().as_bytes());
+            let from = from.below(name)?;
+            if from.list(b"")?.is_empty() {
+                continue;
+            }
+            let copy = Self::create(&place, OsStr::new("staging"), &self.place.janitor)?;
+            let options = CopyOptions { threads: 1, precopy: None, cancel: &AtomicBool::new(false) };
+            rootstrap_rootfs::copy(&from, &copy.root()?, b"root", options)?;
+            // A root does not lead into other filesystems.
+            self.fill(&copy.root()?.below(b"root")?, &Root::open(&place)?, &place)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether a name is that of a hidden directory or file of a run.
+pub(crate) fn is_of_run(name: &OsStr) -> bool {
+    is_ours(name.as_bytes())
 }
 
 /// Returns whether an open directory is empty and this user's, as one is that was just created.

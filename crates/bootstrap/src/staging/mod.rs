@@ -9,6 +9,7 @@ pub(crate) mod fit;
 pub(crate) mod hidden;
 mod hidden_place;
 pub(crate) mod memory;
+mod merge;
 pub(crate) mod new_file;
 mod ownership;
 pub(crate) mod place;

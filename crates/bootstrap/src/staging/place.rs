@@ -18,9 +18,14 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Returns whether `path` is a directory that has to stay the same one, because it cannot be replaced or has something in it.
+pub(crate) fn is_filled_in_place(path: &Path) -> bool {
+    cannot_be_replaced(path) || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 /// Returns whether `path` is a directory that cannot be replaced: a mount point, the working directory, or a directory whose parent
 /// the caller may not change.
-pub(crate) fn is_filled_in_place(path: &Path) -> bool {
+pub(crate) fn cannot_be_replaced(path: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
     let Some(it) = identity(path) else { return false };
     let is_fixed = access(parent(path), Access::WRITE_OK | Access::EXEC_OK).is_err();

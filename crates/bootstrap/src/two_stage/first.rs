@@ -8,6 +8,7 @@
 //! /rootstrap/links/NAME          the links of these packages: time and path per line; their targets in NAME.targets
 //! /rootstrap/directories/NAME    the directories of packages of the first phase: mode, owner, group, time and path per line
 //! /rootstrap/files/              the files that no package ships
+//! /debootstrap/debootstrap       the name that debootstrap's users know; it starts the program above
 //! ```
 
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(crate) const PLACE: &str = "rootstrap";
 pub(crate) const PLAN: &str = "rootstrap/plan";
 /// The program of the second stage.
 pub(crate) const SCRIPT: &str = "rootstrap/second-stage";
+/// The directory of the program by which debootstrap's users start the second stage.
+pub(crate) const DEBOOTSTRAP: &str = "debootstrap";
 /// The first line of the plan. It changes whenever an older or newer version of this program would misunderstand the plan.
 pub(crate) const FORMAT: &str = "format 1";
 
@@ -88,6 +91,13 @@ pub(crate) fn make(
     for path in own_files(context, write_files)? {
         field("file", &path);
     }
+    let settings = &context.customization.settings;
+    let hostname = settings.hostname.as_ref().map(|name| format!("{name}\n"));
+    for (path, text) in [("etc/hostname", hostname), ("etc/resolv.conf", settings.resolv_conf.clone())] {
+        text.map_or(Ok(()), |text| write(root, path, text.as_bytes()))?;
+    }
+    root.create_directories(DEBOOTSTRAP.as_bytes(), 0o755)?;
+    root.write(format!("{DEBOOTSTRAP}/debootstrap").as_bytes(), include_bytes!("debootstrap.sh"), 0o755)?;
     root.write(PLAN.as_bytes(), plan.as_bytes(), 0o644)?;
     root.write(SCRIPT.as_bytes(), script().as_bytes(), 0o755)?;
     Ok(bytes)

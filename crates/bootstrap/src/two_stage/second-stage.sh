@@ -416,6 +416,8 @@ main() {
     mounted=false
     tidy_up
     flush
+    # These programs brought the system here, and nothing else is in the directory.
+    rm -f /debootstrap/debootstrap && rmdir /debootstrap 2>/dev/null
     rm -rf $state
     say 'the second stage is done: this system is complete'
     exit 0

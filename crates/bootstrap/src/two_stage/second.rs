@@ -11,7 +11,7 @@ use crate::install::{emulation, native, slim};
 use crate::request::{Machine, Sources, check};
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden::HiddenDirectory;
-use crate::two_stage::first::{FORMAT, PLACE, PLAN, SCRIPT};
+use crate::two_stage::first::{DEBOOTSTRAP, FORMAT, PLACE, PLAN, SCRIPT};
 use rootstrap_configure::privilege::Mode;
 use rootstrap_configure::{Options, Sandbox, dpkg};
 use rootstrap_normalize::Tidy;
@@ -79,6 +79,7 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     // One flush takes the place of all those that the scripts asked for. Until then every step can be repeated.
     rustix::fs::syncfs(root.fd()).map_err(Error::errno("flush", &path))?;
     root.remove_tree(PLACE.as_bytes())?;
+    root.remove_tree(DEBOOTSTRAP.as_bytes())?;
     skeleton::fill_dev(&root, plan.epoch)?;
     rootstrap_normalize::clamp_times(&root, plan.epoch, &machine.cancel)?;
     Ok(())

@@ -155,6 +155,7 @@ pub(crate) fn request(
         customization: settings.customization(packages.slim, &args.copy).map_err(Problem::Request)?,
         output: Output {
             target,
+            into_nonempty: args.non_empty,
             purpose,
             container: shared.container.container(),
             attest: args.attest && args.print_plan.is_none(),

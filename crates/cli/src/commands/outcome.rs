@@ -12,18 +12,18 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// Prints a problem with the command line. Returns the exit status.
-pub(super) fn usage(problem: &str) -> u8 {
+pub(crate) fn usage(problem: &str) -> u8 {
     complain(&format!("error: {}\n", visible(problem)));
     2
 }
 
 /// Writes lines to standard error, with colours where they are wanted.
-pub(super) fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = std::io::stderr().write_all(color::paint(text, color::is_on()).as_bytes());
 }
 
 /// Opens the log. If that fails, says why and returns the exit status.
-pub(super) fn open_log(verbosity: &Verbosity) -> Result<Log, u8> {
+pub(crate) fn open_log(verbosity: &Verbosity) -> Result<Log, u8> {
     let log = Log::open(verbosity.log.as_deref()).map_err(|error| usage(&format!("cannot write the log: {error}")))?;
     match &verbosity.trace {
         Some(path) => log.with_trace(path).map_err(|error| usage(&format!("cannot write the trace: {error}"))),
@@ -32,7 +32,7 @@ pub(super) fn open_log(verbosity: &Verbosity) -> Result<Log, u8> {
 }
 
 /// Says how the process that did the work ended, if it could not say so itself. Returns the exit status.
-pub(super) fn ended(ended: Ended) -> u8 {
+pub(crate) fn ended(ended: Ended) -> u8 {
     let signal = match ended {
         Ended::Exited(code) => return code,
         Ended::Killed(SIGINT | SIGTERM | SIGHUP) => {
@@ -61,7 +61,7 @@ pub(super) fn ended(ended: Ended) -> u8 {
 }
 
 /// Prints an error, its causes, where the whole log is, and what to do, each once. Returns the exit status.
-pub(super) fn fail(error: &Error, log: Option<PathBuf>) -> u8 {
+pub(crate) fn fail(error: &Error, log: Option<PathBuf>) -> u8 {
     let mut text = format!("error: {}\n", visible(&error.to_string()));
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -16,7 +16,7 @@ const LATEST: i64 = 253_402_300_799;
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Hands the rights of this process to a run.
-pub(super) fn apply(held: &Held, machine: &mut Machine) {
+pub(crate) fn apply(held: &Held, machine: &mut Machine) {
     machine.mode = held.mode;
     machine.janitor = held.janitor.clone();
     held.janitor.end_after_parent(GRACE);
@@ -25,7 +25,7 @@ pub(super) fn apply(held: &Held, machine: &mut Machine) {
 }
 
 /// Reports the mode, and what prevents a better one.
-pub(super) fn report_mode(held: &Held, report: &dyn Fn(Event)) {
+pub(crate) fn report_mode(held: &Held, report: &dyn Fn(Event)) {
     report(Event::Note(format!("mode: {}", held.mode.name())));
     for obstacle in &held.obstacles {
         report(Event::Note(obstacle.clone()));
@@ -34,7 +34,7 @@ pub(super) fn report_mode(held: &Held, report: &dyn Fn(Event)) {
 
 /// Finds the credentials for a push in the first process, because helpers expect to be run by the user who asked. The process that
 /// continues takes them over. Returns what that process has to know.
-pub(super) fn credentials(push: &mut Push, invocation: &Invocation) -> Result<String, Error> {
+pub(crate) fn credentials(push: &mut Push, invocation: &Invocation) -> Result<String, Error> {
     match &invocation.handover {
         Some(handover) => push.take_credentials(&handover.secret).map(|()| String::new()),
         None => push.find_credentials(&environment::path_variable),
@@ -42,7 +42,7 @@ pub(super) fn credentials(push: &mut Push, invocation: &Invocation) -> Result<St
 }
 
 /// Returns `SOURCE_DATE_EPOCH`, if it is set.
-pub(super) fn epoch() -> Result<Option<i64>, String> {
+pub(crate) fn epoch() -> Result<Option<i64>, String> {
     let text = environment::variable("SOURCE_DATE_EPOCH");
     // Dates are written with four digits for the year.
     let parse = |text| {
@@ -56,7 +56,7 @@ pub(super) fn epoch() -> Result<Option<i64>, String> {
 
 /// Sets `cancel` at the first signal, which asks for an orderly end. An interrupt or a termination after it ends the process at once;
 /// hangups may repeat.
-pub(super) fn stop_on_signals(cancel: &Arc<AtomicBool>) {
+pub(crate) fn stop_on_signals(cancel: &Arc<AtomicBool>) {
     let cancel = cancel.clone();
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         std::thread::spawn(move || {
@@ -70,7 +70,7 @@ pub(super) fn stop_on_signals(cancel: &Arc<AtomicBool>) {
 }
 
 /// Passes the signals of the process that only waits to the process that works.
-pub(super) fn pass_signals_to(process: u32) {
+pub(crate) fn pass_signals_to(process: u32) {
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
         std::thread::spawn(move || signals.forever().for_each(|_| privilege::interrupt(process)));
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub static KEY: LazyLock<Key> = LazyLock::new(|| Key::generate("archive"));
 
 pub const NOW: i64 = EPOCH as i64 + 3600;
-pub const POLICY: Policy = Policy { now: NOW, allow_rollback: false };
+pub const POLICY: Policy = Policy { now: NOW, allow_rollback: false, unsigned: false };
 
 /// Suite `x` with one small and one large package.
 pub fn archive() -> Archive {
