@@ -69,7 +69,10 @@ pub(crate) fn settle(request: &Request, report: Report<'_>) -> Result<Request, E
     };
     let Some(release) = found.first().map(|pocket| pocket.release()) else { return Ok(request) };
     match rootstrap_suites::lookup(&release.codename) {
-        Some(suite) if suite.codename == release.codename => request.sources.suite.clone_from(&suite.codename),
+        Some(suite) if suite.codename == release.codename => {
+            let alias = std::mem::replace(&mut request.sources.suite, suite.codename.clone());
+            request.sources.alias = Some(alias);
+        }
         _ => {
             let name = &request.sources.suite;
             report(Event::Note(format!("{name} is the mirror's own suite, and not {}", listed.codename)));

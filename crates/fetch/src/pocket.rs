@@ -60,8 +60,8 @@ pub struct Policy {
     pub now: i64,
     /// Whether a Release older than one seen before is accepted.
     pub allow_rollback: bool,
-    /// Whether a Release is accepted whoever made it: signatures are not looked at. Sizes, digests, dates and names are checked all the
-    /// same. Such a Release is not remembered.
+    /// Whether a Release is accepted whoever made it: neither signatures nor `Valid-Until` are looked at. Sizes, digests and names are
+    /// checked all the same. Such a Release is not remembered.
     pub unsigned: bool,
 }
 

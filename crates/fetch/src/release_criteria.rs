@@ -27,7 +27,8 @@ impl ReleaseCriteria<'_> {
         if self.is_in_future(release) {
             return Err(Error::Future { what: what(), date: release.date, now });
         }
-        let may_be_expired = self.pocket.further.as_ref().is_some_and(|further| further.may_be_expired);
+        // Nobody vouches for the date of one whose signature is not looked at.
+        let may_be_expired = self.policy.unsigned || self.pocket.further.as_ref().is_some_and(|it| it.may_be_expired);
         let moment = if may_be_expired { release.date } else { self.moment(release) };
         if let Some(valid_until) = release.valid_until.filter(|until| *until < moment) {
             return Err(Error::Expired { what: what(), valid_until, date: release.date, now });

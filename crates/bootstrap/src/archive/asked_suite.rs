@@ -5,9 +5,10 @@ use crate::request::Sources;
 use rootstrap_suites::{MergedUsr, Suite};
 use std::borrow::Cow;
 
-/// Returns the suite that is asked for, with the form of /usr that is asked for.
+/// Returns the suite that is asked for, with the form of /usr that is asked for, and, where debootstrap's sources are, with the name
+/// that is asked for.
 pub(crate) fn find_suite(sources: &Sources) -> Result<Cow<'static, Suite>, Error> {
-    let suite = known_suite(sources)?;
+    let suite = by_asked_name(known_suite(sources)?, sources);
     let Some(is_merged) = sources.merged_usr else { return Ok(suite) };
     let own = suite.merged_usr(false);
     let wanted = match (is_merged, own) {
@@ -26,6 +27,24 @@ pub(crate) fn find_suite(sources: &Sources) -> Result<Cow<'static, Suite>, Error
     let mut suite = suite.into_owned();
     (suite.merged_usr, suite.merged_usr_buildd) = (wanted, None);
     Ok(Cow::Owned(suite))
+}
+
+/// Gives the pockets of a suite the alias that it is asked for by, if apt's sources are to be plain: the target then follows the alias.
+fn by_asked_name(suite: Cow<'static, Suite>, sources: &Sources) -> Cow<'static, Suite> {
+    let asked = sources.alias.as_ref().unwrap_or(&sources.suite);
+    if !sources.plain_sources || !suite.aliases.contains(asked) {
+        return suite;
+    }
+    let mut suite = suite.into_owned();
+    let codename = suite.codename.clone();
+    let renamed =
+        |name: &String| name.strip_prefix(&codename).map_or_else(|| name.clone(), |rest| format!("{asked}{rest}"));
+    let pockets = &mut suite.pockets;
+    pockets.release = renamed(&pockets.release);
+    for pocket in [&mut pockets.updates, &mut pockets.security, &mut pockets.backports].into_iter().flatten() {
+        *pocket = renamed(pocket);
+    }
+    Cow::Owned(suite)
 }
 
 /// Returns the suite as it is known. One that is not listed gets the rules of a modern suite if mirror and keyring are given.

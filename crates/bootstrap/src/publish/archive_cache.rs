@@ -176,6 +176,8 @@ fn add_sources(key: &mut KeyBuilder, sources: &Sources) {
     // What a lock decides is in the plan and in the pockets.
     let Sources {
         suite: _,
+        // It is a part of the pockets.
+        alias: _,
         is_own: _,
         pockets,
         components,

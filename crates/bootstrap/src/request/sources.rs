@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub struct Sources {
     /// The codename, alias or version of the suite.
     pub suite: String,
+    /// The name that was asked for, if that was an alias and the codename was found out.
+    pub alias: Option<String>,
     /// Whether it is a suite of the mirrors' own, although the name is an alias of a listed one.
     pub is_own: bool,
     /// The names of the pockets to choose packages from (`release`, `updates`, `security`, `backports`); all but the last if
