@@ -6,7 +6,7 @@ use crate::compare_args::{DiffArgs, VerifyArgs};
 use crate::container::ContainerArgs;
 use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
-use crate::plan_args::{PlanArgs, SuitesArgs, WhyArgs};
+use crate::plan_args::{DoctorArgs, PlanArgs, SuitesArgs, WhyArgs};
 use crate::project_args::{BuildArgs, InitArgs, MatrixArgs, MergeArgs};
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::root_args::{EmulationArgs, RootArgs};
@@ -71,7 +71,7 @@ impl CommandLine {
             Some(
                 Command::Cache(_) | Command::Outdated(_) | Command::Diff(_) | Command::Verify(_) | Command::Matrix(_),
             ) => true,
-            Some(Command::Build(_) | Command::Completions(_) | Command::Plan(_)) => true,
+            Some(Command::Build(_) | Command::Completions(_) | Command::Plan(_) | Command::Doctor(_)) => true,
             Some(Command::Why(_) | Command::WhyNot(_) | Command::Suites(_) | Command::Translate(_)) => true,
             Some(Command::MergeMetadata(args)) => args.output.is_none(),
             Some(Command::Lock(lock)) => lock.prints(),
@@ -108,6 +108,9 @@ pub(crate) enum Command {
 
     /// List the suites that rootstrap knows
     Suites(SuitesArgs),
+
+    /// Say what this machine has and lacks for builds, and what makes it better: exit status 1 if builds would fail
+    Doctor(Box<DoctorArgs>),
 
     /// Write rootstrap.toml, the list of a project's images, with comments
     Init(InitArgs),

@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         (Some(args::Command::Why(args)), _) => commands::plan::why(&args),
         (Some(args::Command::WhyNot(args)), _) => commands::plan::why_not(&args),
         (Some(args::Command::Suites(args)), _) => commands::suites::run(&args),
+        (Some(args::Command::Doctor(args)), _) => commands::doctor::run(&args, &invocation),
         (Some(args::Command::Init(args)), _) => commands::init::run(&args),
         (Some(args::Command::Build(args)), _) => commands::build::run(&args, &invocation),
         (Some(args::Command::Completions(args)), _) => {

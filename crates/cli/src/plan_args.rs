@@ -1,5 +1,6 @@
-//! The arguments of `rootstrap plan`, `why`, `why-not` and `suites`.
+//! The arguments of `rootstrap plan`, `why`, `why-not`, `suites` and `doctor`.
 
+use crate::network_args::NetworkArgs;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::run_args::RunArgs;
 use rootstrap_bootstrap::{Error, Machine, Request, Target};
@@ -40,6 +41,23 @@ pub(crate) struct SuitesArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `rootstrap doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// The suites whose mirrors are asked; by default the one of each vendor that is supported longest
+    pub suites: Vec<String>,
+
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// What a plan is made for: the same options as those of a build.

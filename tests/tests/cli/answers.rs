@@ -44,6 +44,35 @@ fn a_package_has_reasons_for_and_against() {
 }
 
 #[test]
+fn a_machine_is_examined() {
+    let world = trixie();
+    let doctor = |arguments: &[&str], code: i32| {
+        let mut command = world.bare(&[&["doctor"], arguments].concat());
+        let mirror = format!("{}/debian", world.server.url());
+        command
+            .env("ROOTSTRAP_CACHE_DIR", world.path("cache"))
+            .env("http_proxy", "http://user:secret@127.0.0.1:9")
+            .env("ROOTSTRAP_MIRROR", mirror);
+        String::from_utf8(world.finish(&mut command).expect(code).stdout).unwrap()
+    };
+    // Its mirrors are the host's and the vendor's, which the proxy does not reach.
+    let table = doctor(&["trixie", "--timeout=1"], 1);
+    for line in [
+        "mode root: ",
+        "mode single: ",
+        "architecture s390x: ",
+        "proxy http: http://127.0.0.1:9",
+        "bad      mirror trixie: cannot fetch",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    assert!(!table.contains("secret"), "{table}");
+    assert!(table.contains(&format!("good     cache {}: ", world.path("cache").display())), "{table}");
+    let json = doctor(&["trixie", "--timeout=1", "--json"], 1);
+    assert!(json.starts_with("{\"findings\":[{\"condition\":") && json.contains("\"topic\":\"mirror\""), "{json}");
+}
+
+#[test]
 fn suites_shells_and_manuals_need_no_network() {
     let world = trixie();
     let output = |arguments: &[&str]| {

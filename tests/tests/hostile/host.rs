@@ -281,7 +281,7 @@ fn the_place_of_the_target_changes_during_the_run() {
     let child = start_waiting(&world, &small(&target, &[]));
     fs::create_dir(&target).unwrap();
     fs::write(world.path("out/root/file"), "theirs").unwrap();
-    end(&world, child).expect(1);
+    end(&world, child).expect(2).says(&["it is not empty"]);
     assert_eq!(fs::read_to_string(world.path("out/root/file")).unwrap(), "theirs");
     assert_eq!(world.names("out/root"), ["file"]);
     before.check_around(&world, &["root"]);

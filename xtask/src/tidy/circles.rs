@@ -13,6 +13,7 @@ const ORDER: [&[&str]; 13] = [
         "archives",
         "convert",
         "diff",
+        "doctor",
         "download",
         "enter",
         "export",

@@ -22,7 +22,7 @@ pub(crate) use at_pocket::at_pocket;
 pub use input_file::{read_input, read_whole};
 pub(crate) use local_debs::is_path;
 pub use lock_file::read_lock;
-pub(crate) use mirrors::{is_of_user, lasting_uris, wanted_pockets};
+pub(crate) use mirrors::{is_of_user, lasting_uris, pockets, wanted_pockets};
 pub(crate) use open::{Archive, ArchiveOptions, keyring, open, open_locked, session};
 pub use proxies::proxies;
 pub(crate) use served::{ServedPocket, is_further, is_local};

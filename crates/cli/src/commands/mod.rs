@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod cache;
 mod deadline;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod documents;
 pub(crate) mod enter;
 pub(crate) mod image;
