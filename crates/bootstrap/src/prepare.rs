@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::event::{Event, Report};
+use crate::install::failed;
 use crate::publish::target;
 use crate::publish::{mtree, push, sbom, side_file};
 use crate::request::{Hook, Request, Target};
@@ -26,6 +27,7 @@ pub(crate) fn prepare(request: &Request, given: &Target, report: Report<'_>) -> 
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
     target::check(output, given, machine, selection.variant.runs_scripts())?;
+    failed::check(machine)?;
     for request in request.platforms() {
         sbom::check(&request.output, &machine.janitor)?;
     }

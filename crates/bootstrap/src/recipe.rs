@@ -7,6 +7,7 @@ use crate::finish::{self, FinishInputs};
 use crate::install::BuildContext;
 use crate::install::debs::{self, DebSource, Debs};
 use crate::install::emulation::{self, Emulation};
+use crate::install::failed;
 use crate::install::first_phase_snapshot::SnapshotInputs;
 use crate::install::native::{self, NativeInputs, NativePrograms};
 use crate::install::phases;
@@ -376,8 +377,11 @@ fn fill(
                 finish::end_scripts(context, installed, finish)
             }),
         };
-        if result.as_ref().is_err_and(|error| !native::is_worth_another_try(native, context.customization, error)) {
+        if let Err(error) = &result
+            && !native::is_worth_another_try(native, context.customization, error)
+        {
             machine.cancel.store(true, Ordering::Relaxed);
+            failed::keep_if_asked(context, error);
         }
         result.map(|bytes| (bytes, pipeline.controls))
     })

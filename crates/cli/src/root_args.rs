@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use rootstrap_bootstrap::privilege::Mode;
 use rootstrap_bootstrap::{Machine, StagingPlace};
+use std::path::PathBuf;
 
 /// With which rights roots are made, where they grow, and whether the disk is waited for.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +20,10 @@ pub(crate) struct RootArgs {
     #[command(flatten)]
     pub emulation: EmulationArgs,
 
+    /// If a script fails, keep the tree in a new directory, for `rootstrap enter`; by default below TMPDIR
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub keep_failed: Option<PathBuf>,
+
     /// Whether to wait until the result is on the disk
     #[arg(long, value_name = "YES|NO", default_value = "yes", value_parser = ["yes", "no"])]
     pub sync: String,
@@ -29,6 +34,11 @@ impl RootArgs {
     pub(crate) fn apply(&self, machine: &mut Machine) {
         machine.staging = self.staging.into();
         self.emulation.apply(machine);
+        machine.keep_failed = self.keep_failed.as_ref().map(|path| match path.as_os_str().is_empty() {
+            true => machine.temporary.join(format!("rootstrap-failed-{}", std::process::id())),
+            // The working directory may change.
+            false => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        });
         machine.sync = self.sync == "yes";
     }
 }

@@ -60,6 +60,10 @@ impl Error {
             Self::Failed { status, .. } if KILLED.iter().any(|words| status.contains(words)) => {
                 Some("the kernel kills when memory runs out (see dmesg): use --staging=disk, or allow more memory")
             }
+            Self::Failed { tail, .. } | Self::TimedOut { tail, .. } if wanted_network(tail) => Some(
+                "it wanted the network, which package scripts do not have: preseed an answer (--debconf), or do this in a hook with \
+                 --hook-network",
+            ),
             _ => None,
         }
     }
@@ -67,6 +71,21 @@ impl Error {
 
 /// What a status says when SIGKILL ended a program, or a program that a shell ran.
 const KILLED: [&str; 2] = ["signal 9", "exit status 137"];
+
+/// What the usual programs say when there is no network.
+const NO_NETWORK: [&str; 6] = [
+    "network is unreachable",
+    "temporary failure in name resolution",
+    "temporary failure resolving",
+    "could not resolve",
+    "unable to resolve host",
+    "name or service not known",
+];
+
+/// Returns whether a program said that it has no network.
+fn wanted_network(tail: &[String]) -> bool {
+    tail.iter().any(|line| NO_NETWORK.iter().any(|words| line.to_lowercase().contains(words)))
+}
 
 fn quote(tail: &[String]) -> String {
     tail.iter().map(|line| format!("\n    | {line}")).collect()

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read};
 
 /// How many lines of output an error message shows.
-const REMEMBERED: usize = 12;
+const REMEMBERED: usize = 20;
 
 /// Of a remembered line, so many bytes are kept.
 const LONGEST_REMEMBERED: usize = 1 << 10;

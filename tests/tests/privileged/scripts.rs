@@ -76,6 +76,29 @@ fn a_user_hears_of_a_failing_script_too() {
 }
 
 #[test]
+fn the_tree_of_a_failure_is_kept_if_asked_for() {
+    need!(machine::root());
+    let text = "#!/bin/sh\necho left >/left\necho 'curl: (6) Could not resolve host: example.org'\nexit 6\n";
+    let bad = Deb::new("bad", "1").script("postinst", text);
+    let world = World::new(&need!(base::archive(Layout::Merged, [bad])));
+    for (staging, name) in [("memory", "one"), ("disk", "two")] {
+        let kept = format!("--keep-failed={}", world.target(name));
+        let options = [&world.target("root"), "--include=bad", &format!("--staging={staging}"), &kept];
+        let parts =
+            ["warning: the tree is kept as the failure left it: rootstrap enter ", "hint: it wanted the network"];
+        world.run(&options).expect(1).says(&parts);
+        assert_eq!(fs::read_to_string(world.path("out").join(name).join("left")).unwrap(), "left\n");
+        assert_eq!(base::prints(&world.path("out").join(name), &["cat", "/left"]), "left\n");
+        assert!(!Path::new(&world.target("root")).exists());
+        // What is kept is not written over.
+        world.run(&options).expect(2).says(&["cannot use --keep-failed: "]);
+    }
+    // Nothing is kept where no script fails.
+    world.run(&[&world.target("root"), &format!("--keep-failed={}", world.target("three"))]).expect(0);
+    assert!(!world.path("out/three").exists());
+}
+
+#[test]
 fn a_failed_run_spoils_standard_output() {
     need!(machine::root());
     let bad = Deb::new("bad", "1").script("postinst", "#!/bin/sh\nexit 1\n");

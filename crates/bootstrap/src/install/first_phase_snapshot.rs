@@ -188,6 +188,7 @@ pub(crate) fn mode_of(machine: &Machine) -> Mode {
         emulates_all: _,
         staging: _,
         temporary: _,
+        keep_failed: _,
         sync: _,
         now: _,
         reuse: _,

@@ -8,6 +8,7 @@ pub(crate) mod core_set;
 pub(crate) mod debs;
 mod early_settings;
 pub(crate) mod emulation;
+pub(crate) mod failed;
 pub(crate) mod first_phase_snapshot;
 pub(crate) mod hooks;
 pub(crate) mod installer;

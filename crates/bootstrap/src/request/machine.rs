@@ -73,6 +73,8 @@ pub struct Machine {
     pub staging: StagingPlace,
     /// Where archives are staged on disk, and where downloads go that are not kept.
     pub temporary: PathBuf,
+    /// Where the tree is kept if a script fails; `None` removes it.
+    pub keep_failed: Option<PathBuf>,
     /// Whether the run waits until the result is on the disk.
     pub sync: bool,
     /// The present, in seconds since 1970.
@@ -103,6 +105,7 @@ impl Machine {
             emulates_all: false,
             staging: StagingPlace::default(),
             temporary: PathBuf::from("/tmp"),
+            keep_failed: None,
             sync: true,
             now,
             cancel: Arc::default(),
