@@ -58,7 +58,7 @@ pub fn download_to(request: &Request, directory: &Path, report: Report<'_>) -> R
 /// As for [`download_to`]; the request cannot be locked.
 pub fn pack_debs(request: &Request, path: &Path, report: Report<'_>) -> Result<(), Error> {
     let machine = &request.machine;
-    let lock = lock::lock(request, None, &Upgrade::All, report)?;
+    let lock = lock::decide(request, None, &Upgrade::All, report)?;
     let place = HiddenDirectory::create(parent(path), "debs".as_ref(), &machine.janitor)?;
     let (root, text, epoch) = (place.root()?, lock.to_text(), lock.epoch);
     let mut request = request.clone();

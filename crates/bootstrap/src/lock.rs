@@ -5,7 +5,7 @@ use crate::archives::Archives;
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::own_suite;
-use crate::request::{Machine, Request, Selection, Sources, Target};
+use crate::request::{Machine, Request, Selection, Sources, Target, check};
 use crate::staging::new_file::NewFile;
 use crate::staging::place::parent;
 use rootstrap_configure::privilege::Janitor;
@@ -33,6 +33,17 @@ pub enum Upgrade {
 /// # Errors
 /// As for [`plan`](crate::plan()); a package that [`Upgrade::Packages`] names is not in the result.
 pub fn lock(request: &Request, earlier: Option<&Lock>, upgrade: &Upgrade, report: Report<'_>) -> Result<Lock, Error> {
+    check::lockable(&request.sources)?;
+    decide(request, earlier, upgrade, report)
+}
+
+/// Does what [`lock()`] does, also for what a lock alone does not say.
+pub(crate) fn decide(
+    request: &Request,
+    earlier: Option<&Lock>,
+    upgrade: &Upgrade,
+    report: Report<'_>,
+) -> Result<Lock, Error> {
     let request = &own_suite::settle(request, report)?;
     let mut archives = Archives::new(&request.machine, report)?;
     archives.open(request)?;
@@ -58,8 +69,10 @@ pub fn locks(
     report: Report<'_>,
 ) -> Result<Vec<Result<Lock, Error>>, Error> {
     let mut archives = Archives::new(machine, report)?;
-    let mut settled: Vec<Result<Request, Error>> =
-        requests.iter().map(|(request, _)| own_suite::settle(request, report)).collect();
+    let mut settled: Vec<Result<Request, Error>> = requests
+        .iter()
+        .map(|(request, _)| check::lockable(&request.sources).and_then(|()| own_suite::settle(request, report)))
+        .collect();
     archives.open_all(&mut settled);
     let decide = |(request, earlier): &(&Result<Request, Error>, &Option<Lock>)| {
         let request = request.as_ref().ok()?;

@@ -15,7 +15,7 @@ use rootstrap_debian::release::parse_moment;
 use rootstrap_debian::version::Version;
 use rootstrap_fetch::{Keyring, ListedDeb, Options, Policy, Session, VerifiedPocket};
 use rootstrap_http::Url;
-use rootstrap_lock::Lock;
+use rootstrap_lock::{Lock, Source};
 use rootstrap_resolve::{Index, Plan, Variant};
 use rootstrap_suites::{MergedUsr, Pocket, Suite};
 use std::collections::BTreeMap;
@@ -114,7 +114,8 @@ pub(crate) fn open_locked(options: &ArchiveOptions<'_>, lock: &Lock, path: &Path
     let keyring = keyring(sources, suite)?;
     let further = further::pockets(sources, &keyring)?;
     // The digests of the lock vouch for debs that the user names.
-    for source in lock.sources_of(&selection.architecture).filter(|source| !is_local(&source.pocket)) {
+    let judged = |source: &&Source| !sources.unsigned && !is_local(&source.pocket);
+    for source in lock.sources_of(&selection.architecture).filter(judged) {
         let of_further = further.iter().find(|pocket| pocket.name == source.pocket);
         let keys = of_further.and_then(|pocket| pocket.further.as_ref()).map_or(&keyring, |further| &further.keyring);
         let trusted = keys.fingerprints();

@@ -48,13 +48,6 @@ impl Request {
     pub fn check_for_lock(&self) -> Result<(), Error> {
         selection(&self.selection)?;
         sources(&self.sources)?;
-        let hint = "leave it out";
-        if self.sources.unsigned {
-            return refuse("--no-check-sig", "a lock says which keys vouch for the packages", hint);
-        }
-        if self.sources.merged_usr.is_some() {
-            return refuse("--merged-usr", "a lock has the form of /usr that its suite has", hint);
-        }
         arch_variant(self)?;
         self.output.further_platforms.iter().try_for_each(|name| architecture(name))
     }
@@ -69,6 +62,18 @@ impl Request {
         arch_variant(self)?;
         first_stage(self)
     }
+}
+
+/// Refuses what a lock file cannot say.
+pub(crate) fn lockable(sources: &Sources) -> Result<(), Error> {
+    let hint = "leave it out";
+    if sources.unsigned {
+        return refuse("--no-check-sig", "a lock says which keys vouch for the packages", hint);
+    }
+    if sources.merged_usr.is_some() {
+        return refuse("--merged-usr", "a lock has the form of /usr that its suite has", hint);
+    }
+    Ok(())
 }
 
 /// Refuses mirrors that cannot have what is asked for.
