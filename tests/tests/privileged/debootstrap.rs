@@ -127,6 +127,24 @@ fn an_archive_of_packages_takes_the_place_of_the_mirror() {
         .expect(0);
     assert_eq!(world.server.requests().len(), requests, "the mirror was asked");
     base::assert_consistent(Path::new(&target));
+    // Signatures are not looked at either time.
+    let unsigned = [
+        "--no-check-gpg",
+        "--variant=minbase",
+        &format!("--make-tarball={tarball}"),
+        base::SUITE,
+        &world.target("none"),
+    ];
+    debootstrap(&world, &unsigned, true).expect(0);
+    let unsigned = [
+        "--no-check-gpg",
+        "--variant=minbase",
+        &format!("--unpack-tarball={tarball}"),
+        base::SUITE,
+        &world.target("two"),
+    ];
+    debootstrap(&world, &unsigned, true).expect(0);
+    base::assert_consistent(&world.path("out/two"));
     let other = world.target("other.tgz");
     fs::write(&other, fs::read("/proc/self/exe").unwrap()).unwrap();
     let outcome = debootstrap(&world, &[&format!("--unpack-tarball={other}"), base::SUITE, &target], true).expect(1);
