@@ -97,6 +97,7 @@ pub fn image(
     Ok(Summary {
         target: given,
         architectures,
+        tags: container::tags(&output, &names),
         image: published.image,
         digest: published.digest,
         archive_bytes: published.archive_bytes,

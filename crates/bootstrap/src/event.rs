@@ -1,5 +1,7 @@
 //! What happens during a run, as data. The command line shows it.
 
+use std::time::{Duration, Instant};
+
 /// A part of the run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -104,3 +106,62 @@ pub enum Event {
 
 /// Where events go.
 pub type Report<'a> = &'a (dyn Fn(Event) + Sync);
+
+/// How long each stage took. The times of a stage that begins several times are added up. Of several platforms, the stages of the first one are
+/// timed, and those that all have in common.
+#[derive(Debug, Default)]
+pub struct StageTimes {
+    platform: Option<String>,
+    current: Option<(Stage, Instant)>,
+    times: Vec<(Stage, Duration)>,
+}
+
+impl StageTimes {
+    /// Ends the current stage and begins the next one. Returns whether that one never began before.
+    pub fn begin(&mut self, platform: Option<&str>, stage: Stage) -> bool {
+        if let Some(platform) = platform
+            && self.platform.get_or_insert_with(|| platform.to_owned()) != platform
+        {
+            return false;
+        }
+        let is_first = !self.times.iter().any(|(known, _)| *known == stage)
+            && self.current.is_none_or(|(current, _)| current != stage);
+        self.end();
+        self.current = Some((stage, Instant::now()));
+        is_first
+    }
+
+    /// Ends the current stage.
+    pub fn end(&mut self) {
+        let Some((stage, since)) = self.current.take() else { return };
+        match self.times.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, time)) => *time += since.elapsed(),
+            None => self.times.push((stage, since.elapsed())),
+        }
+    }
+
+    /// Returns the stages that have ended, in the order in which they began.
+    #[must_use]
+    pub fn times(&self) -> &[(Stage, Duration)] {
+        &self.times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_of_one_platform_are_timed() {
+        let mut times = StageTimes::default();
+        assert!(times.begin(None, Stage::Indexes));
+        assert!(times.begin(Some("arm64"), Stage::Unpack));
+        assert!(!times.begin(Some("amd64"), Stage::Configure), "another platform");
+        assert!(times.begin(Some("arm64"), Stage::Configure));
+        assert!(!times.begin(Some("arm64"), Stage::Unpack), "the next group of packages");
+        assert!(times.begin(None, Stage::Publish));
+        times.end();
+        let names: Vec<&str> = times.times().iter().map(|(stage, _)| stage.name()).collect();
+        assert_eq!(names, ["indexes", "unpack", "configure", "publish"]);
+    }
+}

@@ -109,6 +109,7 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
     let mut summary =
         Summary { target: given.clone(), unfinished: request.output.is_first_stage(), ..Summary::default() };
     summary.suite.clone_from(&suite.codename);
+    summary.tags = container::tags(&request.output, &names);
     summary.architectures = requests.iter().map(|request| request.selection.architecture.clone()).collect();
     if request.machine.mode == Mode::Chroot && !request.output.is_first_stage() {
         summary.limits.push(CHROOT_LIMITS.to_owned());
@@ -123,8 +124,9 @@ pub fn bootstrap(request: &Request, report: Report<'_>) -> Result<Summary, Error
                 && let Some(kept) = archive_cache::publish(entry, &request.output.target, machine, report)?
             {
                 parents.keep();
-                let Summary { target, suite, architectures, limits, .. } = summary;
-                return Ok(Summary { target, suite, architectures, limits, reused: true, ..kept });
+                let Summary { packages, deb_bytes, file_bytes, archive_bytes, image, digest, .. } = kept;
+                let of_archive = Summary { packages, deb_bytes, file_bytes, archive_bytes, image, digest, ..summary };
+                return Ok(Summary { reused: true, ..of_archive });
             }
             vec![run.build_platform(request, &inputs, report)?]
         }
@@ -358,7 +360,8 @@ fn fill(
     if let Some(kept) = root.take_if(|root| root.exists()) {
         let _ = native.set(None);
         let (installed, controls) = kept.restore(context)?;
-        return Ok((finish::end_scripts(context, installed, finish)?, controls));
+        let ended = finish::end_scripts(context, installed, finish);
+        return ended.inspect_err(|error| failed::keep_if_asked(context, error)).map(|bytes| (bytes, controls));
     }
     std::thread::scope(|scope| {
         let mut pipeline = debs::start(scope, source)?;

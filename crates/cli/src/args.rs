@@ -277,7 +277,8 @@ pub(crate) struct Args {
     pub frozen: bool,
 
     /// Print the packages that would be installed and stop; =json for JSON
-    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text",
+        conflicts_with = "metadata_file")]
     pub print_plan: Option<PlanFormat>,
 }
 
@@ -289,6 +290,10 @@ pub(crate) struct SharedArgs {
 
     #[command(flatten)]
     pub container: ContainerArgs,
+
+    /// Write what became of the image, as JSON: its digest, id, tags, packages, the time of each stage, or why it failed
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub run: RunArgs,

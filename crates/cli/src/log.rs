@@ -100,15 +100,14 @@ impl Log {
 }
 
 impl Log {
-    /// Writes all lines that are in memory to a file, which is replaced.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn write_to(&self, path: &Path) -> io::Result<()> {
-        match &*self.place.lock().unwrap_or_else(PoisonError::into_inner) {
-            Place::Memory(lines) => lines.write_to(&mut create(path)?),
-            Place::File(..) => Ok(()),
+    /// Returns all lines that are in memory.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Place::Memory(lines) = &*self.place.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A vector takes everything.
+            let _ = lines.write_to(&mut text);
         }
+        text
     }
 }
 

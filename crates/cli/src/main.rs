@@ -18,6 +18,7 @@ mod hook_args;
 mod lock_args;
 mod log;
 mod manifest;
+mod metadata;
 mod mmdebstrap;
 mod mode;
 mod network_args;
@@ -53,10 +54,9 @@ fn main() -> ExitCode {
     if let Some(words) = peer::words_of(&invocation.arguments, "debootstrap") {
         return debootstrap::run(words, &invocation).into();
     }
-    let arguments = match peer::words_of(&invocation.arguments, "mmdebstrap").map(mmdebstrap::arguments) {
-        Some(Ok(arguments)) => arguments,
-        Some(Err(code)) => return code.into(),
-        None => invocation.arguments.clone(),
+    let arguments = match mmdebstrap::arguments(&invocation) {
+        Ok(arguments) => arguments,
+        Err(code) => return code.into(),
     };
     let line = args::CommandLine::try_parse_from(arguments).unwrap_or_else(|error| error.exit());
     let streams = line.streams();

@@ -116,11 +116,16 @@ impl Manifest {
     pub(crate) fn job(&self, image: &Image, args: &BuildArgs, machine: Machine) -> Result<Job, Problem> {
         self.check_target(image, args.push)?;
         let line = self.line(image, self.words(image, args.push))?;
-        let shared = SharedArgs { root: args.root.clone(), container: line.shared.container, run: args.run.clone() };
+        let (root, container, run) = (args.root.clone(), line.shared.container, args.run.clone());
+        let shared = SharedArgs { root, container, metadata_file: None, run };
         // clap reports a missing suite before this.
         let Some(bootstrap) = line.bootstrap else { return Err(self.problem(image, None, "it has no suite")) };
-        let request = request(bootstrap, (&line.packages, &line.settings), shared, machine)
+        let mut request = request(bootstrap, (&line.packages, &line.settings), shared, machine)
             .map_err(|problem| self.in_image(image, problem))?;
+        // More than one image can fail.
+        if let Some(path) = &mut request.machine.keep_failed {
+            path.as_mut_os_string().push(format!("-{}", image.name));
+        }
         Ok(Job { name: image.name.clone(), request, lock: lock_path(image) })
     }
 

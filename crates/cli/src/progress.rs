@@ -7,7 +7,7 @@ use crate::verbosity::ProgressKind;
 use crate::verbosity::Verbosity;
 use crate::visible::visible_line;
 use indicatif::HumanBytes;
-use rootstrap_bootstrap::{Event, FetchEvent, Stage, Summary, Target, format_date};
+use rootstrap_bootstrap::{Event, FetchEvent, Stage, StageTimes, Summary, Target, format_date};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -46,11 +46,8 @@ pub(crate) struct Progress {
 
 struct State {
     display: Display,
-    stage: Option<(Stage, Instant)>,
-    times: Vec<(Stage, Duration)>,
+    times: StageTimes,
     packages: usize,
-    /// The platform whose stages are timed, if there are several: the first one.
-    timed: Option<String>,
     cache: Vec<HitRate>,
     /// The hosts of mirrors that failed for a while, and why.
     failures: BTreeSet<(String, String)>,
@@ -71,10 +68,8 @@ impl Progress {
         let shown = level == Level::Normal && kind == ProgressKind::Auto && std::io::stderr().is_terminal();
         let state = State {
             display: Display::new(shown),
-            stage: None,
-            times: Vec::new(),
+            times: StageTimes::default(),
             packages: 0,
-            timed: None,
             cache: Vec::new(),
             failures: BTreeSet::new(),
         };
@@ -144,17 +139,9 @@ impl Progress {
         }
     }
 
-    /// Times a stage. Of several platforms, the stages of the first one are timed, and those that all have in common.
+    /// Times a stage, and says when packages begin to be unpacked or configured.
     fn begin_stage(&self, state: &mut State, platform: Option<&str>, stage: Stage) {
-        if let Some(platform) = platform
-            && state.timed.get_or_insert_with(|| platform.to_owned()) != platform
-        {
-            return;
-        }
-        let is_first = !state.times.iter().any(|(known, _)| *known == stage)
-            && state.stage.is_none_or(|(current, _)| current != stage);
-        state.begin_stage(Some(stage));
-        if is_first && matches!(stage, Stage::Unpack | Stage::Configure) {
+        if state.times.begin(platform, stage) && matches!(stage, Stage::Unpack | Stage::Configure) {
             self.print(state, Level::Normal, &format!("{}: {} packages", stage.name(), state.packages));
         }
     }
@@ -229,7 +216,7 @@ impl Progress {
     /// Removes the display, so that something else can be printed.
     pub(crate) fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.begin_stage(None);
+        state.times.end();
         state.display.end();
         if let Some(trace) = self.log.trace() {
             trace.end();
@@ -311,25 +298,18 @@ impl Progress {
     }
 
     fn print_times(&self, state: &State) {
-        let total: Duration = state.times.iter().map(|(_, time)| *time).sum();
-        let times: Vec<String> =
-            state.times.iter().map(|(stage, time)| format!("{} {:.2} s", stage.name(), time.as_secs_f64())).collect();
+        let total: Duration = state.times.times().iter().map(|(_, time)| *time).sum();
+        let times: Vec<String> = state
+            .times
+            .times()
+            .iter()
+            .map(|(stage, time)| format!("{} {:.2} s", stage.name(), time.as_secs_f64()))
+            .collect();
         self.print(state, Level::Normal, &format!("{} ({:.2} s in all)", times.join(", "), total.as_secs_f64()));
     }
 }
 
 impl State {
-    /// Ends the current stage and begins the next one. The times of a stage that begins several times are added up.
-    fn begin_stage(&mut self, next: Option<Stage>) {
-        if let Some((stage, since)) = self.stage.take() {
-            match self.times.iter_mut().find(|(known, _)| *known == stage) {
-                Some((_, time)) => *time += since.elapsed(),
-                None => self.times.push((stage, since.elapsed())),
-            }
-        }
-        self.stage = next.map(|stage| (stage, Instant::now()));
-    }
-
     /// Returns the level at which a failure is shown. A server that cannot be reached fails for every file, and again and again: one line
     /// about it suffices.
     fn level_of_failure(&mut self, uri: &str, reason: &str) -> Level {

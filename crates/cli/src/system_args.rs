@@ -3,7 +3,7 @@
 use crate::hook_args::HookArgs;
 use crate::text_file;
 use rootstrap_bootstrap::{Copy, Customization, Error, NewUser, Settings, TarIn};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The user's own commands, and settings of the finished system, which no package makes.
@@ -81,6 +81,13 @@ impl SystemArgs {
             hook_network: self.hook_network,
             script_timeout: self.script_timeout.map(|seconds| Duration::from_secs(seconds.into())),
         })
+    }
+
+    /// Returns the files of a target with something in it that stay: those that no package ships, unless an option says what they are.
+    pub(crate) fn kept_files(&self) -> Vec<PathBuf> {
+        let of_hostname = self.hostname.is_none().then_some("etc/hostname");
+        let of_resolver = (self.resolv_conf == "none").then_some("etc/resolv.conf");
+        [Some("etc/fstab"), of_hostname, of_resolver].into_iter().flatten().map(PathBuf::from).collect()
     }
 
     fn settings(&self) -> Result<Settings, Error> {

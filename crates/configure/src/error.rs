@@ -60,6 +60,11 @@ impl Error {
             Self::Failed { status, .. } if KILLED.iter().any(|words| status.contains(words)) => {
                 Some("the kernel kills when memory runs out (see dmesg): use --staging=disk, or allow more memory")
             }
+            Self::Failed { action: what, tail, .. } | Self::TimedOut { what, tail, .. }
+                if what.contains("the hook") && wanted_network(tail) =>
+            {
+                Some("it wanted the network, which hooks have with --hook-network alone")
+            }
             Self::Failed { tail, .. } | Self::TimedOut { tail, .. } if wanted_network(tail) => Some(
                 "it wanted the network, which package scripts do not have: preseed an answer (--debconf), or do this in a hook with \
                  --hook-network",
@@ -73,18 +78,20 @@ impl Error {
 const KILLED: [&str; 2] = ["signal 9", "exit status 137"];
 
 /// What the usual programs say when there is no network.
-const NO_NETWORK: [&str; 6] = [
+const NO_NETWORK: [&str; 5] = [
     "network is unreachable",
     "temporary failure in name resolution",
     "temporary failure resolving",
     "could not resolve",
-    "unable to resolve host",
     "name or service not known",
 ];
 
 /// Returns whether a program said that it has no network.
 fn wanted_network(tail: &[String]) -> bool {
-    tail.iter().any(|line| NO_NETWORK.iter().any(|words| line.to_lowercase().contains(words)))
+    // sudo says this of the name of its own host, and goes on.
+    let lines = tail.iter().filter(|line| !line.starts_with("sudo: "));
+    let mut lines = lines.map(|line| line.to_lowercase());
+    lines.any(|line| NO_NETWORK.iter().any(|words| line.contains(words)))
 }
 
 fn quote(tail: &[String]) -> String {

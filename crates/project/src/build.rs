@@ -1,6 +1,7 @@
 //! Goes through the images of a manifest: decides what each is made of, leaves out what is there already, and hands the others to
 //! `bootstrap`, as many at a time as there are processors.
 
+use crate::observer::Observer;
 use crate::report::{ImageReport, PackageChange, Report, State};
 use rootstrap_bootstrap::lock_file::Lock;
 use rootstrap_bootstrap::{Error, Event, LockChoice, Machine, NewParents, Request, Upgrade};
@@ -330,7 +331,11 @@ fn build_one(
     request.machine.cancel = flag.clone();
     request.machine.expects_more = has_others;
     let mut report = decided.report.clone();
-    let events = |event| events(Some(&decided.job.name), event);
+    let observer = Observer::default();
+    let events = |event| {
+        observer.event(&event);
+        events(Some(&decided.job.name), event);
+    };
     let made = if download_only {
         rootstrap_bootstrap::download(&request, &events).map(|()| None)
     } else {
@@ -340,9 +345,7 @@ fn build_one(
     match made {
         Ok(None) => report.state = State::Downloaded,
         Ok(Some(summary)) => {
-            report.state = if summary.reused { State::Unchanged } else { State::Built };
-            report.digest = summary.digest;
-            report.pushed = summary.pushed;
+            report.succeed(&summary);
             for limit in summary.limits {
                 events(Event::Warning(limit));
             }
@@ -351,6 +354,7 @@ fn build_one(
         Err(error) if error.is_cancelled() => report.exit_code = 1,
         Err(error) => report.fail(&error),
     }
+    observer.fill(&mut report);
     report.seconds = since.elapsed().as_secs_f64();
     report
 }

@@ -4,7 +4,7 @@
 //! It reads no arguments and no environment, and prints nothing.
 //!
 //! Read `manifest` first: what a file says. `expand` makes images of it, and `conflicts` refuses two that write to one place. `build` goes
-//! through the images, `report` is what a run says of them, `shard` and `fan_out` spread them over machines.
+//! through the images, `report` is what a run says of them (`observer` collects a part of it from events), `shard` and `fan_out` spread them over machines.
 
 mod build;
 mod conflicts;
@@ -13,6 +13,7 @@ mod expand;
 mod fan_out;
 mod image;
 mod manifest;
+mod observer;
 mod report;
 mod shard;
 
@@ -20,7 +21,8 @@ pub use build::{BuildOptions, Job, build};
 pub use error::Error;
 pub use fan_out::{Engine, TooManyJobs, fan_out};
 pub use image::{Image, Key, Kind, Setting};
-pub use report::{ImageReport, MergeError, PackageChange, Report, State, merge};
+pub use observer::Observer;
+pub use report::{ImageReport, MergeError, PackageChange, Report, StageSeconds, State, VaryingPath, merge};
 pub use shard::{Shard, ShardError};
 
 /// The name of the file that lists images.

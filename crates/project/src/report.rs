@@ -1,6 +1,6 @@
 //! What a run says of its images, for programs and for people.
 
-use rootstrap_bootstrap::{Error, Update};
+use rootstrap_bootstrap::{Error, Summary, Update};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -36,6 +36,12 @@ pub struct ImageReport {
     /// The digest of the container image, or of the index of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The id of the container image, as Docker and podman show it; of several, that of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The names that the image has in its archive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// The names that it has in registries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pushed: Vec<String>,
@@ -50,11 +56,35 @@ pub struct ImageReport {
     pub changes: Option<Vec<PackageChange>>,
     /// How long this image took, in seconds.
     pub seconds: f64,
+    /// How long each stage took, in the order in which they began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<StageSeconds>,
+    /// The paths that can differ from one build to another of the same packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub varying: Vec<VaryingPath>,
     /// Why it failed: the message, its causes and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The exit status that a run of this image alone would have.
     pub exit_code: u8,
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageSeconds {
+    /// The name of the stage.
+    pub stage: String,
+    /// Its time in seconds.
+    pub seconds: f64,
+}
+
+/// A path whose content the packages do not decide alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VaryingPath {
+    /// An absolute path in the root. A slash at its end means all that is below a directory, and a star all names that begin so.
+    pub path: String,
+    /// The reason, in a few words.
+    pub reason: String,
 }
 
 /// A package that differs.
@@ -112,8 +142,21 @@ impl State {
 }
 
 impl ImageReport {
+    /// Says that the image was made.
+    pub fn succeed(&mut self, summary: &Summary) {
+        self.state = if summary.reused { State::Unchanged } else { State::Built };
+        self.suite.clone_from(&summary.suite);
+        self.architectures.clone_from(&summary.architectures);
+        self.packages = Some(summary.packages);
+        self.target = summary.target.path().map(|path| path.display().to_string());
+        self.digest.clone_from(&summary.digest);
+        self.id.clone_from(&summary.image);
+        self.tags.clone_from(&summary.tags);
+        self.pushed.clone_from(&summary.pushed);
+    }
+
     /// Says that the image could not be made.
-    pub(crate) fn fail(&mut self, error: &Error) {
+    pub fn fail(&mut self, error: &Error) {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {

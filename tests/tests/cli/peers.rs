@@ -107,7 +107,7 @@ fn command_lines_are_translated() {
         ["translate", "--", "/usr/sbin/debootstrap", "--include=a b", "--extractor=ar", "sid", "it's", "http://m"];
     let outcome = run(&world, &line).expect(0).says(&["note: --extractor=ar decides nothing here"]);
     assert!(
-        stdout(&outcome).starts_with(r"rootstrap sid 'it'\''s' http://m --variant=important "),
+        stdout(&outcome).starts_with(r"rootstrap sid 'it'\''s' http://m --format=directory --variant=important "),
         "{}",
         stdout(&outcome)
     );

@@ -172,6 +172,45 @@ fn a_trace_shows_stages_downloads_and_packages() {
 }
 
 #[test]
+fn the_metadata_file_says_what_became_of_an_image() {
+    need!(machine::builder());
+    let world = trixie();
+    let target = world.target("root.oci.tar");
+    let run = |more: &[&str]| {
+        world.run(&[&[target.as_str(), "--tag=team/base:13", "--metadata-file=out.json"], &EXTRACT[..], more].concat())
+    };
+    let image = || {
+        let report: Value = serde_json::from_slice(&fs::read(world.path("out.json")).unwrap()).unwrap();
+        assert_eq!(report["version"], 1);
+        report["images"][0].clone()
+    };
+    let outcome = run(&[]).expect(0);
+    let made = image();
+    assert_eq!(made["state"], "built");
+    assert_eq!((&made["name"], &made["tags"][0]), (&"team/base:13".into(), &"team/base:13".into()));
+    assert_eq!((&made["packages"], &made["suite"]), (&3.into(), &"trixie".into()));
+    assert_eq!(made["target"], target);
+    for digest in ["id", "digest"] {
+        assert!(outcome.stderr.contains(made[digest].as_str().unwrap()), "{digest}");
+    }
+    let stages: Vec<&str> = made["times"].as_array().unwrap().iter().map(|it| it["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["indexes", "plan", "unpack", "finish", "publish"]);
+    // A failure is written too.
+    run(&["--include=missing"]).expect(1);
+    let failed = image();
+    assert_eq!((&failed["state"], &failed["exit-code"]), (&"failed".into(), &1.into()));
+    assert!(failed["error"].as_str().unwrap().starts_with("cannot find the package missing"), "{failed}");
+    for (place, said) in [(target.as_str(), "in its place"), ("no/such/place", "its directory does not exist")] {
+        world.run(&[target.as_str(), "--metadata-file", place]).expect(2).says(&["(--metadata-file): ", said]);
+    }
+    fs::create_dir_all(world.path("tree")).unwrap();
+    world
+        .finish(&mut world.bare(&["image", "tree", "x.oci.tar", "--tag=scratch", "--metadata-file=out.json"]))
+        .expect(0);
+    assert_eq!(image()["name"], "scratch:latest");
+}
+
+#[test]
 fn the_log_has_everything_even_with_quiet() {
     let world = unlisted();
     let log = world.path("log");

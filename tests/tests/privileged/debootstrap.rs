@@ -76,8 +76,9 @@ fn a_failure_leaves_the_log_and_nothing_else() {
     let log = fs::read_to_string(Path::new(&target).join("debootstrap/debootstrap.log")).unwrap();
     assert!(log.contains("no-such-package"), "{log}");
     assert_eq!(world.names("out/root"), ["debootstrap"]);
-    // The next try finds a directory that is not empty.
+    // The next try finds a directory that is not empty, and takes the log away.
     debootstrap(&world, &["--variant=minbase", base::SUITE, &target], true).expect(0);
+    assert!(!Path::new(&target).join("debootstrap").exists());
 }
 
 #[test]
@@ -107,10 +108,12 @@ fn two_stages_by_debootstraps_names() {
             && text.ends_with("I: Base system installed successfully.\n"),
         "{text}"
     );
-    debootstrap(&world, &["--second-stage", &format!("--second-stage-target={two}")], false).expect(0);
-    for target in [&one, &two] {
+    let second = format!("--second-stage-target={two}");
+    debootstrap(&world, &["--second-stage", &second, "--keep-debootstrap-dir"], false).expect(0);
+    for (target, is_kept) in [(&one, false), (&two, true)] {
         base::assert_consistent(Path::new(target));
-        assert!(!Path::new(target).join("debootstrap").exists() && !Path::new(target).join("rootstrap").exists());
+        let at = |name: &str| Path::new(target).join(name).exists();
+        assert_eq!((at("debootstrap"), at("debootstrap/debootstrap"), at("rootstrap")), (is_kept, false, false));
     }
 }
 
@@ -157,21 +160,32 @@ fn mounts_below_the_target_are_filled_or_left_alone() {
     let world = need!(world());
     let target = world.target("root");
     let root = Path::new(&target);
-    let mounts = ["run", "var/lib/dpkg/info"];
-    for mount in mounts {
-        fs::create_dir_all(root.join(mount)).unwrap();
+    for place in ["run", "var/lib/dpkg/info", "tmp", "dev"] {
+        fs::create_dir_all(root.join(place)).unwrap();
     }
-    let script = "for place in run var/lib/dpkg/info; do mount -t tmpfs none \"$1/$place\"; done; shift; \"$@\" && \
-                  ls \"$0/var/lib/dpkg/info\" && ls -A \"$0/run\"";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-ec", script, &target, &target]).arg(program::path()).arg("debootstrap");
-    command.arg(format!("--keyring={}", world.path("key.pgp").display()));
-    command.args(["--variant=minbase", base::SUITE, &target, &world.server.url()]);
-    command
-        .env("TMPDIR", world.path("tmp"))
-        .env("no_proxy", "127.0.0.1")
-        .env("ROOTSTRAP_CACHE_DIR", world.path("cache"));
-    let outcome = world.finish(&mut command).expect(0);
+    fs::write(root.join("dev/null"), "").unwrap();
+    let with_mounts = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", script, &target, &target]).arg(program::path()).arg("debootstrap");
+        command.arg(format!("--keyring={}", world.path("key.pgp").display()));
+        command.args(["--variant=minbase", base::SUITE, &target, &world.server.url()]);
+        command
+            .env("TMPDIR", world.path("tmp"))
+            .env("no_proxy", "127.0.0.1")
+            .env("ROOTSTRAP_CACHE_DIR", world.path("cache"));
+        world.finish(&mut command)
+    };
+    // What cannot be written is found out before anything changes.
+    let outcome = with_mounts("mount -t tmpfs -o ro none \"$1/var/lib/dpkg/info\"; shift; \"$@\"").expect(1);
+    assert!(stdout(&outcome).contains("its filesystem is mounted read-only"), "{}", stdout(&outcome));
+    assert!(!root.join("etc").exists());
+    let outcome = with_mounts(
+        "for place in run var/lib/dpkg/info tmp; do mount -t tmpfs -o mode=0700 none \"$1/$place\"; done; \
+         mount --bind /dev/null \"$1/dev/null\"; shift; \"$@\" && ls \"$0/var/lib/dpkg/info\" && ls -A \"$0/run\" && \
+         stat -c 'mode %a' \"$0/tmp\" && test -c \"$0/dev/null\"",
+    )
+    .expect(0);
+    assert!(stdout(&outcome).contains("mode 1777\n"), "{}", stdout(&outcome));
     assert!(stdout(&outcome).contains("\ndpkg.list\n"), "{}", stdout(&outcome));
     assert!(!stdout(&outcome).contains("rootstrap-unfinished"), "{}", stdout(&outcome));
     assert!(!root.join("var/lib/dpkg/info/dpkg.list").exists() && root.join("var/lib/dpkg/status").exists());

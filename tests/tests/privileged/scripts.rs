@@ -96,6 +96,13 @@ fn the_tree_of_a_failure_is_kept_if_asked_for() {
     // Nothing is kept where no script fails.
     world.run(&[&world.target("root"), &format!("--keep-failed={}", world.target("three"))]).expect(0);
     assert!(!world.path("out/three").exists());
+    // Later builds of one plan take the root from the cache, and only the hook runs.
+    for round in 0..4 {
+        let name = format!("round-{round}");
+        let kept = format!("--keep-failed={}", world.target(&name));
+        world.run_again(&[&world.target("other"), &kept, "--hook=customize=exit 4"]).expect(1);
+        assert!(world.path("out").join(&name).join("etc").exists(), "{name}");
+    }
 }
 
 #[test]

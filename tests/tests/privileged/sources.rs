@@ -46,6 +46,24 @@ fn arguments(world: &World) -> Vec<String> {
     ]
 }
 
+#[test]
+fn plain_lines_name_the_keys_of_each_source() {
+    need!(machine::root());
+    let world = need!(world());
+    build(&world, "plain", &["--sources-format=plain"], None);
+    let text = fs::read_to_string(world.path("out/plain/etc/apt/sources.list")).unwrap();
+    let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {text}"));
+    // Both have the same key, which is one file.
+    for part in ["/team rolling main", "/flat ./"] {
+        let (_, rest) = line(part).split_once("signed-by=/").unwrap();
+        assert!(rest.split_whitespace().next().unwrap().ends_with("-rolling.gpg]"), "{text}");
+        assert!(world.path("out/plain").join(rest.split(']').next().unwrap()).exists(), "{text}");
+    }
+    for part in [" second main", &format!(" {} ", base::SUITE)] {
+        assert!(!line(part).contains("-rolling.gpg"), "{text}");
+    }
+}
+
 fn build(world: &World, name: &str, more: &[&str], user: Option<&User>) -> Vec<u8> {
     let target = world.target(name);
     let own = arguments(world);

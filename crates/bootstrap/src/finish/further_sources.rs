@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::request::{FurtherSource, Sources};
+use rootstrap_debian::sources::Source;
 use rootstrap_debian::version::Version;
 use rootstrap_fetch::Keyring;
 use rootstrap_http::redact;
@@ -12,18 +13,27 @@ use std::collections::BTreeMap;
 /// The version of apt that brought `Signed-By`.
 const SIGNED_BY: &str = "1.1";
 
-/// Writes one file for each source. `main` are the entries of the suite's own archive, and `own` is the path of its keyring in the target,
-/// for sources without keys of their own.
-pub(crate) fn write(
+/// An entry as it is written, and the name of its files.
+pub(crate) struct NamedEntry {
+    pub entry: Source,
+    pub name: String,
+    /// The path, in the target, of its keys.
+    pub signed_by: Option<String>,
+}
+
+/// Returns the entries of the sources, and writes their keys. `main` are the entries of the suite's own archive, and `own` is the path of its
+/// keyring in the target, for sources without keys of their own.
+pub(crate) fn entries(
     root: &Root,
     sources: &Sources,
     suite: &Suite,
     apt: &AptKeys<'_>,
     (main, own): (&[SourceEntry], Option<&str>),
-) -> Result<(), Error> {
+) -> Result<Vec<NamedEntry>, Error> {
     let further = sources.merged_further()?;
     let names = names(&further, vendor_name(suite));
     let mut keyrings: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    let mut entries = Vec::new();
     for (FurtherSource { entry, keys }, name) in further.iter().zip(names) {
         let mut entry = entry.clone();
         // User and password are for this run, not for every reader of the target.
@@ -43,6 +53,14 @@ pub(crate) fn write(
                 }
             },
         };
+        entries.push(NamedEntry { entry, name, signed_by });
+    }
+    Ok(entries)
+}
+
+/// Writes one file for each source.
+pub(crate) fn write(root: &Root, suite: &Suite, entries: &[NamedEntry]) -> Result<(), Error> {
+    for NamedEntry { entry, name, signed_by } in entries {
         root.create_directories(b"etc/apt/sources.list.d", 0o755)?;
         let (path, text) = match suite.sources_format {
             SourcesFormat::OneLine => (format!("{name}.list"), entry.to_lines(signed_by.as_deref())),

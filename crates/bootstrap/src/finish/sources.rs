@@ -45,7 +45,8 @@ pub(crate) fn write(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Err
         None => signed_by(root, suite)?,
     };
     let entries = builder.entries(&Vendor::apt_examples())?;
-    further_sources::write(root, sources, suite, keys, (&entries, signed_by.as_deref()))?;
+    let further = further_sources::entries(root, sources, suite, keys, (&entries, signed_by.as_deref()))?;
+    further_sources::write(root, suite, &further)?;
     if entries.is_empty() {
         return Ok(());
     }
@@ -77,22 +78,22 @@ fn write_plain(builder: &Entries<'_>, keys: &AptKeys<'_>) -> Result<(), Error> {
         None => None,
     };
     let is_old = sources.snapshot.is_some() && sources.write_snapshot;
-    let mut text = one_line(&builder.entries(&Vendor::apt_examples())?, signed_by.as_deref(), is_old);
-    for further in sources.merged_further()? {
-        let mut entry = further.entry;
-        entry.uris.iter_mut().for_each(|uri| *uri = redact::userinfo(uri));
-        text += &entry.to_lines(signed_by.as_deref());
+    let entries = builder.entries(&Vendor::apt_examples())?;
+    let mut text = one_line(&entries, signed_by.as_deref(), is_old);
+    for further in further_sources::entries(root, sources, suite, keys, (&entries, signed_by.as_deref()))? {
+        text += &further.entry.to_lines(further.signed_by.as_deref());
     }
     Ok(root.write(SOURCES_LIST.as_bytes(), text.as_bytes(), 0o644)?)
 }
 
-/// Returns whether a key of the suite's own keyrings has signed each pocket that anybody signed.
+/// Returns whether a key of the suite's own keyrings has signed each pocket of the suite that anybody signed.
 fn is_signed_by_vendor(suite: &Suite, served: &[ServedPocket]) -> bool {
     let blobs: Vec<&[u8]> = suite.keyrings.iter().filter_map(|name| rootstrap_suites::keyring(name)).collect();
     let Ok(own) = Keyring::from_bytes(&blobs) else { return false };
     let own = own.fingerprints();
     let is_own = |pocket: &ServedPocket| pocket.keys.is_empty() || pocket.keys.iter().any(|key| own.contains(key));
-    served.iter().all(is_own)
+    let is_further = |pocket: &&ServedPocket| Pocket::ALL.iter().all(|known| known.name() != pocket.name);
+    served.iter().filter(|pocket| !is_further(pocket)).all(is_own)
 }
 
 /// Returns the path of the file of sources in deb822 format.

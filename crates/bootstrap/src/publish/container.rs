@@ -77,6 +77,12 @@ pub(crate) fn names(output: &Output, default: Option<&str>) -> Result<Vec<Name>,
     Ok(names)
 }
 
+/// Returns the names as Docker shows them, if there is an image that has them.
+pub(crate) fn tags(output: &Output, names: &[Name]) -> Vec<String> {
+    let names = names.iter().filter(|_| output.target.layer().is_some());
+    names.map(|name| name.familiar.clone()).collect()
+}
+
 fn name(text: &str) -> Result<Name, Error> {
     let reference: Reference = text.parse()?;
     let full = reference.to_string();

@@ -106,7 +106,7 @@ impl<'a> Product<'a> {
             }
             Target::Directory(path) | Target::Layout(path, _) => {
                 // Something may have come there during the run.
-                check_free(&output.target, output.into_nonempty)?;
+                check_free(&output.target, output.into_nonempty.is_some())?;
                 let prepared = self.prepare_directory(path, machine, report)?;
                 // One flush takes the place of all those that the scripts asked for.
                 let directory = match &prepared {
@@ -142,11 +142,12 @@ impl<'a> Product<'a> {
     pub fn publish(
         &self,
         prepared: Prepared<'_>,
-        target: &Target,
+        output: &Output,
         machine: &Machine,
         report: Report<'_>,
     ) -> Result<Written, Error> {
-        let path = target.path().unwrap_or(Path::new(""));
+        let path = output.target.path().unwrap_or(Path::new(""));
+        let kept = output.into_nonempty.as_deref().unwrap_or_default();
         let epoch = match self {
             Self::Root(finished) => finished.options.epoch,
             Self::Image(_, epoch) => *epoch,
@@ -162,8 +163,11 @@ impl<'a> Product<'a> {
                 done.file = Some(new.publish(path, machine.sync)?.file);
                 done.bytes = Some(bytes);
             }
-            Prepared::Grown(directory) => directory.publish(path, epoch, machine.sync)?,
-            Prepared::Copied(directory) => directory.publish(path, epoch, machine.sync)?,
+            Prepared::Grown(&ref directory) | Prepared::Copied(ref directory) => {
+                // Another run may have filled a directory that has to stay the same one.
+                check_free(&output.target, output.into_nonempty.is_some())?;
+                directory.publish(path, epoch, kept, machine.sync)?;
+            }
         }
         Ok(done)
     }

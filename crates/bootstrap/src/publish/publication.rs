@@ -68,7 +68,7 @@ pub(crate) fn publish(
         published.limits.push(manifest.sentence());
     }
     if let Some(product) = &product {
-        let done = product.publish(prepared, &output.target, machine, report);
+        let done = product.publish(prepared, output, machine, report);
         let done = done.inspect_err(|_| manifest.iter().for_each(mtree::Manifest::remove))?;
         (published.archive_bytes, published.archive) = (done.bytes, done.file);
     }

@@ -21,6 +21,8 @@ pub struct Summary {
     pub digest: Option<String>,
     /// The id of the container image, as Docker and podman show it; of several images, that of the first.
     pub image: Option<String>,
+    /// The names that the container image has in its archive.
+    pub tags: Vec<String>,
     /// Where the result went.
     pub target: Target,
     /// The full names under which the image was pushed.

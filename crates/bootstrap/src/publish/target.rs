@@ -114,7 +114,7 @@ fn check_cache(target: &Target, cache: Option<&Path>) -> Result<(), Error> {
 
 fn check_resolved(output: &Output, machine: &Machine, runs_scripts: bool) -> Result<(), Error> {
     let target = &output.target;
-    check_free(target, output.into_nonempty)?;
+    check_free(target, output.into_nonempty.is_some())?;
     check_cache(target, machine.cache.as_deref())?;
     if machine.staging == StagingPlace::Memory {
         memory::filesystem(1 << 20).map_err(Error::Memory)?;
@@ -162,6 +162,9 @@ pub(super) fn check_free(target: &Target, into_nonempty: bool) -> Result<(), Err
             "it exists and is not a directory",
             "choose another name; an archive is written to names ending in .tar, .tar.gz, .tar.xz or .tar.zst",
         ),
+        Target::Directory(_) if path.canonicalize().is_ok_and(|path| path == Path::new("/")) => {
+            refuse("it is the system that runs", "choose another directory")
+        }
         Target::Directory(_) if into_nonempty => Ok(()),
         Target::Directory(_) | Target::Layout(..) => {
             // A new filesystem is empty except for the directory that fsck(8) keeps there.
@@ -169,12 +172,10 @@ pub(super) fn check_free(target: &Target, into_nonempty: bool) -> Result<(), Err
             let counts = |name: &OsStr| !is_of_filesystem(name) && !hidden::is_of_run(name);
             for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
                 if counts(&entry.map_err(Error::io("list", path))?.file_name()) {
-                    // Nobody should be told to remove the whole system or where they stand.
-                    let is_removable = !cannot_be_replaced(path) && path != Path::new("/");
-                    let hint = if is_removable {
-                        "remove it first, or choose another directory"
-                    } else {
-                        "choose another directory"
+                    // Nobody should be told to remove where they stand.
+                    let hint = match cannot_be_replaced(path) {
+                        true => "choose another directory",
+                        false => "remove it first, or choose another directory",
                     };
                     return refuse("it is not empty", hint);
                 }

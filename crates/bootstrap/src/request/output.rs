@@ -22,8 +22,9 @@ pub enum Purpose {
 pub struct Output {
     /// Where the result goes, and in which format.
     pub target: Target,
-    /// Whether a directory target may have something in it. What is there stays, unless the root has a file of the same name.
-    pub into_nonempty: bool,
+    /// Whether a directory target may have something in it. What is there stays, unless the root has a file of the same name. These
+    /// files, relative to the target, stay also then.
+    pub into_nonempty: Option<Vec<PathBuf>>,
     /// What the root is for. Every target that is a container image implies [`Purpose::BaseImage`].
     pub purpose: Purpose,
     /// The settings of a container image.
@@ -57,7 +58,7 @@ impl Output {
     pub fn new(target: Target) -> Self {
         Self {
             target,
-            into_nonempty: false,
+            into_nonempty: None,
             purpose: Purpose::default(),
             container: Container::default(),
             attest: false,

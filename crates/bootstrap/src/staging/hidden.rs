@@ -2,12 +2,15 @@
 
 use crate::error::Error;
 use crate::staging::hidden_place::{DIRECTORY, Place, is_at, is_ours};
-use crate::staging::merge::move_into;
+use crate::staging::merge::{Merge, Mounted, join};
 use crate::staging::place::{is_filled_in_place, parent};
+use crate::staging::space;
 use rootstrap_configure::privilege::Janitor;
-use rootstrap_rootfs::{CopyOptions, Root};
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
-use rustix::fs::{flock, fstat, openat, statat, unlinkat};
+use rootstrap_rootfs::{Attributes, CopyOptions, Root, walk};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, StatVfsMountFlags, Timespec, Timestamps, Uid,
+};
+use rustix::fs::{flock, fstat, openat, statat, statvfs, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -85,8 +88,8 @@ impl HiddenDirectory {
     }
 
     /// Moves the tree `root` of the directory to the target `path` that [`Self::for_target`] was called with, and waits for the disk if
-    /// `sync` is set. `epoch` is the time of a target that stays the same directory.
-    pub fn publish(&self, path: &Path, epoch: i64, sync: bool) -> Result<(), Error> {
+    /// `sync` is set. `epoch` is the time of a target that stays the same directory, and of what it has, the files `kept` stay.
+    pub fn publish(&self, path: &Path, epoch: i64, kept: &[PathBuf], sync: bool) -> Result<(), Error> {
         const MOVE: &str = "move the finished tree to";
         let target = &self.place.directory;
         self.place.check_same()?;
@@ -98,7 +101,10 @@ impl HiddenDirectory {
         // The hidden directory is inside of the target, so the entries move up one by one.
         let root = self.root()?.below(b"root")?;
         let to = Root::from(openat(target, ".", DIRECTORY, Mode::empty()).map_err(Error::errno("open", path))?);
-        self.fill(&root, &to, path)?;
+        let tree = Tree { from: &root, to: &to, path, below: b"" };
+        // Everything that can be refused is, before the first entry moves.
+        let parts = self.prepare(&tree, kept)?;
+        commit(&tree, kept, parts, sync)?;
         let target = openat(target, ".", DIRECTORY, Mode::empty()).map_err(Error::errno("open", path))?;
         let owner = fstat(&target).map_err(Error::errno("inspect", path))?;
         if (owner.st_uid, owner.st_gid) != (0, 0) {
@@ -115,22 +121,100 @@ impl HiddenDirectory {
         self.place.sync(sync)
     }
 
-    /// Moves the entries of a tree into the directory `to`, and copies what belongs into mount points below it.
-    fn fill(&self, from: &Root, to: &Root, path: &Path) -> Result<(), Error> {
-        for child in move_into(from, to, path)? {
-            let (place, name) = (path.join(&child), child.as_os_str().as_bytes());
-            let from = from.below(name)?;
-            if from.list(b"")?.is_empty() {
-                continue;
-            }
-            let copy = Self::create(&place, OsStr::new("staging"), &self.place.janitor)?;
-            let options = CopyOptions { threads: 1, precopy: None, cancel: &AtomicBool::new(false) };
-            rootstrap_rootfs::copy(&from, &copy.root()?, b"root", options)?;
+    /// Copies what belongs into mount points below a directory to hidden directories there.
+    fn prepare(&self, tree: &Tree<'_>, kept: &[PathBuf]) -> Result<Vec<Part>, Error> {
+        let mut parts = Vec::new();
+        for Mounted { child, attributes } in tree.merge(kept).check()? {
+            let place = tree.path.join(OsStr::from_bytes(&child));
             // A root does not lead into other filesystems.
-            self.fill(&copy.root()?.below(b"root")?, &Root::open(&place)?, &place)?;
+            let (from, to, below) = (tree.from.below(&child)?, Root::open(&place)?, join(tree.below, &child));
+            let mut part = Part { copy: None, place, to, below, attributes, parts: Vec::new() };
+            if !from.list(b"")?.is_empty() {
+                check_room(&from, &part.place)?;
+                let copy = Self::create(&part.place, OsStr::new("staging"), &self.place.janitor)?;
+                let options = CopyOptions { threads: 1, precopy: None, cancel: &AtomicBool::new(false) };
+                rootstrap_rootfs::copy(&from, &copy.root()?, b"root", options)?;
+                part.copy = Some(copy);
+                part.parts = self.prepare(&part.tree(&from), kept)?;
+            }
+            parts.push(part);
         }
-        Ok(())
+        Ok(parts)
     }
+}
+
+/// A tree, and the directory that it moves into.
+struct Tree<'a> {
+    from: &'a Root,
+    to: &'a Root,
+    path: &'a Path,
+    /// The path of both, relative to the target.
+    below: &'a [u8],
+}
+
+impl<'a> Tree<'a> {
+    fn merge(&self, kept: &'a [PathBuf]) -> Merge<'a> {
+        let &Self { from, to, path, below } = self;
+        Merge { from, to, path, below, kept }
+    }
+}
+
+/// A part of the tree that belongs into a mount point of the target.
+struct Part {
+    /// A copy in the mount point; `None` if the tree has nothing there.
+    copy: Option<HiddenDirectory>,
+    /// The mount point.
+    place: PathBuf,
+    to: Root,
+    below: Vec<u8>,
+    attributes: Attributes,
+    /// What belongs into mount points below it.
+    parts: Vec<Part>,
+}
+
+impl Part {
+    fn tree<'a>(&'a self, from: &'a Root) -> Tree<'a> {
+        Tree { from, to: &self.to, path: &self.place, below: &self.below }
+    }
+}
+
+/// Moves a tree, and what was prepared of it, and waits for the disk if `sync` is set.
+fn commit(tree: &Tree<'_>, kept: &[PathBuf], parts: Vec<Part>, sync: bool) -> Result<(), Error> {
+    tree.merge(kept).move_entries()?;
+    for mut part in parts {
+        let inner = std::mem::take(&mut part.parts);
+        if let Some(copy) = part.copy.take() {
+            commit(&part.tree(&copy.root()?.below(b"root")?), kept, inner, false)?;
+        }
+        // Where nothing can be written, the directory stays as it is.
+        if !is_read_only(&part.place)? {
+            let set = part.to.set_attributes_of(part.to.fd(), part.attributes);
+            set.map_err(Error::errno("set the owner, mode and time of", &part.place))?;
+            let flushed = if sync { rustix::fs::syncfs(part.to.fd()) } else { Ok(()) };
+            flushed.map_err(Error::errno("flush", &part.place))?;
+        }
+    }
+    let flushed = if sync { rustix::fs::syncfs(tree.to.fd()) } else { Ok(()) };
+    flushed.map_err(Error::errno("flush", tree.path))
+}
+
+/// Refuses a mount point that has no room for a tree, or on which nothing can be written.
+fn check_room(from: &Root, place: &Path) -> Result<(), Error> {
+    if is_read_only(place)? {
+        let (path, hint) = (place.to_owned(), "mount it with rw, or unmount it");
+        return Err(Error::Target { path, reason: "its filesystem is mounted read-only".to_owned(), hint });
+    }
+    let mut bytes = 0_u64;
+    walk(from, &mut |visit| {
+        bytes = bytes.saturating_add(visit.metadata.size);
+        Ok::<_, Error>(true)
+    })?;
+    space::enough(place, place, bytes)
+}
+
+fn is_read_only(place: &Path) -> Result<bool, Error> {
+    let found = statvfs(place).map_err(Error::errno("inspect", place))?;
+    Ok(found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Returns whether a name is that of a hidden directory or file of a run.
@@ -274,7 +358,9 @@ mod tests {
             hidden.root().unwrap().at(b"file").unwrap().create_file().unwrap();
             assert!(!at("victim/file").exists());
             if swaps_place {
-                assert!(hidden.publish(&at("place/root"), 0, false).unwrap_err().to_string().contains("cannot use"));
+                assert!(
+                    hidden.publish(&at("place/root"), 0, &[], false).unwrap_err().to_string().contains("cannot use")
+                );
             }
             drop(hidden);
             assert_eq!(std::fs::read_to_string(&canary).unwrap(), "canary", "{case}");
@@ -298,7 +384,7 @@ mod tests {
         let mut hidden = HiddenDirectory::create(&target, OsStr::new("staging"), &Janitor::default()).unwrap();
         hidden.is_inside = true;
         std::fs::create_dir_all(hidden.path().join("root/etc")).unwrap();
-        hidden.publish(&target, 7, false).unwrap();
+        hidden.publish(&target, 7, &[], false).unwrap();
         drop(hidden);
         let found = std::fs::metadata(&target).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777, found.mtime()), (0, 0, 0o755, 7));

@@ -5,74 +5,94 @@
 
 use crate::error::Error;
 use crate::staging::place::is_mount_point;
-use rootstrap_rootfs::{Kind, Root};
+use rootstrap_rootfs::{Attributes, Kind, Root};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Files that no package ships. Who made them before the run wants them to stay, as they do with debootstrap.
-const OF_USER: [&[u8]; 3] = [b"etc/fstab", b"etc/hostname", b"etc/resolv.conf"];
-
-/// Directories of the target's top in which other filesystems are left alone.
+/// Directories of the target's top in which what is mounted is left alone.
 const OF_KERNEL: [&[u8]; 4] = [b"dev", b"proc", b"run", b"sys"];
 
-/// Moves the entries of `from` into `to`, which is the directory `path`. Nothing has changed if this refuses what is there. Returns the
-/// directories, relative to both, that are mount points of the target: what they hold has to be copied.
-///
-/// # Errors
-/// A directory of the tree is something else in the target, or the other way round; or the system refuses.
-pub(super) fn move_into(from: &Root, to: &Root, path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut merge = Merge { from, to, path, mounted: Vec::new() };
-    merge.check(b"")?;
-    merge.move_entries(b"")?;
-    Ok(merge.mounted)
+/// Two directories that become one.
+pub(super) struct Merge<'a> {
+    /// The tree that moves.
+    pub from: &'a Root,
+    /// The directory that it moves into.
+    pub to: &'a Root,
+    /// The path of `to`.
+    pub path: &'a Path,
+    /// The path of both, relative to the target; empty for the target itself.
+    pub below: &'a [u8],
+    /// Files, relative to the target, that stay if they are there.
+    pub kept: &'a [PathBuf],
 }
 
-/// Two directories that become one.
-struct Merge<'a> {
-    from: &'a Root,
-    to: &'a Root,
-    /// The path of `to`.
-    path: &'a Path,
-    mounted: Vec<PathBuf>,
+/// A directory of the tree at which something is mounted in the target.
+pub(super) struct Mounted {
+    /// Its path in both directories.
+    pub child: Vec<u8>,
+    /// What it is in the tree.
+    pub attributes: Attributes,
 }
 
 impl Merge<'_> {
-    fn check(&self, path: &[u8]) -> Result<(), Error> {
+    /// Refuses what cannot become one, and changes nothing. Returns the mount points: what the tree has there has to be copied.
+    ///
+    /// # Errors
+    /// A directory of the tree is something else in the target, or the other way round; or the system refuses.
+    pub(super) fn check(&self) -> Result<Vec<Mounted>, Error> {
+        let mut mounted = Vec::new();
+        self.check_below(b"", &mut mounted)?;
+        Ok(mounted)
+    }
+
+    fn check_below(&self, path: &[u8], mounted: &mut Vec<Mounted>) -> Result<(), Error> {
         for name in self.from.list(path)? {
             let child = join(path, &name);
             let (ours, theirs) = (self.from.at(&child)?.metadata()?, self.to.at(&child)?.metadata()?);
             let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
-            match (ours.kind == Kind::Directory, theirs.kind == Kind::Directory) {
-                // What is mounted there is looked at when something is copied into it.
-                (true, true) if is_mount_point(&self.at(&child)) => {}
-                (true, true) => self.check(&child)?,
-                (false, false) => {}
-                (is_directory, _) => {
-                    let reason = match is_directory {
-                        true => "it is there and is not a directory, as it is in the new system",
-                        false => "it is there as a directory, and is something else in the new system",
-                    };
-                    let (path, hint) = (self.at(&child), "move it away, or choose another directory");
-                    return Err(Error::Target { path, reason: reason.to_owned(), hint });
+            let reason = match (ours.kind == Kind::Directory, theirs.kind == Kind::Directory) {
+                (true, true) if is_mount_point(&self.at(&child)) => {
+                    if !OF_KERNEL.contains(&self.in_target(&child).as_slice()) {
+                        mounted.push(Mounted { child, attributes: ours.attributes });
+                    }
+                    continue;
                 }
-            }
+                (true, true) => {
+                    self.check_below(&child, mounted)?;
+                    continue;
+                }
+                (false, false) if self.is_fixed(&child, theirs.kind) && !self.stays(&child, theirs.kind) => {
+                    "something is mounted there, and the new system has a file of its own"
+                }
+                (false, false) => continue,
+                (true, false) => "it is there and is not a directory, as it is in the new system",
+                (false, true) => "it is there as a directory, and is something else in the new system",
+            };
+            let (path, hint) = (self.at(&child), "move it away, or choose another directory");
+            return Err(Error::Target { path, reason: reason.to_owned(), hint });
         }
         Ok(())
     }
 
-    fn move_entries(&mut self, path: &[u8]) -> Result<(), Error> {
+    /// Moves the entries. Only what [`Self::check`] accepted may be there.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(super) fn move_entries(&self) -> Result<(), Error> {
+        self.move_below(b"")
+    }
+
+    fn move_below(&self, path: &[u8]) -> Result<(), Error> {
         for name in self.from.list(path)? {
             let child = join(path, &name);
             let (ours, theirs) = (self.from.at(&child)?, self.to.at(&child)?);
             match (ours.metadata()?, theirs.metadata()?) {
-                (Some(_), Some(_)) if OF_USER.contains(&child.as_slice()) => {}
+                (Some(_), Some(there)) if self.stays(&child, there.kind) => {}
                 (Some(metadata), Some(_)) if metadata.kind == Kind::Directory => {
                     if !is_mount_point(&self.at(&child)) {
-                        self.move_entries(&child)?;
+                        self.move_below(&child)?;
                         theirs.set_attributes(metadata.attributes)?;
-                    } else if !OF_KERNEL.contains(&child.as_slice()) {
-                        self.mounted.push(OsStr::from_bytes(&child).into());
                     }
                 }
                 _ => ours.rename_to(&theirs)?,
@@ -81,12 +101,29 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// Returns whether a file of the target stays: one that the user wants to keep, or a device that is mounted.
+    fn stays(&self, child: &[u8], kind: Kind) -> bool {
+        let path = self.in_target(child);
+        let is_of_kernel = path.split(|&b| b == b'/').next().is_some_and(|top| OF_KERNEL.contains(&top));
+        self.kept.iter().any(|kept| kept.as_os_str().as_bytes() == path) || (is_of_kernel && self.is_fixed(child, kind))
+    }
+
+    /// Returns whether a file is mounted at this path.
+    fn is_fixed(&self, child: &[u8], kind: Kind) -> bool {
+        !matches!(kind, Kind::Directory | Kind::Symlink) && is_mount_point(&self.at(child))
+    }
+
     fn at(&self, child: &[u8]) -> PathBuf {
         self.path.join(OsStr::from_bytes(child))
     }
+
+    fn in_target(&self, child: &[u8]) -> Vec<u8> {
+        join(self.below, child)
+    }
 }
 
-fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+/// Returns the path of an entry of a directory.
+pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
 }
 
@@ -95,8 +132,11 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn merge(from: &Path, to: &Path) -> Result<Vec<PathBuf>, Error> {
-        move_into(&Root::open(from).unwrap(), &Root::open(to).unwrap(), to)
+    fn merge(from: &Path, path: &Path) -> Result<(), Error> {
+        let (from, to) = (&Root::open(from).unwrap(), &Root::open(path).unwrap());
+        let merge = Merge { from, to, path, below: b"", kept: &["etc/hostname".into()] };
+        assert!(merge.check()?.is_empty());
+        merge.move_entries()
     }
 
     #[test]
@@ -112,7 +152,7 @@ mod tests {
             fs::create_dir_all(to.join(path).parent().unwrap()).unwrap();
             fs::write(to.join(path), text).unwrap();
         }
-        assert!(merge(&from, &to).unwrap().is_empty());
+        merge(&from, &to).unwrap();
         for (path, text) in [
             ("etc/hostname", "old"),
             ("etc/passwd", "new"),

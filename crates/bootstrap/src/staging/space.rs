@@ -29,13 +29,18 @@ pub(crate) fn check(target: &Target, installed: u64, is_slim: bool, machine: &Ma
         Target::Stdout(_) | Target::Nowhere => return Ok(()),
     };
     let share = if is_slim { SMALL } else { share };
-    enough(target.path().unwrap_or(place), place, installed.saturating_mul(share) / 100, machine.mode)
+    has(target.path().unwrap_or(place), place, installed.saturating_mul(share) / 100, machine.mode == Mode::Root)
 }
 
-/// Refuses `shown` if the filesystem of `place` has less than `needed` bytes.
-fn enough(shown: &Path, place: &Path, needed: u64, mode: Mode) -> Result<(), Error> {
+/// Refuses `shown` if the filesystem of `place` has less than `needed` bytes for those who are not root.
+pub(super) fn enough(shown: &Path, place: &Path, needed: u64) -> Result<(), Error> {
+    has(shown, place, needed, false)
+}
+
+/// Refuses `shown` if the filesystem of `place` has less than `needed` bytes. Some blocks are for root alone.
+fn has(shown: &Path, place: &Path, needed: u64, is_root: bool) -> Result<(), Error> {
     let found = statvfs(place).map_err(Error::errno("inspect", place))?;
-    let blocks = if mode == Mode::Root { found.f_bfree } else { found.f_bavail };
+    let blocks = if is_root { found.f_bfree } else { found.f_bavail };
     let free = blocks.saturating_mul(found.f_frsize);
     // A filesystem without a size does not say how much is free.
     if free >= needed || found.f_blocks == 0 {
@@ -53,8 +58,8 @@ mod tests {
     fn a_full_filesystem_is_refused() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("root");
-        assert!(enough(&path, place.path(), 1, Mode::Root).is_ok());
-        let error = enough(&path, place.path(), u64::MAX, Mode::Unshare).unwrap_err().to_string();
+        assert!(has(&path, place.path(), 1, true).is_ok());
+        let error = enough(&path, place.path(), u64::MAX).unwrap_err().to_string();
         assert!(error.contains("root as the target: its filesystem has "), "{error}");
     }
 

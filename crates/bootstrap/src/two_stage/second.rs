@@ -11,6 +11,7 @@ use crate::install::{emulation, native, slim};
 use crate::request::{Machine, Sources, check};
 use crate::staging::downloads::Downloads;
 use crate::staging::hidden::HiddenDirectory;
+use crate::transfer::finished::remove_from;
 use crate::two_stage::first::{DEBOOTSTRAP, FORMAT, PLACE, PLAN, SCRIPT};
 use rootstrap_configure::privilege::Mode;
 use rootstrap_configure::{Options, Sandbox, dpkg};
@@ -79,7 +80,8 @@ pub fn second_stage(directory: &Path, machine: &Machine, report: Report<'_>) -> 
     // One flush takes the place of all those that the scripts asked for. Until then every step can be repeated.
     rustix::fs::syncfs(root.fd()).map_err(Error::errno("flush", &path))?;
     root.remove_tree(PLACE.as_bytes())?;
-    root.remove_tree(DEBOOTSTRAP.as_bytes())?;
+    // What else is there belongs to whoever wants to keep it.
+    remove_from(&root, &format!("{DEBOOTSTRAP}/debootstrap"))?;
     skeleton::fill_dev(&root, plan.epoch)?;
     rootstrap_normalize::clamp_times(&root, plan.epoch, &machine.cancel)?;
     Ok(())

@@ -6,6 +6,7 @@ use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::{Args, CommandLine, PlanFormat, SharedArgs};
 use crate::lock_args::LOCK;
+use crate::metadata::MetadataFile;
 use crate::progress::Progress;
 use crate::request_args::{DownloadArgs, PackageArgs};
 use crate::system_args::SystemArgs;
@@ -32,6 +33,8 @@ struct Around {
     deadline: Option<u32>,
     /// How many bytes the cache may have after the run.
     cache_size: Option<u64>,
+    /// Where it is written what became of the image.
+    metadata: Option<MetadataFile>,
 }
 
 /// Runs the command and returns the exit status.
@@ -39,7 +42,13 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
     let Given { packages, downloads, settings, shared } = given;
     let verbosity = shared.run.verbosity.clone();
     let mode = shared.root.mode;
-    let around = Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size };
+    let metadata = MetadataFile::new(shared.metadata_file.clone(), &args.suite, args.target.as_deref());
+    let metadata = match metadata {
+        Ok(metadata) => metadata,
+        Err(problem) => return usage(&problem),
+    };
+    let around =
+        Around { plan: args.print_plan, deadline: shared.run.deadline, cache_size: downloads.cache_size, metadata };
     let unused = unused_lock(&args);
     let machine = downloads.machine(&shared.run.network).map_err(Problem::Request);
     let request = machine.and_then(|machine| request(args, (&packages, &settings), shared, machine));
@@ -78,7 +87,10 @@ pub(crate) fn run(args: Args, given: Given, invocation: &Invocation) -> u8 {
 fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Progress) -> u8 {
     let deadline = Deadline::begin(around.deadline, &request.machine.cancel);
     stop_on_signals(&request.machine.cancel);
-    let report = |event| progress.event(&event);
+    let report = |event| {
+        around.metadata.iter().for_each(|metadata| metadata.event(&event));
+        progress.event(&event);
+    };
     if let Some(held) = held {
         apply(held, &mut request.machine);
         report_mode(held, &report);
@@ -93,11 +105,15 @@ fn make(mut request: Request, held: Option<&Held>, around: &Around, progress: Pr
             };
             std::io::stdout().write_all(text.as_bytes()).map_err(Error::Stdout)
         }),
-        None => rootstrap_bootstrap::bootstrap(&request, &report).map(|summary| {
-            progress.summary(&summary);
-            // Every description of the cache is closed by now.
-            close_cache(machine, around.cache_size, &report);
-        }),
+        None => {
+            let made = rootstrap_bootstrap::bootstrap(&request, &report);
+            let made = MetadataFile::write(around.metadata.as_ref(), made.map_err(|error| deadline.or(error)));
+            made.map(|summary| {
+                progress.summary(&summary);
+                // Every description of the cache is closed by now.
+                close_cache(machine, around.cache_size, &report);
+            })
+        }
     };
     match result {
         Ok(()) => 0,
@@ -155,7 +171,7 @@ pub(crate) fn request(
         customization: settings.customization(packages.slim, &args.copy).map_err(Problem::Request)?,
         output: Output {
             target,
-            into_nonempty: args.non_empty,
+            into_nonempty: args.non_empty.then(|| settings.kept_files()),
             purpose,
             container: shared.container.container(),
             attest: args.attest && args.print_plan.is_none(),

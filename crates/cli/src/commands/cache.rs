@@ -93,7 +93,7 @@ fn keep_within(directory: &Path, max_bytes: Option<u64>) -> Option<String> {
 
 /// Waits until everything is in the store that several machines share, says why it was left alone, if it was, and keeps the cache within
 /// its size.
-pub(super) fn close_cache(machine: &Machine, max_bytes: Option<u64>, report: &dyn Fn(Event)) {
+pub(crate) fn close_cache(machine: &Machine, max_bytes: Option<u64>, report: &dyn Fn(Event)) {
     let problem = machine.remote.as_ref().and_then(cache::Remote::problem);
     problem.into_iter().for_each(|text| report(Event::Warning(text)));
     let removed = machine.cache.as_deref().and_then(|cache| keep_within(cache, max_bytes));

@@ -5,9 +5,10 @@ use super::outcome::{ended, fail, open_log, usage};
 use super::rights::{apply, credentials, epoch, pass_signals_to, report_mode, stop_on_signals};
 use crate::args::Image;
 use crate::environment;
+use crate::metadata::MetadataFile;
 use crate::progress::Progress;
 use rootstrap_bootstrap::privilege::{self, Held, Invocation, Rights};
-use rootstrap_bootstrap::{Error, Event, FormatName, Machine, Output};
+use rootstrap_bootstrap::{Error, Event, FormatName, Machine, Output, Summary};
 use std::path::Path;
 
 /// Runs the command and returns the exit status.
@@ -16,6 +17,10 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
     let log = match open_log(&verbosity) {
         Ok(log) => log,
         Err(code) => return code,
+    };
+    let metadata = match MetadataFile::new(args.shared.metadata_file.clone(), "", args.target.as_deref()) {
+        Ok(metadata) => metadata,
+        Err(problem) => return usage(&problem),
     };
     let (source, mode, architecture) = (args.source.clone(), args.shared.root.mode, args.arch.clone());
     let deadline = args.shared.run.deadline;
@@ -42,9 +47,17 @@ pub(crate) fn run(args: Image, invocation: &Invocation) -> u8 {
         Err(error) => return fail(&error.into(), None),
     };
     let deadline = Deadline::begin(deadline, &machine.cancel);
-    match make(&source, architecture.as_deref(), (&output, machine), held, Progress::new(&verbosity, log)) {
-        Ok(()) => 0,
-        Err(error) => fail(&deadline.or(error), None),
+    let progress = Progress::new(&verbosity, log);
+    let made = make(&source, architecture.as_deref(), (&output, machine), held, (&progress, metadata.as_ref()));
+    match MetadataFile::write(metadata.as_ref(), made.map_err(|error| deadline.or(error))) {
+        Ok(summary) => {
+            progress.summary(&summary);
+            0
+        }
+        Err(error) => {
+            progress.end();
+            fail(&error, None)
+        }
     }
 }
 
@@ -54,10 +67,13 @@ fn make(
     architecture: Option<&str>,
     (output, mut machine): (&Output, Machine),
     held: Result<Held, String>,
-    progress: Progress,
-) -> Result<(), Error> {
+    (progress, metadata): (&Progress, Option<&MetadataFile>),
+) -> Result<Summary, Error> {
     stop_on_signals(&machine.cancel);
-    let report = |event| progress.event(&event);
+    let report = |event| {
+        metadata.iter().for_each(|metadata| metadata.event(&event));
+        progress.event(&event);
+    };
     match held {
         Ok(held) => {
             apply(&held, &mut machine);
@@ -68,16 +84,7 @@ fn make(
             report(Event::Note(format!("continuing without rights of its own: {obstacle}")));
         }
     }
-    match rootstrap_bootstrap::image(source, architecture, output, &machine, &report) {
-        Ok(summary) => {
-            progress.summary(&summary);
-            Ok(())
-        }
-        Err(error) => {
-            progress.end();
-            Err(error)
-        }
-    }
+    rootstrap_bootstrap::image(source, architecture, output, &machine, &report)
 }
 
 fn output(args: Image) -> Result<Output, String> {

@@ -50,6 +50,7 @@ pub(crate) struct CommandLine {
     components: Vec<String>,
     keyring: Option<String>,
     is_unsigned: bool,
+    must_be_signed: bool,
     merged_usr: Option<bool>,
     cache: Option<String>,
     /// Options of rootstrap, with their values.
@@ -83,7 +84,11 @@ impl CommandLine {
     /// A message for the user.
     pub(crate) fn parse(words: &[OsString]) -> Result<Self, String> {
         let mut line = Self::default();
-        let mut words = words.iter().map(|word| word.to_string_lossy().into_owned()).peekable();
+        let text = |word: &OsString| {
+            let text = word.to_str().map(str::to_owned);
+            text.ok_or_else(|| format!("{} is no text in UTF-8", word.to_string_lossy()))
+        };
+        let mut words = words.iter().map(text).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
         while let Some(word) = words.next_if(|word| word.starts_with('-') && word != "-") {
             let (name, value) = match word.split_once('=') {
                 Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -114,8 +119,9 @@ impl CommandLine {
             "--merged-usr" => self.merged_usr = Some(true),
             "--no-merged-usr" => self.merged_usr = Some(false),
             "--no-check-sig" | "--no-check-gpg" => self.is_unsigned = true,
-            // Signatures are checked in any case, dependencies are always resolved, and everything is in the log.
-            "--force-check-sig" | "--force-check-gpg" | "--resolve-deps" | "--verbose" | "--debug" => {}
+            "--force-check-sig" | "--force-check-gpg" => self.must_be_signed = true,
+            // Dependencies are always resolved, and everything is in the log.
+            "--resolve-deps" | "--verbose" | "--debug" => {}
             "--no-resolve-deps" | "--log-extra-deps" | "--debian-installer" | "--no-check-certificate" => {
                 self.unused.push(name.to_owned());
             }
@@ -181,16 +187,26 @@ impl CommandLine {
         if matches!(self.action, Action::Help | Action::Version | Action::SecondStage(_)) {
             return Ok(self);
         }
+        if self.is_unsigned && self.must_be_signed {
+            return Err("both --no-check-sig and --force-check-sig are given, please pick one".to_owned());
+        }
         if self.is_unsigned && self.keyring.is_some() {
             self.keyring = None;
         }
         let mut words = words.into_iter();
-        let (Some(suite), Some(target)) = (words.next(), words.next()) else {
+        let mut word = || words.next().filter(|word| !word.is_empty());
+        let (Some(suite), Some(target)) = (word(), word()) else {
             return Err("You must specify a suite and a target.".to_owned());
         };
         (self.suite, self.target) = (suite, target.into());
         self.mirror =
             words.next().filter(|mirror| !mirror.is_empty()).map(|mirror| mirror.trim_end_matches('/').into());
+        let unchecked = "--no-check-certificate";
+        if self.unused.iter().any(|option| option == unchecked)
+            && self.mirror.as_ref().is_some_and(|mirror| mirror.starts_with("https:"))
+        {
+            return Err(format!("{unchecked} cannot be used: name the authority of the mirror with --ca-certificate"));
+        }
         // The suite's own rules are built in.
         self.unused
             .extend(words.next().filter(|script| !script.is_empty()).map(|script| format!("the script {script}")));
@@ -215,10 +231,14 @@ impl CommandLine {
         let mut words = vec![self.suite.clone(), self.target.display().to_string()];
         words.extend(self.mirror.clone());
         let mut option = |name: &str, value: &str| words.push(format!("{name}={value}"));
+        // Whatever the end of its name is.
+        option("--format", "directory");
         option("--variant", &self.variant);
-        let mut pockets = vec!["release"];
+        let (suite, mut pockets) = (suites::lookup(&self.suite), vec!["release"]);
         for extra in &self.extra_suites {
-            match extra.strip_prefix(&format!("{}-", self.suite)) {
+            // A suite that is not listed has no further pockets.
+            let pocket = extra.strip_prefix(&format!("{}-", self.suite)).filter(|_| suite.is_some());
+            match pocket {
                 Some(pocket @ ("updates" | "security" | "backports")) => pockets.push(pocket),
                 _ => {
                     let mirror = self.mirror.as_deref().ok_or_else(|| format!("the suite {extra} needs a mirror"))?;
@@ -241,11 +261,11 @@ impl CommandLine {
             value.iter().for_each(|value| option(name, value));
         }
         self.access.iter().for_each(|(name, value)| option(name, value));
-        // debootstrap makes no links where packages ship them, and cannot prevent those.
-        let suite = suites::lookup(&self.suite);
-        let is_shipped =
-            suite.is_some_and(|suite| suite.merged_usr(self.variant == "buildd") == suites::MergedUsr::Package);
-        if let Some(is_merged) = self.merged_usr.filter(|is_merged| *is_merged || !is_shipped) {
+        // debootstrap makes no links where packages ship them, and cannot prevent those. Of a suite that is not listed, they decide.
+        let has_choice = suite.is_some_and(|suite| {
+            matches!(suite.merged_usr(self.variant == "buildd"), suites::MergedUsr::Links | suites::MergedUsr::No)
+        });
+        if let Some(is_merged) = self.merged_usr.filter(|is_merged| *is_merged || has_choice) {
             option("--merged-usr", if is_merged { "yes" } else { "no" });
         }
         host.hostname.iter().for_each(|name| option("--hostname", name));
@@ -292,7 +312,7 @@ mod tests {
     fn a_system_is_asked_for_as_debootstrap_makes_it() {
         assert_eq!(
             translated("--arch amd64 --include=a,b --keyring=/dev/null trixie /srv/root http://mirror.test/debian/"),
-            "trixie /srv/root http://mirror.test/debian --variant=important --pockets=release --components=main \
+            "trixie /srv/root http://mirror.test/debian --format=directory --variant=important --pockets=release --components=main \
              --sources-format=plain --arch=amd64 --include=a,b --keyring=/dev/null --hostname=builder --resolv-conf=host \
              --non-empty"
         );
@@ -304,6 +324,8 @@ mod tests {
         }
         assert!(translated("--no-check-gpg --foreign --keyring=/dev/null sid r").ends_with("--no-check-sig --foreign"));
         assert!(!translated("--no-check-gpg --keyring=/dev/null sid r").contains("--keyring"));
+        let text = translated("--no-merged-usr --extra-suites=other-updates --keyring=/dev/null other r http://m");
+        assert!(!text.contains("merged-usr") && text.contains("--source=deb http://m other-updates main"), "{text}");
     }
 
     #[test]
@@ -319,10 +341,14 @@ mod tests {
             ("--wrong trixie r", "unrecognized or invalid option --wrong"),
             ("--foreign=yes trixie r", "unrecognized or invalid option"),
             ("--extractor=tar trixie r", "unknown extractor"),
+            ("--force-check-gpg --no-check-gpg trixie r", "please pick one"),
+            ("--no-check-certificate trixie r https://m", "--ca-certificate"),
         ] {
             let found = parse(words).unwrap_err();
             assert!(found.contains(problem), "{words}: {found}");
         }
+        assert!(CommandLine::parse(&["sid".into(), "".into()]).is_err());
+        assert!(CommandLine::parse(&["sid".into(), std::os::unix::ffi::OsStringExt::from_vec(vec![0xff])]).is_err());
         assert_eq!(parse("--second-stage --second-stage-target /r").unwrap().action, Action::SecondStage("/r".into()));
         let unused = parse("--extractor=ar --no-resolve-deps trixie r http://m sid").unwrap().unused;
         assert_eq!(unused, ["--extractor=ar", "--no-resolve-deps", "the script sid"]);

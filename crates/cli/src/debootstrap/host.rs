@@ -11,6 +11,44 @@ pub(crate) struct Host {
 
 /// Looks at the host.
 pub(crate) fn host() -> Host {
-    let hostname = std::fs::read_to_string("/etc/hostname").ok().map(|text| text.trim().to_owned());
-    Host { hostname: hostname.filter(|name| !name.is_empty()), has_resolv_conf: Path::new("/etc/resolv.conf").exists() }
+    let text = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    Host { hostname: hostname(&text), has_resolv_conf: Path::new("/etc/resolv.conf").exists() }
+}
+
+impl Host {
+    /// Returns what a target gets from the host: nothing that it has already.
+    pub(super) fn without_files_of(self, target: &Path) -> Self {
+        let has = |path: &str| target.join(path).symlink_metadata().is_ok();
+        Self {
+            hostname: self.hostname.filter(|_| !has("etc/hostname")),
+            has_resolv_conf: self.has_resolv_conf && !has("etc/resolv.conf"),
+        }
+    }
+}
+
+/// Returns the name in the text of /etc/hostname (hostname(5)), unless it is one that no system should get.
+fn hostname(text: &str) -> Option<String> {
+    let name = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let is_part = |part: &str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !part.is_empty()
+            && part.len() <= 63
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.chars().all(is_letter)
+    };
+    (name.len() <= 64 && name.split('.').all(is_part)).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_systemd_reads_them() {
+        assert_eq!(hostname("# by hand\n\n build-1.example \n").as_deref(), Some("build-1.example"));
+        for text in ["", "#\n", "build_host\n", "-x\n"] {
+            assert_eq!(hostname(text), None, "{text}");
+        }
+    }
 }

@@ -5,12 +5,13 @@ use super::host::host;
 use super::messages::Messages;
 use crate::args;
 use crate::commands::bootstrap::{Problem, request};
+use crate::commands::cache::close_cache;
 use crate::commands::rights::{apply, pass_signals_to, stop_on_signals};
 use crate::commands::{outcome, second_stage};
 use crate::log::Log;
 use clap::Parser;
 use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
-use rootstrap_bootstrap::{Error, Plan, Request};
+use rootstrap_bootstrap::{Error, Plan, Request, remove_from_tree, write_in_tree};
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -32,6 +33,10 @@ pub(crate) fn run(words: &[OsString], invocation: &Invocation) -> u8 {
             return print(&format!("debootstrap {VERSION} (rootstrap {})\n", env!("CARGO_PKG_VERSION")));
         }
         Action::SecondStage(directory) => {
+            if line.keep_directory {
+                // A directory with something in it stays.
+                let _ = write_in_tree(directory, "debootstrap/.keep", b"");
+            }
             let words = ["rootstrap".into(), "second-stage".into(), directory.clone().into_os_string()];
             return match args::CommandLine::try_parse_from(words).map(|line| line.command) {
                 Ok(Some(args::Command::SecondStage(args))) => second_stage::run(&args, invocation).min(1),
@@ -57,7 +62,8 @@ fn print(text: &str) -> u8 {
 
 /// Does everything that needs packages.
 fn work(line: &CommandLine, invocation: &Invocation) -> Result<u8, String> {
-    let words = ["rootstrap".to_owned()].into_iter().chain(line.to_rootstrap(&host())?);
+    let host = host().without_files_of(&line.target);
+    let words = ["rootstrap".to_owned()].into_iter().chain(line.to_rootstrap(&host)?);
     let parsed = args::CommandLine::try_parse_from(words).map_err(|error| error.to_string())?;
     let args::CommandLine { bootstrap: Some(args), packages, downloads, settings, shared, .. } = parsed else {
         return Err("there is no suite".to_owned());
@@ -83,7 +89,9 @@ fn work(line: &CommandLine, invocation: &Invocation) -> Result<u8, String> {
     if !line.unused.is_empty() {
         messages.info(&format!("not needed here: {}", line.unused.join(", ")));
     }
+    let (machine, cache_size) = (request.machine.clone(), downloads.cache_size);
     let done = act(line, request, &messages);
+    close_cache(&machine, cache_size, &|event| messages.event(&event));
     if let Err(error) = &done {
         messages.error(error);
     }
@@ -126,17 +134,17 @@ fn names(plan: &Plan) -> String {
     plan.packages().map(|(_, package)| package.name.as_str()).collect::<Vec<_>>().join(" ") + "\n"
 }
 
-/// Puts the log where debootstrap's users look for it. Who cannot write there finds it on the terminal.
+/// Puts the log where debootstrap's users look for it, and removes the one of an earlier failure. Who cannot write there finds it on the
+/// terminal.
 fn keep_log(line: &CommandLine, messages: &Messages, is_done: bool) {
-    let write = |name: &str| -> std::io::Result<()> {
-        let path = line.target.join(name);
-        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        messages.log.write_to(&path)
-    };
+    let write = |name: &str| drop(write_in_tree(&line.target, name, &messages.log.text()));
     if is_done && line.action == Action::Install {
-        let _ = write(FINAL_LOG);
+        write(FINAL_LOG);
     }
     if !is_done || line.keep_directory {
-        let _ = write(LOG);
+        let _ = std::fs::create_dir_all(&line.target);
+        write(LOG);
+    } else {
+        let _ = remove_from_tree(&line.target, LOG);
     }
 }

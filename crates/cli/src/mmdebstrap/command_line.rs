@@ -68,7 +68,11 @@ impl CommandLine {
     /// Reads the words after the program's name. Options and other words mix, up to a double dash.
     pub(super) fn parse(words: &[OsString]) -> Result<Self, String> {
         let mut line = Self::default();
-        let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
+        let text = |word: &OsString| {
+            let text = word.to_str().map(str::to_owned);
+            text.ok_or_else(|| format!("{} is no text in UTF-8", word.to_string_lossy()))
+        };
+        let mut words = words.iter().map(text).collect::<Result<Vec<_>, _>>()?.into_iter();
         while let Some(word) = words.next() {
             if word == "--" {
                 line.positional.extend(words);
@@ -128,20 +132,14 @@ impl CommandLine {
         if suite.is_empty() && given.is_empty() {
             given.push("-".to_owned());
         }
-        let Mirrors { suite, arguments: mirrors, is_plain } = read(suite, &given, &components)?;
+        let Mirrors { suite, arguments: mirrors } = read(suite, &given, &components, notes)?;
         let mut words = vec![suite];
         let is_named = |target: &&str| *target != "/dev/null" && self.last("format") != Some("null");
         words.extend(Some(target.unwrap_or("-")).filter(is_named).map(str::to_owned));
         words.extend(mirrors);
-        let mut option = |name: &str, value: &str| match value {
-            "" => words.push(format!("--{name}")),
-            value => words.push(format!("--{name}={value}")),
-        };
+        let mut option = |name: &str, value: &str| words.push(format!("--{name}={value}"));
         self.selection(&mut option)?;
-        self.result(target, &mut option, notes)?;
-        if is_plain && !components.is_empty() {
-            option("components", &components.join(","));
-        }
+        let into_nonempty = self.result(target, &mut option, notes)?;
         option("sources-format", "plain");
         let host = debootstrap::host();
         host.hostname.iter().for_each(|name| option("hostname", name));
@@ -165,6 +163,10 @@ impl CommandLine {
                 _ => {}
             }
         }
+        words.extend(into_nonempty.then(|| "--non-empty".to_owned()));
+        // mmdebstrap's hooks have the network.
+        let has_hook = self.options.iter().any(|(name, _)| name.ends_with("-hook") || *name == "hook-directory");
+        words.extend(has_hook.then(|| "--hook-network".to_owned()));
         words.extend(self.flags());
         Ok(words)
     }
@@ -197,13 +199,13 @@ impl CommandLine {
         Ok(())
     }
 
-    /// Sets the form of the result, and the rights with which it is made.
+    /// Sets the form of the result, and the rights with which it is made. Returns whether the target may have something in it.
     fn result(
         &self,
         target: Option<&str>,
         option: &mut dyn FnMut(&str, &str),
         notes: &mut Vec<String>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         match (self.last("format").unwrap_or("auto"), target) {
             ("null", _) | (_, Some("/dev/null")) => option("format", "null"),
             ("auto", _) => {}
@@ -211,6 +213,8 @@ impl CommandLine {
                 notes.push("--format=ext2: rootstrap makes ext4".to_owned());
                 option("format", "ext4");
             }
+            ("dir", _) => option("format", "directory"),
+            ("sqfs", _) => option("format", "squashfs"),
             (format @ ("directory" | "tar" | "squashfs"), _) => option("format", format),
             (format, _) => return Err(format!("mmdebstrap has no format `{format}`")),
         }
@@ -228,16 +232,11 @@ impl CommandLine {
             }
             mode => return Err(format!("mmdebstrap has no mode `{mode}`")),
         }
-        if target.is_some_and(has_only_lost_and_found) {
-            option("non-empty", "");
-        }
-        for skipped in self.list("skip") {
-            match skipped.as_str() {
-                "check/empty" => option("non-empty", ""),
-                other => notes.push(format!("--skip={other} decides nothing here")),
-            }
-        }
-        Ok(())
+        let skipped = self.list("skip");
+        let others = skipped.iter().filter(|step| *step != "check/empty");
+        notes.extend(others.map(|step| format!("--skip={step}: rootstrap has no such step, or does not leave it out")));
+        let skips_check = skipped.iter().any(|step| step == "check/empty");
+        Ok(skips_check || target.is_some_and(has_only_lost_and_found))
     }
 
     fn last(&self, name: &str) -> Option<&str> {
@@ -295,14 +294,19 @@ mod tests {
         let (text, notes) = translate(&words).unwrap();
         assert_eq!(
             text,
-            "trixie out.tar --mirror=http://m/debian --pockets=release --variant=important --arch=amd64 \
-             --add-architecture=armhf --components=main --sources-format=plain --include=a,b --verbose"
+            "trixie out.tar --mirror=http://m/debian --components=main --pockets=release --variant=important --arch=amd64 \
+             --add-architecture=armhf --sources-format=plain --include=a,b --verbose"
         );
         assert!(notes.is_empty(), "{notes:?}");
         let hooks = ["--setup-hook=a", "--hook-dir=d", "--customize=b", "--mode=sudo", "--dry-run", "sid", "/dev/null"];
         let (text, _) = translate(&hooks).unwrap();
-        assert!(text.starts_with("sid --variant=important --format=null --mode=root --sources-format=plain"), "{text}");
-        assert!(text.ends_with("--hook=setup=a --hook-dir=d --hook=customize=b --print-plan"), "{text}");
+        assert!(
+            text.starts_with(
+                "sid --components=main --variant=important --format=null --mode=root --sources-format=plain"
+            ),
+            "{text}"
+        );
+        assert!(text.ends_with("--hook=setup=a --hook-dir=d --hook=customize=b --hook-network --print-plan"), "{text}");
     }
 
     #[test]

@@ -1,99 +1,157 @@
 //! The MIRROR arguments of mmdebstrap: addresses, lines and files of apt's sources, or - for standard input.
 
 use crate::text_file;
-use rootstrap_bootstrap::FurtherSource;
+use rootstrap_bootstrap::apt_sources::{Source, parse};
 
 /// What the arguments say.
+#[derive(Debug)]
 pub(super) struct Mirrors {
-    /// The suite, from the first line if the command line names none.
+    /// The suite, from the first entry if the command line names none.
     pub suite: String,
     /// The arguments of rootstrap that name mirrors and sources.
     pub arguments: Vec<String>,
-    /// Whether no line says which components there are.
-    pub is_plain: bool,
 }
 
-/// One entry of apt's sources.
-struct Entry {
-    uri: String,
-    suite: String,
-    components: Vec<String>,
-    key: Option<String>,
-    /// The whole entry in one line.
-    line: String,
-}
-
-/// Reads the arguments. The entries of the suite itself say which mirrors it has, the others are further sources.
-pub(super) fn read(suite: &str, given: &[String], components: &[String]) -> Result<Mirrors, String> {
-    let (mut uris, mut entries) = (Vec::new(), Vec::new());
-    for argument in given {
-        let is_line = ["deb ", "deb\t", "deb-src ", "deb-src\t"].iter().any(|start| argument.starts_with(start));
-        match argument.as_str() {
-            text if is_line => entries.extend(parse(text)?),
-            uri if uri.contains(":/") => uris.push(uri.trim_end_matches('/').to_owned()),
-            file => entries.extend(parse(&text_file::read(file).map_err(|error| error.to_string())?)?),
-        }
-    }
+/// Reads the arguments. The entries of the suite itself say which mirrors and components it has, the others are further sources.
+/// `components` are those of addresses. What is left out is named in `notes`.
+///
+/// # Errors
+/// A message for the user.
+pub(super) fn read(
+    suite: &str,
+    given: &[String],
+    components: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Mirrors, String> {
+    let (uris, entries) = uris_and_entries(given)?;
     let suite = match (suite, entries.first()) {
-        ("", Some(entry)) => entry.suite.clone(),
+        ("", Some(entry)) => entry.suites.join(""),
         ("", None) => return Err("no suite is named, and no source names one".to_owned()),
         (suite, _) => suite.to_owned(),
     };
-    let (own, further): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.suite == suite);
-    let mut arguments: Vec<String> =
-        uris.iter().chain(own.iter().map(|entry| &entry.uri)).map(|uri| format!("--mirror={uri}")).collect();
-    let keys = own.iter().filter_map(|entry| entry.key.as_ref());
-    arguments.extend(keys.map(|key| format!("--keyring={key}")));
-    let mut named: Vec<String> = components.to_vec();
-    for component in own.iter().flat_map(|entry| &entry.components) {
-        if !named.contains(component) {
-            named.push(component.clone());
+    let (own, further): (Vec<Source>, Vec<Source>) =
+        entries.into_iter().partition(|entry| entry.suites == [suite.as_str()]);
+    let is_plain = !own.iter().any(|entry| entry.binary);
+    let main = vec!["main".to_owned()];
+    let of_uris = if components.is_empty() { main } else { components.to_vec() };
+    let first = own.iter().find(|entry| entry.binary).map(|entry| entry.components.clone());
+    let components = first.filter(|_| uris.is_empty()).unwrap_or(of_uris);
+    let mut arguments: Vec<String> = uris.iter().map(|uri| format!("--mirror={uri}")).collect();
+    let mut unsigned = 0;
+    for entry in &own {
+        // What is not like the others is a source of its own.
+        if !entry.binary || entry.components != components {
+            arguments.push(format!("--source={}", entry.to_lines(key_of(entry).as_deref()).trim_end()));
+            continue;
+        }
+        arguments.extend(entry.uris.iter().map(|uri| format!("--mirror={}", uri.trim_end_matches('/'))));
+        arguments.extend(entry.signed_by.iter().map(|key| format!("--keyring={key}")));
+        unsigned += usize::from(entry.trusted == Some(true));
+        if entry.check_valid_until == Some(false) {
+            notes.push(
+                "check-valid-until=no of the suite itself is left out: --valid-at says when it was valid".to_owned(),
+            );
         }
     }
-    if !own.is_empty() {
-        arguments.push(format!("--components={}", named.join(",")));
+    if unsigned > 0 && unsigned == own.len() && uris.is_empty() && further.is_empty() {
+        arguments.push("--no-check-sig".to_owned());
+    } else if unsigned > 0 {
+        return Err(
+            "trusted=yes cannot be used for one source among others: name the key of each with signed-by".to_owned()
+        );
     }
-    if !arguments.is_empty() {
+    arguments.push(format!("--components={}", components.join(",")));
+    if !uris.is_empty() || !is_plain {
         arguments.push("--pockets=release".to_owned());
     }
-    arguments.extend(further.into_iter().map(|entry| format!("--source={}", entry.line)));
-    Ok(Mirrors { suite, arguments, is_plain: own.is_empty() })
+    arguments.extend(
+        further.iter().map(|entry| format!("--source={}", entry.to_lines(key_of(entry).as_deref()).trim_end())),
+    );
+    Ok(Mirrors { suite, arguments })
 }
 
-/// Reads lines or stanzas of apt's sources.
-fn parse(text: &str) -> Result<Vec<Entry>, String> {
-    let lines =
-        text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty());
-    let lines: Vec<&str> = lines.collect();
-    if lines.first().is_some_and(|line| line.starts_with("deb")) {
-        return lines.into_iter().filter(|line| !line.starts_with("deb-src")).map(entry).collect();
+/// Returns the addresses among the arguments, and the entries of lines and files.
+fn uris_and_entries(given: &[String]) -> Result<(Vec<String>, Vec<Source>), String> {
+    let (mut uris, mut entries) = (Vec::new(), Vec::new());
+    for argument in given.iter().filter(|argument| !argument.is_empty()) {
+        let is_line = ["deb ", "deb\t", "deb-src ", "deb-src\t"].iter().any(|start| argument.starts_with(start));
+        let text = match argument.as_str() {
+            line if is_line => line.to_owned(),
+            uri if uri.contains(":/") => {
+                uris.push(uri.trim_end_matches('/').to_owned());
+                continue;
+            }
+            file => text_file::read(file).map_err(|error| error.to_string())?,
+        };
+        entries.extend(parse(&text).map_err(|error| format!("cannot use the source {argument}: {error}"))?);
     }
-    let stanzas = FurtherSource::parse(text, "of mmdebstrap").map_err(|error| error.to_string())?;
-    let lines: String = stanzas.iter().map(|source| source.entry.to_lines(None)).collect();
-    let mut entries: Vec<Entry> =
-        lines.lines().filter(|line| line.starts_with("deb ")).map(entry).collect::<Result<_, _>>()?;
-    let key =
-        text.lines().find_map(|line| line.strip_prefix("Signed-By:")).map(str::trim).filter(|key| key.starts_with('/'));
-    entries.iter_mut().for_each(|entry| entry.key = key.map(str::to_owned));
-    Ok(entries)
+    Ok((uris, one_by_one(entries)?))
 }
 
-fn entry(line: &str) -> Result<Entry, String> {
-    let rest = line.strip_prefix("deb").unwrap_or(line).trim_start();
-    let (options, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((options, rest)) => (options, rest),
-        None => ("", rest),
-    };
-    let mut words = rest.split_whitespace().map(str::to_owned);
-    let (Some(uri), Some(suite)) = (words.next(), words.next()) else {
-        return Err(format!("cannot read the source `{line}`: it has no suite"));
-    };
-    let key = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-    Ok(Entry {
-        uri: uri.trim_end_matches('/').to_owned(),
-        suite,
-        components: words.collect(),
-        key: key.map(str::to_owned),
-        line: line.to_owned(),
-    })
+/// Returns one entry for each suite and each kind of packages. Keys that stand in an entry cannot be named in a line.
+fn one_by_one(entries: Vec<Source>) -> Result<Vec<Source>, String> {
+    let mut all = Vec::new();
+    for entry in entries {
+        if entry.key.is_some() {
+            let place = entry.uris.join(" ");
+            return Err(format!(
+                "cannot use the source {place}: its key stands in it\nhint: write the key to a file, and name that as Signed-By"
+            ));
+        }
+        for suite in &entry.suites {
+            let one = Source { suites: vec![suite.clone()], ..entry.clone() };
+            if one.binary {
+                all.push(Source { source: false, ..one.clone() });
+            }
+            if one.source {
+                all.push(Source { binary: false, ..one });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Returns the files of keys in the form of a line.
+fn key_of(entry: &Source) -> Option<String> {
+    (!entry.signed_by.is_empty()).then(|| entry.signed_by.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(given: &[&str]) -> Result<String, String> {
+        let given: Vec<String> = given.iter().map(|&text| text.to_owned()).collect();
+        read("", &given, &[], &mut Vec::new())
+            .map(|mirrors| format!("{} {}", mirrors.suite, mirrors.arguments.join(" ")))
+    }
+
+    #[test]
+    fn each_source_keeps_its_key() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stanza = |suite: &str, key: &str| {
+            format!("Types: deb\nURIs: http://{suite}\nSuites: {suite}\nComponents: main\nSigned-By: {key}\n\n")
+        };
+        std::fs::write(file.path(), stanza("one", "/one.gpg") + &stanza("two", "/two.gpg")).unwrap();
+        assert_eq!(
+            arguments(&[file.path().to_str().unwrap()]).unwrap(),
+            "one --mirror=http://one --keyring=/one.gpg --components=main --pockets=release \
+             --source=deb [signed-by=/two.gpg] http://two two main"
+        );
+        let inside =
+            stanza("one", "\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQ==\n -----END PGP PUBLIC KEY BLOCK-----");
+        std::fs::write(file.path(), inside).unwrap();
+        assert!(arguments(&[file.path().to_str().unwrap()]).unwrap_err().contains("its key stands in it"));
+    }
+
+    #[test]
+    fn options_of_lines_are_not_lost() {
+        assert_eq!(
+            arguments(&["deb [arch=amd64] http://m x main", "", "deb http://m x contrib", "deb-src http://m x main"])
+                .unwrap(),
+            "x --mirror=http://m --source=deb http://m x contrib --source=deb-src http://m x main --components=main --pockets=release"
+        );
+        assert!(arguments(&["deb [trusted=yes] http://m x main"]).unwrap().contains("--no-check-sig"));
+        assert!(arguments(&["deb [trusted=yes] http://m x main", "deb http://m y main"]).is_err());
+    }
 }

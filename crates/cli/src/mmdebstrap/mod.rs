@@ -3,7 +3,10 @@
 mod command_line;
 mod mirrors;
 
+use crate::peer;
+use crate::visible::visible;
 use command_line::CommandLine;
+use rootstrap_bootstrap::privilege::Invocation;
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -28,22 +31,28 @@ pub(crate) fn translate(words: &[OsString], notes: &mut Vec<String>) -> Result<T
     Ok(Translated::Arguments(arguments))
 }
 
-/// Returns the arguments of rootstrap that do what `words` ask mmdebstrap for, or the exit status if there is nothing left to do.
-pub(crate) fn arguments(words: &[OsString]) -> Result<Vec<OsString>, u8> {
-    let mut notes = Vec::new();
-    let translated = translate(words, &mut notes);
-    let _ = match &translated {
-        Err(problem) => writeln!(std::io::stderr(), "error: {}", crate::visible::visible(problem)),
-        Ok(Translated::Text(text)) => std::io::stdout().write_all(text.as_bytes()),
-        Ok(Translated::Arguments(_)) => {
-            notes.iter().try_for_each(|note| writeln!(std::io::stderr(), "note: {}", crate::visible::visible(note)))
-        }
+/// Returns the arguments of rootstrap that do what was asked of this program by its own name or by mmdebstrap's, or the exit status if there
+/// is nothing left to do.
+pub(crate) fn arguments(invocation: &Invocation) -> Result<Vec<OsString>, u8> {
+    let Some(words) = peer::words_of(&invocation.arguments, "mmdebstrap") else {
+        return Ok(invocation.arguments.clone());
     };
-    match translated {
-        Err(_) => Err(2),
-        Ok(Translated::Text(_)) => Err(0),
+    let mut notes = Vec::new();
+    match translate(words, &mut notes) {
         Ok(Translated::Arguments(arguments)) => {
+            // The first process has said it.
+            for note in notes.iter().filter(|_| invocation.handover.is_none()) {
+                let _ = writeln!(std::io::stderr(), "note: {}", visible(note));
+            }
             Ok(["rootstrap".into()].into_iter().chain(arguments.into_iter().map(OsString::from)).collect())
+        }
+        Ok(Translated::Text(text)) => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            Err(0)
+        }
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", visible(&problem));
+            Err(2)
         }
     }
 }
