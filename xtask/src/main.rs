@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "chores talk to whoever runs them")]
 
 mod cargo;
+mod errors;
 mod reliability;
 mod tidy;
 
@@ -15,6 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask CHORE
 
   tidy                   check the house rules of ARCHITECTURE.md
+  errors                 make docs/errors.md from the transcript of the tests
   keyrings [--from DIR]  renew keyrings/ from the vendors' packages
   oracle                 compare our trees with those of mmdebstrap and debootstrap
   dpkgs                  try how we unpack beside the dpkg of each suite
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let rest = arguments.get(1..).unwrap_or_default();
     let result = match arguments.first().map(String::as_str) {
         Some("tidy") => tidy::run(&top()).map(|()| ExitCode::SUCCESS),
+        Some("errors") => errors::run(&top()).map(|()| ExitCode::SUCCESS),
         Some("hostile") => reliability::hostile(&top(), rest).map(|()| ExitCode::SUCCESS),
         Some("fuzz") => reliability::fuzz(&top(), rest).map(|()| ExitCode::SUCCESS),
         Some(chore) if LIVE.contains(&chore) => live(&top(), &arguments),

@@ -12,10 +12,11 @@ mod source;
 mod suites;
 mod tree;
 
+use crate::errors;
 use std::path::Path;
 use tree::{Finding, Tree};
 
-const RULES: [fn(&Tree) -> Vec<Finding>; 16] = [
+const RULES: [fn(&Tree) -> Vec<Finding>; 17] = [
     crates::imports,
     crates::nevers,
     crates::state,
@@ -30,6 +31,7 @@ const RULES: [fn(&Tree) -> Vec<Finding>; 16] = [
     files::skips,
     pages::architecture,
     pages::changelog,
+    pages::errors,
     pages::keyrings,
     pages::security,
 ];
@@ -37,7 +39,7 @@ const RULES: [fn(&Tree) -> Vec<Finding>; 16] = [
 /// Checks every rule and prints what is broken.
 pub fn run(top: &Path) -> Result<(), String> {
     let mut tree = Tree::default();
-    for place in ["crates", "tests", "xtask", "suites", "keyrings", "ARCHITECTURE.md", "CHANGELOG.md"] {
+    for place in ["crates", "tests", "xtask", "suites", "keyrings", "ARCHITECTURE.md", "CHANGELOG.md", errors::PAGE] {
         if top.join(place).exists() {
             tree.add(top, place).map_err(|error| format!("cannot read {place}: {error}"))?;
         }

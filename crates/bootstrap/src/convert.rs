@@ -131,7 +131,12 @@ fn read(
         Source::Directory(root) => Ok(Tree { root, staging: None, of_host: true }),
         Source::Archive(input, size) => {
             let (root, staging) = stage(size.saturating_mul(USUAL_RATIO))?;
-            let extracted = archive::extract(input, &root, &machine.cancel).map_err(Error::from);
+            let extracted = archive::extract(input, &root, &machine.cancel).map_err(|error| match error {
+                archive::Error::Archive(source_error) => {
+                    Error::SourceArchive { path: source.to_owned(), source: source_error }
+                }
+                error => error.into(),
+            });
             unless_cancelled(&machine.cancel, extracted)?;
             Ok(Tree { root, staging: Some(staging), of_host: false })
         }

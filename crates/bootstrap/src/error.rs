@@ -40,6 +40,8 @@ pub enum Error {
     SeveralPlatforms,
     #[error("cannot make a container image for {architecture}: containers have no name for it")]
     NoPlatform { architecture: String },
+    #[error("cannot make an image of {}", path.display())]
+    SourceArchive { path: PathBuf, source: io::Error },
     #[error("cannot make an image of {}: {reason}", path.display())]
     Source { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot enter {}: {reason}", path.display())]
@@ -66,6 +68,8 @@ pub enum Error {
     FirstStage { path: PathBuf, reason: String, hint: &'static str },
     #[error("cannot use {} as a lock", path.display())]
     LockFile { path: PathBuf, source: rootstrap_lock::Error },
+    #[error("cannot use the keyring {}", path.display())]
+    Keyring { path: PathBuf, source: rootstrap_fetch::KeyringProblem },
     #[error("cannot find the lock {}", path.display())]
     NoLock { path: PathBuf },
     #[error("cannot build from {}, because it was made for another request: {}", path.display(), differences.join("; "))]
@@ -262,6 +266,7 @@ impl Error {
             Self::Image(error) => error.hint().map(str::to_owned),
             Self::Cache(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
+            Self::Keyring { source, .. } => Some(source.hint()),
             Self::Resolve(error) => error.hint(),
             Self::Configure(error) => error.hint().map(str::to_owned),
             _ => self.lock_hint(),
@@ -295,7 +300,7 @@ impl Error {
     /// Returns the system's own error beneath.
     fn system(&self) -> Option<&io::Error> {
         match self {
-            Self::Io { source, .. } | Self::Stdout(source) => Some(source),
+            Self::Io { source, .. } | Self::SourceArchive { source, .. } | Self::Stdout(source) => Some(source),
             Self::Unpack(error) => error.io(),
             Self::Image(error) => error.io(),
             Self::Normalize(error) => error.io(),

@@ -56,7 +56,7 @@ pub use error::Error;
 pub use event::{Event, Stage, StageTimes};
 pub use export::{ExportFormat, export};
 pub use inputs::{changes_since_pushed, find_image, inputs, name_inputs};
-pub use lock::{Upgrade, lock, lock_differences, locked_request, locks, write_lock, write_text};
+pub use lock::{Upgrade, check_text_place, lock, lock_differences, locked_request, locks, write_lock, write_text};
 pub use outdated::{LockToRenew, Outdated, Update, outdated, updates};
 pub use publish::Summary;
 pub use publish::target::NewParents;

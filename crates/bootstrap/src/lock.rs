@@ -227,10 +227,23 @@ pub fn write_lock(lock: &Lock, path: &Path) -> Result<(), Error> {
 /// # Errors
 /// The file cannot be written.
 pub fn write_text(text: &str, path: &Path) -> Result<(), Error> {
+    check_text_place(path)?;
     let mut new = NewFile::create(parent(path), &Janitor::default())?;
     new.file.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
     new.sync(true, path)?;
     new.publish(path, true).map(drop)
+}
+
+/// Refuses a file for which there is no directory.
+///
+/// # Errors
+/// There is none.
+pub fn check_text_place(path: &Path) -> Result<(), Error> {
+    if parent(path).is_dir() {
+        return Ok(());
+    }
+    let (path, hint) = (path.to_owned(), "make the directory first");
+    Err(Error::Target { path, reason: "its directory does not exist".to_owned(), hint })
 }
 
 /// The lock of a run.

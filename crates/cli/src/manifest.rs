@@ -71,7 +71,7 @@ impl Manifest {
             Problem::Usage(format!("cannot use {shown}: {error}{hint}"))
         })?;
         if images.is_empty() {
-            return Err(Problem::Usage(format!("{shown} has no image\nhint: add a table [image.NAME]")));
+            return Err(Problem::Usage(format!("cannot find an image in {shown}\nhint: add a table [image.NAME]")));
         }
         Ok(Self { path: path.to_owned(), images, keys })
     }
@@ -101,7 +101,11 @@ impl Manifest {
         for name in &args.names {
             if !self.images.iter().any(|image| image.name == *name) {
                 let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).take(20).collect();
-                let text = format!("{} has no image `{name}`\nhint: it has {}", self.path.display(), names.join(", "));
+                let text = format!(
+                    "cannot find the image `{name}` in {}\nhint: it has {}",
+                    self.path.display(),
+                    names.join(", ")
+                );
                 return Err(Problem::Usage(text));
             }
         }

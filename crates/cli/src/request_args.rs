@@ -349,5 +349,6 @@ fn variant(name: &str) -> Result<Variant, String> {
 }
 
 fn moment(text: &str) -> Result<i64, String> {
-    parse_moment(text).ok_or_else(|| "it is not a date".to_owned())
+    parse_moment(text)
+        .ok_or_else(|| "it is not a date, as in 2026-01-31, 2026-01-31T12:00:00Z or @1769860800".to_owned())
 }

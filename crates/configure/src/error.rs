@@ -61,7 +61,7 @@ impl Error {
                 Some("the kernel kills when memory runs out (see dmesg): use --staging=disk, or allow more memory")
             }
             Self::Failed { action: what, tail, .. } | Self::TimedOut { what, tail, .. }
-                if what.contains("the hook") && wanted_network(tail) =>
+                if what.contains(" hook `") && wanted_network(tail) =>
             {
                 Some("it wanted the network, which hooks have with --hook-network alone")
             }
@@ -69,6 +69,7 @@ impl Error {
                 "it wanted the network, which package scripts do not have: preseed an answer (--debconf), or do this in a hook with \
                  --hook-network",
             ),
+            Self::TimedOut { .. } => Some("give it more time with --script-timeout"),
             _ => None,
         }
     }

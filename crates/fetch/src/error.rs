@@ -73,7 +73,7 @@ impl Error {
             Self::NoMirror { .. } => "name one with --mirror".to_owned(),
             Self::Http(error) => return error.hint().map(str::to_owned),
             Self::Cache(source) => return source.hint(),
-            Self::Keyring { source } => return source.hint(),
+            Self::Keyring { source } => source.hint(),
             Self::Signature { source, .. } => return source.hint(),
             Self::Fetch { source, .. } => return source.hint(),
             Self::Offline { .. } => "run once without --offline to fill the cache".to_owned(),
@@ -88,6 +88,8 @@ impl Error {
             Self::WrongSuite { .. } => {
                 "the mirror serves something else under this name: use another with --mirror".to_owned()
             }
+            Self::NoComponent { .. } => "choose among them with --components".to_owned(),
+            Self::NoArchitecture { .. } => "choose among them with --arch".to_owned(),
             _ => return None,
         };
         Some(hint)
@@ -148,7 +150,7 @@ impl Failures {
                 "the mirror may be in the middle of an update: try again, or another with --mirror".to_owned(),
             );
         }
-        Some("check the network, or use another mirror with --mirror".to_owned())
+        Some("check the network and the proxy, or use another mirror with --mirror".to_owned())
     }
 }
 

@@ -10,15 +10,19 @@ pub enum KeyringProblem {
     Keybox,
     #[error("it holds no key")]
     Empty,
-    #[error("{0}")]
+    #[error("it is no OpenPGP keyring: {0}")]
     Malformed(String),
 }
 
 impl KeyringProblem {
     /// Says what the user can do about it.
-    pub(crate) fn hint(&self) -> Option<String> {
-        matches!(self, Self::Keybox)
-            .then(|| "convert it with: gpg --no-default-keyring --keyring FILE --export > keyring.pgp".to_owned())
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Keybox => "convert it with: gpg --no-default-keyring --keyring FILE --export > keyring.pgp",
+            Self::Empty | Self::Malformed(_) => "name a file with the archive's public keys, as gpg --export writes it",
+        }
+        .to_owned()
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Shard {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what each field is")]
 pub enum ShardError {
-    #[error("`{0}` is no shard: it must be I/N, with I from 1 to N, or auto, or auto/N")]
+    #[error("cannot use `{0}` as a shard: it must be I/N, with I from 1 to N, or auto, or auto/N")]
     Malformed(String),
     #[error("no variable of a CI system says which shard this is")]
     Nowhere,

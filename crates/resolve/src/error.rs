@@ -76,11 +76,12 @@ impl Error {
             Self::UnknownRelease { .. } => Some(
                 "a release is a suite or codename as its Release file names it, such as stable-backports".to_owned(),
             ),
-            Self::UnknownVersion { .. }
-            | Self::BadSelection { .. }
-            | Self::InvalidPlan { .. }
-            | Self::Cancelled
-            | Self::UnknownVariant { .. } => None,
+            Self::BadSelection { .. } => {
+                Some("patterns are those of apt-patterns(7), and a task is a word of the field Task".to_owned())
+            }
+            Self::UnknownVersion { .. } | Self::InvalidPlan { .. } | Self::Cancelled | Self::UnknownVariant { .. } => {
+                None
+            }
         }
     }
 }

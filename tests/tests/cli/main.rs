@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod cache;
 mod diff;
+mod errors;
 mod includes;
 mod lock;
 mod mirrors;

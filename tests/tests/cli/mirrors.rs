@@ -22,7 +22,7 @@ fn a_mirror_that_does_not_answer() {
     let outcome = world.finish(&mut world.bare(&arguments)).expect(1).says(&[
         "error: cannot fetch ",
         "  because: ",
-        "hint: check the network, or use another mirror with --mirror\n",
+        "hint: check the network and the proxy, or use another mirror with --mirror\n",
     ]);
     assert!(outcome.stdout.is_empty());
     assert_eq!(outcome.transcript.matches("\nerror: ").count(), 1, "{}", outcome.transcript);

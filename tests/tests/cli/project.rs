@@ -18,9 +18,9 @@ fn init_writes_a_manifest_and_replaces_none() {
     let world = crate::trixie();
     run(&world, &["init"]).expect(0).says(&["wrote rootstrap.toml"]);
     let text = fs::read_to_string(world.path("rootstrap.toml")).unwrap();
-    run(&world, &["init"]).expect(2).says(&["cannot write rootstrap.toml: File exists"]);
+    run(&world, &["init"]).expect(2).says(&["cannot write rootstrap.toml: it exists already"]);
     assert_eq!(fs::read_to_string(world.path("rootstrap.toml")).unwrap(), text);
-    run(&world, &["build"]).expect(2).says(&["rootstrap.toml has no image\nhint: add a table [image.NAME]"]);
+    run(&world, &["build"]).expect(2).says(&["cannot find an image in rootstrap.toml\nhint: add a table [image.NAME]"]);
     run(&world, &["build", "--file=none.toml"])
         .expect(2)
         .says(&["cannot read none.toml", "hint: `rootstrap init` writes one"]);
@@ -55,8 +55,8 @@ fn mistakes_are_refused_before_anything_is_fetched() {
     }
     assert!(world.server.requests().is_empty());
     fs::write(world.path("rootstrap.toml"), "[image.a]\nsuite = \"trixie\"\ntarget = \"x.tar\"").unwrap();
-    run(&world, &["build", "b"]).expect(2).says(&["rootstrap.toml has no image `b`\nhint: it has a"]);
-    run(&world, &["build", "--shard=3/2"]).expect(2).says(&["`3/2` is no shard"]);
+    run(&world, &["build", "b"]).expect(2).says(&["cannot find the image `b` in rootstrap.toml\nhint: it has a"]);
+    run(&world, &["build", "--shard=3/2"]).expect(2).says(&["cannot use `3/2` as a shard"]);
     run(&world, &["build", "--shard=auto"]).expect(2).says(&["no variable of a CI system says"]);
 }
 

@@ -110,7 +110,7 @@ fn a_release_older_than_the_last_one() {
 fn a_file_that_is_no_keyring() {
     let world = unlisted();
     std::fs::write(world.path("key.pgp"), "no key at all").unwrap();
-    world.run(&["--print-plan"]).expect(1).says(&["cannot read the keyring"]);
+    world.run(&["--print-plan"]).expect(1).says(&["cannot use the keyring DIR/key.pgp\n", "hint: name a file with"]);
     std::fs::remove_file(world.path("key.pgp")).unwrap();
     world.run(&["--print-plan"]).expect(1).says(&["cannot read the keyring DIR/key.pgp"]);
     assert!(world.server.requests().is_empty());

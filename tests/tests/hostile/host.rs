@@ -406,7 +406,9 @@ fn keyrings_that_are_no_files() {
         let option = format!("--keyring={}", world.path("").join(path).display());
         let outcome = world.run(&small(&target, &[&option])).expect(1);
         assert!(
-            outcome.stderr.contains("error: cannot read the keyring") && outcome.stderr.contains(reason),
+            outcome.stderr.starts_with("error: cannot ")
+                && outcome.stderr.contains(" the keyring ")
+                && outcome.stderr.contains(reason),
             "{}",
             outcome.stderr
         );

@@ -373,7 +373,7 @@ fn sources_that_cannot_be_packed_as_they_are_meant() {
     pack(&world, &[source, top.join("x.oci.tar").to_str().unwrap()]).expect(2).says(&["it is inside of the directory"]);
     pack(&world, &["none", "-"]).expect(1).says(&["error: cannot open none\n", "No such file"]);
     fs::write(world.path("text"), "no archive at all, but long enough to be looked at\n".repeat(20)).unwrap();
-    pack(&world, &["text", "-"]).expect(1).says(&["error: cannot unpack the archive\n", "it is no tar archive"]);
+    pack(&world, &["text", "-"]).expect(1).says(&["error: cannot make an image of text\n", "it is no tar archive"]);
     // Refused are what is an image already, and a program that needs other files.
     let layout = world.path("layout.tar");
     pack(&world, &[source, layout.to_str().unwrap(), "--format=oci"]).expect(0);

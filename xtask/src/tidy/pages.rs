@@ -3,6 +3,7 @@
 use super::source::has_word;
 use super::suites;
 use super::tree::{Finding, Tree, finding};
+use crate::errors;
 
 const LONGEST_ARCHITECTURE: usize = 150;
 
@@ -28,6 +29,15 @@ pub fn changelog(tree: &Tree) -> Vec<Finding> {
         return Vec::new();
     }
     vec![finding("CHANGELOG.md", 0, "has no `## Unreleased` section")]
+}
+
+/// docs/errors.md is made from the transcript of the tests.
+pub fn errors(tree: &Tree) -> Vec<Finding> {
+    let Some(transcript) = tree.text(errors::TRANSCRIPT) else { return Vec::new() };
+    match tree.text(errors::PAGE) == Some(errors::page(transcript).as_str()) {
+        true => Vec::new(),
+        false => vec![finding(errors::PAGE, 0, "is out of date: run `cargo xtask errors`")],
+    }
 }
 
 /// SECURITY.md names, in the last column of its table, tests that exist.

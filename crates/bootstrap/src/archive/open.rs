@@ -219,6 +219,13 @@ pub(crate) fn keyring(sources: &Sources, suite: &Suite) -> Result<Keyring, Error
     if blobs.is_empty() && sources.unsigned {
         return Ok(Keyring::default());
     }
+    let named = sources.keyrings.iter().zip(&blobs).filter(|_| !files.is_empty());
+    for (path, blob) in named {
+        Keyring::from_bytes(&[blob]).map_err(|error| match error {
+            rootstrap_fetch::Error::Keyring { source } => Error::Keyring { path: path.clone(), source },
+            error => error.into(),
+        })?;
+    }
     Ok(Keyring::from_bytes(&blobs)?)
 }
 

@@ -109,7 +109,7 @@ impl Target {
         let Some(format) = name.or(of_path.map(|(name, _)| name)).or(path.is_none().then_some(FormatName::Tar)) else {
             if let Some(ending) = path.and_then(unwritten) {
                 return Err(format!(
-                    "no format that is written here has names with {ending}\n\
+                    "cannot write a file with the name {ending}: no format that is made has it\n\
                      hint: {WRITTEN}; --format=directory makes a directory of that name"
                 ));
             }

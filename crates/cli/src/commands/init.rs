@@ -14,6 +14,11 @@ pub(crate) fn run(args: &InitArgs) -> u8 {
         .create_new(true)
         .open(&args.file)
         .and_then(|mut file| file.write_all(rootstrap_project::TEMPLATE.as_bytes()));
+    if written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
+        return usage(&format!(
+            "cannot write {shown}: it exists already\nhint: add images to it, or name another file with --file"
+        ));
+    }
     if let Err(error) = written {
         return usage(&format!("cannot write {shown}: {error}"));
     }

@@ -59,6 +59,9 @@ fn export(path: &Path, format: ExportFormat, architecture: Option<&str>) -> u8 {
 
 fn make(args: &LockArgs, machine: Machine, epoch: Option<i64>, progress: &Progress) -> Result<u8, Error> {
     let upgrade = args.upgrade();
+    if !args.prints() {
+        rootstrap_bootstrap::check_text_place(&args.output)?;
+    }
     let earlier = match rootstrap_bootstrap::read_lock(&args.output) {
         Ok(lock) => Some(lock),
         Err(Error::NoLock { .. }) if args.suite.is_some() && !args.check => None,

@@ -9,7 +9,7 @@ use rootstrap_bootstrap::privilege::Ended;
 use signal_hook::consts::{SIGABRT, SIGBUS, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGTERM, SIGXCPU, SIGXFSZ};
 use std::error::Error as _;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Prints a problem with the command line. Returns the exit status.
 pub(crate) fn usage(problem: &str) -> u8 {
@@ -24,9 +24,13 @@ pub(crate) fn complain(text: &str) {
 
 /// Opens the log. If that fails, says why and returns the exit status.
 pub(crate) fn open_log(verbosity: &Verbosity) -> Result<Log, u8> {
-    let log = Log::open(verbosity.log.as_deref()).map_err(|error| usage(&format!("cannot write the log: {error}")))?;
+    let failed = |what: &str, path: &Path, error: std::io::Error| {
+        usage(&format!("cannot write the {what} {}: {error}", path.display()))
+    };
+    let path = verbosity.log.as_deref();
+    let log = Log::open(path).map_err(|error| failed("log", path.unwrap_or(Path::new("")), error))?;
     match &verbosity.trace {
-        Some(path) => log.with_trace(path).map_err(|error| usage(&format!("cannot write the trace: {error}"))),
+        Some(path) => log.with_trace(path).map_err(|error| failed("trace", path, error)),
         None => Ok(log),
     }
 }
