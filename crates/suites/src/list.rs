@@ -54,6 +54,7 @@ pub fn unlisted(name: &str, vendor: Option<&str>) -> Suite {
     let model = known.and_then(|(_, suites)| suites.iter().find(|suite| suite.version.is_some()));
     let pocket = |kind: &str| known.map(|_| format!("{name}-{kind}"));
     Suite {
+        architectures: Vec::new(),
         vendor: known.map(|(vendor, _)| *vendor),
         codename: name.to_owned(),
         aliases: Vec::new(),

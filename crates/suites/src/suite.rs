@@ -52,6 +52,9 @@ pub struct Suite {
     /// The version as people write it.
     #[serde(default)]
     pub version: Option<String>,
+    /// The architectures that its Release file lists, without `all` and variants. Nothing is refused for their sake.
+    #[serde(default)]
+    pub architectures: Vec<String>,
     /// The suite no longer changes, and only the archive of ended suites serves it. Its Release files expired long ago, so they
     /// are judged at their own date, and the target's sources name that archive.
     #[serde(default)]
@@ -114,6 +117,7 @@ impl Suite {
         let Self {
             vendor,
             codename,
+            architectures: _,
             aliases: _,
             version: _,
             ended: _,

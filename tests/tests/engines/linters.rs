@@ -1,8 +1,12 @@
 //! What the linters and schemas of the engines say.
 
 use crate::project::{IMAGES, Project, ci, python_program, succeeds};
-use rootstrap_tests::need;
+use rootstrap_testkit::archive::Archive;
+use rootstrap_testkit::deb::Deb;
+use rootstrap_tests::world::{KEY, World};
+use rootstrap_tests::{machine, need};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 fn check(program: &str, arguments: &[&str]) -> Result<(), String> {
@@ -34,6 +38,35 @@ fn the_job_of_kubernetes_is_right() {
 #[test]
 fn the_recipe_of_renovate_is_right() {
     need!(check("check-jsonschema", &["--builtin-schema", "vendor.renovate", "renovate/renovate.json"]));
+}
+
+/// What programs read of ours is as docs/ promises it.
+#[test]
+fn plans_and_reports_are_as_their_schemas_say() {
+    need!(python_program("check-jsonschema"));
+    need!(machine::builder());
+    let key = &KEY;
+    let deb = Deb::new("base-files", "1.0").field("Priority", "required").file("/etc/motd", 0o644, "hello\n");
+    let world = World::new(&Archive::new("fixture").key(key).debs([deb]));
+    let (plan, report) = (world.path("plan.json"), world.path("report.json"));
+    let of_plan = world.run(&["--print-plan=json", "--arch=amd64", "--variant=custom", "--include=base-files"]).expect(0);
+    fs::write(&plan, of_plan.stdout).unwrap();
+    let validate = |schema: &str, document: &Path| {
+        let schema = format!("../docs/{schema}");
+        check("check-jsonschema", &["--schemafile", &schema, document.to_str().unwrap()]).unwrap();
+    };
+    validate("plan.schema.json", &plan);
+    let image = [
+        &world.target("x.oci.tar"),
+        "--arch=amd64",
+        "--variant=extract",
+        "--include=base-files",
+        "--metadata-file=report.json",
+    ];
+    world.run(&image).expect(0);
+    validate("report.schema.json", &report);
+    world.run(&[&image[..], &["--include=none"]].concat()).expect(1);
+    validate("report.schema.json", &report);
 }
 
 /// Renovate's own library finds the packages of a lock with the query of the recipe.

@@ -26,6 +26,7 @@ struct Row {
     vendor: String,
     state: &'static str,
     ends: String,
+    architectures: Vec<String>,
     mirror: String,
 }
 
@@ -46,22 +47,25 @@ impl Row {
                 _ => "supported",
             },
             ends,
+            architectures: suite.architectures.clone(),
             mirror: suite.mirrors(architecture).first().map(|mirror| mirror.uri.clone()).unwrap_or_default(),
         }
     }
 }
 
 fn table(rows: &[Row]) -> String {
-    let heads = ["SUITE", "ALIASES", "VERSION", "VENDOR", "STATE", "SUPPORTED UNTIL", "MIRROR"].map(str::to_owned);
+    let heads = ["SUITE", "ALIASES", "VERSION", "VENDOR", "STATE", "SUPPORTED UNTIL", "ARCHITECTURES", "MIRROR"]
+        .map(str::to_owned);
     let cells = rows.iter().map(|row| {
         let Row { codename, version, vendor, ends, mirror, .. } = row;
-        let texts = [codename, &row.aliases.join(","), version, vendor, row.state, ends, mirror];
+        let texts =
+            [codename, &row.aliases.join(","), version, vendor, row.state, ends, &row.architectures.join(","), mirror];
         texts.map(|text| if text.is_empty() { "-".to_owned() } else { text.to_owned() })
     });
-    let cells: Vec<[String; 7]> = std::iter::once(heads).chain(cells).collect();
+    let cells: Vec<[String; 8]> = std::iter::once(heads).chain(cells).collect();
     let width = |column: usize| cells.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    let line = |row: &[String; 7]| {
+    let widths: Vec<usize> = (0..8).map(width).collect();
+    let line = |row: &[String; 8]| {
         let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
@@ -72,11 +76,11 @@ fn json_of(rows: &[Row]) -> String {
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| {
-            let Row { codename, aliases, version, vendor, state, ends, mirror } = row;
+            let Row { codename, aliases, version, vendor, state, ends, architectures, mirror } = row;
             let given = |text: &String| (!text.is_empty()).then(|| text.clone());
             json!({
                 "codename": codename, "aliases": aliases, "version": given(version), "vendor": vendor, "state": state,
-                "supported_until": given(ends), "mirror": mirror,
+                "supported_until": given(ends), "architectures": architectures, "mirror": mirror,
             })
         })
         .collect();
@@ -102,5 +106,6 @@ mod tests {
         let rows: Vec<Row> = all().map(|suite| Row::of(suite, "2026-01-01", "amd64")).collect();
         assert_eq!(table(&rows).lines().count(), rows.len() + 1);
         assert!(table(&rows).contains("http://archive.ubuntu.com/ubuntu"));
+        assert!(rows.iter().all(|row| row.architectures.iter().any(|name| name == "amd64")));
     }
 }
