@@ -39,6 +39,8 @@ pub fn inputs(request: &Request, lock: &Lock) -> Result<String, Error> {
     let Output {
         target,
         into_nonempty: _,
+        // It decides no image.
+        filesystem: _,
         purpose,
         container,
         attest,

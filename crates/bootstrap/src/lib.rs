@@ -62,9 +62,9 @@ pub use publish::Summary;
 pub use publish::target::NewParents;
 pub use recipe::{bootstrap, plan, plan_to_json};
 pub use request::{
-    Budget, Container, Copy, Customization, Download, Format, FormatName, FurtherSource, Hook, Host, LockChoice,
-    Machine, NewUser, Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace, TarIn,
-    Target, native_architecture,
+    Budget, Container, Copy, Customization, Download, Filesystem, Format, FormatName, FurtherSource, Hook, Host,
+    LockChoice, Machine, NewUser, Output, Purpose, Push, Request, Selection, Settings, Snapshot, Sources, StagingPlace,
+    TarIn, Target, native_architecture,
 };
 pub use rootstrap_cache as cache;
 pub use rootstrap_configure::{enter_if_asked, privilege};

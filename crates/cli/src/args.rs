@@ -4,6 +4,7 @@ use crate::commands::cache::Cache;
 use crate::commands::documents::{Completions, ManPages};
 use crate::compare_args::{DiffArgs, VerifyArgs};
 use crate::container::ContainerArgs;
+use crate::filesystem_args::FilesystemArgs;
 use crate::lock_args::LockArgs;
 use crate::outdated_args::OutdatedArgs;
 use crate::plan_args::{DoctorArgs, PlanArgs, SuitesArgs, WhyArgs};
@@ -290,6 +291,9 @@ pub(crate) struct SharedArgs {
 
     #[command(flatten)]
     pub container: ContainerArgs,
+
+    #[command(flatten)]
+    pub filesystem: FilesystemArgs,
 
     /// Write what became of the image, as JSON: its digest, id, tags, packages, the time of each stage, or why it failed
     #[arg(long, value_name = "FILE")]

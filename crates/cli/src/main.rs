@@ -14,6 +14,7 @@ mod debootstrap;
 mod difference_list;
 mod display;
 mod environment;
+mod filesystem_args;
 mod hook_args;
 mod lock_args;
 mod log;

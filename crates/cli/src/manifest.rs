@@ -120,8 +120,9 @@ impl Manifest {
     pub(crate) fn job(&self, image: &Image, args: &BuildArgs, machine: Machine) -> Result<Job, Problem> {
         self.check_target(image, args.push)?;
         let line = self.line(image, self.words(image, args.push))?;
-        let (root, container, run) = (args.root.clone(), line.shared.container, args.run.clone());
-        let shared = SharedArgs { root, container, metadata_file: None, run };
+        let (root, run) = (args.root.clone(), args.run.clone());
+        let (container, filesystem) = (line.shared.container, line.shared.filesystem);
+        let shared = SharedArgs { root, container, filesystem, metadata_file: None, run };
         // clap reports a missing suite before this.
         let Some(bootstrap) = line.bootstrap else { return Err(self.problem(image, None, "it has no suite")) };
         let mut request = request(bootstrap, (&line.packages, &line.settings), shared, machine)

@@ -33,6 +33,8 @@ pub struct Options<'o> {
     pub size: Option<u64>,
     /// The label of the filesystem, at most 16 bytes.
     pub label: Option<&'o str>,
+    /// The UUID of the filesystem. `None` is one that follows from the contents, size and label.
+    pub uuid: Option<[u8; 16]>,
     /// Another thread sets this flag to stop.
     pub cancel: &'o AtomicBool,
 }
@@ -43,7 +45,7 @@ pub const MIN_FREE: u64 = 64 << 20;
 /// Writes `root` as an image to `file`, a regular file. It may be without a name and open for writing only. After an error the
 /// file is empty.
 ///
-/// The filesystem's UUID and the seed of its directories' hashes follow from the contents, size and label. Long runs
+/// Without a UUID of the caller's, it follows from the contents, size and label; so does the seed of the directories' hashes. Long runs
 /// of zeros in files become holes. The filesystem's own /lost+found replaces an empty one of the tree.
 ///
 /// # Errors
@@ -65,7 +67,8 @@ fn write_image(root: &Root, file: &File, options: &Options<'_>) -> Result<Writte
     let mut tree = Tree::default();
     entries::for_each(root, &options.tar, &mut |entry| tree.add(entry, options.cancel))?;
     let size = size_for(&tree, options.size)?;
-    let mut parameters = mkext4::Options::new(size, uuid(root, options, size)?, options.tar.epoch.max(0));
+    let uuid = options.uuid.map_or_else(|| uuid(root, options, size), Ok)?;
+    let mut parameters = mkext4::Options::new(size, uuid, options.tar.epoch.max(0));
     parameters.label = options.label.map(str::to_owned);
     parameters.journal_blocks = Some(journal(size));
     parameters.inodes = InodeCount::Exact(u32::try_from(inodes(&tree, size)).unwrap_or(u32::MAX));

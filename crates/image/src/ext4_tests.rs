@@ -12,7 +12,7 @@ use std::process::Command;
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
 fn options() -> Options<'static> {
-    Options { tar: sample::options(), size: None, label: None, cancel: &GO_ON }
+    Options { tar: sample::options(), size: None, label: None, uuid: None, cancel: &GO_ON }
 }
 
 /// Writes an image into a file that is open for writing only.

@@ -98,7 +98,7 @@ fn writers() {
     assert_eq!(hex(&out), "dbddacc299fbe4b2957486e76d856110816d8f9c7d96e85d4776c8419a7e8111", "cpio");
 
     let image = tempfile::NamedTempFile::new().unwrap();
-    let ext4 = ext4::Options { tar: options(Algorithm::None), size: None, label: None, cancel: &GO_ON };
+    let ext4 = ext4::Options { tar: options(Algorithm::None), size: None, label: None, uuid: None, cancel: &GO_ON };
     ext4::write(&root, image.as_file(), &ext4).unwrap();
     assert_eq!(
         hex(&std::fs::read(image.path()).unwrap()),

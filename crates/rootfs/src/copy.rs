@@ -25,6 +25,8 @@ pub struct CopyOptions<'a> {
     pub threads: usize,
     /// Files that were copied earlier, in the filesystem of the target. They are not copied again.
     pub precopy: Option<&'a Precopy>,
+    /// A function that is told the size of each file that is copied. Any thread calls it.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
     /// Set from outside to stop.
     pub cancel: &'a AtomicBool,
 }
@@ -178,6 +180,7 @@ impl Copy<'_> {
                     let set = self.to.set_attributes_of(target.as_fd(), attributes);
                     set.map_err(|errno| to.error("set attributes of", errno.into()))?;
                 }
+                self.options.progress.iter().for_each(|progress| progress(size));
             }
         }
         self.set_xattrs(entry, to)
@@ -227,6 +230,7 @@ mod tests {
     use std::io::Read;
     use std::os::unix::fs::{MetadataExt, symlink};
     use std::path::Path;
+    use std::sync::atomic::AtomicU64;
 
     /// Everything about every entry except its inode number and its change time.
     fn dump(root: &Root) -> Vec<String> {
@@ -250,7 +254,7 @@ mod tests {
     }
 
     fn options(threads: usize, cancel: &AtomicBool) -> CopyOptions<'_> {
-        CopyOptions { threads, precopy: None, cancel }
+        CopyOptions { threads, precopy: None, progress: None, cancel }
     }
 
     fn set(root: &Root, path: &str, mode: u32, mtime: i64) {
@@ -318,8 +322,12 @@ mod tests {
         fill(&from, &source);
         for threads in [1, 4] {
             let name = format!("copy{threads}");
-            let without_xattrs =
-                copy(&source, &target, name.as_bytes(), options(threads, &AtomicBool::new(false))).unwrap();
+            let (copied, cancel) = (AtomicU64::new(0), AtomicBool::new(false));
+            let count = |bytes| drop(copied.fetch_add(bytes, Ordering::Relaxed));
+            let options = CopyOptions { progress: Some(&count), ..options(threads, &cancel) };
+            let without_xattrs = copy(&source, &target, name.as_bytes(), options).unwrap();
+            // The long file, and the sparse one with its holes.
+            assert!(copied.into_inner() > (16 << 20) + 2 * BUFFER as u64);
             assert_eq!(without_xattrs, [b""; 0]);
             let (before, after) = (dump(&source), dump(&Root::open(&to.join(&name)).unwrap()));
             // The attributes are there if the filesystem has attributes at all.

@@ -58,7 +58,7 @@ fn unchanged_files_are_not_copied_again() {
     let copied: BTreeSet<u64> = precopy.copies.values().map(|copy| copy.file.metadata().unwrap().ino()).collect();
     write("written", "at last");
 
-    let options = CopyOptions { threads: 2, precopy: Some(&precopy), cancel: &AtomicBool::new(false) };
+    let options = CopyOptions { threads: 2, precopy: Some(&precopy), progress: None, cancel: &AtomicBool::new(false) };
     copy(&root("from"), &root("to"), b"copy", options).unwrap();
     let read = |name: &str| fs::read_to_string(path("to/copy").join(name)).unwrap();
     for name in ["read", "same", "below/same", "below/too", "secretly"] {

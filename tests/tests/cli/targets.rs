@@ -107,3 +107,28 @@ fn the_system_that_runs_is_no_target() {
             .says(&["as the target: it is the system that runs\n"]);
     }
 }
+
+#[test]
+fn a_filesystem_has_the_size_label_and_uuid_that_are_asked_for() {
+    need!(machine::builder());
+    let world = trixie();
+    let target = world.target("root.ext4");
+    let run = |more: &[&str]| world.run(&[&[target.as_str()], &EXTRACT[..], more].concat());
+    run(&["--fs-size=100M", "--fs-label=rootfs", "--fs-uuid=01234567-89ab-cdef-0123-456789abcdef"]).expect(0);
+    let image = fs::read(&target).unwrap();
+    // The superblock begins at 1024 (ext4(5): s_uuid, s_volume_name).
+    let field = |at: usize, length: usize| image[1024 + at..][..length].to_vec();
+    assert_eq!(image.len(), 100 << 20);
+    assert_eq!(field(0x78, 16), b"rootfs\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(field(0x68, 16), 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes());
+    for (option, code, said) in [
+        ("--fs-label=seventeen-letters", 2, "cannot use --fs-label: \"seventeen-letters\" has more than 16 bytes"),
+        ("--fs-uuid=x", 2, "it must be as 01234567-89ab"),
+        ("--fs-size=64K", 1, "cannot make an ext4 image of 65536 bytes: this tree needs "),
+    ] {
+        run(&[option]).expect(code).says(&[said]);
+    }
+    let tar = world.target("root.tar");
+    world.run(&[&tar, "--fs-size=1G"]).expect(2).says(&["cannot use --fs-size: only an ext4 filesystem has this"]);
+    assert_eq!(fs::read(&target).unwrap().len(), image.len(), "what was there stays");
+}

@@ -49,7 +49,8 @@ fn plans_and_reports_are_as_their_schemas_say() {
     let deb = Deb::new("base-files", "1.0").field("Priority", "required").file("/etc/motd", 0o644, "hello\n");
     let world = World::new(&Archive::new("fixture").key(key).debs([deb]));
     let (plan, report) = (world.path("plan.json"), world.path("report.json"));
-    let of_plan = world.run(&["--print-plan=json", "--arch=amd64", "--variant=custom", "--include=base-files"]).expect(0);
+    let of_plan =
+        world.run(&["--print-plan=json", "--arch=amd64", "--variant=custom", "--include=base-files"]).expect(0);
     fs::write(&plan, of_plan.stdout).unwrap();
     let validate = |schema: &str, document: &Path| {
         let schema = format!("../docs/{schema}");

@@ -35,7 +35,7 @@ fn keep(root: &Root, path: &Path) -> Result<(), Error> {
     let to = Root::open(parent(path))?.with_fake_ownership(root.fake_ownership().cloned().unwrap_or_default());
     let name = path.file_name().unwrap_or_default().as_bytes();
     // The run has been told to stop, and this is not a part of it any more.
-    let options = CopyOptions { threads: 1, precopy: None, cancel: &AtomicBool::new(false) };
+    let options = CopyOptions { threads: 1, precopy: None, progress: None, cancel: &AtomicBool::new(false) };
     rootstrap_rootfs::copy(root, &to, name, options)?;
     Ok(())
 }

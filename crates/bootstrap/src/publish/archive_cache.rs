@@ -218,6 +218,8 @@ fn add_output(key: &mut KeyBuilder, output: &Output) -> Option<()> {
     let Output {
         target,
         into_nonempty: _,
+        // Filesystems are not kept.
+        filesystem: _,
         purpose,
         container,
         attest,

@@ -3,7 +3,7 @@
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report};
 use crate::publish::target::check_free;
-use crate::request::{Format, Machine, Output, Target};
+use crate::request::{Filesystem, Format, Machine, Output, Target};
 use crate::staging::Staging;
 use crate::staging::hidden::HiddenDirectory;
 use crate::staging::new_file::NewFile;
@@ -29,8 +29,8 @@ pub(crate) struct FinishedRoot<'a> {
     pub options: RootOptions,
     /// The mode and owner of each entry, where they differ from the tree's own.
     pub attributes: Option<&'a dyn Fn(&Visit<'_>) -> Attributes>,
-    /// A function that is told how many bytes of an archive were written since its last call.
-    pub progress: Option<&'a dyn Fn(u64)>,
+    /// A function that is told how many bytes of an archive or a directory were written since its last call.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
     /// The pieces of layers that need not be compressed again.
     pub known_pieces: Option<Arc<KnownPieces>>,
 }
@@ -57,7 +57,8 @@ impl<'a> FinishedRoot<'a> {
     /// Returns how an uncompressed archive of the root is written.
     pub fn tar_options(&self) -> tar::Options<'_> {
         let RootOptions { epoch, dev, is_layer, threads } = self.options;
-        let &Self { attributes, progress, .. } = self;
+        let attributes = self.attributes;
+        let progress = self.progress.map(|progress| progress as &dyn Fn(u64));
         tar::Options { dev, layer: is_layer, attributes, threads, progress, ..tar::Options::new(epoch) }
     }
 }
@@ -97,7 +98,7 @@ impl<'a> Product<'a> {
             Target::File(path, format) => {
                 let new = NewFile::create(parent(path), &machine.janitor)?;
                 let written = match format {
-                    Format::Squashfs | Format::Ext4 => self.make(&new.file, *format, machine),
+                    Format::Squashfs | Format::Ext4 => self.make(&new.file, *format, output, machine),
                     _ => self.write_file((&new.file, path), *format, machine, report),
                 };
                 let bytes = unless_cancelled(cancel, written)?;
@@ -228,7 +229,7 @@ impl<'a> Product<'a> {
     }
 
     /// Makes a filesystem in a file.
-    fn make(&self, file: &File, format: Format, machine: &Machine) -> Result<u64, Error> {
+    fn make(&self, file: &File, format: Format, output: &Output, machine: &Machine) -> Result<u64, Error> {
         let Self::Root(finished) = self else { return Ok(0) };
         let (tar, cancel) = (finished.tar_options(), &*machine.cancel);
         let written = match format {
@@ -236,7 +237,10 @@ impl<'a> Product<'a> {
                 let programs = &machine.host.programs;
                 squashfs::write(finished.root, file, &squashfs::Options { tar, programs, cancel })
             }
-            _ => ext4::write(finished.root, file, &ext4::Options { tar, size: None, label: None, cancel }),
+            _ => {
+                let &Filesystem { size, ref label, uuid } = &output.filesystem;
+                ext4::write(finished.root, file, &ext4::Options { tar, size, label: label.as_deref(), uuid, cancel })
+            }
         };
         Ok(written?.bytes)
     }
@@ -266,7 +270,8 @@ fn copy_to_disk(
     let threads = finished.options.threads;
     // The copy can hold no more than the original.
     let to = directory.root()?.with_fake_ownership(root.fake_ownership().cloned().unwrap_or_default());
-    let options = CopyOptions { threads, precopy: precopy.as_ref(), cancel: &machine.cancel };
+    let (precopy, progress) = (precopy.as_ref(), finished.progress);
+    let options = CopyOptions { threads, precopy, progress, cancel: &machine.cancel };
     let bare = rootstrap_rootfs::copy(root, &to, b"root", options)?;
     if !bare.is_empty() {
         let names: Vec<_> = bare.iter().map(|path| String::from_utf8_lossy(path)).collect();

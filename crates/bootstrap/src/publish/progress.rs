@@ -1,22 +1,22 @@
 //! How far the writing of an archive is.
 
 use crate::event::{Event, Report};
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes between two reports: few enough that a display moves, and many enough that reports cost nothing.
 const STEP: u64 = 1 << 20;
 
-/// Returns what reports the bytes that are written of an archive of about `total` bytes, which begins with the first of them.
-pub(crate) fn progress(total: u64, report: Report<'_>) -> impl Fn(u64) {
-    let (has_begun, waiting) = (Cell::new(false), Cell::new(0));
+/// Returns what reports the bytes that are written of an archive or a directory of about `total` bytes, which begins with the first of them.
+pub(crate) fn progress(total: u64, report: Report<'_>) -> impl Fn(u64) + Sync {
+    let (has_begun, waiting) = (AtomicBool::new(false), AtomicU64::new(0));
     move |bytes| {
-        if !has_begun.replace(true) {
+        if !has_begun.swap(true, Ordering::Relaxed) {
             report(Event::Packing { bytes: total });
         }
-        let bytes = waiting.get() + bytes;
-        waiting.set(if bytes < STEP { bytes } else { 0 });
+        let bytes = waiting.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if bytes >= STEP {
-            report(Event::Packed { bytes });
+            // Another thread may have added some meanwhile, which count too.
+            report(Event::Packed { bytes: waiting.swap(0, Ordering::Relaxed) });
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::request::output::{Output, Purpose};
 use crate::request::parts::Request;
 use crate::request::selection::Selection;
 use crate::request::sources::Sources;
-use crate::request::target::Target;
+use crate::request::target::{Format, Target};
 use rootstrap_debian::arch;
 use rootstrap_image::compress::Algorithm;
 use rootstrap_image::oci::Platform;
@@ -179,6 +179,13 @@ fn output(output: &Output) -> Result<(), Error> {
     }
     if output.layer_compression().is_some_and(|layer| layer.algorithm == Algorithm::Xz) {
         return refuse("--compression=xz", "no container engine reads a layer compressed with xz", "use zstd or gzip");
+    }
+    let ext4 = matches!(output.target, Target::File(_, Format::Ext4));
+    if let Some(option) = output.filesystem.first_option().filter(|_| !ext4) {
+        return refuse(option, "only an ext4 filesystem has this", "use a name ending in .ext4, or leave it out");
+    }
+    if let Some(label) = output.filesystem.label.as_ref().filter(|label| label.len() > 16) {
+        return refuse("--fs-label", format!("{label:?} has more than 16 bytes"), "choose a shorter one");
     }
     if output.target == Target::Nowhere && !output.container.tags.is_empty() {
         return refuse("--tag", "there is no file to hold the name", "give every name to --push");

@@ -28,7 +28,7 @@ pub use customization::{Copy, Customization, TarIn};
 pub use hook::{Hook, Moment};
 pub use lock_choice::LockChoice;
 pub use machine::{Host, Machine, StagingPlace};
-pub use output::{Download, Output, Purpose};
+pub use output::{Download, Filesystem, Output, Purpose};
 pub use parts::Request;
 pub use selection::{Selection, native_architecture};
 pub use settings::{NewUser, Settings};

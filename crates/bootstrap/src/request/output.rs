@@ -25,6 +25,8 @@ pub struct Output {
     /// Whether a directory target may have something in it. What is there stays, unless the root has a file of the same name. These
     /// files, relative to the target, stay also then.
     pub into_nonempty: Option<Vec<PathBuf>>,
+    /// What a filesystem is like that is made of the root.
+    pub filesystem: Filesystem,
     /// What the root is for. Every target that is a container image implies [`Purpose::BaseImage`].
     pub purpose: Purpose,
     /// The settings of a container image.
@@ -43,6 +45,17 @@ pub struct Output {
     pub epoch: Option<i64>,
 }
 
+/// What an ext4 filesystem is like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filesystem {
+    /// Its size in bytes, rounded up to blocks of 4096; as large as the root needs, with free space, if `None`.
+    pub size: Option<u64>,
+    /// Its label, of at most 16 bytes.
+    pub label: Option<String>,
+    /// Its UUID; one that follows from the content if `None`.
+    pub uuid: Option<[u8; 16]>,
+}
+
 /// A file of the finished root, and its place on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
@@ -52,6 +65,15 @@ pub struct Download {
     pub to: PathBuf,
 }
 
+impl Filesystem {
+    /// Returns the name of the first option that is set.
+    pub(crate) fn first_option(&self) -> Option<&'static str> {
+        let Self { size, label, uuid } = self;
+        let options = [("--fs-size", size.is_some()), ("--fs-label", label.is_some()), ("--fs-uuid", uuid.is_some())];
+        options.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| name)
+    }
+}
+
 impl Output {
     /// Returns a plain result at `target`.
     #[must_use]
@@ -59,6 +81,7 @@ impl Output {
         Self {
             target,
             into_nonempty: None,
+            filesystem: Filesystem::default(),
             purpose: Purpose::default(),
             container: Container::default(),
             attest: false,

@@ -132,7 +132,8 @@ impl HiddenDirectory {
             if !from.list(b"")?.is_empty() {
                 check_room(&from, &part.place)?;
                 let copy = Self::create(&part.place, OsStr::new("staging"), &self.place.janitor)?;
-                let options = CopyOptions { threads: 1, precopy: None, cancel: &AtomicBool::new(false) };
+                let options =
+                    CopyOptions { threads: 1, precopy: None, progress: None, cancel: &AtomicBool::new(false) };
                 rootstrap_rootfs::copy(&from, &copy.root()?, b"root", options)?;
                 part.copy = Some(copy);
                 part.parts = self.prepare(&part.tree(&from), kept)?;

@@ -172,6 +172,7 @@ pub(crate) fn request(
         output: Output {
             target,
             into_nonempty: args.non_empty.then(|| settings.kept_files()),
+            filesystem: shared.filesystem.filesystem(),
             purpose,
             container: shared.container.container(),
             attest: args.attest && args.print_plan.is_none(),

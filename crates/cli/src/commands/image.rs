@@ -90,7 +90,8 @@ fn make(
 fn output(args: Image) -> Result<Output, String> {
     let target = args.shared.container.target(args.target.as_deref(), FormatName::Oci)?;
     let push = args.shared.container.push(&target);
-    Ok(Output { push, container: args.shared.container.container(), epoch: epoch()?, ..Output::new(target) })
+    let (filesystem, container) = (args.shared.filesystem.filesystem(), args.shared.container.container());
+    Ok(Output { push, filesystem, container, epoch: epoch()?, ..Output::new(target) })
 }
 
 fn machine(args: &Image) -> Result<Machine, Error> {
