@@ -15,6 +15,16 @@ pub fn path() -> &'static Path {
 }
 
 fn build() -> PathBuf {
+    built(&["--package", "rootstrap", "--bin", "rootstrap"]).join("rootstrap")
+}
+
+/// Returns the path of an example of the library, which is built first if necessary.
+pub fn example(name: &str) -> PathBuf {
+    built(&["--package", "rootstrap-bootstrap", "--example", name]).join("examples").join(name)
+}
+
+/// Builds what these arguments of `cargo build` name, and returns the directory of what was built.
+fn built(what: &[&str]) -> PathBuf {
     // TARGET/PROFILE/deps/TEST
     let test = std::env::current_exe().unwrap();
     let directory = test.ancestors().nth(2).unwrap();
@@ -23,7 +33,7 @@ fn build() -> PathBuf {
         name => name,
     };
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "rootstrap", "--bin", "rootstrap", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--profile", profile]).args(what);
     cargo.arg("--target-dir").arg(directory.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
     // Cargo describes the package of the tests in these variables. Build scripts that see them run again.
     for (name, _) in std::env::vars_os() {
@@ -36,6 +46,6 @@ fn build() -> PathBuf {
         }
     }
     let status = cargo.status().unwrap();
-    assert!(status.success(), "the program does not build");
-    directory.join("rootstrap")
+    assert!(status.success(), "{what:?} does not build");
+    directory.to_owned()
 }

@@ -1,5 +1,6 @@
 //! `rootstrap image`: an existing root filesystem, whoever made it, in any form that a bootstrapped one can have.
 
+use crate::compare::{extract_image, image_size};
 use crate::error::{Error, unless_cancelled};
 use crate::event::{Event, Report, Stage};
 use crate::publish::target::{self, NewParents};
@@ -32,15 +33,21 @@ const LATEST: i64 = 253_402_300_799;
 /// The owner that the kernel shows for an owner that the user namespace has no number for (user_namespaces(7)).
 const NOBODY: u32 = 65534;
 
+/// The bytes at the beginning of a file that say what it is: the name of the first entry of a tar archive, and more.
+const MAGIC: u64 = 128;
+
 /// What an image can be made of.
 enum Source {
     Directory(Root),
+    /// A container image in a directory or an archive, and the length of its file.
+    Image(u64),
     /// An archive, and the length of its file, or 0 where the length is not known.
     Archive(Box<dyn Read + Send>, u64),
     Program(File),
 }
 
-/// Makes what `output` asks for from the directory, the tar archive (`-` is standard input) or the program at `source`. `architecture` is
+/// Makes what `output` asks for from the directory, the tar or cpio archive (`-` is standard input), the container image or the program at
+/// `source`. Of an image, the tree is taken, and not its settings; of several platforms, that of `architecture` or of this machine. `architecture` is
 /// the Debian architecture of the image; `None` takes that of the first program in the tree. The caller has to obtain the rights first,
 /// with [`privilege::enter`](crate::privilege::enter). No rights are needed for a directory of which the caller can read everything.
 ///
@@ -70,7 +77,7 @@ pub fn image(
     let names = container::names(&output, None)?;
 
     report(Event::Stage(Stage::Source));
-    let tree = read(found, source, &mut output, machine, report)?;
+    let tree = read((found, source), architecture, &mut output, machine, report)?;
     let Tree { root, staging, of_host } = &tree;
     let newest = inspect(root, source, *of_host, machine.mode)?;
     let epoch = output.epoch.unwrap_or(newest);
@@ -117,8 +124,8 @@ struct Tree {
 
 /// Brings a source into the form of a tree. A program becomes the entrypoint of `output`.
 fn read(
-    found: Source,
-    source: &Path,
+    (found, source): (Source, &Path),
+    architecture: Option<&str>,
     output: &mut Output,
     machine: &Machine,
     report: Report<'_>,
@@ -128,16 +135,32 @@ fn read(
         Ok((in_staging(&staging, &output.target, machine.mode)?, staging))
     };
     match found {
+        Source::Image(_) if output.makes_image() => Err(already(source)),
+        Source::Image(size) => {
+            let (root, staging) = stage(size.saturating_mul(USUAL_RATIO))?;
+            let wanted = architecture.map_or_else(|| native_architecture(&machine.host.machine), Ok)?;
+            let wanted = Platform::of_debian(wanted).map_or("", |platform| platform.architecture);
+            let is_image =
+                extract_image(source, &root, (wanted, architecture.is_some()), &machine.cancel).map_err(|error| {
+                    match error {
+                        Error::NotComparable { path, reason } => Error::Source {
+                            path,
+                            reason,
+                            hint: "name an image of one layer that has this architecture",
+                        },
+                        error => error,
+                    }
+                });
+            if !is_image? {
+                let file = File::open(source).map_err(Error::io("open", source))?;
+                extract(Box::new(file), &root, source, machine)?;
+            }
+            Ok(Tree { root, staging: Some(staging), of_host: false })
+        }
         Source::Directory(root) => Ok(Tree { root, staging: None, of_host: true }),
         Source::Archive(input, size) => {
             let (root, staging) = stage(size.saturating_mul(USUAL_RATIO))?;
-            let extracted = archive::extract(input, &root, &machine.cancel).map_err(|error| match error {
-                archive::Error::Archive(source_error) => {
-                    Error::SourceArchive { path: source.to_owned(), source: source_error }
-                }
-                error => error.into(),
-            });
-            unless_cancelled(&machine.cancel, extracted)?;
+            extract(input, &root, source, machine)?;
             Ok(Tree { root, staging: Some(staging), of_host: false })
         }
         Source::Program(file) => {
@@ -146,6 +169,15 @@ fn read(
             Ok(Tree { root, staging: Some(staging), of_host: false })
         }
     }
+}
+
+/// Unpacks an archive, whose name is for messages.
+fn extract(input: Box<dyn Read + Send>, root: &Root, name: &Path, machine: &Machine) -> Result<(), Error> {
+    let extracted = archive::extract(input, root, &machine.cancel).map_err(|error| match error {
+        archive::Error::Archive(source) => Error::SourceArchive { path: name.to_owned(), source },
+        error => error.into(),
+    });
+    unless_cancelled(&machine.cancel, extracted)
 }
 
 /// Returns the architecture of the image: the one asked for, that of a program in the tree, or the machine's own.
@@ -174,6 +206,9 @@ fn open(source: &Path, cancel: &Arc<AtomicBool>) -> Result<Source, Error> {
         return Ok(patient(input.into()));
     }
     let metadata = std::fs::metadata(source).map_err(Error::io("open", source))?;
+    if metadata.is_dir() && source.join("oci-layout").exists() && source.join("index.json").exists() {
+        return Ok(Source::Image(image_size(source, 0)));
+    }
     if metadata.is_dir() {
         // The list of owners lies beside the true name of the directory.
         let path = std::fs::canonicalize(source).map_err(Error::io("find", source))?;
@@ -185,9 +220,21 @@ fn open(source: &Path, cancel: &Arc<AtomicBool>) -> Result<Source, Error> {
         return Ok(patient(file));
     }
     let mut magic = Vec::new();
-    (&file).take(4).read_to_end(&mut magic).map_err(Error::io("read", source))?;
+    (&file).take(MAGIC).read_to_end(&mut magic).map_err(Error::io("read", source))?;
     file.rewind().map_err(Error::io("read", source))?;
-    Ok(if magic == b"\x7fELF" { Source::Program(file) } else { Source::Archive(Box::new(file), metadata.len()) })
+    Ok(match magic.as_slice() {
+        head if head.starts_with(b"\x7fELF") => Source::Program(file),
+        head if begins_as_image(head) => Source::Image(metadata.len()),
+        _ => Source::Archive(Box::new(file), metadata.len()),
+    })
+}
+
+/// Returns whether a tar archive begins with a name that archives of container images begin with. Only such archives are read to find out.
+fn begins_as_image(head: &[u8]) -> bool {
+    let name = head.split(|&byte| byte == 0).next().unwrap_or_default();
+    let is_known = [&b"oci-layout"[..], b"index.json", b"manifest.json", b"repositories"].contains(&name);
+    let digits = name.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    name.len() <= 100 && (is_known || name.starts_with(b"blobs/") || digits == 64)
 }
 
 /// Reads from a pipe to which perhaps nobody ever writes. Reading ends when the run is cancelled.
@@ -245,16 +292,21 @@ fn put_program(mut file: File, source: &Path, output: &mut Output, root: &Root) 
     Ok(())
 }
 
+/// An image has settings that an image of its tree would not have.
+fn already(source: &Path) -> Error {
+    Error::Source {
+        path: source.to_owned(),
+        reason: "it is an image already".to_owned(),
+        hint: "skopeo copy, docker tag and crane mutate change images; its tree becomes an archive, a filesystem or a directory here",
+    }
+}
+
 /// Refuses a tree of which an image would be wrong: one that is an image itself, has something mounted in it, or has owners that cannot
 /// be told apart. Returns the time of the newest file. Directories do not count, because copying a tree gives them new times.
 fn inspect(root: &Root, source: &Path, of_host: bool, mode: Mode) -> Result<i64, Error> {
     let mut newest = 0;
     if root.metadata(b"oci-layout")?.is_some() || is_docker_archive(root)? {
-        return Err(Error::Source {
-            path: source.to_owned(),
-            reason: "it is an image already".to_owned(),
-            hint: "give the root filesystem in it: umoci unpack, or docker export of a container",
-        });
+        return Err(already(source));
     }
     walk::<Error>(root, &mut |visit| {
         let of = visit.metadata.attributes;

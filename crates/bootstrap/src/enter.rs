@@ -1,6 +1,6 @@
 //! `rootstrap enter`: a program in a root, with the network and the host's resolver.
 
-use crate::compare::extract_image;
+use crate::compare::{extract_image, image_size};
 use crate::error::Error;
 use crate::event::{Event, Report};
 use crate::install::emulation;
@@ -65,7 +65,7 @@ pub fn enter(
 ) -> Result<EnteredRoot, Error> {
     let found = std::fs::metadata(path).map_err(Error::io("open", path))?;
     let is_root = found.is_dir() && !path.join("oci-layout").exists();
-    let staging = if is_root { None } else { Some(unpack(path, size(path, found.len()), machine, report)?) };
+    let staging = if is_root { None } else { Some(unpack(path, image_size(path, found.len()), machine, report)?) };
     let (place, name) = match &staging {
         Some(staging) => (open(Path::new("/proc/self/fd"), staging)?, OsString::from("root")),
         None => {
@@ -122,13 +122,6 @@ fn open(path: &Path, staging: &Staging) -> Result<OwnedFd, Error> {
     staging.directory().try_clone_to_owned().map_err(Error::io("open", path))
 }
 
-/// Returns how many bytes an archive, or the blobs of an image in a directory, have.
-fn size(path: &Path, of_file: u64) -> u64 {
-    let blobs = std::fs::read_dir(path.join("blobs/sha256"));
-    let lengths = blobs.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
-    of_file.saturating_add(lengths.sum())
-}
-
 /// Unpacks an archive or an image.
 fn unpack(path: &Path, size: u64, machine: &Machine, report: Report<'_>) -> Result<Staging, Error> {
     let bytes = size.saturating_mul(USUAL_RATIO);
@@ -144,7 +137,7 @@ fn unpack(path: &Path, size: u64, machine: &Machine, report: Report<'_>) -> Resu
     };
     let own = Platform::of_debian(native_architecture(&machine.host.machine)?);
     let own = own.map_or("", |platform| platform.architecture);
-    if !extract_image(path, &root, own, &machine.cancel)? {
+    if !extract_image(path, &root, (own, false), &machine.cancel)? {
         let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
         rootstrap_unpack::archive::extract(file, &root, &machine.cancel)?;
     }

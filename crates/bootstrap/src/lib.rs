@@ -3,6 +3,19 @@
 //! Invariant: everything that a run depends on is in the [`Request`]. Nothing here reads arguments, environment or clock, nothing prints,
 //! and there is no process-wide state. What happens is reported as [`Event`]s. After an error nothing is published.
 //!
+//! # How to use it
+//!
+//! 1. Call [`enter_if_asked`] first in `main`, while there is one thread: the program is started again for the sandbox and for its rights.
+//! 2. Obtain the rights with [`privilege::enter`], and put what it returns into a [`Machine`]. [`plan`], [`lock`](lock()) and the other questions need none.
+//! 3. Say what is wanted: a [`Selection`] of packages, the [`Sources`] that they come from, a [`Customization`] on top, and the [`Output`].
+//!    Together they are a [`Request`].
+//! 4. Call [`bootstrap`] with a function that gets the [`Event`]s, on any thread. Set [`Machine::cancel`] to stop it.
+//! 5. An [`Error`] has its causes as sources, a [`hint`](Error::hint) and an [`exit_code`](Error::exit_code).
+//!
+//! `examples/plan.rs` and `examples/directory.rs` are whole programs of this kind.
+//!
+//! # How it is made
+//!
 //! To read: `recipe` (the whole on one page), `lock` (the packages alone, written down), `request` (what can be asked), then the folders in the order of their imports: `publish`,
 //! `finish`, `two_stage`, `install`, `staging`, `archive`.
 

@@ -170,7 +170,7 @@ pub(crate) struct PeerArgs {
 /// The arguments of `rootstrap image`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Image {
-    /// A directory, a tar archive (- for standard input), or a program that needs no other file
+    /// A directory, a tar or cpio archive (- for standard input), a container image with one layer, or a program that needs no other file
     pub source: PathBuf,
 
     /// Where it goes; by default an image for docker load on standard output

@@ -13,6 +13,8 @@ mod copy;
 mod debootstrap;
 mod difference_list;
 mod display;
+#[cfg(test)]
+mod docs_tests;
 mod environment;
 mod filesystem_args;
 mod hook_args;

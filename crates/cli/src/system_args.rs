@@ -83,11 +83,14 @@ impl SystemArgs {
         })
     }
 
-    /// Returns the files of a target with something in it that stay: those that no package ships, unless an option says what they are.
-    pub(crate) fn kept_files(&self) -> Vec<PathBuf> {
+    /// Returns the files of a target with something in it that stay: those that no package ships, unless an option or a copy says what they
+    /// are.
+    pub(crate) fn kept_files(&self, copies: &[Copy]) -> Vec<PathBuf> {
         let of_hostname = self.hostname.is_none().then_some("etc/hostname");
         let of_resolver = (self.resolv_conf == "none").then_some("etc/resolv.conf");
-        [Some("etc/fstab"), of_hostname, of_resolver].into_iter().flatten().map(PathBuf::from).collect()
+        let files = [Some("etc/fstab"), of_hostname, of_resolver].into_iter().flatten().map(PathBuf::from);
+        let is_copied = |file: &PathBuf| copies.iter().any(|copy| copy.to == Path::new("/").join(file));
+        files.filter(|file| !is_copied(file)).collect()
     }
 
     fn settings(&self) -> Result<Settings, Error> {

@@ -147,7 +147,8 @@ impl ImageReport {
         self.state = if summary.reused { State::Unchanged } else { State::Built };
         self.suite.clone_from(&summary.suite);
         self.architectures.clone_from(&summary.architectures);
-        self.packages = Some(summary.packages);
+        // `rootstrap image` makes its result from a tree, not from packages.
+        self.packages = Some(summary.packages).filter(|count| *count > 0);
         self.target = summary.target.path().map(|path| path.display().to_string());
         self.digest.clone_from(&summary.digest);
         self.id.clone_from(&summary.image);

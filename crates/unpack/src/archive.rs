@@ -2,6 +2,7 @@
 //!
 //! Nothing in the archive can lead out of the root: every path is resolved inside the root, as container engines do.
 
+use crate::cpio_read::CpioEntries;
 use crate::limits;
 use crate::not_tar;
 use crate::tar_read::{Entries, TarEntry};
@@ -46,7 +47,7 @@ impl Error {
 /// Extended attributes: names and values.
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Unpacks a tar archive into the empty `root`. Of two entries with the same name the later one replaces the earlier one.
+/// Unpacks a tar or cpio archive into the empty `root`. Of two entries with the same name the later one replaces the earlier one.
 /// `cancel` is set from outside to stop.
 ///
 /// # Errors
@@ -100,8 +101,7 @@ fn extract_entries(
     if let Some(above) = over {
         root.create_directories(above, 0o755)?;
     }
-    let input = decoder(input).map_err(Error::Archive)?;
-    let mut entries = Entries::new(input);
+    let mut entries = reader(input, over.is_none()).map_err(Error::Archive)?;
     let mut cursor = Cursor::new(root);
     // Filling a directory changes its time, and its entries inherit its ACL. So these are set when everything is there.
     let mut directories: Vec<(Vec<u8>, Attributes, Xattrs)> = Vec::new();
@@ -164,7 +164,7 @@ fn set_directories(root: &Root, directories: &[(Vec<u8>, Attributes, Xattrs)]) -
 
 /// Creates one entry, whose path and hard link are clean, and replaces what is at its place. Returns whether it replaced a directory or a link.
 fn put(
-    entries: &mut Entries<impl Read>,
+    entries: &mut Reader<impl Read>,
     root: &Root,
     place: &Place,
     entry: &TarEntry,
@@ -210,7 +210,7 @@ fn put(
     Ok(matches!(there, Some(Kind::Directory | Kind::Symlink)))
 }
 
-fn copy(entries: &mut Entries<impl Read>, file: &mut File, entry: &TarEntry) -> io::Result<()> {
+fn copy(entries: &mut Reader<impl Read>, file: &mut File, entry: &TarEntry) -> io::Result<()> {
     let mut buffer = [0; 65536];
     for &(offset, length) in &entry.pieces {
         if entry.pieces.len() > 1 || offset > 0 {
@@ -247,8 +247,11 @@ pub(crate) fn unusable(path: &[u8], why: &str) -> Error {
     Error::Archive(io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", String::from_utf8_lossy(path))))
 }
 
+/// A decompressed stream, and the bytes that it begins with.
+type Decoded<'r> = (Vec<u8>, Box<dyn Read + Send + 'r>);
+
 /// Recognises the compression by the first bytes, as container engines do.
-pub(crate) fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+fn decode<'r>(mut input: impl Read + Send + 'r) -> io::Result<Decoded<'r>> {
     // A pipe may hand out one byte at a time.
     let mut head = Vec::new();
     input.by_ref().take(compression::MAGIC_LENGTH as u64).read_to_end(&mut head)?;
@@ -257,9 +260,55 @@ pub(crate) fn decoder<'r>(mut input: impl Read + Send + 'r) -> io::Result<Box<dy
         compression.decoder(BufReader::with_capacity(1 << 18, io::Cursor::new(head).chain(input)), OPTIONS)?;
     let mut head = Vec::new();
     input.by_ref().take(not_tar::HEAD as u64).read_to_end(&mut head)?;
+    Ok((head, input))
+}
+
+/// Returns the stream of a tar archive, decompressed.
+///
+/// # Errors
+/// The stream cannot be read, or begins as something else.
+pub(crate) fn decoder<'r>(input: impl Read + Send + 'r) -> io::Result<Box<dyn Read + Send + 'r>> {
+    let (head, input) = decode(input)?;
     match not_tar::explain(&head) {
         Some(text) => Err(io::Error::new(io::ErrorKind::InvalidData, text)),
         None => Ok(Box::new(io::Cursor::new(head).chain(input))),
+    }
+}
+
+/// Returns what reads the entries of an archive. `takes_cpio` says whether it may be one of cpio.
+fn reader<'r>(input: impl Read + Send + 'r, takes_cpio: bool) -> io::Result<Reader<Box<dyn Read + Send + 'r>>> {
+    let (head, input) = decode(input)?;
+    // The first file of a tar archive may have such a name.
+    let is_tar = head.get(257..262) == Some(b"ustar");
+    let is_cpio = takes_cpio && !is_tar && [b"070701", b"070702"].iter().any(|magic| head.starts_with(*magic));
+    let explained = not_tar::explain(&head).filter(|_| !is_cpio);
+    let input: Box<dyn Read + Send + 'r> = Box::new(io::Cursor::new(head).chain(input));
+    match (explained, is_cpio) {
+        (Some(text), _) => Err(io::Error::new(io::ErrorKind::InvalidData, text)),
+        (None, true) => Ok(Reader::Cpio(CpioEntries::new(input))),
+        (None, false) => Ok(Reader::Tar(Entries::new(input))),
+    }
+}
+
+/// Reads the entries of an archive.
+enum Reader<R> {
+    Tar(Entries<R>),
+    Cpio(CpioEntries<R>),
+}
+
+impl<R: Read> Reader<R> {
+    fn next(&mut self) -> io::Result<Option<TarEntry>> {
+        match self {
+            Self::Tar(entries) => entries.next(),
+            Self::Cpio(entries) => entries.next(),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tar(entries) => entries.read(buffer),
+            Self::Cpio(entries) => entries.read(buffer),
+        }
     }
 }
 

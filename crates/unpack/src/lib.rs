@@ -15,6 +15,7 @@ mod checks;
 pub mod claims;
 mod conffiles;
 mod control;
+mod cpio_read;
 pub mod database;
 mod decode;
 mod entries;

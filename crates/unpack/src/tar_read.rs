@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 
 const BLOCK: usize = 512;
 /// The most bytes of a long name or of the PAX records of one entry. No honest archive needs more.
-const MAX_RECORDS: u64 = 1 << 20;
+pub(crate) const MAX_RECORDS: u64 = 1 << 20;
 /// The most bytes of one sparse file. Images are written with its holes filled, so a few bytes of archive must not become an
 /// endless layer.
 const MAX_SPARSE: u64 = 64 << 30;
@@ -43,7 +43,7 @@ pub(crate) struct Entries<R> {
     padding: u64,
 }
 
-fn invalid(what: &str) -> io::Error {
+pub(crate) fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 

@@ -53,6 +53,22 @@ fn pack(world: &World, arguments: &[&str]) -> rootstrap_tests::transcript::Outco
 }
 
 #[test]
+fn trees_are_taken_from_each_form_that_is_written() {
+    let world = need!(world());
+    let run = |target: &str| world.run(&[target, PACKAGES, "--image"]).expect(0);
+    let from = |source: &str| {
+        pack(&world, &[source, &world.target("out.tar")]).expect(0);
+        fs::read(world.target("out.tar")).unwrap()
+    };
+    run(&world.target("root.tar"));
+    let expected = from(&world.target("root.tar"));
+    for name in ["root.tar.zst", "root.oci.tar", "root.oci", "root.cpio", "root.cpio.gz"] {
+        run(&world.target(name));
+        assert!(from(&world.target(name)) == expected, "{name}");
+    }
+}
+
+#[test]
 fn every_form_of_an_image_is_the_same_image() {
     let user = need!(machine::user());
     let world = need!(world());

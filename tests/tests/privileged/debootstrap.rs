@@ -160,7 +160,7 @@ fn mounts_below_the_target_are_filled_or_left_alone() {
     let world = need!(world());
     let target = world.target("root");
     let root = Path::new(&target);
-    for place in ["run", "var/lib/dpkg/info", "tmp", "dev"] {
+    for place in ["run", "var/lib/dpkg/info", "tmp", "dev/shm"] {
         fs::create_dir_all(root.join(place)).unwrap();
     }
     fs::write(root.join("dev/null"), "").unwrap();
@@ -181,11 +181,12 @@ fn mounts_below_the_target_are_filled_or_left_alone() {
     assert!(!root.join("etc").exists());
     let outcome = with_mounts(
         "for place in run var/lib/dpkg/info tmp; do mount -t tmpfs -o mode=0700 none \"$1/$place\"; done; \
-         mount --bind /dev/null \"$1/dev/null\"; shift; \"$@\" && ls \"$0/var/lib/dpkg/info\" && ls -A \"$0/run\" && \
-         stat -c 'mode %a' \"$0/tmp\" && test -c \"$0/dev/null\"",
+         mount --bind /dev/null \"$1/dev/null\"; mount -t tmpfs -o mode=1770 none \"$1/dev/shm\"; shift; \"$@\" && ls \"$0/var/lib/dpkg/info\" && ls -A \"$0/run\" && \
+         stat -c 'mode %a' \"$0/tmp\" && stat -c 'shm %a' \"$0/dev/shm\" && test -c \"$0/dev/null\"",
     )
     .expect(0);
-    assert!(stdout(&outcome).contains("mode 1777\n"), "{}", stdout(&outcome));
+    // What the kernel's directories have is the host's.
+    assert!(stdout(&outcome).contains("mode 1777\nshm 1770\n"), "{}", stdout(&outcome));
     assert!(stdout(&outcome).contains("\ndpkg.list\n"), "{}", stdout(&outcome));
     assert!(!stdout(&outcome).contains("rootstrap-unfinished"), "{}", stdout(&outcome));
     assert!(!root.join("var/lib/dpkg/info/dpkg.list").exists() && root.join("var/lib/dpkg/status").exists());

@@ -14,6 +14,7 @@ mod formats;
 mod hooks;
 mod images;
 mod kept;
+mod library;
 mod like_mmdebstrap;
 mod modes;
 mod old_suites;

@@ -4,11 +4,12 @@ use crate::compare::inventory::{HashingReader, Inventory};
 use crate::compare::root::ComparedRoot;
 use crate::compare::settings::settings;
 use crate::compare::store::Store;
-use crate::error::Error;
+use crate::error::{Error, go_on};
 use rootstrap_rootfs::Root;
 use rootstrap_sbom::LOCK_TYPE;
 use rootstrap_unpack::list::decoded;
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,6 +19,9 @@ use std::sync::atomic::AtomicBool;
 const ROOTS: usize = 256;
 const LAYERS: usize = 1000;
 
+/// The most documents that are read of an image: indexes may name one document again and again.
+const DOCUMENTS: usize = 10_000;
+
 /// How deep indexes may lie in indexes.
 const DEPTH: usize = 4;
 
@@ -26,7 +30,7 @@ const DEPTH: usize = 4;
 /// # Errors
 /// The image cannot be read, or its documents make no sense.
 pub(super) fn roots(store: &Store, path: &Path, cancel: &AtomicBool) -> Result<Vec<ComparedRoot>, Error> {
-    let reader = Reader { store, path, cancel };
+    let reader = Reader { store, path, cancel, visited: Cell::new(0) };
     let mut roots = Vec::new();
     let (index, images) = (reader.json("index.json")?, reader.json("manifest.json")?);
     if let Some(index) = &index {
@@ -53,7 +57,7 @@ pub(super) fn roots(store: &Store, path: &Path, cancel: &AtomicBool) -> Result<V
 /// is no image, and for images that do not have it or cannot be read.
 pub(crate) fn annotation(path: &Path, name: &str, cancel: &AtomicBool) -> Option<(String, String)> {
     let store = Store::open(path, cancel).ok()??;
-    let reader = Reader { store: &store, path, cancel };
+    let reader = Reader { store: &store, path, cancel, visited: Cell::new(0) };
     let index = reader.json("index.json").ok()??;
     let (first, mut found) = (array(&index["manifests"]).first()?, BTreeSet::new());
     reader.annotations(&index, name, DEPTH, &mut found)?;
@@ -61,25 +65,41 @@ pub(crate) fn annotation(path: &Path, name: &str, cancel: &AtomicBool) -> Option
     Some((only, text(&first["digest"]).to_owned()))
 }
 
-/// Unpacks the layer of an image into an empty root: of several platforms that of the architecture `own`, as
-/// images name it, or else the first. Returns `false` if
-/// there is no image at the path.
+/// Returns how many bytes an archive, or the blobs of an image in a directory, have.
+pub(crate) fn image_size(path: &Path, of_file: u64) -> u64 {
+    let blobs = std::fs::read_dir(path.join("blobs/sha256"));
+    let lengths = blobs.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+    of_file.saturating_add(lengths.sum())
+}
+
+/// Unpacks the layer of an image into an empty root: of several platforms that of the architecture `own`, as images name it. Where there is none,
+/// it is the first, unless `is_wanted` says that it has to be that one. Returns `false` if there is no image at the path.
 ///
 /// # Errors
 /// The image cannot be read or has other bytes than it names, or has several layers.
-pub(crate) fn extract_image(path: &Path, root: &Root, own: &str, cancel: &AtomicBool) -> Result<bool, Error> {
+pub(crate) fn extract_image(
+    path: &Path,
+    root: &Root,
+    (own, is_wanted): (&str, bool),
+    cancel: &AtomicBool,
+) -> Result<bool, Error> {
     let Some(store) = Store::open(path, cancel)? else { return Ok(false) };
-    let reader = Reader { store: &store, path, cancel };
-    let mut images: Vec<(bool, Vec<String>)> = Vec::new();
+    let reader = Reader { store: &store, path, cancel, visited: Cell::new(0) };
+    let mut images: Vec<(String, Vec<String>)> = Vec::new();
     if let Some(index) = reader.json("index.json")? {
-        reader.layers(&index, DEPTH, own, &mut images)?;
+        reader.layers(&index, DEPTH, &mut images)?;
     } else {
         for image in reader.json("manifest.json")?.iter().flat_map(array) {
             let layers = array(&image["Layers"]).iter().filter_map(Value::as_str).map(str::to_owned);
-            images.push((false, layers.collect()));
+            images.push((String::new(), layers.collect()));
         }
     }
-    let chosen = images.iter().find(|(is_own, _)| *is_own).or(images.first());
+    let of_own = images.iter().find(|(architecture, _)| architecture == own);
+    if of_own.is_none() && is_wanted && images.iter().all(|(architecture, _)| !architecture.is_empty()) {
+        let there: Vec<&str> = images.iter().map(|(architecture, _)| architecture.as_str()).collect();
+        return Err(reader.invalid(&format!("it has no root for {own}, only for {}", there.join(", "))));
+    }
+    let chosen = of_own.or(images.first());
     let (_, layers) = chosen.ok_or_else(|| reader.invalid("it names no root filesystem"))?;
     let [layer] = layers.as_slice() else {
         return Err(reader.invalid("it has several layers, and one can be unpacked"));
@@ -111,6 +131,8 @@ struct Reader<'a> {
     /// The image, for messages.
     path: &'a Path,
     cancel: &'a AtomicBool,
+    /// How many documents were read.
+    visited: Cell<usize>,
 }
 
 impl Reader<'_> {
@@ -126,6 +148,11 @@ impl Reader<'_> {
 
     /// Returns the document that a descriptor names.
     fn blob(&self, descriptor: &Value) -> Result<Value, Error> {
+        go_on(self.cancel)?;
+        self.visited.set(self.visited.get() + 1);
+        if self.visited.get() > DOCUMENTS {
+            return Err(self.invalid("it has too many documents"));
+        }
         let digest = text(&descriptor["digest"]);
         let name = blob_path(digest);
         let bytes = self.store.document(&name)?.ok_or_else(|| self.invalid(&format!("it lacks {digest}")))?;
@@ -184,14 +211,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Adds the layers of each image of an index, and whether it is for the architecture `own`.
-    fn layers(
-        &self,
-        index: &Value,
-        depth: usize,
-        own: &str,
-        images: &mut Vec<(bool, Vec<String>)>,
-    ) -> Result<(), Error> {
+    /// Adds the architecture and the layers of each image of an index.
+    fn layers(&self, index: &Value, depth: usize, images: &mut Vec<(String, Vec<String>)>) -> Result<(), Error> {
         for descriptor in array(&index["manifests"]) {
             let architecture = text(&descriptor["platform"]["architecture"]);
             if architecture == "unknown" {
@@ -202,11 +223,11 @@ impl Reader<'_> {
                 if depth == 0 {
                     return Err(self.invalid("its indexes lie in each other too often"));
                 }
-                self.layers(&document, depth - 1, own, images)?;
+                self.layers(&document, depth - 1, images)?;
                 continue;
             }
             let layers = array(&document["layers"]).iter().map(|layer| text(&layer["digest"]).to_owned());
-            images.push((architecture == own, layers.collect()));
+            images.push((architecture.to_owned(), layers.collect()));
         }
         Ok(())
     }

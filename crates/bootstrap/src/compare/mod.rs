@@ -13,7 +13,7 @@ mod subject;
 
 pub use difference::{Aspect, PathDifference};
 pub(crate) use difference::{Times, differences};
-pub(crate) use image::{annotation, extract_image};
+pub(crate) use image::{annotation, extract_image, image_size};
 pub(crate) use pulled::pull;
 pub use pulled::registry_name;
 pub(crate) use root::ComparedRoot;

@@ -185,14 +185,12 @@ fn commit(tree: &Tree<'_>, kept: &[PathBuf], parts: Vec<Part>, sync: bool) -> Re
     for mut part in parts {
         let inner = std::mem::take(&mut part.parts);
         if let Some(copy) = part.copy.take() {
-            commit(&part.tree(&copy.root()?.below(b"root")?), kept, inner, false)?;
+            commit(&part.tree(&copy.root()?.below(b"root")?), kept, inner, sync)?;
         }
-        // Where nothing can be written, the directory stays as it is.
-        if !is_read_only(&part.place)? {
-            let set = part.to.set_attributes_of(part.to.fd(), part.attributes);
-            set.map_err(Error::errno("set the owner, mode and time of", &part.place))?;
-            let flushed = if sync { rustix::fs::syncfs(part.to.fd()) } else { Ok(()) };
-            flushed.map_err(Error::errno("flush", &part.place))?;
+        // A filesystem that is read-only, or that has no owners and modes, keeps its own.
+        match part.to.set_attributes_of(part.to.fd(), part.attributes) {
+            Ok(()) | Err(Errno::ROFS | Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL) => {}
+            Err(errno) => return Err(Error::errno("set the owner, mode and time of", &part.place)(errno)),
         }
     }
     let flushed = if sync { rustix::fs::syncfs(tree.to.fd()) } else { Ok(()) };

@@ -53,7 +53,7 @@ impl Merge<'_> {
             let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
             let reason = match (ours.kind == Kind::Directory, theirs.kind == Kind::Directory) {
                 (true, true) if is_mount_point(&self.at(&child)) => {
-                    if !OF_KERNEL.contains(&self.in_target(&child).as_slice()) {
+                    if !is_of_kernel(&self.in_target(&child)) {
                         mounted.push(Mounted { child, attributes: ours.attributes });
                     }
                     continue;
@@ -104,8 +104,8 @@ impl Merge<'_> {
     /// Returns whether a file of the target stays: one that the user wants to keep, or a device that is mounted.
     fn stays(&self, child: &[u8], kind: Kind) -> bool {
         let path = self.in_target(child);
-        let is_of_kernel = path.split(|&b| b == b'/').next().is_some_and(|top| OF_KERNEL.contains(&top));
-        self.kept.iter().any(|kept| kept.as_os_str().as_bytes() == path) || (is_of_kernel && self.is_fixed(child, kind))
+        let is_kept = self.kept.iter().any(|kept| kept.as_os_str().as_bytes() == path);
+        is_kept || (is_of_kernel(&path) && self.is_fixed(child, kind))
     }
 
     /// Returns whether a file is mounted at this path.
@@ -120,6 +120,11 @@ impl Merge<'_> {
     fn in_target(&self, child: &[u8]) -> Vec<u8> {
         join(self.below, child)
     }
+}
+
+/// Returns whether a path, relative to the target, is one of [`OF_KERNEL`] or below one.
+fn is_of_kernel(path: &[u8]) -> bool {
+    path.split(|&b| b == b'/').next().is_some_and(|top| OF_KERNEL.contains(&top))
 }
 
 /// Returns the path of an entry of a directory.

@@ -171,7 +171,7 @@ pub(crate) fn request(
         customization: settings.customization(packages.slim, &args.copy).map_err(Problem::Request)?,
         output: Output {
             target,
-            into_nonempty: args.non_empty.then(|| settings.kept_files()),
+            into_nonempty: args.non_empty.then(|| settings.kept_files(&args.copy)),
             filesystem: shared.filesystem.filesystem(),
             purpose,
             container: shared.container.container(),

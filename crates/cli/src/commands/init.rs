@@ -16,7 +16,7 @@ pub(crate) fn run(args: &InitArgs) -> u8 {
         .and_then(|mut file| file.write_all(rootstrap_project::TEMPLATE.as_bytes()));
     if written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
         return usage(&format!(
-            "cannot write {shown}: it exists already\nhint: add images to it, or name another file with --file"
+            "cannot write {shown}: it exists already\nhint: add images to it, or name another file: rootstrap init FILE"
         ));
     }
     if let Err(error) = written {

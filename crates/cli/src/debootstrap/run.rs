@@ -14,6 +14,7 @@ use rootstrap_bootstrap::privilege::{self, Invocation, Rights};
 use rootstrap_bootstrap::{Error, Plan, Request, remove_from_tree, write_in_tree};
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 
 const HELP: &str = include_str!("help.txt");
 
@@ -95,7 +96,9 @@ fn work(line: &CommandLine, invocation: &Invocation) -> Result<u8, String> {
     if let Err(error) = &done {
         messages.error(error);
     }
-    if is_system {
+    // A target that cannot be one gets no log either.
+    let is_place = !line.target.canonicalize().is_ok_and(|path| path == Path::new("/"));
+    if is_system && is_place {
         keep_log(line, &messages, done.is_ok());
     }
     Ok(u8::from(done.is_err()))

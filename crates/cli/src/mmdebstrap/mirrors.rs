@@ -45,15 +45,22 @@ pub(super) fn read(
             continue;
         }
         arguments.extend(entry.uris.iter().map(|uri| format!("--mirror={}", uri.trim_end_matches('/'))));
-        arguments.extend(entry.signed_by.iter().map(|key| format!("--keyring={key}")));
-        unsigned += usize::from(entry.trusted == Some(true));
+        if entry.trusted == Some(true) {
+            unsigned += 1;
+        } else {
+            arguments.extend(entry.signed_by.iter().map(|key| format!("--keyring={key}")));
+        }
+        if !entry.architectures.is_empty() {
+            notes.push(format!("arch={} of the suite itself is left out", entry.architectures.join(",")));
+        }
         if entry.check_valid_until == Some(false) {
             notes.push(
                 "check-valid-until=no of the suite itself is left out: --valid-at says when it was valid".to_owned(),
             );
         }
     }
-    if unsigned > 0 && unsigned == own.len() && uris.is_empty() && further.is_empty() {
+    let are_all = own.iter().all(|entry| entry.trusted == Some(true));
+    if unsigned > 0 && are_all && uris.is_empty() && further.is_empty() {
         arguments.push("--no-check-sig".to_owned());
     } else if unsigned > 0 {
         return Err(
