@@ -1,7 +1,7 @@
 //! `rootstrap image`: an existing root filesystem, whoever made it, in any form that a bootstrapped one can have.
 
 use crate::compare::{extract_image, image_size};
-use crate::error::{Error, unless_cancelled};
+use crate::error::{Error, refuse, unless_cancelled};
 use crate::event::{Event, Report, Stage};
 use crate::publish::target::{self, NewParents};
 use crate::publish::{FinishedRoot, Publication, RootOptions, Summary, container, mtree, publish, push};
@@ -67,7 +67,7 @@ pub fn image(
     for path in target::hidden_places(&output, machine).iter().flat_map(|place| hidden::sweep(place)) {
         report(Event::Note(format!("removed {}, left by a run that was killed", path.display())));
     }
-    let found = open(source, &machine.cancel)?;
+    let found = take_architecture(open(source, &machine.cancel)?, architecture, &output)?;
     target::check(&output, &given, machine, true)?;
     target::check_outside(&output.target, source, &given)?;
     if let (Mode::Single, Target::Directory(path)) = (machine.mode, &output.target) {
@@ -112,6 +112,15 @@ pub fn image(
         limits: published.limits,
         ..Summary::default()
     })
+}
+
+/// Returns the source, unless the architecture chooses nothing of it and is written nowhere.
+fn take_architecture(found: Source, architecture: Option<&str>, output: &Output) -> Result<Source, Error> {
+    if architecture.is_none() || output.makes_image() || matches!(found, Source::Image(_)) {
+        return Ok(found);
+    }
+    let hint = "leave it out: of a container image, it says which tree is taken, and a new image has it as a setting";
+    refuse("--arch", "there is nothing to choose, and TARGET is no container image", hint).map(|()| found)
 }
 
 /// A tree to be packed.

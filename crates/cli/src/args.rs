@@ -176,7 +176,7 @@ pub(crate) struct Image {
     /// Where it goes; by default an image for docker load on standard output
     pub target: Option<PathBuf>,
 
-    /// Debian architecture; by default that of the first program in it
+    /// Debian architecture; by default that of the first program in it, or of this machine where SOURCE is an image for several
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
 

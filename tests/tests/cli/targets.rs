@@ -97,18 +97,6 @@ fn no_archive_to_a_terminal() {
 }
 
 #[test]
-fn the_system_that_runs_is_no_target() {
-    need!(machine::builder());
-    let world = trixie();
-    for target in ["/", "/usr/.."] {
-        world
-            .run(&[&[target, "--non-empty"], &EXTRACT[..]].concat())
-            .expect(2)
-            .says(&["as the target: it is the system that runs\n"]);
-    }
-}
-
-#[test]
 fn a_filesystem_has_the_size_label_and_uuid_that_are_asked_for() {
     need!(machine::builder());
     let world = trixie();

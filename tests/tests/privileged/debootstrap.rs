@@ -191,3 +191,24 @@ fn mounts_below_the_target_are_filled_or_left_alone() {
     assert!(!stdout(&outcome).contains("rootstrap-unfinished"), "{}", stdout(&outcome));
     assert!(!root.join("var/lib/dpkg/info/dpkg.list").exists() && root.join("var/lib/dpkg/status").exists());
 }
+
+/// A program that did not refuse it could write nothing here: everything is read-only but the directory for staging.
+#[test]
+fn the_system_that_runs_is_no_target() {
+    let world = need!(world());
+    let script = "mount -t tmpfs none \"$0\"; mount -o remount,bind,ro /; exec \"$@\"";
+    let (keyring, url) = (format!("--keyring={}", world.path("key.pgp").display()), world.server.url());
+    let run = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", script]).arg(world.path("tmp")).arg(program::path()).args(words);
+        world.finish(command.env("TMPDIR", world.path("tmp")).env("no_proxy", "127.0.0.1"))
+    };
+    for (words, code) in [
+        (&[base::SUITE, "/", &url, &keyring, "--non-empty", "--no-cache"][..], 2),
+        (&["debootstrap", "--variant=minbase", &keyring, base::SUITE, "/usr/..", &url], 1),
+    ] {
+        let outcome = run(words).expect(code);
+        let said = stdout(&outcome) + &outcome.stderr;
+        assert!(said.contains("as the target: it is the system that runs"), "{said}");
+    }
+}

@@ -36,7 +36,28 @@ fn platforms_do_not_end_each_others_scripts() {
         let outcome = world.run(&[&target, &platforms, &option, "--variant=essential", "-v"]).expect(0);
         assert!(outcome.stderr.contains("step 6"), "mode {mode}: {}", outcome.stderr);
         assert_eq!(machine::processes("sleep 1000"), [""; 0], "mode {mode}");
+        if mode == "root" {
+            each_platform_has_its_own_tree(&world, &target, (first, second));
+        }
         std::fs::remove_file(&target).unwrap();
         base::assert_nothing_left(&world, &[]);
     }
+}
+
+/// Of an image for several platforms, `rootstrap image` takes the tree that is asked for.
+fn each_platform_has_its_own_tree(world: &World, image: &str, (first, second): (&str, &str)) {
+    let out = world.target("out.tar");
+    let take =
+        |architecture: &str| world.finish(&mut world.bare(&["image", image, &out, &format!("--arch={architecture}")]));
+    for (architecture, is_second) in [(first, false), (second, true)] {
+        take(architecture).expect(0);
+        let bytes = std::fs::read(&out).unwrap();
+        let name = b"var/lib/fine";
+        assert_eq!(bytes.windows(name.len()).any(|bytes| bytes == name), is_second, "{architecture}");
+    }
+    take("s390x").expect(2).says(&["it has no root for s390x, only for "]);
+    let tree = world.path("tmp");
+    let other = ["image", tree.to_str().unwrap(), &out, "--arch=s390x"];
+    world.finish(&mut world.bare(&other)).expect(2).says(&["cannot use --arch: there is nothing to choose"]);
+    std::fs::remove_file(&out).unwrap();
 }

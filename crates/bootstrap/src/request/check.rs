@@ -202,10 +202,10 @@ fn output(output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses the architecture of an image where no image is made, or where containers have no name for it.
+/// Refuses an architecture that containers have no name for. Whether there is something to choose from is known once the source is open.
 fn architecture_of_image(architecture: Option<&str>, output: &Output) -> Result<(), Error> {
     match architecture {
-        Some(_) if !output.makes_image() => refuse("--arch", NO_IMAGE, OCI_HINT),
+        Some(name) if !output.makes_image() => self::architecture(name),
         Some(architecture) => platform(architecture).map(drop),
         None => Ok(()),
     }

@@ -84,6 +84,19 @@ impl Settings {
         .find_map(|(option, is_set)| is_set.then_some(option))
     }
 
+    /// Returns whether a system can have this name (hostname(7)).
+    #[must_use]
+    pub fn is_hostname(name: &str) -> bool {
+        let is_part = |part: &str| {
+            !part.is_empty()
+                && part.len() <= 63
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        };
+        name.len() <= 64 && name.split('.').all(is_part)
+    }
+
     /// Refuses values that make no sense in any root.
     ///
     /// # Errors
@@ -100,14 +113,7 @@ impl Settings {
             apt_options,
             dpkg_options,
         } = self;
-        let is_part = |part: &str| {
-            !part.is_empty()
-                && part.len() <= 63
-                && !part.starts_with('-')
-                && !part.ends_with('-')
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-        };
-        if let Some(name) = hostname.as_ref().filter(|name| name.len() > 64 || !name.split('.').all(is_part)) {
+        if let Some(name) = hostname.as_ref().filter(|name| !Self::is_hostname(name)) {
             return refuse("--hostname", format!("{name:?} is no name of a host"), "use letters, digits, - and dots");
         }
         let is_path = |zone: &&String| {

@@ -1,5 +1,6 @@
 //! What debootstrap and mmdebstrap copy from the host.
 
+use rootstrap_bootstrap::Settings;
 use std::path::Path;
 
 /// What the host says of itself.
@@ -29,15 +30,7 @@ impl Host {
 /// Returns the name in the text of /etc/hostname (hostname(5)), unless it is one that no system should get.
 fn hostname(text: &str) -> Option<String> {
     let name = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    let is_part = |part: &str| {
-        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        !part.is_empty()
-            && part.len() <= 63
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-            && part.chars().all(is_letter)
-    };
-    (name.len() <= 64 && name.split('.').all(is_part)).then(|| name.to_owned())
+    Settings::is_hostname(name).then(|| name.to_owned())
 }
 
 #[cfg(test)]

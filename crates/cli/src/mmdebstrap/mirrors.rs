@@ -59,6 +59,7 @@ pub(super) fn read(
             );
         }
     }
+    unsigned += further.iter().filter(|entry| entry.trusted == Some(true)).count();
     let are_all = own.iter().all(|entry| entry.trusted == Some(true));
     if unsigned > 0 && are_all && uris.is_empty() && further.is_empty() {
         arguments.push("--no-check-sig".to_owned());
@@ -159,6 +160,11 @@ mod tests {
             "x --mirror=http://m --source=deb http://m x contrib --source=deb-src http://m x main --components=main --pockets=release"
         );
         assert!(arguments(&["deb [trusted=yes] http://m x main"]).unwrap().contains("--no-check-sig"));
-        assert!(arguments(&["deb [trusted=yes] http://m x main", "deb http://m y main"]).is_err());
+        for lines in [
+            ["deb [trusted=yes] http://m x main", "deb http://m y main"],
+            ["deb http://m x main", "deb [trusted=yes] http://m y main"],
+        ] {
+            assert!(arguments(&lines).unwrap_err().contains("trusted=yes cannot be used"), "{lines:?}");
+        }
     }
 }
